@@ -1,0 +1,19 @@
+//! The nouns of vmcp, shared by every crate above it.
+//!
+//! Plain data: nothing here does I/O, waits, or knows a transport. JSON that vmcp has no reason to
+//! understand is kept as the bytes it arrived in (see [`raw`]).
+
+mod backend_id;
+mod digest;
+mod log_level;
+mod offer;
+mod principal;
+pub mod raw;
+mod version;
+
+pub use backend_id::{BackendId, InvalidBackendId};
+pub use digest::Digest;
+pub use log_level::LogLevel;
+pub use offer::{InvalidItem, Item, Kind, Offer};
+pub use principal::Principal;
+pub use version::{Era, ProtocolVersion};

@@ -1,0 +1,2 @@
+//! Filled by a later commit of this change.
+fn main() {}
