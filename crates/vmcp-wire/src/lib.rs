@@ -1,1 +1,21 @@
-//! Filled by a later commit of this change.
+//! JSON-RPC and SSE as MCP uses them, over raw bytes.
+//!
+//! A message is read once, for what routing needs; everything else stays a slice of the bytes it
+//! arrived in, and rewriting splices those bytes. Nothing here does I/O, and nothing here knows
+//! which capability or backend a name belongs to.
+
+pub mod error;
+pub mod headers;
+mod id;
+mod initialize;
+mod message;
+pub mod reply;
+mod scan;
+pub mod sse;
+pub mod task;
+
+pub use error::Fault;
+pub use id::{Id, IdKey, RESERVED_PREFIX, question_id, split_question_id};
+pub use initialize::{ClientHello, ServerHello};
+pub use message::{Incoming, MAX_BATCH, Malformed, Message, Meta, Params, Shape};
+pub use scan::{ResponseScan, ScanError};

@@ -1,0 +1,153 @@
+//! The one table of failures: what each is called in JSON-RPC and in HTTP.
+//!
+//! A message says what to do, and names no secret. Failures of one request that reached a session
+//! travel as JSON-RPC errors over HTTP 200, as the field's clients expect of the legacy era; what
+//! stops before that has an HTTP status of its own.
+
+use std::borrow::Cow;
+
+use http::StatusCode;
+use vmcp_model::raw;
+
+/// A failure as a client is told of it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// The body is not JSON.
+    #[error("parse error: {0}")]
+    Parse(Cow<'static, str>),
+    /// The body is not a message, or not one that may be sent here.
+    #[error("invalid request: {0}")]
+    InvalidRequest(Cow<'static, str>),
+    /// No backend has the method.
+    #[error("method not found: {0}")]
+    MethodNotFound(String),
+    /// A parameter is missing, malformed or names nothing.
+    #[error("{0}")]
+    InvalidParams(Cow<'static, str>),
+    /// No resource of this URI (code -32002, specification 2025-11-25, server/resources).
+    #[error("resource not found: {uri}")]
+    ResourceNotFound { uri: String },
+    /// The request needs a session.
+    #[error("the Mcp-Session-Id header is missing; send initialize first")]
+    SessionMissing,
+    /// The session is unknown, has ended, or belongs to somebody else.
+    #[error("session not found; send initialize to begin a new one")]
+    SessionUnknown,
+    /// The `MCP-Protocol-Version` header names a revision that is not spoken here.
+    #[error("unsupported protocol version {requested:?}; supported: {supported}")]
+    UnsupportedVersion { requested: String, supported: String },
+    /// The `Accept` header rules the answer out.
+    #[error("not acceptable: the Accept header must allow {0}")]
+    NotAcceptable(&'static str),
+    /// The `Content-Type` is not JSON.
+    #[error("unsupported media type: send application/json")]
+    UnsupportedMediaType,
+    /// The HTTP method has no meaning on the endpoint.
+    #[error("method not allowed: use POST, GET or DELETE")]
+    MethodNotAllowed,
+    /// Nothing is served at this path.
+    #[error("not found; the MCP endpoint is {endpoint}")]
+    NoSuchRoute { endpoint: String },
+    /// The `Host` or `Origin` header is not one of those allowed.
+    #[error("forbidden: {0}")]
+    Forbidden(Cow<'static, str>),
+    /// The body is over its bound.
+    #[error("the body is over the bound of {limit} bytes")]
+    TooLarge { limit: usize },
+    /// The caller has used up what one caller may have.
+    #[error("too many {what}: at most {limit}; end some or wait")]
+    TooMany { what: &'static str, limit: usize },
+    /// vmcp as a whole has no room, is shutting down, or cannot reach its store.
+    #[error("unavailable: {0}")]
+    Unavailable(Cow<'static, str>),
+    /// The backend could not be reached or broke off.
+    #[error("backend {backend} {reason}")]
+    Backend { backend: String, reason: Cow<'static, str> },
+    /// The backend did not answer in time.
+    #[error("backend {backend} did not answer within {seconds} s")]
+    BackendTimeout { backend: String, seconds: u64 },
+    /// The client cancelled the request.
+    #[error("the request was cancelled")]
+    Cancelled,
+    /// A failure of vmcp's own.
+    #[error("internal error: {0}")]
+    Internal(Cow<'static, str>),
+}
+
+/// How long a client should wait before it tries again, in seconds, where it is told to.
+pub const RETRY_AFTER_SECONDS: u64 = 1;
+
+impl Fault {
+    /// The JSON-RPC error code (specification 2025-11-25; -32001 for a lost session is what the
+    /// official SDKs send).
+    pub fn code(&self) -> i64 {
+        match self {
+            Self::Parse(_) => -32700,
+            Self::InvalidRequest(_)
+            | Self::SessionMissing
+            | Self::UnsupportedVersion { .. }
+            | Self::NotAcceptable(_)
+            | Self::UnsupportedMediaType
+            | Self::MethodNotAllowed
+            | Self::NoSuchRoute { .. }
+            | Self::Forbidden(_)
+            | Self::TooLarge { .. } => -32600,
+            Self::MethodNotFound(_) => -32601,
+            Self::InvalidParams(_) => -32602,
+            Self::ResourceNotFound { .. } => -32002,
+            Self::SessionUnknown => -32001,
+            Self::TooMany { .. } | Self::Unavailable(_) => -32000,
+            Self::Backend { .. }
+            | Self::BackendTimeout { .. }
+            | Self::Cancelled
+            | Self::Internal(_) => -32603,
+        }
+    }
+
+    /// The HTTP status.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Parse(_)
+            | Self::InvalidRequest(_)
+            | Self::SessionMissing
+            | Self::UnsupportedVersion { .. } => StatusCode::BAD_REQUEST,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::SessionUnknown | Self::NoSuchRoute { .. } => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NotAcceptable(_) => StatusCode::NOT_ACCEPTABLE,
+            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::MethodNotFound(_)
+            | Self::InvalidParams(_)
+            | Self::ResourceNotFound { .. }
+            | Self::Backend { .. }
+            | Self::BackendTimeout { .. }
+            | Self::Cancelled => StatusCode::OK,
+        }
+    }
+
+    /// The `Retry-After` header's value in seconds, where waiting helps.
+    pub fn retry_after(&self) -> Option<u64> {
+        matches!(self, Self::TooMany { .. } | Self::Unavailable(_)).then_some(RETRY_AFTER_SECONDS)
+    }
+
+    /// The `data` of the JSON-RPC error, as JSON text.
+    pub fn data(&self) -> Option<Vec<u8>> {
+        let pair = |name: &str, value: &str| {
+            let mut data = format!("{{\"{name}\":").into_bytes();
+            data.extend_from_slice(&raw::string(value));
+            data.push(b'}');
+            Some(data)
+        };
+        match self {
+            Self::ResourceNotFound { uri } => pair("uri", uri),
+            Self::Backend { backend, .. } | Self::BackendTimeout { backend, .. } => {
+                pair("backend", backend)
+            }
+            _ => None,
+        }
+    }
+}

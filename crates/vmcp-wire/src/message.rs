@@ -1,0 +1,179 @@
+//! One JSON-RPC message, read for what routing needs.
+//!
+//! What is read are spans into the message's own bytes. A message in which a routing member stands
+//! twice, or twice in different case, is refused: vmcp and the peer it forwards to must never read
+//! different names out of the same bytes.
+
+use std::{borrow::Cow, ops::Range};
+
+use bytes::Bytes;
+use vmcp_model::raw::{self, Edit};
+
+use crate::id::{Id, unquote};
+
+mod parse;
+
+/// Where a value stands in a message.
+type Span = Range<usize>;
+
+/// The most messages that one batch may hold.
+pub const MAX_BATCH: usize = 100;
+
+/// What a body holds.
+#[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "a batch is rare, and a call must not pay for a box")]
+pub enum Incoming {
+    Single(Message),
+    /// A JSON-RPC batch. Only revision 2025-03-26 allows one.
+    Batch(Vec<Message>),
+}
+
+/// One message and where its parts stand.
+#[derive(Debug, Clone)]
+pub struct Message {
+    text: Bytes,
+    shape: Shape,
+    id: Option<Span>,
+    method: Option<Span>,
+    result: Option<Span>,
+    params: Params,
+}
+
+/// What a message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// Has a method and an id.
+    Request,
+    /// Has a method and no id.
+    Notification,
+    /// Has a result or an error, and an id.
+    Response,
+}
+
+/// Where the members of `params` stand that routing needs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Params {
+    pub name: Option<Span>,
+    pub uri: Option<Span>,
+    pub reference: Option<Span>,
+    pub cursor: Option<Span>,
+    pub task_id: Option<Span>,
+    /// Present if the sender asks for the request to run as a task (revision 2025-11-25).
+    pub task: Option<Span>,
+    pub request_state: Option<Span>,
+    /// Of `logging/setLevel` and `notifications/message`.
+    pub level: Option<Span>,
+    /// Of `notifications/cancelled`.
+    pub request_id: Option<Span>,
+    /// Of `notifications/progress`.
+    pub progress_token: Option<Span>,
+    pub meta: Meta,
+}
+
+/// Where the members of `params._meta` stand that routing needs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Meta {
+    pub progress_token: Option<Span>,
+    /// The whole value of `io.modelcontextprotocol/related-task`.
+    pub related_task: Option<Span>,
+    /// `io.modelcontextprotocol/protocolVersion`: the sender speaks the modern era.
+    pub protocol_version: Option<Span>,
+}
+
+/// Why a body is not a message.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// Not JSON at all.
+    #[error("the body is not valid JSON")]
+    NotJson,
+    /// JSON, but not a message of JSON-RPC 2.0.
+    #[error("{0}")]
+    NotAMessage(Cow<'static, str>),
+}
+
+impl Incoming {
+    /// Reads a body.
+    pub fn parse(body: Bytes) -> Result<Self, Malformed> {
+        let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
+        if first != Some(&b'[') {
+            return Message::parse(body).map(Self::Single);
+        }
+        let spans = raw::elements(&body).ok_or(Malformed::NotJson)?;
+        if spans.is_empty() || spans.len() > MAX_BATCH {
+            let why = format!("a batch holds 1 to {MAX_BATCH} messages, not {}", spans.len());
+            return Err(Malformed::NotAMessage(why.into()));
+        }
+        let messages = spans.into_iter().map(|span| Message::parse(body.slice(span)));
+        messages.collect::<Result<_, _>>().map(Self::Batch)
+    }
+}
+
+impl Message {
+    /// Reads one message. Members that routing does not need are not looked at.
+    pub fn parse(text: Bytes) -> Result<Self, Malformed> {
+        parse::message(text)
+    }
+
+    /// The whole text.
+    pub fn text(&self) -> &Bytes {
+        &self.text
+    }
+
+    /// Gives the whole text away.
+    pub fn into_text(self) -> Bytes {
+        self.text
+    }
+
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// The id of a request or response.
+    pub fn id(&self) -> Option<Id<'_>> {
+        self.id.clone().and_then(|span| Id::parse(&self.text[span]))
+    }
+
+    /// The method of a request or notification; empty for a response.
+    pub fn method(&self) -> Cow<'_, str> {
+        self.method.clone().and_then(|span| unquote(&self.text[span])).unwrap_or_default()
+    }
+
+    /// Where the members of `params` stand.
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// The `result` of a response; `None` if it is an error.
+    pub fn result(&self) -> Option<&[u8]> {
+        self.result.clone().map(|span| &self.text[span])
+    }
+
+    /// Where the `result` of a response stands.
+    pub fn result_span(&self) -> Option<Span> {
+        self.result.clone()
+    }
+
+    /// The text of a JSON string that stands at `span`. `None` if something else stands there.
+    pub fn string(&self, span: Option<&Span>) -> Option<Cow<'_, str>> {
+        span.cloned().and_then(|span| unquote(&self.text[span]))
+    }
+
+    /// The bytes that stand at `span`.
+    pub fn slice(&self, span: &Span) -> Bytes {
+        self.text.slice(span.clone())
+    }
+
+    /// The message with the string at `span` replaced.
+    pub fn with_string(&self, span: &Span, value: &str) -> Bytes {
+        raw::splice(&self.text, vec![Edit { span: span.clone(), with: raw::string(value).into() }])
+    }
+
+    /// The message with another id.
+    pub fn with_id(&self, id: &[u8]) -> Bytes {
+        let Some(span) = self.id.clone() else { return self.text.clone() };
+        raw::splice(&self.text, vec![Edit { span, with: Bytes::copy_from_slice(id) }])
+    }
+}
+
+#[cfg(test)]
+mod tests;

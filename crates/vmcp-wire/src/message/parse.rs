@@ -1,0 +1,290 @@
+//! Reads a message in one pass over its bytes.
+
+use std::{borrow::Cow, fmt};
+
+use bytes::Bytes;
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use vmcp_model::raw::span_in;
+
+use super::{Malformed, Message, Meta, Params, Shape, Span};
+use crate::id::Id;
+
+/// Reads one message.
+pub(super) fn message(text: Bytes) -> Result<Message, Malformed> {
+    let mut parts = Parts::default();
+    let mut deserializer = serde_json::Deserializer::from_slice(&text);
+    let read = Object { text: &text, into: &mut parts }
+        .deserialize(&mut deserializer)
+        .and_then(|()| deserializer.end());
+    if let Err(error) = read {
+        return Err(match parts.refusal.take() {
+            Some(why) => Malformed::NotAMessage(why),
+            None if error.is_data() => {
+                Malformed::NotAMessage("a message is a JSON object of JSON-RPC 2.0".into())
+            }
+            None => Malformed::NotJson,
+        });
+    }
+    let shape = parts.shape(&text).map_err(|why| Malformed::NotAMessage(why.into()))?;
+    let Parts { id, method, result, params, .. } = parts;
+    Ok(Message { text, shape, id, method, result, params })
+}
+
+/// The members of a message as they are found.
+#[derive(Default)]
+struct Parts {
+    jsonrpc: Option<Span>,
+    id: Option<Span>,
+    method: Option<Span>,
+    result: Option<Span>,
+    error: Option<Span>,
+    params: Params,
+    has_params: bool,
+    /// Why reading stopped, if it was not the JSON.
+    refusal: Option<Cow<'static, str>>,
+}
+
+impl Parts {
+    /// Decides what the message is, and refuses what JSON-RPC 2.0 or MCP does not allow.
+    fn shape(&self, text: &[u8]) -> Result<Shape, &'static str> {
+        let version = self.jsonrpc.clone().map(|span| &text[span]);
+        if version != Some(b"\"2.0\"") {
+            return Err("\"jsonrpc\" must be \"2.0\"");
+        }
+        if let Some(span) = self.id.clone()
+            && Id::parse(&text[span]).is_none()
+        {
+            return Err("\"id\" must be a string or a plainly written integer, at most 1 KiB long");
+        }
+        if let Some(span) = self.method.clone() {
+            if text[span.start] != b'"' {
+                return Err("\"method\" must be a string");
+            }
+            if self.result.is_some() || self.error.is_some() {
+                return Err("a message has either a \"method\" or a result, not both");
+            }
+            return Ok(if self.id.is_some() { Shape::Request } else { Shape::Notification });
+        }
+        match (&self.result, &self.error) {
+            (Some(_), Some(_)) => Err("a response has a \"result\" or an \"error\", not both"),
+            (None, None) => Err("a message needs a \"method\", a \"result\" or an \"error\""),
+            (Some(_), None) if self.id.is_none() => Err("a \"result\" needs an \"id\""),
+            (Some(_), None) | (None, Some(_)) => Ok(Shape::Response),
+        }
+    }
+}
+
+/// Reads the message's own members.
+struct Object<'a, 'p> {
+    text: &'a [u8],
+    into: &'p mut Parts,
+}
+
+impl<'de> DeserializeSeed<'de> for Object<'de, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Object<'de, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON-RPC message")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let Self { text, into } = self;
+        while let Some(name) = map.next_key::<Name<'de>>()? {
+            let slot = match known(&name.0, &TOP_LEVEL) {
+                None => {
+                    map.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+                Some(exact) if exact != name.0 => {
+                    into.refusal =
+                        Some(format!("member {:?} must be written {exact:?}", name.0).into());
+                    return Err(A::Error::custom("case"));
+                }
+                Some("params") => {
+                    if std::mem::replace(&mut into.has_params, true) {
+                        return Err(twice(&mut into.refusal, "params"));
+                    }
+                    let Parts { params, refusal, .. } = &mut *into;
+                    map.next_value_seed(ParamsObject { text, params, refusal })?;
+                    continue;
+                }
+                Some("jsonrpc") => &mut into.jsonrpc,
+                Some("id") => &mut into.id,
+                Some("method") => &mut into.method,
+                Some("result") => &mut into.result,
+                Some(_) => &mut into.error,
+            };
+            if slot.is_some() {
+                return Err(twice(&mut into.refusal, &name.0));
+            }
+            *slot = Some(value_span(text, &mut map)?);
+        }
+        Ok(())
+    }
+}
+
+/// Reads the members of `params`.
+struct ParamsObject<'a, 'p> {
+    text: &'a [u8],
+    params: &'p mut Params,
+    refusal: &'p mut Option<Cow<'static, str>>,
+}
+
+impl<'de> DeserializeSeed<'de> for ParamsObject<'de, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ParamsObject<'de, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("\"params\" as an object")
+    }
+
+    /// `null` is what some senders write for no parameters.
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let Self { text, params, refusal } = self;
+        // Which routing members were seen, whatever their case.
+        let mut seen = 0_u16;
+        while let Some(name) = map.next_key::<Name<'de>>()? {
+            let Some(at) = position(&name.0, &PARAMS) else {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            if seen & (1 << at) != 0 {
+                return Err(twice(refusal, &name.0));
+            }
+            seen |= 1 << at;
+            if PARAMS[at] != name.0 {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            let slot = match PARAMS[at] {
+                "_meta" => {
+                    map.next_value_seed(MetaObject { text, meta: &mut params.meta, refusal })?;
+                    continue;
+                }
+                "name" => &mut params.name,
+                "uri" => &mut params.uri,
+                "ref" => &mut params.reference,
+                "cursor" => &mut params.cursor,
+                "taskId" => &mut params.task_id,
+                "task" => &mut params.task,
+                "requestState" => &mut params.request_state,
+                "level" => &mut params.level,
+                "requestId" => &mut params.request_id,
+                _ => &mut params.progress_token,
+            };
+            *slot = Some(value_span(text, &mut map)?);
+        }
+        Ok(())
+    }
+}
+
+/// Reads the members of `params._meta`.
+struct MetaObject<'a, 'p> {
+    text: &'a [u8],
+    meta: &'p mut Meta,
+    refusal: &'p mut Option<Cow<'static, str>>,
+}
+
+impl<'de> DeserializeSeed<'de> for MetaObject<'de, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for MetaObject<'de, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("\"_meta\" as an object")
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let Self { text, meta, refusal } = self;
+        while let Some(name) = map.next_key::<Name<'de>>()? {
+            let slot = match known(&name.0, &META) {
+                Some("progressToken") if name.0 == "progressToken" => &mut meta.progress_token,
+                Some(RELATED_TASK) if name.0 == RELATED_TASK => &mut meta.related_task,
+                Some(VERSION) if name.0 == VERSION => &mut meta.protocol_version,
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+            };
+            if slot.is_some() {
+                return Err(twice(refusal, &name.0));
+            }
+            *slot = Some(value_span(text, &mut map)?);
+        }
+        Ok(())
+    }
+}
+
+/// A member's name, borrowed where it has no escapes.
+#[derive(serde::Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+const TOP_LEVEL: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
+
+const PARAMS: [&str; 11] = [
+    "name",
+    "_meta",
+    "uri",
+    "ref",
+    "cursor",
+    "taskId",
+    "task",
+    "requestState",
+    "level",
+    "requestId",
+    "progressToken",
+];
+
+pub(crate) const RELATED_TASK: &str = "io.modelcontextprotocol/related-task";
+const VERSION: &str = "io.modelcontextprotocol/protocolVersion";
+const META: [&str; 3] = ["progressToken", RELATED_TASK, VERSION];
+
+/// Which of `names` this is, differences of case aside.
+fn position(name: &str, names: &[&'static str]) -> Option<usize> {
+    names.iter().position(|known| known.eq_ignore_ascii_case(name))
+}
+
+fn known(name: &str, names: &[&'static str]) -> Option<&'static str> {
+    position(name, names).map(|at| names[at])
+}
+
+fn value_span<'de, A: MapAccess<'de>>(text: &[u8], map: &mut A) -> Result<Span, A::Error> {
+    let value: &'de RawValue = map.next_value()?;
+    Ok(span_in(text, value.get().as_bytes()))
+}
+
+/// Notes that a member stands twice, and stops reading.
+fn twice<E: serde::de::Error>(refusal: &mut Option<Cow<'static, str>>, name: &str) -> E {
+    *refusal = Some(format!("member {name:?} must not stand there twice, in whatever case").into());
+    E::custom("twice")
+}

@@ -1,0 +1,180 @@
+//! Server-sent events (WHATWG HTML, section 9.2), incremental in both directions.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+/// One event as it was received.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Event {
+    /// The `event` field; empty means `message`.
+    pub name: String,
+    /// The `data` lines, joined by line feeds.
+    pub data: Bytes,
+    /// The last id that the stream has given so far, if this event gave one.
+    pub id: Option<String>,
+    /// The reconnection time in milliseconds, if this event set one.
+    pub retry: Option<u64>,
+}
+
+/// An event, or what is kept of it so far, is over the bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("sent an event of more than {limit} bytes")]
+pub struct EventTooLarge {
+    pub limit: usize,
+}
+
+/// Reads events out of chunks that may be cut anywhere.
+#[derive(Debug)]
+pub struct Decoder {
+    limit: usize,
+    /// The line that is not complete yet.
+    line: BytesMut,
+    event: Event,
+    /// The `data` lines so far; `None` before the first.
+    lines: Option<BytesMut>,
+    /// The last line ended with a carriage return: a line feed that follows belongs to it.
+    after_return: bool,
+    started: bool,
+}
+
+impl Decoder {
+    /// Makes a decoder that refuses events of more than `limit` bytes.
+    pub fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            line: BytesMut::new(),
+            event: Event::default(),
+            lines: None,
+            after_return: false,
+            started: false,
+        }
+    }
+
+    /// Takes the next chunk and appends the events that it completes.
+    ///
+    /// Unlike a browser, an event without data is reported if it has an id or a reconnection time:
+    /// MCP servers use such events to make a stream resumable.
+    pub fn feed(&mut self, chunk: &[u8], into: &mut Vec<Event>) -> Result<(), EventTooLarge> {
+        let mut rest = chunk;
+        while !rest.is_empty() {
+            if std::mem::take(&mut self.after_return) && rest[0] == b'\n' {
+                rest = &rest[1..];
+                continue;
+            }
+            let Some(at) = memchr::memchr2(b'\n', b'\r', rest) else {
+                self.grow(rest.len())?;
+                self.line.extend_from_slice(rest);
+                return Ok(());
+            };
+            self.grow(at)?;
+            if self.line.is_empty() {
+                self.take_line(&rest[..at], into);
+            } else {
+                self.line.extend_from_slice(&rest[..at]);
+                let line = self.line.split();
+                self.take_line(&line, into);
+            }
+            self.after_return = rest[at] == b'\r';
+            rest = &rest[at + 1..];
+        }
+        Ok(())
+    }
+
+    fn grow(&self, by: usize) -> Result<(), EventTooLarge> {
+        if self.line.len() + self.lines.as_ref().map_or(0, BytesMut::len) + by > self.limit {
+            return Err(EventTooLarge { limit: self.limit });
+        }
+        Ok(())
+    }
+
+    fn take_line(&mut self, line: &[u8], into: &mut Vec<Event>) {
+        let line = if std::mem::replace(&mut self.started, true) {
+            line
+        } else {
+            line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line)
+        };
+        if line.is_empty() {
+            self.dispatch(into);
+            return;
+        }
+        let (field, value) = match memchr::memchr(b':', line) {
+            Some(0) => return, // a comment
+            Some(at) => (&line[..at], line[at + 1..].strip_prefix(b" ").unwrap_or(&line[at + 1..])),
+            None => (line, &[][..]),
+        };
+        match field {
+            b"data" => match &mut self.lines {
+                Some(lines) => {
+                    lines.put_u8(b'\n');
+                    lines.extend_from_slice(value);
+                }
+                None => self.lines = Some(BytesMut::from(value)),
+            },
+            b"event" => self.event.name = String::from_utf8_lossy(value).into_owned(),
+            b"id" if !value.contains(&0) => {
+                self.event.id = Some(String::from_utf8_lossy(value).into_owned());
+            }
+            b"retry" => {
+                if let Some(retry) = std::str::from_utf8(value).ok().and_then(|v| v.parse().ok()) {
+                    self.event.retry = Some(retry);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn dispatch(&mut self, into: &mut Vec<Event>) {
+        let mut event = std::mem::take(&mut self.event);
+        let lines = self.lines.take();
+        if lines.is_some() || event.id.is_some() || event.retry.is_some() {
+            event.data = lines.unwrap_or_default().freeze();
+            into.push(event);
+        }
+    }
+}
+
+/// Writes one event that carries a message. Line breaks, which JSON allows between its tokens only,
+/// become several `data` lines.
+pub fn encode(id: Option<&str>, data: &[u8]) -> Bytes {
+    let mut out = BytesMut::with_capacity(data.len() + 48);
+    out.put_slice(b"event: message\n");
+    put_id(&mut out, id);
+    let mut rest = data;
+    loop {
+        out.put_slice(b"data: ");
+        let Some(at) = memchr::memchr2(b'\n', b'\r', rest) else {
+            out.put_slice(rest);
+            break;
+        };
+        out.put_slice(&rest[..at]);
+        out.put_slice(b"\n");
+        let ending = if rest[at..].starts_with(b"\r\n") { 2 } else { 1 };
+        rest = &rest[at + ending..];
+    }
+    out.put_slice(b"\n\n");
+    out.freeze()
+}
+
+/// Writes an event without a message, which gives the client an id to resume from and how long to
+/// wait before it does (specification 2025-11-25, basic/transports).
+pub fn encode_priming(id: &str, retry_milliseconds: u64) -> Bytes {
+    let mut out = BytesMut::with_capacity(64);
+    put_id(&mut out, Some(id));
+    out.put_slice(b"retry: ");
+    out.put_slice(retry_milliseconds.to_string().as_bytes());
+    out.put_slice(b"\ndata: \n\n");
+    out.freeze()
+}
+
+/// A comment, which keeps an idle connection from being taken for dead.
+pub const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
+
+fn put_id(out: &mut BytesMut, id: Option<&str>) {
+    if let Some(id) = id {
+        out.put_slice(b"id: ");
+        out.put_slice(id.as_bytes());
+        out.put_slice(b"\n");
+    }
+}
+
+#[cfg(test)]
+mod tests;

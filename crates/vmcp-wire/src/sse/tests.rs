@@ -1,0 +1,97 @@
+//! Events in any pieces, and what is written is what is read.
+
+use super::{Decoder, Event, encode, encode_priming};
+
+/// Decodes the text in pieces of every size and prints the events.
+#[track_caller]
+fn check(text: &str, expected: &str) {
+    for size in 1..=text.len() {
+        let mut decoder = Decoder::new(1 << 16);
+        let mut events = Vec::new();
+        for chunk in text.as_bytes().chunks(size) {
+            decoder.feed(chunk, &mut events).unwrap();
+        }
+        let printed: Vec<String> = events.iter().map(print).collect();
+        assert_eq!(printed.join("; "), expected, "in pieces of {size}");
+    }
+}
+
+fn print(event: &Event) -> String {
+    let mut out = format!("{:?}", String::from_utf8_lossy(&event.data));
+    if !event.name.is_empty() {
+        out = format!("{} {out}", event.name);
+    }
+    if let Some(id) = &event.id {
+        out += &format!(" id={id}");
+    }
+    if let Some(retry) = event.retry {
+        out += &format!(" retry={retry}");
+    }
+    out
+}
+
+#[test]
+fn events_end_with_an_empty_line() {
+    check("data: a\n\ndata:b\r\n\r\nevent: x\rid: 1\rdata: c\r\r", r#""a"; "b"; x "c" id=1"#);
+}
+
+#[test]
+fn data_lines_are_joined() {
+    check("data: a\ndata\ndata: b\n\n", "\"a\\n\\nb\"");
+}
+
+#[test]
+fn comments_unknown_fields_and_unfinished_events_are_dropped() {
+    check(": hi\n\nfoo: bar\n\ndata: a\nretry: x\n\ndata: lost", r#""a""#);
+}
+
+#[test]
+fn an_event_that_only_gives_an_id_is_reported() {
+    check("id: 5\nretry: 200\ndata:\n\nid: 6\n\n", r#""" id=5 retry=200; "" id=6"#);
+}
+
+#[test]
+fn a_byte_order_mark_is_skipped() {
+    check("\u{feff}data: a\n\n", r#""a""#);
+}
+
+#[test]
+fn an_event_over_the_bound_is_refused() {
+    let mut decoder = Decoder::new(10);
+    let mut events = Vec::new();
+    assert!(decoder.feed(b"data: 0123456789abc", &mut events).is_err());
+    let mut decoder = Decoder::new(10);
+    assert!(decoder.feed(b"data: 01\ndata: 23\ndata: 45\ndata: 67\n", &mut events).is_err());
+    assert!(events.is_empty());
+}
+
+#[test]
+fn priming_events_are_read_back() {
+    let text = encode_priming("s:0", 500);
+    check(std::str::from_utf8(&text).unwrap(), r#""" id=s:0 retry=500"#);
+}
+
+proptest::proptest! {
+    #[test]
+    fn what_is_encoded_is_decoded(data in "[ -~\n]{0,100}", id in "[a-z0-9:]{1,20}") {
+        let mut events = Vec::new();
+        Decoder::new(1 << 16).feed(&encode(Some(&id), data.as_bytes()), &mut events).unwrap();
+        proptest::prop_assert_eq!(events.len(), 1);
+        proptest::prop_assert_eq!(&events[0].data[..], data.as_bytes());
+        proptest::prop_assert_eq!(events[0].id.as_deref(), Some(id.as_str()));
+    }
+
+    #[test]
+    fn any_bytes_in_any_pieces_give_the_same_events(
+        bytes in proptest::collection::vec(proptest::sample::select(b"data:id \r\n".to_vec()), 0..80), cut in 0_usize..80,
+    ) {
+        let mut whole = Vec::new();
+        Decoder::new(1 << 16).feed(&bytes, &mut whole).unwrap();
+        let (head, tail) = bytes.split_at(cut.min(bytes.len()));
+        let mut pieces = Vec::new();
+        let mut decoder = Decoder::new(1 << 16);
+        decoder.feed(head, &mut pieces).unwrap();
+        decoder.feed(tail, &mut pieces).unwrap();
+        proptest::prop_assert_eq!(whole, pieces);
+    }
+}
