@@ -1,1 +1,127 @@
-//! Filled by a later commit of this change.
+//! Where session records live.
+//!
+//! A record is what any replica needs to serve a session. Every change of one is conditional on
+//! its existence, so that a session that has ended never comes back. Times are passed in: nothing
+//! here reads a clock, and an implementation over a network has no say in what "now" is.
+
+mod keys;
+mod memory;
+mod record;
+
+#[cfg(test)]
+mod contract;
+
+use std::{future::Future, pin::Pin};
+
+use bytes::Bytes;
+use vmcp_model::{BackendId, Digest};
+
+pub use keys::{Key, KeyRing};
+pub use memory::Memory;
+pub use record::{BackendRecord, Change, ClientProfile, Record, SessionKey, Timestamp, Tombstone};
+
+/// What a store answers with, some time later.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
+
+/// A store could not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// It cannot be reached, or not in time; whether the change happened is unknown.
+    #[error("the session store cannot be reached: {0}")]
+    Unavailable(String),
+    /// What it holds cannot be read.
+    #[error("the session store holds something unreadable: {0}")]
+    Corrupt(String),
+}
+
+/// What became of an attempt to enter a backend session into a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Swap {
+    /// The record holds the new one now.
+    Done,
+    /// Somebody else was first; this is what the record holds. The caller closes its own.
+    Lost(BackendRecord),
+    /// There is no such record. The caller closes its own.
+    Gone,
+}
+
+/// A place for session records, catalogs and keys.
+///
+/// A record is a *placeholder* when it is created, *live* once it is filled, and a *tombstone* from
+/// its end until somebody has closed its backend sessions. Only a live record can be loaded.
+pub trait Store: Send + Sync {
+    /// Creates a placeholder. `false`, and no change, if the key is taken in any state.
+    fn create(&self, key: SessionKey, deadline: Timestamp) -> Answer<'_, bool>;
+
+    /// Makes a placeholder live. `false` if it does not stand any more.
+    fn fill(&self, key: SessionKey, record: Record) -> Answer<'_, bool>;
+
+    /// A live record whose deadline has not passed.
+    fn load(&self, key: SessionKey, now: Timestamp) -> Answer<'_, Option<Record>>;
+
+    /// Changes a live record. `false` if there is none, or if the change's own condition fails.
+    fn change(&self, key: SessionKey, change: Change) -> Answer<'_, bool>;
+
+    /// Enters a backend session into a live record, if the record's present one has the session id
+    /// `expected` (`None`: if there is none).
+    fn swap_backend(
+        &self,
+        key: SessionKey,
+        backend: BackendId,
+        expected: Option<BackendRecord>,
+        new: BackendRecord,
+    ) -> Answer<'_, Swap>;
+
+    /// Moves deadlines. For each key, whether its live record still stands.
+    fn refresh(&self, keys: Vec<SessionKey>, deadline: Timestamp) -> Answer<'_, Vec<bool>>;
+
+    /// Ends a record, whatever its state: it becomes a tombstone that is due at once. `false` if
+    /// there was none, or it had ended.
+    fn end(&self, key: SessionKey, now: Timestamp) -> Answer<'_, bool>;
+
+    /// Keys that need a claim: tombstones, and records whose deadline has passed; at most `limit`.
+    fn due(&self, now: Timestamp, limit: usize) -> Answer<'_, Vec<SessionKey>>;
+
+    /// Claims what is due until a time, so that one caller closes its backend sessions. A record
+    /// whose deadline has passed becomes a tombstone by this. `None` if it is not due, or claimed
+    /// by somebody else.
+    fn claim(
+        &self,
+        key: SessionKey,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Answer<'_, Option<Tombstone>>;
+
+    /// Removes a tombstone whose backend sessions are closed.
+    fn remove(&self, key: SessionKey) -> Answer<'_, ()>;
+
+    /// Keeps a catalog under its digest until a time, or longer if it is kept longer already.
+    fn put_catalog(&self, digest: Digest, catalog: Bytes, until: Timestamp) -> Answer<'_, ()>;
+
+    /// A catalog by its digest.
+    fn catalog(&self, digest: Digest, now: Timestamp) -> Answer<'_, Option<Bytes>>;
+
+    /// The keys that all replicas share; made by the first that asks.
+    fn key_ring(&self) -> Answer<'_, KeyRing>;
+
+    /// Says where a replica can be reached until a time.
+    fn announce_replica(
+        &self,
+        replica: String,
+        address: String,
+        until: Timestamp,
+    ) -> Answer<'_, ()>;
+
+    /// Where a replica can be reached.
+    fn replica(&self, replica: String, now: Timestamp) -> Answer<'_, Option<String>>;
+
+    /// How many records there are in any state, and how many catalogs.
+    fn usage(&self) -> Answer<'_, Usage>;
+}
+
+/// What a store holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    pub records: usize,
+    pub catalogs: usize,
+}

@@ -1,0 +1,198 @@
+//! What every store promises, whatever it is made of. Each implementation runs this suite.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use vmcp_model::{BackendId, Digest, Era, LogLevel, ProtocolVersion};
+
+use crate::{
+    BackendRecord, Change, ClientProfile, Record, SessionKey, Store, Swap, Timestamp, Usage,
+};
+
+const T0: Timestamp = Timestamp(1_000_000);
+const TTL: Duration = Duration::from_secs(60);
+
+/// Runs the whole suite. `make` gives an empty store.
+pub(crate) async fn check(make: &dyn Fn() -> Arc<dyn Store>) {
+    a_session_is_created_filled_and_loaded(&*make()).await;
+    creation_has_one_winner(make()).await;
+    what_has_ended_never_comes_back(&*make()).await;
+    changes_are_conditional(&*make()).await;
+    one_backend_session_wins(&*make()).await;
+    deadlines_slide(&*make()).await;
+    one_claim_wins(&*make()).await;
+    catalogs_are_kept_while_somebody_needs_them(&*make()).await;
+    keys_and_addresses_are_shared(&*make()).await;
+}
+
+async fn a_session_is_created_filled_and_loaded(store: &dyn Store) {
+    let key = SessionKey::of("a");
+    assert_eq!(store.load(key, T0).await, Ok(None), "unknown");
+    assert_eq!(store.fill(key, record()).await, Ok(false), "no placeholder to fill");
+    assert_eq!(store.create(key, T0.after(TTL)).await, Ok(true));
+    assert_eq!(store.load(key, T0).await, Ok(None), "a placeholder is not servable");
+    assert_eq!(store.fill(key, record()).await, Ok(true));
+    assert_eq!(store.load(key, T0).await, Ok(Some(record())));
+    assert_eq!(store.fill(key, record()).await, Ok(false), "it is filled once");
+    assert_eq!(store.load(key, T0.after(TTL)).await, Ok(None), "its deadline has passed");
+}
+
+async fn creation_has_one_winner(store: Arc<dyn Store>) {
+    let mut tasks = tokio::task::JoinSet::new();
+    for _caller in 0..16 {
+        let store = Arc::clone(&store);
+        tasks.spawn(async move { store.create(SessionKey::of("a"), T0.after(TTL)).await });
+    }
+    let winners = tasks.join_all().await.into_iter().filter(|won| *won == Ok(true)).count();
+    assert_eq!(winners, 1);
+}
+
+async fn what_has_ended_never_comes_back(store: &dyn Store) {
+    let placeholder = SessionKey::of("placeholder");
+    store.create(placeholder, T0.after(TTL)).await.unwrap();
+    assert_eq!(store.end(placeholder, T0).await, Ok(true));
+    assert_eq!(store.fill(placeholder, record()).await, Ok(false), "it ended while it was filled");
+
+    let key = live(store, "a").await;
+    assert_eq!(store.end(key, T0).await, Ok(true));
+    assert_eq!(store.end(key, T0).await, Ok(false), "it ends once");
+    let late = [
+        store.create(key, T0.after(TTL)).await,
+        store.fill(key, record()).await,
+        store.change(key, Change::LogLevel(LogLevel::Error)).await,
+    ];
+    assert_eq!(late, [Ok(false), Ok(false), Ok(false)]);
+    assert_eq!(store.swap_backend(key, id("b"), None, session("1")).await, Ok(Swap::Gone));
+    assert_eq!(store.refresh(vec![key], T0.after(TTL)).await, Ok(vec![false]));
+    assert_eq!(store.load(key, T0).await, Ok(None));
+    store.remove(key).await.unwrap();
+    assert_eq!(store.change(key, Change::LogLevel(LogLevel::Error)).await, Ok(false));
+    assert_eq!(store.end(SessionKey::of("never was"), T0).await, Ok(false));
+}
+
+async fn changes_are_conditional(store: &dyn Store) {
+    let key = live(store, "a").await;
+    let (one, two) = (Digest::of(b"1"), Digest::of(b"2"));
+    let changes = [
+        (Change::LogLevel(LogLevel::Alert), true),
+        (Change::Subscribe("u:1".into()), true),
+        (Change::Subscribe("u:1".into()), true),
+        (Change::Subscribe("u:2".into()), true),
+        (Change::Unsubscribe("u:1".into()), true),
+        (Change::Catalog { from: record().catalog, to: one }, true),
+        (Change::Catalog { from: record().catalog, to: two }, false),
+        (Change::StreamEpoch(2), true),
+        (Change::StreamEpoch(2), false),
+        (Change::StreamEpoch(1), false),
+    ];
+    for (change, expected) in changes {
+        assert_eq!(store.change(key, change.clone()).await, Ok(expected), "{change:?}");
+    }
+    let changed = Record {
+        log_level: Some(LogLevel::Alert),
+        subscriptions: vec!["u:2".into()],
+        catalog: one,
+        stream_epoch: 2,
+        ..record()
+    };
+    assert_eq!(store.load(key, T0).await, Ok(Some(changed)));
+}
+
+async fn one_backend_session_wins(store: &dyn Store) {
+    let key = live(store, "a").await;
+    let swap =
+        |expected: Option<BackendRecord>, new| store.swap_backend(key, id("b"), expected, new);
+    assert_eq!(swap(None, session("1")).await, Ok(Swap::Done));
+    assert_eq!(swap(None, session("2")).await, Ok(Swap::Lost(session("1"))), "the second opener");
+    assert_eq!(swap(Some(session("1")), session("3")).await, Ok(Swap::Done), "healed");
+    assert_eq!(swap(Some(session("1")), session("4")).await, Ok(Swap::Lost(session("3"))));
+    store.swap_backend(key, id("a"), None, session("5")).await.unwrap();
+    let loaded = store.load(key, T0).await.unwrap().unwrap();
+    assert_eq!(loaded.backends, [(id("a"), session("5")), (id("b"), session("3"))]);
+}
+
+async fn deadlines_slide(store: &dyn Store) {
+    let (kept, idle) = (live(store, "kept").await, live(store, "idle").await);
+    let later = T0.after(TTL);
+    let unknown = SessionKey::of("unknown");
+    let stands = store.refresh(vec![kept, unknown], later.after(TTL)).await;
+    assert_eq!(stands, Ok(vec![true, false]));
+    assert_eq!(store.refresh(vec![kept], T0).await, Ok(vec![true]), "never backwards");
+    assert_eq!(store.due(later, 10).await, Ok(vec![idle]));
+    assert!(store.load(kept, later).await.unwrap().is_some());
+}
+
+async fn one_claim_wins(store: &dyn Store) {
+    let key = live(store, "a").await;
+    store.swap_backend(key, id("b"), None, session("1")).await.unwrap();
+    let (now, until) = (T0.after(TTL), T0.after(TTL * 2));
+    assert_eq!(store.claim(key, T0, until).await, Ok(None), "it is not due");
+    let tombstone = store.claim(key, now, until).await.unwrap().expect("it is due");
+    assert_eq!(tombstone.backends, [(id("b"), session("1"))]);
+    assert_eq!(store.claim(key, now, until).await, Ok(None), "it is claimed");
+    assert_eq!(store.load(key, T0).await, Ok(None), "a claim ends it");
+    assert_eq!(store.due(now, 10).await, Ok(vec![]));
+    assert_eq!(store.due(until, 10).await, Ok(vec![key]), "the claimer died");
+    assert!(store.claim(key, until, until.after(TTL)).await.unwrap().is_some());
+    store.remove(key).await.unwrap();
+    assert_eq!(store.usage().await.unwrap().records, 0);
+    let alive = live(store, "b").await;
+    store.remove(alive).await.unwrap();
+    assert!(store.load(alive, T0).await.unwrap().is_some(), "only a tombstone is removed");
+}
+
+async fn catalogs_are_kept_while_somebody_needs_them(store: &dyn Store) {
+    let digest = Digest::of(b"catalog");
+    let bytes = Bytes::from_static(b"{}");
+    assert_eq!(store.catalog(digest, T0).await, Ok(None));
+    store.put_catalog(digest, bytes.clone(), T0.after(TTL)).await.unwrap();
+    store.put_catalog(digest, bytes.clone(), T0).await.unwrap();
+    assert_eq!(store.catalog(digest, T0).await, Ok(Some(bytes)));
+    assert_eq!(store.usage().await, Ok(Usage { records: 0, catalogs: 1 }));
+    assert_eq!(store.catalog(digest, T0.after(TTL)).await, Ok(None));
+}
+
+async fn keys_and_addresses_are_shared(store: &dyn Store) {
+    assert_eq!(store.key_ring().await, store.key_ring().await);
+    let name = || "replica".to_owned();
+    store.announce_replica(name(), "127.0.0.1:1".to_owned(), T0.after(TTL)).await.unwrap();
+    assert_eq!(store.replica(name(), T0).await, Ok(Some("127.0.0.1:1".to_owned())));
+    assert_eq!(store.replica(name(), T0.after(TTL)).await, Ok(None));
+}
+
+async fn live(store: &dyn Store, name: &str) -> SessionKey {
+    let key = SessionKey::of(name);
+    assert_eq!(store.create(key, T0.after(TTL)).await, Ok(true));
+    assert_eq!(store.fill(key, record()).await, Ok(true));
+    key
+}
+
+fn record() -> Record {
+    Record {
+        created: T0,
+        deadline: T0.after(TTL),
+        client: Arc::new(ClientProfile {
+            version: ProtocolVersion::LATEST_LEGACY,
+            capabilities: Bytes::from_static(b"{}"),
+            info: Bytes::from_static(b"{}"),
+        }),
+        owner: Digest::of(b"owner"),
+        catalog: Digest::of(b"0"),
+        log_level: None,
+        subscriptions: vec![],
+        stream_epoch: 0,
+        backends: vec![],
+    }
+}
+
+fn session(session_id: &str) -> BackendRecord {
+    BackendRecord {
+        session_id: Some(session_id.into()),
+        version: ProtocolVersion::LATEST_LEGACY,
+        era: Era::Legacy,
+    }
+}
+
+fn id(name: &str) -> BackendId {
+    BackendId::new(name).unwrap()
+}

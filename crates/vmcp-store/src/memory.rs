@@ -1,0 +1,242 @@
+//! Records in this process's memory: for one replica, lost with it.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use bytes::Bytes;
+use vmcp_model::{BackendId, Digest};
+
+use crate::{
+    Answer, Error, KeyRing, Store, Swap, Usage,
+    record::{BackendRecord, Change, Record, SessionKey, Timestamp, Tombstone},
+};
+
+/// A store in memory.
+#[derive(Debug)]
+pub struct Memory {
+    state: Mutex<State>,
+    keys: KeyRing,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    records: HashMap<SessionKey, Entry>,
+    /// Every record by the time at which it needs a look.
+    deadlines: BTreeSet<(Timestamp, SessionKey)>,
+    catalogs: HashMap<Digest, (Bytes, Timestamp)>,
+    replicas: HashMap<String, (String, Timestamp)>,
+}
+
+#[derive(Debug)]
+enum Entry {
+    Placeholder {
+        deadline: Timestamp,
+    },
+    Live(Box<Record>),
+    /// `due` is when it may be claimed.
+    Ended {
+        tombstone: Tombstone,
+        due: Timestamp,
+    },
+}
+
+impl Entry {
+    /// When the entry needs a look.
+    fn due(&self) -> Timestamp {
+        match self {
+            Self::Placeholder { deadline } => *deadline,
+            Self::Live(record) => record.deadline,
+            Self::Ended { due, .. } => *due,
+        }
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self { state: Mutex::default(), keys: KeyRing::generate() }
+    }
+}
+
+impl Memory {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Puts an entry in the place of whatever stands there.
+    fn put(&mut self, key: SessionKey, entry: Entry) {
+        let due = entry.due();
+        if let Some(old) = self.records.insert(key, entry) {
+            self.deadlines.remove(&(old.due(), key));
+        }
+        self.deadlines.insert((due, key));
+    }
+
+    fn live(&mut self, key: SessionKey) -> Option<&mut Record> {
+        match self.records.get_mut(&key) {
+            Some(Entry::Live(record)) => Some(record),
+            Some(Entry::Placeholder { .. } | Entry::Ended { .. }) | None => None,
+        }
+    }
+}
+
+/// An answer that is there already.
+fn ready<'a, T: Send + 'a>(value: T) -> Answer<'a, T> {
+    Box::pin(std::future::ready(Ok::<T, Error>(value)))
+}
+
+impl Store for Memory {
+    fn create(&self, key: SessionKey, deadline: Timestamp) -> Answer<'_, bool> {
+        let mut state = self.state();
+        let free = !state.records.contains_key(&key);
+        if free {
+            state.put(key, Entry::Placeholder { deadline });
+        }
+        ready(free)
+    }
+
+    fn fill(&self, key: SessionKey, record: Record) -> Answer<'_, bool> {
+        let mut state = self.state();
+        let stands = matches!(state.records.get(&key), Some(Entry::Placeholder { .. }));
+        if stands {
+            state.put(key, Entry::Live(Box::new(record)));
+        }
+        ready(stands)
+    }
+
+    fn load(&self, key: SessionKey, now: Timestamp) -> Answer<'_, Option<Record>> {
+        ready(self.state().live(key).filter(|record| record.deadline > now).cloned())
+    }
+
+    fn change(&self, key: SessionKey, change: Change) -> Answer<'_, bool> {
+        ready(self.state().live(key).is_some_and(|record| record.apply(change)))
+    }
+
+    fn swap_backend(
+        &self,
+        key: SessionKey,
+        backend: BackendId,
+        expected: Option<BackendRecord>,
+        new: BackendRecord,
+    ) -> Answer<'_, Swap> {
+        let mut state = self.state();
+        let Some(record) = state.live(key) else { return ready(Swap::Gone) };
+        let present = record.backend(&backend);
+        if let Some(present) = present
+            && Some(present) != expected.as_ref()
+        {
+            return ready(Swap::Lost(present.clone()));
+        }
+        record.set_backend(backend, new);
+        ready(Swap::Done)
+    }
+
+    fn refresh(&self, keys: Vec<SessionKey>, deadline: Timestamp) -> Answer<'_, Vec<bool>> {
+        let mut guard = self.state();
+        let state = &mut *guard;
+        let stands = keys.into_iter().map(|key| {
+            let Some(Entry::Live(record)) = state.records.get_mut(&key) else { return false };
+            state.deadlines.remove(&(record.deadline, key));
+            record.deadline = record.deadline.max(deadline);
+            state.deadlines.insert((record.deadline, key));
+            true
+        });
+        ready(stands.collect())
+    }
+
+    fn end(&self, key: SessionKey, now: Timestamp) -> Answer<'_, bool> {
+        let mut state = self.state();
+        let tombstone = match state.records.get_mut(&key) {
+            Some(Entry::Live(record)) => {
+                Tombstone { backends: std::mem::take(&mut record.backends) }
+            }
+            Some(Entry::Placeholder { .. }) => Tombstone::default(),
+            Some(Entry::Ended { .. }) | None => return ready(false),
+        };
+        state.put(key, Entry::Ended { tombstone, due: now });
+        ready(true)
+    }
+
+    fn due(&self, now: Timestamp, limit: usize) -> Answer<'_, Vec<SessionKey>> {
+        let state = self.state();
+        let due = state.deadlines.iter().take_while(|(deadline, _)| *deadline <= now);
+        ready(due.take(limit).map(|(_, key)| *key).collect())
+    }
+
+    fn claim(
+        &self,
+        key: SessionKey,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Answer<'_, Option<Tombstone>> {
+        let mut state = self.state();
+        if state.records.get(&key).is_none_or(|entry| entry.due() > now) {
+            return ready(None);
+        }
+        let tombstone = match state.records.get(&key) {
+            Some(Entry::Live(record)) => Tombstone { backends: record.backends.clone() },
+            Some(Entry::Ended { tombstone, .. }) => tombstone.clone(),
+            Some(Entry::Placeholder { .. }) | None => Tombstone::default(),
+        };
+        state.put(key, Entry::Ended { tombstone: tombstone.clone(), due: until });
+        ready(Some(tombstone))
+    }
+
+    fn remove(&self, key: SessionKey) -> Answer<'_, ()> {
+        let mut state = self.state();
+        if let Some(entry @ Entry::Ended { .. }) = state.records.get(&key) {
+            let due = entry.due();
+            state.deadlines.remove(&(due, key));
+            state.records.remove(&key);
+        }
+        ready(())
+    }
+
+    fn put_catalog(&self, digest: Digest, catalog: Bytes, until: Timestamp) -> Answer<'_, ()> {
+        let mut state = self.state();
+        let kept = state.catalogs.entry(digest).or_insert((catalog, until));
+        kept.1 = kept.1.max(until);
+        ready(())
+    }
+
+    fn catalog(&self, digest: Digest, now: Timestamp) -> Answer<'_, Option<Bytes>> {
+        let mut state = self.state();
+        state.catalogs.retain(|_, (_, until)| *until > now);
+        ready(state.catalogs.get(&digest).map(|(catalog, _)| catalog.clone()))
+    }
+
+    fn key_ring(&self) -> Answer<'_, KeyRing> {
+        ready(self.keys.clone())
+    }
+
+    fn announce_replica(
+        &self,
+        replica: String,
+        address: String,
+        until: Timestamp,
+    ) -> Answer<'_, ()> {
+        self.state().replicas.insert(replica, (address, until));
+        ready(())
+    }
+
+    fn replica(&self, replica: String, now: Timestamp) -> Answer<'_, Option<String>> {
+        let mut state = self.state();
+        state.replicas.retain(|_, (_, until)| *until > now);
+        ready(state.replicas.get(&replica).map(|(address, _)| address.clone()))
+    }
+
+    fn usage(&self) -> Answer<'_, Usage> {
+        let state = self.state();
+        ready(Usage { records: state.records.len(), catalogs: state.catalogs.len() })
+    }
+}
+
+#[cfg(test)]
+mod tests;
