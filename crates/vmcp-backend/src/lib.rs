@@ -1,1 +1,22 @@
-//! Filled by a later commit of this change.
+//! One backend: connect to it, open sessions on it, send messages, read what comes back.
+//!
+//! Nothing above this crate knows a backend's transport, its connections or its credential.
+//! Whose session a message belongs to, and what to do when one is lost, is decided above.
+
+mod backend;
+mod config;
+mod error;
+mod events;
+mod http;
+mod offer;
+mod outgoing;
+mod session;
+pub mod worker;
+
+pub use backend::{Answer, Backend, StatsSnapshot};
+pub use config::{Config, InvalidConfig, Limits, Timeouts};
+pub use error::Error;
+pub use events::Events;
+pub use http::body::Body;
+pub use outgoing::Outgoing;
+pub use session::{ClientView, Facts, Session};

@@ -1,0 +1,398 @@
+//! One backend as the layers above see it.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use tokio_util::task::TaskTracker;
+use vmcp_model::{BackendId, ProtocolVersion, raw};
+use vmcp_wire::{
+    Fault, Id, IdKey, Message, ServerHello, Shape,
+    headers::{MediaType, SESSION_ID},
+    reply,
+};
+
+use crate::{
+    config::{Config, InvalidConfig, Limits, Timeouts},
+    error::Error,
+    events::Events,
+    http::{Http, body::Body},
+    session::{ClientView, Facts, Session},
+};
+
+/// Bytes of an answer that vmcp reads whole for itself.
+const OWN_ANSWER_BYTES: usize = 16 << 20;
+
+/// Bytes of an answer that refuses something.
+const REFUSAL_BYTES: usize = 64 << 10;
+
+/// A backend. Shared by all sessions; keeps connections, never sessions.
+#[derive(Debug)]
+pub struct Backend {
+    id: BackendId,
+    timeouts: Timeouts,
+    limits: Limits,
+    http: Http,
+    /// What it said about itself last, so that sessions share one copy.
+    facts: Mutex<Arc<Facts>>,
+    next_id: AtomicU64,
+    stats: Stats,
+}
+
+/// What a backend does with a message.
+#[derive(Debug)]
+pub enum Answer {
+    /// It took it, and there is nothing more to come.
+    Accepted,
+    /// It answers with one JSON body, which has not been looked at.
+    Whole(Body),
+    /// It answers with one JSON message that has been read already.
+    Ready(Bytes),
+    /// It answers with a stream of messages.
+    Events(Box<Events>),
+}
+
+/// Counts since the start.
+#[derive(Debug, Default)]
+struct Stats {
+    sessions_opened: AtomicU64,
+    requests: AtomicU64,
+    failures: AtomicU64,
+}
+
+/// Counts since the start, at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StatsSnapshot {
+    pub sessions_opened: u64,
+    pub requests: u64,
+    pub failures: u64,
+    /// Requests under way.
+    pub in_flight: usize,
+    /// GET streams open.
+    pub streams: usize,
+}
+
+impl Backend {
+    /// Makes a backend ready; nothing is sent yet. `tasks` counts the tasks of its connections.
+    pub fn new(config: &Config, tasks: TaskTracker) -> Result<Arc<Self>, InvalidConfig> {
+        Ok(Arc::new(Self {
+            id: config.id.clone(),
+            timeouts: config.timeouts,
+            limits: config.limits,
+            http: Http::new(config, tasks)?,
+            facts: Mutex::default(),
+            next_id: AtomicU64::new(0),
+            stats: Stats::default(),
+        }))
+    }
+
+    pub fn id(&self) -> &BackendId {
+        &self.id
+    }
+
+    pub fn timeouts(&self) -> Timeouts {
+        self.timeouts
+    }
+
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    pub fn stats(&self) -> StatsSnapshot {
+        let (in_flight, streams) = self.http.under_way();
+        StatsSnapshot {
+            sessions_opened: self.stats.sessions_opened.load(Ordering::Relaxed),
+            requests: self.stats.requests.load(Ordering::Relaxed),
+            failures: self.stats.failures.load(Ordering::Relaxed),
+            in_flight,
+            streams,
+        }
+    }
+
+    /// What this backend said about itself last, or nothing yet.
+    pub fn facts(&self) -> Arc<Facts> {
+        Arc::clone(&self.facts.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Closes connections that have been idle for too long. To be called now and then.
+    pub fn prune(&self) {
+        self.http.prune();
+    }
+
+    /// Opens a session, within the time that configuration gives.
+    pub async fn open(self: &Arc<Self>, view: &ClientView) -> Result<Session, Error> {
+        let opened = within(self.timeouts.initialize, self.handshake(view)).await;
+        let counter =
+            if opened.is_ok() { &self.stats.sessions_opened } else { &self.stats.failures };
+        counter.fetch_add(1, Ordering::Relaxed);
+        opened
+    }
+
+    /// Sends a message of a client and gives what the backend does with it. `id` is that of a
+    /// request, and absent for everything else.
+    ///
+    /// No deadline applies here: the caller knows whether a question to the client is open.
+    pub async fn post(
+        self: &Arc<Self>,
+        session: &Session,
+        text: Bytes,
+        id: Option<&IdKey>,
+    ) -> Result<Answer, Error> {
+        self.stats.requests.fetch_add(1, Ordering::Relaxed);
+        let answer = match self.http.post(Some(session), text).await {
+            Ok(response) => self.judge(session, response, id).await,
+            Err(error) => Err(error),
+        };
+        if answer.is_err() {
+            self.stats.failures.fetch_add(1, Ordering::Relaxed);
+        }
+        answer
+    }
+
+    /// Sends a request of vmcp's own and waits for the response. Questions that the backend asks
+    /// meanwhile are declined. `params` is JSON text.
+    pub async fn ask(
+        self: &Arc<Self>,
+        session: &Session,
+        method: &str,
+        params: Option<&[u8]>,
+    ) -> Result<Message, Error> {
+        let (id, text) = self.own_request(method, params);
+        within(self.timeouts.idle, async {
+            let answer = self.post(session, text, Some(&id)).await?;
+            self.own_answer(session, answer, &id).await
+        })
+        .await
+    }
+
+    /// Sends a message that has no answer.
+    pub async fn tell(self: &Arc<Self>, session: &Session, text: Bytes) -> Result<(), Error> {
+        within(self.timeouts.idle, async {
+            match self.post(session, text, None).await? {
+                Answer::Accepted | Answer::Ready(_) | Answer::Events(_) => Ok(()),
+                // Read to its end, so that the connection can be used again.
+                Answer::Whole(body) => body.collect(REFUSAL_BYTES).await.map(|_body| ()),
+            }
+        })
+        .await
+    }
+
+    /// Opens the session's GET stream, or goes on behind the event of this id. `None` if the
+    /// backend has none to offer.
+    pub async fn listen(
+        self: &Arc<Self>,
+        session: &Session,
+        last_event_id: Option<&str>,
+    ) -> Result<Option<Events>, Error> {
+        let response = within(self.timeouts.idle, self.http.listen(session, last_event_id)).await?;
+        match response.status() {
+            StatusCode::OK if MediaType::of(response.headers()) == MediaType::EventStream => {
+                Ok(Some(Events::new(self, session, response.into_body())))
+            }
+            StatusCode::METHOD_NOT_ALLOWED => Ok(None),
+            StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST if session.id.is_some() => {
+                self.confirm_lost(session).await.map(|()| None)
+            }
+            StatusCode::OK => Err(Error::Protocol("offers a stream of an unknown type".to_owned())),
+            status => Err(Error::Refused { status: status.as_u16() }),
+        }
+    }
+
+    /// Ends a session. A backend that does not allow it, or has forgotten it, is none the worse.
+    pub async fn close(&self, session: &Session) -> Result<(), Error> {
+        if session.id.is_none() {
+            return Ok(());
+        }
+        within(self.timeouts.idle, self.http.delete(session)).await.map(|_status| ())
+    }
+
+    async fn handshake(self: &Arc<Self>, view: &ClientView) -> Result<Session, Error> {
+        let mut params = format!(
+            concat!(
+                r#"{{"protocolVersion":"{}","clientInfo":{{"name":"vmcp","version":"{}"}},"#,
+                r#""capabilities":"#
+            ),
+            view.version,
+            env!("CARGO_PKG_VERSION")
+        )
+        .into_bytes();
+        params.extend_from_slice(&view.capabilities);
+        params.push(b'}');
+        let (id, text) = self.own_request("initialize", Some(&params));
+        let response = self.http.post(None, text).await?;
+        let session_id = response.headers().get(SESSION_ID).cloned();
+        let mut session = Session { id: None, version: view.version, facts: Arc::default() };
+        let answer = self.judge(&session, response, Some(&id)).await?;
+        session.id = session_id;
+        let message = self.own_answer(&session, answer, &id).await?;
+        if message.result().is_none() {
+            return Err(Error::Protocol(format!(
+                "refused initialize: {}",
+                excerpt(message.text())
+            )));
+        }
+        let hello = ServerHello::parse(&message).map_err(|why| Error::Protocol(why.to_owned()))?;
+        session.version = ProtocolVersion::from_name(&hello.protocol_version).ok_or_else(|| {
+            Error::Protocol(format!(
+                "speaks revision {:?}, which vmcp does not",
+                hello.protocol_version
+            ))
+        })?;
+        session.facts = self.share(Facts::new(hello));
+        let initialized = reply::notification("notifications/initialized", None);
+        let response = self.http.post(Some(&session), initialized).await?;
+        if !response.status().is_success() {
+            return Err(Error::Refused { status: response.status().as_u16() });
+        }
+        response.into_body().collect(REFUSAL_BYTES).await?;
+        Ok(session)
+    }
+
+    /// Decides what an answer is.
+    async fn judge(
+        self: &Arc<Self>,
+        session: &Session,
+        response: Response<Body>,
+        id: Option<&IdKey>,
+    ) -> Result<Answer, Error> {
+        let status = response.status();
+        let media_type = MediaType::of(response.headers());
+        let body = response.into_body();
+        if status.is_success() {
+            return match media_type {
+                _ if id.is_none() => {
+                    body.collect(REFUSAL_BYTES).await?;
+                    Ok(Answer::Accepted)
+                }
+                MediaType::Json => Ok(Answer::Whole(body)),
+                MediaType::EventStream => {
+                    Ok(Answer::Events(Box::new(Events::new(self, session, body))))
+                }
+                MediaType::Other => Err(Error::Protocol(format!(
+                    "answered a request with HTTP status {status} and neither JSON nor a stream"
+                ))),
+            };
+        }
+        if status == StatusCode::NOT_FOUND && session.id.is_some() {
+            // Read to its end, so that the connection can be used again.
+            let _ended = body.collect(REFUSAL_BYTES).await;
+            return Err(Error::SessionLost);
+        }
+        let text = body.collect(REFUSAL_BYTES).await?;
+        if status == StatusCode::BAD_REQUEST && session.id.is_some() {
+            self.confirm_lost(session).await?;
+        }
+        // A refusal may still be a proper answer to this very request.
+        let answers = |message: &Message| {
+            message.shape() == Shape::Response
+                && message.id().zip(id).is_some_and(|(answered, asked)| answered.is(asked))
+        };
+        match Message::parse(text.clone()) {
+            Ok(message) if answers(&message) => Ok(Answer::Ready(text)),
+            Ok(_) | Err(_) => Err(Error::Refused { status: status.as_u16() }),
+        }
+    }
+
+    /// Finds out by a ping whether a refusal means that the session is gone: some published servers
+    /// say so with 400. The error says that it is.
+    async fn confirm_lost(&self, session: &Session) -> Result<(), Error> {
+        let (_id, text) = self.own_request("ping", None);
+        let response = self.http.post(Some(session), text).await?;
+        let status = response.status();
+        let _ended = response.into_body().collect(REFUSAL_BYTES).await;
+        if matches!(status, StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND) {
+            return Err(Error::SessionLost);
+        }
+        Ok(())
+    }
+
+    /// Waits for the response to a request of vmcp's own.
+    async fn own_answer(
+        self: &Arc<Self>,
+        session: &Session,
+        answer: Answer,
+        id: &IdKey,
+    ) -> Result<Message, Error> {
+        let text = match answer {
+            Answer::Ready(text) => text,
+            Answer::Whole(body) => body.collect(OWN_ANSWER_BYTES).await?,
+            Answer::Accepted => return Err(Error::Protocol("did not answer a request".to_owned())),
+            Answer::Events(mut events) => loop {
+                let Some(message) = events.next().await? else {
+                    return Err(Error::Broken("the stream ended before the answer".to_owned()));
+                };
+                match message.shape() {
+                    Shape::Response if message.id().is_some_and(|found| found.is(id)) => {
+                        break message.into_text();
+                    }
+                    Shape::Request => self.decline(session, &message).await?,
+                    Shape::Response | Shape::Notification => {}
+                }
+            },
+        };
+        let message = Message::parse(text)
+            .map_err(|why| Error::Protocol(format!("answered badly: {why}")))?;
+        if message.shape() != Shape::Response || !message.id().is_some_and(|found| found.is(id)) {
+            return Err(Error::Protocol(
+                "answered another request than the one it was asked".to_owned(),
+            ));
+        }
+        Ok(message)
+    }
+
+    /// Answers a backend's request that nobody is there to answer.
+    pub async fn decline(
+        self: &Arc<Self>,
+        session: &Session,
+        request: &Message,
+    ) -> Result<(), Error> {
+        let text = if request.method() == "ping" {
+            let Some(id) = request.id() else { return Ok(()) };
+            reply::result(id, b"{}")
+        } else {
+            let fault =
+                Fault::MethodNotFound(format!("{} (no client is attached)", request.method()));
+            reply::error(request.id(), &fault)
+        };
+        let response = self.http.post(Some(session), text).await?;
+        response.into_body().collect(REFUSAL_BYTES).await.map(|_body| ())
+    }
+
+    fn own_request(&self, method: &str, params: Option<&[u8]>) -> (IdKey, Bytes) {
+        let number = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let id = format!("{}{number}", vmcp_wire::RESERVED_PREFIX);
+        let text = reply::request(&id, method, params);
+        let quoted = raw::string(&id);
+        (Id::parse(&quoted).expect("a short string is an id").key(), text)
+    }
+
+    fn share(&self, facts: Facts) -> Arc<Facts> {
+        let mut last = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
+        if **last != facts {
+            *last = Arc::new(facts);
+        }
+        Arc::clone(&last)
+    }
+}
+
+/// Waits for at most this long.
+pub(crate) async fn within<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    tokio::time::timeout(limit, work).await.unwrap_or(Err(Error::Timeout(limit)))
+}
+
+/// The beginning of a text, for an error message.
+pub(crate) fn excerpt(text: &[u8]) -> String {
+    const LENGTH: usize = 200;
+    let end = text.len().min(LENGTH);
+    let more = if text.len() > LENGTH { "…" } else { "" };
+    format!("{}{more}", String::from_utf8_lossy(&text[..end]))
+}

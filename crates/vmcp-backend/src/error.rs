@@ -1,0 +1,61 @@
+//! What can go wrong with a backend, by what the caller can do about it.
+
+use std::time::Duration;
+
+use vmcp_model::BackendId;
+use vmcp_wire::Fault;
+
+/// A failure of one exchange with a backend.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The backend does not know the session any more. What was sent did not run: opening a new
+    /// session and sending it again is safe.
+    #[error("lost the session")]
+    SessionLost,
+    /// Nothing was sent.
+    #[error("cannot be reached: {0}")]
+    Unreachable(String),
+    /// The exchange broke off; whether the request ran is unknown.
+    #[error("broke off: {0}")]
+    Broken(String),
+    /// No answer in time; whether the request ran is unknown.
+    #[error("did not answer within {} s", .0.as_secs())]
+    Timeout(Duration),
+    /// The backend answered with an HTTP status that refuses the request.
+    #[error("refused the request with HTTP status {status}{}", hint(*.status))]
+    Refused { status: u16 },
+    /// The backend answered with something that the protocol does not allow.
+    #[error("{0}")]
+    Protocol(String),
+    /// The backend has as many requests under way as it may have.
+    #[error("has {limit} requests under way already; try again later")]
+    Busy { limit: usize },
+}
+
+impl Error {
+    /// What a client is told.
+    pub fn fault(&self, backend: &BackendId) -> Fault {
+        match self {
+            Self::Timeout(after) => {
+                Fault::BackendTimeout { backend: backend.to_string(), seconds: after.as_secs() }
+            }
+            Self::Busy { .. } => Fault::Unavailable(format!("backend {backend} {self}").into()),
+            Self::SessionLost
+            | Self::Unreachable(_)
+            | Self::Broken(_)
+            | Self::Refused { .. }
+            | Self::Protocol(_) => {
+                Fault::Backend { backend: backend.to_string(), reason: self.to_string().into() }
+            }
+        }
+    }
+}
+
+fn hint(status: u16) -> &'static str {
+    match status {
+        401 => "; check its credential under outgoingAuth",
+        403 => "; its credential is not allowed to do this",
+        404 => "; check its URL",
+        _ => "",
+    }
+}

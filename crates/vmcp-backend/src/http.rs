@@ -1,0 +1,222 @@
+//! Streamable HTTP (specification 2025-11-25, basic/transports): requests, and what a status says.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use tokio_util::task::TaskTracker;
+use vmcp_wire::headers;
+
+use crate::{
+    config::{Config, InvalidConfig},
+    error::Error,
+    session::Session,
+};
+use body::Body;
+use pool::Pool;
+
+pub(crate) mod body;
+mod connect;
+pub(crate) mod pool;
+
+/// Redirects that are followed, all on the backend's own host.
+const MAX_REDIRECTS: usize = 3;
+
+/// The HTTP side of one backend.
+#[derive(Debug)]
+pub(crate) struct Http {
+    url: Uri,
+    /// What every request carries.
+    base: HeaderMap,
+    pool: Arc<Pool>,
+    requests: Gauge,
+    streams: Gauge,
+    response_bytes: usize,
+}
+
+impl Http {
+    pub(crate) fn new(config: &Config, tasks: TaskTracker) -> Result<Self, InvalidConfig> {
+        let authority = config.url.authority().ok_or(InvalidConfig::Url)?;
+        let host =
+            HeaderValue::from_str(authority.as_str()).map_err(|_error| InvalidConfig::Url)?;
+        let mut base = HeaderMap::with_capacity(8);
+        base.insert(header::HOST, host);
+        base.insert(
+            header::USER_AGENT,
+            HeaderValue::from_static(concat!("vmcp/", env!("CARGO_PKG_VERSION"))),
+        );
+        config.outgoing.apply(&mut base);
+        let connector = connect::Connector::new(config)?;
+        Ok(Self {
+            url: config.url.clone(),
+            base,
+            pool: Arc::new(Pool::new(connector, config.timeouts.connect, tasks)),
+            requests: Gauge::new(config.limits.in_flight),
+            streams: Gauge::new(config.limits.streams),
+            response_bytes: config.limits.response_bytes,
+        })
+    }
+
+    /// Sends one message. The answer's status is not judged.
+    pub(crate) async fn post(
+        &self,
+        session: Option<&Session>,
+        text: Bytes,
+    ) -> Result<Response<Body>, Error> {
+        let permit = self.requests.enter()?;
+        let mut headers = self.headers(session, 3);
+        headers.insert(header::CONTENT_TYPE, headers::JSON);
+        headers.insert(header::ACCEPT, headers::ACCEPT_BOTH);
+        let response = self.send(&Method::POST, headers, text).await?;
+        Ok(self.bounded(response, permit))
+    }
+
+    /// Opens a GET stream, or goes on with one behind the event of this id.
+    pub(crate) async fn listen(
+        &self,
+        session: &Session,
+        last_event_id: Option<&str>,
+    ) -> Result<Response<Body>, Error> {
+        let permit = self.streams.enter()?;
+        let mut headers = self.headers(Some(session), 2);
+        headers.insert(header::ACCEPT, headers::EVENT_STREAM);
+        if let Some(id) = last_event_id.and_then(|id| HeaderValue::from_str(id).ok()) {
+            headers.insert(headers::LAST_EVENT_ID, id);
+        }
+        let response = self.send(&Method::GET, headers, Bytes::new()).await?;
+        // A stream that is listened to has no length: each event is bounded instead.
+        Ok(response.map(|(incoming, lease)| Body::new(incoming, lease, permit, usize::MAX)))
+    }
+
+    /// Ends a session.
+    pub(crate) async fn delete(&self, session: &Session) -> Result<StatusCode, Error> {
+        let permit = self.requests.enter()?;
+        let response =
+            self.send(&Method::DELETE, self.headers(Some(session), 0), Bytes::new()).await?;
+        let status = response.status();
+        // Reading the body to its end lets the connection be used again.
+        let _ended = self.bounded(response, permit).into_body().collect(1 << 16).await;
+        Ok(status)
+    }
+
+    /// Closes connections that have been idle for too long.
+    pub(crate) fn prune(&self) {
+        self.pool.prune();
+    }
+
+    /// Requests and streams that are under way.
+    pub(crate) fn under_way(&self) -> (usize, usize) {
+        (self.requests.count(), self.streams.count())
+    }
+
+    fn bounded(
+        &self,
+        response: Response<(Incoming, pool::Lease)>,
+        permit: Permit,
+    ) -> Response<Body> {
+        response.map(|(incoming, lease)| Body::new(incoming, lease, permit, self.response_bytes))
+    }
+
+    fn headers(&self, session: Option<&Session>, more: usize) -> HeaderMap {
+        let mut headers = HeaderMap::with_capacity(self.base.len() + more + 2);
+        headers.extend(self.base.iter().map(|(name, value)| (name.clone(), value.clone())));
+        if let Some(session) = session {
+            headers.insert(
+                headers::PROTOCOL_VERSION,
+                HeaderValue::from_static(session.version.name()),
+            );
+            if let Some(id) = &session.id {
+                headers.insert(headers::SESSION_ID, id.clone());
+            }
+        }
+        headers
+    }
+
+    async fn send(
+        &self,
+        method: &Method,
+        headers: HeaderMap,
+        text: Bytes,
+    ) -> Result<Response<(Incoming, pool::Lease)>, Error> {
+        let mut uri = self.url.clone();
+        for _redirect in 0..=MAX_REDIRECTS {
+            let mut request = Request::new(Full::new(text.clone()));
+            *request.method_mut() = method.clone();
+            *request.uri_mut() = uri.clone();
+            *request.headers_mut() = headers.clone();
+            let response = self.pool.send(request).await?;
+            match redirect(&uri, &response)? {
+                None => return Ok(response),
+                Some(target) => uri = target,
+            }
+        }
+        Err(Error::Protocol(format!("redirects more than {MAX_REDIRECTS} times")))
+    }
+}
+
+/// Where a response sends the request on to. Only the backend's own host may be named, so that no
+/// redirect carries a credential elsewhere.
+fn redirect<T>(from: &Uri, response: &Response<T>) -> Result<Option<Uri>, Error> {
+    if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return Ok(None);
+    }
+    let location = response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
+    let Some(location) = location.and_then(|location| location.parse::<Uri>().ok()) else {
+        return Err(Error::Protocol("redirects without a usable Location".to_owned()));
+    };
+    let target = location.into_parts();
+    let same_host = target.authority.is_none()
+        || (target.authority.as_ref() == from.authority()
+            && target.scheme.as_ref() == from.scheme());
+    if !same_host {
+        return Err(Error::Protocol("redirects to another host, which is not followed".to_owned()));
+    }
+    if !matches!(response.status().as_u16(), 307 | 308) {
+        return Err(Error::Refused { status: response.status().as_u16() });
+    }
+    let mut parts = from.clone().into_parts();
+    parts.path_and_query = target.path_and_query;
+    Uri::from_parts(parts)
+        .map(Some)
+        .map_err(|_error| Error::Protocol("redirects to an unusable path".to_owned()))
+}
+
+/// Counts what is under way, up to a bound.
+#[derive(Debug)]
+struct Gauge {
+    count: Arc<AtomicUsize>,
+    limit: usize,
+}
+
+/// One unit of what is under way; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Permit(Arc<AtomicUsize>);
+
+impl Gauge {
+    fn new(limit: usize) -> Self {
+        Self { count: Arc::default(), limit }
+    }
+
+    fn enter(&self) -> Result<Permit, Error> {
+        let permit = Permit(Arc::clone(&self.count));
+        if self.count.fetch_add(1, Ordering::Relaxed) >= self.limit {
+            return Err(Error::Busy { limit: self.limit });
+        }
+        Ok(permit)
+    }
+
+    fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

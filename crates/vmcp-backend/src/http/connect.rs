@@ -1,0 +1,128 @@
+//! Opens connections: TCP, and TLS where the URL asks for it.
+
+use std::{io, sync::Arc};
+
+use http::Uri;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore, pki_types::pem::PemObject as _};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_util::task::TaskTracker;
+
+use super::pool::Sender;
+use crate::config::{Config, InvalidConfig};
+
+/// Knows where a backend is and how to get there.
+#[derive(Debug)]
+pub(super) struct Connector {
+    host: String,
+    port: u16,
+    tls: Option<Tls>,
+}
+
+struct Tls {
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+}
+
+impl Connector {
+    pub(super) fn new(config: &Config) -> Result<Self, InvalidConfig> {
+        let secure = match config.url.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            _ => return Err(InvalidConfig::Url),
+        };
+        let host = host(&config.url).ok_or(InvalidConfig::Url)?;
+        let port = config.url.port_u16().unwrap_or(if secure { 443 } else { 80 });
+        let tls = if secure { Some(Tls::new(&host, config)?) } else { None };
+        Ok(Self { host, port, tls })
+    }
+
+    /// Opens one connection. Its driver runs on the current runtime, counted by `tasks`.
+    pub(super) async fn connect(&self, tasks: &TaskTracker) -> io::Result<Sender> {
+        let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
+        stream.set_nodelay(true)?;
+        let Some(tls) = &self.tls else { return http1(TokioIo::new(stream), tasks).await };
+        let connector = TlsConnector::from(Arc::clone(&tls.config));
+        let stream = connector.connect(tls.name.clone(), stream).await?;
+        if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
+            return http1(TokioIo::new(stream), tasks).await;
+        }
+        let (sender, driver) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+                .await
+                .map_err(io::Error::other)?;
+        tasks.spawn(async move {
+            if let Err(error) = driver.await {
+                tracing::debug!(%error, "connection ended");
+            }
+        });
+        Ok(Sender::Http2(sender))
+    }
+}
+
+async fn http1<S>(stream: S, tasks: &TaskTracker) -> io::Result<Sender>
+where
+    S: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+{
+    let (sender, driver) =
+        hyper::client::conn::http1::handshake(stream).await.map_err(io::Error::other)?;
+    tasks.spawn(async move {
+        if let Err(error) = driver.await {
+            tracing::debug!(%error, "connection ended");
+        }
+    });
+    Ok(Sender::Http1(sender))
+}
+
+/// The host without the brackets of an IPv6 address.
+fn host(url: &Uri) -> Option<String> {
+    let host = url.host()?;
+    Some(host.trim_start_matches('[').trim_end_matches(']').to_owned())
+        .filter(|host| !host.is_empty())
+}
+
+impl Tls {
+    fn new(host: &str, config: &Config) -> Result<Self, InvalidConfig> {
+        let name = ServerName::try_from(host.to_owned()).map_err(|_error| InvalidConfig::Url)?;
+        let mut roots = RootCertStore::empty();
+        match &config.ca_bundle {
+            Some(bundle) => {
+                for certificate in CertificateDer::pem_slice_iter(bundle) {
+                    let added =
+                        certificate.map_err(|error| error.to_string()).and_then(|certificate| {
+                            roots.add(certificate).map_err(|error| error.to_string())
+                        });
+                    added.map_err(InvalidConfig::CaBundle)?;
+                }
+                if roots.is_empty() {
+                    return Err(InvalidConfig::CaBundle("it holds no certificate".to_owned()));
+                }
+            }
+            None => {
+                let found = rustls_native_certs::load_native_certs();
+                let (added, _unusable) = roots.add_parsable_certificates(found.certs);
+                if added == 0 {
+                    let errors: Vec<String> =
+                        found.errors.iter().map(ToString::to_string).collect();
+                    return Err(InvalidConfig::SystemRoots(errors.join("; ")));
+                }
+            }
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut client = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+            .map_err(|error| InvalidConfig::CaBundle(error.to_string()))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        client.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Self { config: Arc::new(client), name })
+    }
+}
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tls").field("name", &self.name).finish_non_exhaustive()
+    }
+}

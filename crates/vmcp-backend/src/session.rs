@@ -1,0 +1,115 @@
+//! The session that a legacy backend gave vmcp.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderValue;
+use vmcp_model::{Digest, ProtocolVersion, raw::Members};
+use vmcp_wire::ServerHello;
+
+/// What a backend is told about the client that a session serves, which is also all that it can
+/// tell its callers apart by, their credentials aside.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ClientView {
+    /// The newest revision to ask for.
+    pub version: ProtocolVersion,
+    /// The client's `capabilities` object, in the client's bytes.
+    pub capabilities: Bytes,
+}
+
+/// A backend session. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// The `Mcp-Session-Id`; a backend need not give one.
+    pub(crate) id: Option<HeaderValue>,
+    pub(crate) version: ProtocolVersion,
+    pub(crate) facts: Arc<Facts>,
+}
+
+/// What a backend said about itself when a session was opened. Shared by the sessions to which it
+/// said the same.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Facts {
+    /// The `capabilities` object, in the backend's bytes.
+    pub capabilities: Bytes,
+    pub instructions: Option<Box<str>>,
+    /// Which capabilities are there.
+    pub has: Has,
+}
+
+/// Which capabilities a backend has that decide what may be sent to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "a set of independent facts")]
+pub struct Has {
+    pub tools: bool,
+    pub resources: bool,
+    pub prompts: bool,
+    pub logging: bool,
+    pub tasks: bool,
+    /// Any list that changes is announced.
+    pub list_changes: bool,
+}
+
+impl ClientView {
+    /// The digest that names the view.
+    pub fn digest(&self) -> Digest {
+        Digest::of_parts([self.version.name().as_bytes(), &self.capabilities])
+    }
+}
+
+impl Session {
+    /// A session that was opened before, from what was kept of it.
+    pub fn resumed(id: Option<&str>, version: ProtocolVersion, facts: Arc<Facts>) -> Option<Self> {
+        let id = id.map(|id| HeaderValue::from_str(id).ok()).map_or(Some(None), |id| id.map(Some));
+        id.map(|id| Self { id, version, facts })
+    }
+
+    /// The `Mcp-Session-Id`, if the backend gave one.
+    pub fn id(&self) -> Option<&str> {
+        self.id.as_ref().and_then(|id| id.to_str().ok())
+    }
+
+    /// The revision that was negotiated.
+    pub fn version(&self) -> ProtocolVersion {
+        self.version
+    }
+
+    pub fn facts(&self) -> &Arc<Facts> {
+        &self.facts
+    }
+}
+
+impl Facts {
+    /// Takes what the backend said.
+    pub(crate) fn new(hello: ServerHello) -> Self {
+        let has = Has::of(&hello.capabilities);
+        Self {
+            has,
+            capabilities: hello.capabilities,
+            instructions: hello.instructions.map(String::into_boxed_str),
+        }
+    }
+}
+
+impl Has {
+    fn of(capabilities: &[u8]) -> Self {
+        let Some(members) = Members::parse(capabilities) else { return Self::default() };
+        let has = |name| members.span(name).is_some();
+        let list_changes = ["tools", "resources", "prompts"].into_iter().any(|name| {
+            let value = members.value(capabilities, name);
+            value.is_some_and(|value| {
+                Members::parse(value)
+                    .and_then(|inner| inner.value(value, "listChanged").map(|v| v == b"true"))
+                    == Some(true)
+            })
+        });
+        Self {
+            tools: has("tools"),
+            resources: has("resources"),
+            prompts: has("prompts"),
+            logging: has("logging"),
+            tasks: has("tasks"),
+            list_changes,
+        }
+    }
+}
