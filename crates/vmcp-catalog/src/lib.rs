@@ -1,1 +1,32 @@
-//! Filled by a later commit of this change.
+//! Merges what the backends offer into the one catalog that clients see.
+//!
+//! Pure: the same offers and rules always give the same catalog, byte for byte, in whatever order
+//! the backends answered. A name clash is an outcome to report, not a failure, and its answer is
+//! never a random winner: nobody can take over a name by offering it too.
+//!
+//! What a catalog advertises is what it routes. Who among the callers may see an entry, and how a
+//! backend is reached, is decided elsewhere.
+
+mod capabilities;
+mod catalog;
+mod contents;
+mod cursor;
+mod dropped;
+mod instructions;
+mod merge;
+mod naming;
+mod overrides;
+mod pages;
+mod rules;
+mod template;
+
+pub use catalog::{Catalog, Changed, Page};
+pub use contents::{InvalidCatalog, Route};
+pub use cursor::InvalidCursor;
+pub use dropped::{DropReason, Dropped};
+pub use instructions::MAX_INSTRUCTIONS;
+pub use merge::merge;
+pub use rules::{Annotations, Naming, Override, Rules, ToolRules, Visibility};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,208 @@
+//! The merged view: what is advertised, and where each entry leads.
+
+use std::fmt;
+
+use bytes::Bytes;
+use vmcp_model::{BackendId, Digest, Kind};
+
+use crate::{
+    contents::{Contents, Entry, InvalidCatalog, Route},
+    cursor::{self, InvalidCursor},
+    pages::Pages,
+    template::Template,
+};
+
+/// The merged, conflict-resolved offers. Immutable; equal catalogs have equal digests.
+///
+/// Lookups by key cost one hash and no allocation, and a page is a clone of shared bytes.
+pub struct Catalog {
+    digest: Digest,
+    contents: Contents,
+    /// In the order of [`Kind::ALL`], as the entries are.
+    pages: [Pages; 4],
+    /// One for each entry of its kind; `None` where it is malformed.
+    templates: Vec<Option<Template>>,
+}
+
+/// One page of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// The whole result object of the list method, as compact as the items allow:
+    /// `{"tools":[...],"nextCursor":"..."}`. The list's member comes first; `nextCursor` is absent
+    /// on the last page.
+    pub json: Bytes,
+}
+
+/// Which advertised lists differ between two catalogs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Changed {
+    pub tools: bool,
+    /// Resources or resource templates, which are announced together.
+    pub resources: bool,
+    pub prompts: bool,
+}
+
+impl Catalog {
+    pub(crate) fn new(mut contents: Contents) -> Self {
+        let digest = Digest::of(&contents.to_bytes());
+        let page_size = contents.page_size;
+        let pages = Kind::ALL.map(|kind| {
+            Pages::render(kind, &digest, page_size, &mut contents.entries[place_of(kind)])
+        });
+        let templates = contents.entries[place_of(Kind::ResourceTemplate)]
+            .iter()
+            .map(|entry| Template::parse(&entry.key))
+            .collect();
+        Self { digest, contents, pages, templates }
+    }
+
+    /// The hash of everything that a client or a router can see: the [`Digest`] of
+    /// [`Catalog::to_bytes`].
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Where a call of this tool goes.
+    pub fn tool(&self, name: &str) -> Option<&Route> {
+        self.route(Kind::Tool, name)
+    }
+
+    /// Where a request for this prompt goes.
+    pub fn prompt(&self, name: &str) -> Option<&Route> {
+        self.route(Kind::Prompt, name)
+    }
+
+    /// Where a request for this URI goes: to the backend that lists it, as a resource or literally
+    /// as a template; otherwise to the first one, in the order of the list, whose template could
+    /// expand to it. The route of a template holds the template; what to ask for is `uri` itself.
+    pub fn resource(&self, uri: &str) -> Option<&Route> {
+        self.route(Kind::Resource, uri).or_else(|| self.template(uri)).or_else(|| {
+            let fits = |template: &Option<Template>| {
+                template.as_ref().is_some_and(|template| template.matches(uri))
+            };
+            let place = self.templates.iter().position(fits)?;
+            Some(&self.entries(Kind::ResourceTemplate)[place].route)
+        })
+    }
+
+    /// Where a template leads, by its own text.
+    pub fn template(&self, uri_template: &str) -> Option<&Route> {
+        self.route(Kind::ResourceTemplate, uri_template)
+    }
+
+    /// One page of a list. Without a cursor, or with an empty one, it is the first.
+    ///
+    /// # Errors
+    /// If the cursor was not given out for this list of a catalog with this digest.
+    pub fn page(&self, kind: Kind, cursor: Option<&str>) -> Result<Page, InvalidCursor> {
+        let offset = match cursor {
+            None | Some("") => 0,
+            Some(cursor) => cursor::decode(kind, &self.digest, cursor)?,
+        };
+        let json = self.pages[place_of(kind)].at(offset).ok_or(InvalidCursor)?.clone();
+        Ok(Page { json })
+    }
+
+    /// How many entries of a kind there are.
+    pub fn len(&self, kind: Kind) -> usize {
+        self.entries(kind).len()
+    }
+
+    /// Whether there is nothing of any kind.
+    pub fn is_empty(&self) -> bool {
+        Kind::ALL.into_iter().all(|kind| self.len(kind) == 0)
+    }
+
+    /// The exposed names or URIs of a kind, sorted.
+    pub fn keys(&self, kind: Kind) -> impl Iterator<Item = &str> {
+        self.entries(kind).iter().map(|entry| &*entry.key)
+    }
+
+    /// The backends whose offers were merged, sorted, those with an empty offer included.
+    pub fn backends(&self) -> &[BackendId] {
+        &self.contents.backends
+    }
+
+    /// The `capabilities` object that vmcp declares for all of them.
+    pub fn capabilities(&self) -> &Bytes {
+        &self.contents.capabilities
+    }
+
+    /// The instructions of all of them.
+    pub fn instructions(&self) -> Option<&str> {
+        self.contents.instructions.as_deref()
+    }
+
+    /// The form in which a catalog is stored: JSON with a version. Equal catalogs have equal bytes.
+    pub fn to_bytes(&self) -> Bytes {
+        self.contents.to_bytes()
+    }
+
+    /// Reads the stored form. What it returns has the digest of `bytes`.
+    ///
+    /// # Errors
+    /// If this is not, to the byte, what [`Catalog::to_bytes`] writes.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, InvalidCatalog> {
+        Contents::from_bytes(bytes).map(Self::new)
+    }
+
+    /// Which lists a client would find changed if this catalog took the place of `other`.
+    pub fn changed(&self, other: &Self) -> Changed {
+        let differs = |kind| {
+            let (ours, theirs) = (self.entries(kind), other.entries(kind));
+            let advertised = |entry: &Entry| entry.json.clone();
+            self.digest != other.digest
+                && !ours.iter().map(advertised).eq(theirs.iter().map(advertised))
+        };
+        Changed {
+            tools: differs(Kind::Tool),
+            resources: differs(Kind::Resource) || differs(Kind::ResourceTemplate),
+            prompts: differs(Kind::Prompt),
+        }
+    }
+
+    fn route(&self, kind: Kind, key: &str) -> Option<&Route> {
+        let place = self.pages[place_of(kind)].place(key)?;
+        Some(&self.entries(kind)[place].route)
+    }
+
+    fn entries(&self, kind: Kind) -> &[Entry] {
+        &self.contents.entries[place_of(kind)]
+    }
+}
+
+impl PartialEq for Catalog {
+    fn eq(&self, other: &Self) -> bool {
+        self.digest == other.digest
+    }
+}
+
+impl Eq for Catalog {}
+
+impl fmt::Debug for Catalog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Catalog");
+        shown.field("digest", &self.digest);
+        for kind in Kind::ALL {
+            shown.field(kind.list_member(), &self.len(kind));
+        }
+        shown.finish_non_exhaustive()
+    }
+}
+
+/// The place of a kind in [`Kind::ALL`].
+const fn place_of(kind: Kind) -> usize {
+    match kind {
+        Kind::Tool => 0,
+        Kind::Resource => 1,
+        Kind::ResourceTemplate => 2,
+        Kind::Prompt => 3,
+    }
+}
+
+impl Changed {
+    /// Whether any list differs.
+    pub fn any(self) -> bool {
+        self.tools || self.resources || self.prompts
+    }
+}

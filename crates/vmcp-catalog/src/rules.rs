@@ -1,0 +1,144 @@
+//! How offers are to be merged, as configuration says it.
+
+use std::{collections::BTreeMap, ops::RangeInclusive};
+
+use vmcp_model::BackendId;
+
+/// The rules of one merge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rules {
+    /// How tools and prompts get the names that clients see.
+    pub naming: Naming,
+    /// The longest exposed name of a tool or prompt, in characters. A value outside
+    /// [`Rules::NAME_LIMITS`] counts as the nearest one inside.
+    pub name_limit: usize,
+    /// How many items a list result holds at most. 0 counts as 1.
+    pub page_size: usize,
+    /// Shows no tool at all.
+    pub exclude_all_tools: bool,
+    /// Whether the tools of a backend without an entry in `tools` are shown.
+    pub default_visibility: Visibility,
+    /// What holds for the tools of single backends. An id that no backend has does nothing.
+    pub tools: BTreeMap<BackendId, ToolRules>,
+}
+
+/// How tools and prompts get the names that clients see, and who wins a contested one.
+///
+/// In every `format`, `{workload}` stands for the backend's id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Naming {
+    /// Every name is prefixed.
+    Prefix { format: String },
+    /// A name stays as it is. A contested one goes to the claimant that stands first in `order`;
+    /// where none of the claimants is listed, each gets its prefix.
+    Priority { order: Vec<BackendId>, format: String },
+    /// A tool's name stays as it is; a contested one must be settled by overrides, and until then
+    /// nobody gets it. Prompts, which have no overrides, are prefixed.
+    Manual { format: String },
+}
+
+/// Whether something is shown that no rule speaks of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Visibility {
+    #[default]
+    Allow,
+    Deny,
+}
+
+/// What holds for the tools of one backend.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ToolRules {
+    /// The tools to show, by the names they have after overrides and before any prefix. Empty
+    /// shows all.
+    pub filter: Vec<String>,
+    /// Shows none of them.
+    pub exclude_all: bool,
+    /// Changes to single tools, by the name that the backend gives them.
+    pub overrides: BTreeMap<String, Override>,
+}
+
+/// A change to one tool. What is `None` stays as the backend has it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Override {
+    pub name: Option<String>,
+    pub description: Option<String>,
+    pub annotations: Option<Annotations>,
+}
+
+/// Tool annotations (specification 2025-11-25, `ToolAnnotations`), laid member by member over the
+/// backend's own.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Annotations {
+    pub title: Option<String>,
+    pub read_only_hint: Option<bool>,
+    pub destructive_hint: Option<bool>,
+    pub idempotent_hint: Option<bool>,
+    pub open_world_hint: Option<bool>,
+}
+
+impl Rules {
+    /// The name limits that make sense: a shortened name needs room for its hash, and clients
+    /// need not take more than 128 characters (specification 2025-11-25, server/tools).
+    pub const NAME_LIMITS: RangeInclusive<usize> = 16..=128;
+
+    /// Whether clients see the tool that bears this name after overrides.
+    pub(crate) fn shows(&self, backend: &BackendId, name: &str) -> bool {
+        if self.exclude_all_tools {
+            return false;
+        }
+        match self.tools.get(backend) {
+            None => self.default_visibility == Visibility::Allow,
+            Some(rules) if rules.exclude_all => false,
+            Some(rules) => rules.filter.is_empty() || rules.filter.iter().any(|kept| kept == name),
+        }
+    }
+
+    /// The change that is configured for a tool.
+    pub(crate) fn override_of(&self, backend: &BackendId, own_name: &str) -> Option<&Override> {
+        self.tools.get(backend)?.overrides.get(own_name)
+    }
+
+    /// The name limit that counts.
+    pub(crate) fn name_limit(&self) -> usize {
+        self.name_limit.clamp(*Self::NAME_LIMITS.start(), *Self::NAME_LIMITS.end())
+    }
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            naming: Naming::default(),
+            name_limit: 64,
+            page_size: 1000,
+            exclude_all_tools: false,
+            default_visibility: Visibility::Allow,
+            tools: BTreeMap::new(),
+        }
+    }
+}
+
+impl Naming {
+    /// The prefix where configuration gives none.
+    pub const DEFAULT_FORMAT: &'static str = "{workload}_";
+
+    /// A name behind the prefix of its backend.
+    pub(crate) fn prefixed(&self, backend: &BackendId, name: &str) -> String {
+        let (Self::Prefix { format } | Self::Priority { format, .. } | Self::Manual { format }) =
+            self;
+        format.replace("{workload}", backend.as_str()) + name
+    }
+
+    /// Where a backend stands in the order of priority, from 0. `None` if it is not listed.
+    pub(crate) fn rank(&self, backend: &BackendId) -> Option<usize> {
+        match self {
+            Self::Prefix { .. } | Self::Manual { .. } => None,
+            Self::Priority { order, .. } => order.iter().position(|listed| listed == backend),
+        }
+    }
+}
+
+impl Default for Naming {
+    fn default() -> Self {
+        Self::Prefix { format: Self::DEFAULT_FORMAT.to_owned() }
+    }
+}
