@@ -1,1 +1,24 @@
-//! Filled by a later commit of this change.
+//! What a principal can list, call, read and get, across all backends.
+//!
+//! [`Vmcp`] is a domain object: who calls, what they were shown and which backend sessions to use
+//! are parameters. It knows no transport, no session lifecycle and no store.
+
+mod background;
+mod call;
+mod caller;
+mod inbound;
+mod relay;
+mod route;
+mod tasks;
+mod view;
+mod views;
+mod vmcp;
+
+pub use background::Background;
+pub use call::{CallEvent, CallStream, OpenQuestion, Outcome};
+pub use caller::{BackendSessions, Caller, ClientCapabilities, Pending};
+pub use inbound::{Inbound, ListKinds, Notice, NoticeKind, Question};
+pub use relay::Relay;
+pub use route::{Routed, Then};
+pub use view::{BackendState, OfferStatus, Settled, View};
+pub use vmcp::{Config, Reply, Vmcp};

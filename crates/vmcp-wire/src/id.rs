@@ -2,6 +2,11 @@
 
 use std::{borrow::Cow, fmt};
 
+use bytes::Bytes;
+use vmcp_model::raw;
+
+use crate::reply;
+
 /// The ids that vmcp gives to requests of its own begin with this. A client's request may not use
 /// it, so a client's id and vmcp's can travel on one backend session.
 pub const RESERVED_PREFIX: &str = "vmcp.";
@@ -94,6 +99,26 @@ pub fn split_question_id(id: &str) -> Option<(&str, &str)> {
 /// parsed message.
 fn is_json_id(id: Id<'_>) -> bool {
     serde_json::from_slice::<&serde_json::value::RawValue>(id.text()).is_ok()
+}
+
+impl IdKey {
+    /// The id as JSON text, which may be escaped differently than the text it came from.
+    pub fn to_json(&self) -> Vec<u8> {
+        match self.0.split_first() {
+            Some((b'"', text)) => raw::string(&String::from_utf8_lossy(text)),
+            Some(_) | None => self.0.to_vec(),
+        }
+    }
+
+    /// A notification that the request of this id is cancelled.
+    pub fn cancellation(&self, reason: &str) -> Bytes {
+        let mut params = br#"{"requestId":"#.to_vec();
+        params.extend_from_slice(&self.to_json());
+        params.extend_from_slice(br#","reason":"#);
+        params.extend_from_slice(&raw::string(reason));
+        params.push(b'}');
+        reply::notification("notifications/cancelled", Some(&params))
+    }
 }
 
 /// The text between the quotes of a JSON string, copied only if it has escapes.

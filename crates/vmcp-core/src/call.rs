@@ -1,0 +1,170 @@
+//! A call whose backend answers with a stream.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::time::Instant;
+use vmcp_backend::{Backend, Error, Events, Session};
+use vmcp_model::LogLevel;
+use vmcp_wire::{Fault, IdKey, Message, Shape, task};
+
+use crate::{
+    caller::ClientCapabilities,
+    inbound::{Inbound, ListKinds, Notice, NoticeKind, Question},
+    route::Then,
+};
+
+/// What a call comes to.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The response, error responses of the backend included.
+    Complete(Bytes),
+    /// The backend needs input first; the call goes on when it has been given.
+    Asks(Question),
+}
+
+/// The next thing that a streamed call brings.
+#[derive(Debug)]
+pub enum CallEvent {
+    Notice(Notice),
+    /// The backend's lists have changed.
+    ListChanged(ListKinds),
+    Outcome(Outcome),
+}
+
+/// A streamed call. Dropping it stops listening, which cancels nothing at the backend.
+#[derive(Debug)]
+pub struct CallStream {
+    backend: Arc<Backend>,
+    session: Session,
+    events: Box<Events>,
+    id: IdKey,
+    then: Then,
+    capabilities: ClientCapabilities,
+    /// When the call has taken too long, questions to the client aside.
+    last: Instant,
+    open_questions: Arc<AtomicUsize>,
+}
+
+/// A question that is open. While one is, the call's deadlines rest.
+#[derive(Debug)]
+pub struct OpenQuestion(Arc<AtomicUsize>);
+
+impl CallStream {
+    pub(crate) fn new(
+        backend: Arc<Backend>,
+        session: Session,
+        events: Box<Events>,
+        id: IdKey,
+        then: Then,
+        capabilities: ClientCapabilities,
+    ) -> Self {
+        let last = Instant::now() + backend.timeouts().absolute;
+        let open_questions = Arc::default();
+        Self { backend, session, events, id, then, capabilities, last, open_questions }
+    }
+
+    pub fn backend(&self) -> &Arc<Backend> {
+        &self.backend
+    }
+
+    /// Opens a question: the deadlines rest until it is dropped.
+    pub fn open_question(&self) -> OpenQuestion {
+        self.open_questions.fetch_add(1, Ordering::Relaxed);
+        OpenQuestion(Arc::clone(&self.open_questions))
+    }
+
+    /// The next event. After [`Outcome::Complete`] or an error there is no other.
+    pub async fn next(&mut self) -> Result<CallEvent, Fault> {
+        loop {
+            let message = match self.message().await {
+                Ok(message) => message,
+                Err(error) => return Err(error.fault(self.backend.id())),
+            };
+            if message.shape() == Shape::Request
+                && (message.method() == "ping" || !self.capabilities.allow(&message.method()))
+            {
+                let declined = self.backend.decline(&self.session, &message).await;
+                declined.map_err(|error| error.fault(self.backend.id()))?;
+                continue;
+            }
+            match Inbound::of(message, self.backend.id()) {
+                Some(Inbound::Notice(notice)) => return Ok(CallEvent::Notice(notice)),
+                Some(Inbound::ListChanged(kinds)) => return Ok(CallEvent::ListChanged(kinds)),
+                Some(Inbound::Asks(question)) => {
+                    return Ok(CallEvent::Outcome(Outcome::Asks(question)));
+                }
+                Some(Inbound::Response(response)) => {
+                    if response.id().is_some_and(|id| id.is(&self.id)) {
+                        let text = self.then.apply(response.into_text(), &self.backend);
+                        return Ok(CallEvent::Outcome(Outcome::Complete(text)));
+                    }
+                    tracing::warn!(backend = %self.backend.id(), "dropped an answer to another request");
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// The next message, in time.
+    async fn message(&mut self) -> Result<Message, Error> {
+        let timeouts = self.backend.timeouts();
+        loop {
+            let began = Instant::now();
+            let left = self.last.saturating_duration_since(began);
+            let (wait, limit) = if left < timeouts.idle {
+                (left, timeouts.absolute)
+            } else {
+                (timeouts.idle, timeouts.idle)
+            };
+            let resting = self.open_questions.load(Ordering::Relaxed) > 0;
+            let wait = if resting { wait.max(Duration::from_secs(1)) } else { wait };
+            match tokio::time::timeout(wait, self.events.next()).await {
+                Ok(Ok(Some(message))) => {
+                    if resting {
+                        self.last += began.elapsed();
+                    }
+                    return Ok(message);
+                }
+                Ok(Ok(None)) => {
+                    return Err(Error::Broken("the stream ended before the answer".to_owned()));
+                }
+                Ok(Err(error)) => return Err(error),
+                Err(_elapsed) if resting => self.last += began.elapsed(),
+                Err(_elapsed) => return Err(Error::Timeout(limit)),
+            }
+        }
+    }
+}
+
+impl Drop for OpenQuestion {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Then {
+    /// Changes in a result what has to be.
+    pub(crate) fn apply(self, text: Bytes, backend: &Backend) -> Bytes {
+        match self {
+            Self::Relay => text,
+            Self::PublishTasks => task::publish(&text, backend.id().as_str(), true),
+        }
+    }
+}
+
+impl Notice {
+    /// Whether a client that wants messages from this level on gets the notice.
+    pub fn passes(&self, level: Option<LogLevel>) -> bool {
+        match (&self.kind, level) {
+            (NoticeKind::Log(Some(found)), Some(wanted)) => *found >= wanted,
+            (NoticeKind::Log(_) | NoticeKind::ResourceUpdated(_) | NoticeKind::Other, _) => true,
+        }
+    }
+}

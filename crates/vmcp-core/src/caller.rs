@@ -1,0 +1,73 @@
+//! Who calls, and with what.
+
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use vmcp_backend::{Backend, Error, Session};
+use vmcp_catalog::Catalog;
+use vmcp_model::{Principal, raw::Members};
+
+/// One caller, as every method of [`Vmcp`](crate::Vmcp) takes it.
+#[derive(Clone, Copy)]
+pub struct Caller<'a> {
+    pub principal: &'a Principal,
+    /// What the caller was shown: nothing else can be called.
+    pub catalog: &'a Arc<Catalog>,
+    pub capabilities: ClientCapabilities,
+    /// The backend sessions to use.
+    pub sessions: &'a dyn BackendSessions,
+}
+
+/// An answer that is not there yet.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The backend sessions of one caller. Who keeps them, and for how long, is the caller's business:
+/// a legacy client's session keeps its own, a stateless client borrows some.
+pub trait BackendSessions: Send + Sync {
+    /// The session that is open already.
+    fn open(&self, backend: &Backend) -> Option<Session>;
+
+    /// The session that is open, or a new one; opened once however many ask.
+    fn obtain<'a>(&'a self, backend: &'a Arc<Backend>) -> Pending<'a, Result<Session, Error>>;
+
+    /// A session instead of one that the backend has lost; opened once however many ask.
+    fn renew<'a>(
+        &'a self,
+        backend: &'a Arc<Backend>,
+        lost: &'a Session,
+    ) -> Pending<'a, Result<Session, Error>>;
+}
+
+/// What a client can do, as far as it decides what may be asked of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "a set of independent facts")]
+pub struct ClientCapabilities {
+    pub sampling: bool,
+    pub elicitation: bool,
+    pub roots: bool,
+    pub tasks: bool,
+}
+
+impl ClientCapabilities {
+    /// Reads the client's `capabilities` object. Text that is no object counts as none.
+    pub fn parse(capabilities: &[u8]) -> Self {
+        let Some(members) = Members::parse(capabilities) else { return Self::default() };
+        let has = |name| members.span(name).is_some();
+        Self {
+            sampling: has("sampling"),
+            elicitation: has("elicitation"),
+            roots: has("roots"),
+            tasks: has("tasks"),
+        }
+    }
+
+    /// Whether the client may be asked this. What vmcp has never heard of is the client's to refuse.
+    pub(crate) fn allow(self, method: &str) -> bool {
+        match method.split('/').next().unwrap_or_default() {
+            "sampling" => self.sampling,
+            "elicitation" => self.elicitation,
+            "roots" => self.roots,
+            "tasks" => self.tasks,
+            _ => true,
+        }
+    }
+}

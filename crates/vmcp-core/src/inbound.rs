@@ -1,0 +1,107 @@
+//! What a backend sends of its own accord: notices, and questions to the client.
+
+use bytes::Bytes;
+use vmcp_model::{BackendId, LogLevel, raw};
+use vmcp_wire::{Id, Message, Shape, question_id, task};
+
+/// A message of a backend, as a client may get it.
+#[derive(Debug)]
+pub enum Inbound {
+    Notice(Notice),
+    /// The backend needs input.
+    Asks(Question),
+    /// The response to a request.
+    Response(Message),
+    /// Lists of the backend have changed; the client is told when its catalog has.
+    ListChanged(ListKinds),
+}
+
+/// A notification for the client.
+#[derive(Debug, Clone)]
+pub struct Notice {
+    pub kind: NoticeKind,
+    pub text: Bytes,
+}
+
+/// What decides whether a client gets a notification.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoticeKind {
+    /// Only if the client wants messages of this level.
+    Log(Option<LogLevel>),
+    /// Only if the client has subscribed to the URI.
+    ResourceUpdated(String),
+    Other,
+}
+
+/// A request for the client.
+#[derive(Debug, Clone)]
+pub struct Question {
+    pub backend: BackendId,
+    /// The id that the client sees, which names the backend and the backend's own id.
+    pub id: String,
+    /// The request with that id.
+    pub text: Bytes,
+    pub method: String,
+}
+
+/// Kinds of list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ListKinds {
+    pub tools: bool,
+    pub resources: bool,
+    pub prompts: bool,
+}
+
+impl Inbound {
+    /// Decides what a message of a backend is. Ids that only the backend would understand are
+    /// replaced by ones that name it. `None` for what a client has no use for.
+    pub(crate) fn of(message: Message, backend: &BackendId) -> Option<Self> {
+        match message.shape() {
+            Shape::Response => Some(Self::Response(message)),
+            Shape::Request => question(&message, backend).map(Self::Asks),
+            Shape::Notification => notification(message, backend),
+        }
+    }
+}
+
+fn question(message: &Message, backend: &BackendId) -> Option<Question> {
+    let method = message.method().into_owned();
+    let id = question_id(backend.as_str(), message.id()?);
+    let text = message.with_id(&raw::string(&id));
+    // A request about a task is about one that the client keeps.
+    let text = task::publish(&text, backend.as_str(), !method.starts_with("tasks/"));
+    Some(Question { backend: backend.clone(), id, text, method })
+}
+
+fn notification(message: Message, backend: &BackendId) -> Option<Inbound> {
+    let method = message.method().into_owned();
+    let params = message.params();
+    let notice = |kind, text| Some(Inbound::Notice(Notice { kind, text }));
+    match method.as_str() {
+        "notifications/tools/list_changed" => {
+            Some(Inbound::ListChanged(ListKinds { tools: true, ..ListKinds::default() }))
+        }
+        "notifications/resources/list_changed" => {
+            Some(Inbound::ListChanged(ListKinds { resources: true, ..ListKinds::default() }))
+        }
+        "notifications/prompts/list_changed" => {
+            Some(Inbound::ListChanged(ListKinds { prompts: true, ..ListKinds::default() }))
+        }
+        "notifications/message" => {
+            let level = message.string(params.level.as_ref());
+            let level = level.and_then(|level| LogLevel::from_name(&level));
+            notice(NoticeKind::Log(level), task::publish(message.text(), backend.as_str(), true))
+        }
+        "notifications/resources/updated" => {
+            let uri = message.string(params.uri.as_ref())?.into_owned();
+            notice(NoticeKind::ResourceUpdated(uri), message.into_text())
+        }
+        "notifications/cancelled" => {
+            // The backend takes a question back.
+            let span = params.request_id.clone()?;
+            let id = question_id(backend.as_str(), Id::parse(&message.text()[span.clone()])?);
+            notice(NoticeKind::Other, message.with_string(&span, &id))
+        }
+        _ => notice(NoticeKind::Other, task::publish(message.text(), backend.as_str(), true)),
+    }
+}

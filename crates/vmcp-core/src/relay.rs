@@ -1,0 +1,117 @@
+//! A result that is passed on as it arrives.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use tokio::time::{Instant, Sleep};
+use vmcp_backend::{Backend, Body, Error};
+use vmcp_model::BackendId;
+use vmcp_wire::{Fault, IdKey, ResponseScan};
+
+/// A result up to this size is read whole before it is passed on, so that whatever is wrong with it
+/// becomes a proper error.
+const WHOLE: usize = 64 << 10;
+
+/// A large result under way. Every piece has been checked to belong to the answer to the request.
+pub struct Relay {
+    backend: BackendId,
+    body: Body,
+    scan: ResponseScan,
+    /// What was read already.
+    head: Option<Bytes>,
+    idle: Duration,
+    deadline: Pin<Box<Sleep>>,
+    last: Instant,
+}
+
+/// A result, whole or under way.
+pub(crate) enum Read {
+    Whole(Bytes),
+    Under(Relay),
+}
+
+impl Relay {
+    /// Reads the beginning of a result, or all of a small one.
+    pub(crate) async fn begin(
+        backend: &Backend,
+        mut body: Body,
+        id: &IdKey,
+    ) -> Result<Read, Error> {
+        let timeouts = backend.timeouts();
+        let last = Instant::now() + timeouts.absolute;
+        let mut scan = ResponseScan::new(id.clone());
+        let mut head: Option<Bytes> = None;
+        loop {
+            let chunk = tokio::time::timeout(timeouts.idle, body.chunk());
+            let chunk =
+                chunk.await.map_err(|_elapsed| Error::Timeout(timeouts.idle))?.transpose()?;
+            let Some(chunk) = chunk else { break };
+            check(scan.feed(&chunk))?;
+            head = Some(match head {
+                None => chunk,
+                Some(read) => {
+                    let mut joined = BytesMut::from(read);
+                    joined.extend_from_slice(&chunk);
+                    joined.freeze()
+                }
+            });
+            if body.is_end() {
+                break;
+            }
+            if head.as_ref().is_some_and(|head| head.len() >= WHOLE) {
+                let deadline = Box::pin(tokio::time::sleep(timeouts.idle));
+                let (backend, idle) = (backend.id().clone(), timeouts.idle);
+                return Ok(Read::Under(Self { backend, body, scan, head, idle, deadline, last }));
+            }
+        }
+        check(scan.finish())?;
+        Ok(Read::Whole(head.unwrap_or_default()))
+    }
+
+    /// Polls for the next piece. After an error the answer must be broken off, so that its reader
+    /// does not take it for complete.
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
+        self.poll(context).map_err(|error| error.fault(&self.backend))
+    }
+
+    /// Reads to the end, which must come within `limit` bytes.
+    pub(crate) async fn collect(mut self, limit: usize) -> Result<Bytes, Error> {
+        let mut whole = BytesMut::new();
+        while let Some(chunk) =
+            std::future::poll_fn(|context| self.poll(context)).await.transpose()?
+        {
+            if whole.len() + chunk.len() > limit {
+                return Err(Error::Protocol(format!("answered with more than {limit} bytes")));
+            }
+            whole.extend_from_slice(&chunk);
+        }
+        Ok(whole.freeze())
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+        if let Some(head) = self.head.take() {
+            return Poll::Ready(Some(Ok(head)));
+        }
+        Poll::Ready(match self.body.poll_chunk(context) {
+            Poll::Ready(Some(Ok(chunk))) => {
+                let next = (Instant::now() + self.idle).min(self.last);
+                self.deadline.as_mut().reset(next);
+                Some(check(self.scan.feed(&chunk)).map(|()| chunk))
+            }
+            Poll::Ready(Some(Err(error))) => Some(Err(error)),
+            Poll::Ready(None) => check(self.scan.finish()).err().map(Err),
+            Poll::Pending => match self.deadline.as_mut().poll(context) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(()) => Some(Err(Error::Timeout(self.idle))),
+            },
+        })
+    }
+}
+
+fn check(scanned: Result<(), vmcp_wire::ScanError>) -> Result<(), Error> {
+    scanned.map_err(|error| Error::Protocol(error.to_string()))
+}

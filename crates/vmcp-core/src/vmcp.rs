@@ -1,0 +1,190 @@
+//! The domain object: all backends, and what can be done with them.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use tokio::sync::watch;
+use vmcp_backend::{Answer, Backend, ClientView, Error, Session};
+use vmcp_catalog::Rules;
+use vmcp_model::{BackendId, Kind};
+use vmcp_wire::{Fault, IdKey};
+
+use crate::{
+    background::Background,
+    call::CallStream,
+    caller::Caller,
+    relay::{Read, Relay},
+    route::{Routed, Then},
+    view::View,
+    views::Views,
+};
+
+/// How the core works.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub rules: Rules,
+    /// Backends that are asked for their offers at once, for one view.
+    pub max_backend_init_concurrency: usize,
+    /// How many views are kept.
+    pub views: usize,
+    /// How long a view that nobody uses is kept.
+    pub view_idle: Duration,
+    /// How old an offer may be, whose backend does not announce changes, before it is asked again.
+    pub offer_max_age: Duration,
+}
+
+/// All backends behind one front.
+#[derive(Debug)]
+pub struct Vmcp {
+    backends: BTreeMap<BackendId, Arc<Backend>>,
+    views: Views,
+}
+
+/// How a backend answers a request.
+pub enum Reply {
+    /// The whole response.
+    Ready(Bytes),
+    /// A large response under way.
+    Relay(Box<Relay>),
+    /// A stream of events, the response at its end.
+    Stream(Box<CallStream>),
+}
+
+impl Vmcp {
+    /// Puts backends behind one front. Nothing is sent until somebody needs it.
+    pub fn new(backends: Vec<Arc<Backend>>, config: Config, background: Background) -> Arc<Self> {
+        let backends: BTreeMap<_, _> =
+            backends.into_iter().map(|backend| (backend.id().clone(), backend)).collect();
+        let views = Views::new(backends.values().cloned().collect(), config, background);
+        Arc::new(Self { backends, views })
+    }
+
+    /// A backend by its name.
+    pub fn backend(&self, id: &str) -> Option<Arc<Backend>> {
+        self.backends.get(id).cloned()
+    }
+
+    /// All backends, in the order of their names.
+    pub fn backends(&self) -> impl Iterator<Item = &Arc<Backend>> {
+        self.backends.values()
+    }
+
+    /// What clients of this kind see, which is asked of the backends if it is not known yet.
+    pub fn view(&self, client: &ClientView) -> Result<Arc<View>, Fault> {
+        self.views.obtain(client)
+    }
+
+    /// Every view that is kept.
+    pub fn views(&self) -> Vec<Arc<View>> {
+        self.views.all()
+    }
+
+    /// Ticks whenever some view's catalog has changed.
+    pub fn catalog_changes(&self) -> watch::Receiver<u64> {
+        self.views.changes()
+    }
+
+    /// Asks a backend for its offers again, in every view: it has changed or restarted.
+    pub fn refresh(&self, backend: &BackendId) {
+        self.views.refresh(backend);
+    }
+
+    /// Ends what nobody has used for a while. To be called now and then.
+    pub fn prune(&self) {
+        self.views.prune();
+        for backend in self.backends.values() {
+            backend.prune();
+        }
+    }
+
+    /// One page of a list, as the result of its method.
+    pub fn list(
+        &self,
+        caller: &Caller<'_>,
+        kind: Kind,
+        cursor: Option<&str>,
+    ) -> Result<Bytes, Fault> {
+        let page = caller.catalog.page(kind, cursor).map_err(|_invalid| {
+            Fault::InvalidParams("invalid cursor: the list has changed or the cursor is not of this list; list from the start".into())
+        })?;
+        Ok(page.json)
+    }
+
+    /// Sends a routed request. If the backend has lost the caller's session, a new one is opened
+    /// and the request sent again, once: the loss proves that it did not run.
+    pub async fn send(
+        &self,
+        caller: &Caller<'_>,
+        routed: Routed,
+        id: &IdKey,
+    ) -> Result<Reply, Fault> {
+        let backend = Arc::clone(&routed.backend);
+        self.attempt(caller, routed, id).await.map_err(|error| error.fault(backend.id()))
+    }
+
+    async fn attempt(
+        &self,
+        caller: &Caller<'_>,
+        routed: Routed,
+        id: &IdKey,
+    ) -> Result<Reply, Error> {
+        let Routed { backend, text, then } = routed;
+        let mut session = match caller.sessions.open(&backend) {
+            Some(session) => session,
+            None => caller.sessions.obtain(&backend).await?,
+        };
+        let mut answer = post(&backend, &session, text.clone(), id).await;
+        if matches!(answer, Err(Error::SessionLost)) {
+            session = caller.sessions.renew(&backend, &session).await?;
+            self.refresh(backend.id());
+            answer = post(&backend, &session, text, id).await;
+        }
+        match answer {
+            Ok(Answer::Whole(body)) => match Relay::begin(&backend, body, id).await? {
+                Read::Whole(text) => Ok(Reply::Ready(then.apply(text, &backend))),
+                Read::Under(relay) if then == Then::Relay => Ok(Reply::Relay(Box::new(relay))),
+                Read::Under(relay) => {
+                    let text = relay.collect(backend.limits().event_bytes).await?;
+                    Ok(Reply::Ready(then.apply(text, &backend)))
+                }
+            },
+            Ok(Answer::Ready(text)) => Ok(Reply::Ready(then.apply(text, &backend))),
+            Ok(Answer::Events(events)) => Ok(Reply::Stream(Box::new(CallStream::new(
+                backend,
+                session,
+                events,
+                id.clone(),
+                then,
+                caller.capabilities,
+            )))),
+            Ok(Answer::Accepted) => Err(Error::Protocol("did not answer a request".to_owned())),
+            Err(error) => {
+                if matches!(error, Error::Timeout(_)) {
+                    cancel(&backend, &session, id).await;
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Sends a request and waits for the beginning of its answer, for as long as a backend may be idle.
+async fn post(
+    backend: &Arc<Backend>,
+    session: &Session,
+    text: Bytes,
+    id: &IdKey,
+) -> Result<Answer, Error> {
+    let idle = backend.timeouts().idle;
+    let answer = tokio::time::timeout(idle, backend.post(session, text, Some(id)));
+    answer.await.unwrap_or(Err(Error::Timeout(idle)))
+}
+
+/// Tells a backend that nobody waits for a request any more.
+async fn cancel(backend: &Arc<Backend>, session: &Session, id: &IdKey) {
+    let text = id.cancellation("the request took too long");
+    let told = tokio::time::timeout(Duration::from_secs(1), backend.tell(session, text)).await;
+    if !matches!(told, Ok(Ok(()))) {
+        tracing::debug!(backend = %backend.id(), "could not tell of a cancellation");
+    }
+}
