@@ -11,7 +11,7 @@ pub enum Inbound {
     /// The backend needs input.
     Asks(Question),
     /// The response to a request.
-    Response(Message),
+    Response(Box<Message>),
     /// Lists of the backend have changed; the client is told when its catalog has.
     ListChanged(ListKinds),
 }
@@ -57,7 +57,7 @@ impl Inbound {
     /// replaced by ones that name it. `None` for what a client has no use for.
     pub(crate) fn of(message: Message, backend: &BackendId) -> Option<Self> {
         match message.shape() {
-            Shape::Response => Some(Self::Response(message)),
+            Shape::Response => Some(Self::Response(Box::new(message))),
             Shape::Request => question(&message, backend).map(Self::Asks),
             Shape::Notification => notification(message, backend),
         }

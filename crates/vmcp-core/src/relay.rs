@@ -31,7 +31,7 @@ pub struct Relay {
 /// A result, whole or under way.
 pub(crate) enum Read {
     Whole(Bytes),
-    Under(Relay),
+    Under(Box<Relay>),
 }
 
 impl Relay {
@@ -65,7 +65,8 @@ impl Relay {
             if head.as_ref().is_some_and(|head| head.len() >= WHOLE) {
                 let deadline = Box::pin(tokio::time::sleep(timeouts.idle));
                 let (backend, idle) = (backend.id().clone(), timeouts.idle);
-                return Ok(Read::Under(Self { backend, body, scan, head, idle, deadline, last }));
+                let relay = Self { backend, body, scan, head, idle, deadline, last };
+                return Ok(Read::Under(Box::new(relay)));
             }
         }
         check(scan.finish())?;

@@ -142,7 +142,7 @@ impl Vmcp {
         match answer {
             Ok(Answer::Whole(body)) => match Relay::begin(&backend, body, id).await? {
                 Read::Whole(text) => Ok(Reply::Ready(then.apply(text, &backend))),
-                Read::Under(relay) if then == Then::Relay => Ok(Reply::Relay(Box::new(relay))),
+                Read::Under(relay) if then == Then::Relay => Ok(Reply::Relay(relay)),
                 Read::Under(relay) => {
                     let text = relay.collect(backend.limits().event_bytes).await?;
                     Ok(Reply::Ready(then.apply(text, &backend)))
