@@ -106,6 +106,19 @@ fn a_bare_name_that_nobody_got_is_not_given_to_a_prefixed_one() {
 }
 
 #[test]
+fn a_backend_may_contest_its_own_name() {
+    check(
+        &renaming(priority(&[]), "a", &["t > a_x", "u > a_x"]),
+        "a: t, u, x
+         b: x",
+        "b_x -> b/x
+         dropped a/t: another a_x
+         dropped a/u: another a_x
+         dropped a/x: another a_x",
+    );
+}
+
+#[test]
 fn manual_gives_an_unsettled_name_to_nobody() {
     check(
         &manual(),
