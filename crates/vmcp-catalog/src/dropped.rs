@@ -58,7 +58,11 @@ impl fmt::Display for Dropped {
                  correct it at its backend, or remove the override"
             ),
             DropReason::SameName { name } => {
-                write!(f, "more than one of its backend's are named {name:?}; {advice}")
+                write!(
+                    f,
+                    "another {} of this backend has the name {name:?} too; {advice}",
+                    kind.noun()
+                )
             }
             DropReason::Contested { name, with } => {
                 write!(f, "the name {name:?} is also claimed by {}; {advice}", Names(with))

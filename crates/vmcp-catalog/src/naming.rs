@@ -97,10 +97,7 @@ impl<'a> Names<'a> {
             if let Some(holder) = self.given.get(&exposed).map(|claim| claim.backend.clone()) {
                 self.drop_all(contest, |name, _| DropReason::Taken { name, by: holder.clone() });
             } else if let Some(asked) = asked.get(&exposed) {
-                self.drop_all(contest, |name, claim| DropReason::Contested {
-                    name,
-                    with: others(asked, claim.backend),
-                });
+                self.drop_all(contest, |name, claim| contested(name, asked, claim.backend));
             } else {
                 self.give_or_drop(exposed, contest);
             }
@@ -129,10 +126,7 @@ impl<'a> Names<'a> {
             return;
         }
         let backends: Vec<_> = backends_of(&contest).into_iter().collect();
-        self.drop_all(contest, |name, claim| match others(&backends, claim.backend) {
-            with if with.is_empty() => DropReason::SameName { name },
-            with => DropReason::Contested { name, with },
-        });
+        self.drop_all(contest, |name, claim| contested(name, &backends, claim.backend));
     }
 
     fn drop_all(
@@ -171,8 +165,14 @@ fn backends_of(contest: &Contest<'_>) -> BTreeSet<BackendId> {
     contest.iter().map(|(_, claim)| claim.backend.clone()).collect()
 }
 
-fn others(backends: &[BackendId], but: &BackendId) -> Vec<BackendId> {
-    backends.iter().filter(|backend| *backend != but).cloned().collect()
+/// Why one of several claimants of a name, some of which may be of its own backend, is dropped.
+fn contested(name: String, claimants: &[BackendId], own: &BackendId) -> DropReason {
+    let with: Vec<_> = claimants.iter().filter(|backend| *backend != own).cloned().collect();
+    if with.is_empty() {
+        DropReason::SameName { name }
+    } else {
+        DropReason::Contested { name, with }
+    }
 }
 
 #[cfg(test)]

@@ -1,1 +1,136 @@
+//! Merges as text: offers and rules in, the catalog and what was dropped out.
 
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::Bytes;
+use vmcp_model::{BackendId, Item, Kind, Offer};
+
+use crate::{
+    Annotations, Catalog, DropReason, Dropped, Naming, Override, Rules, ToolRules, Visibility,
+    merge,
+};
+
+mod lists;
+mod names;
+mod properties;
+mod resources;
+mod stored;
+mod visibility;
+
+/// Merges `offers` and compares what came of them.
+///
+/// An offer is a line `backend: tool, tool`, or `backend prompts: name` and the like; a line is an
+/// entry `exposed -> backend/own name`, with its kind in front unless it is a tool, or
+/// `dropped backend/own name: why`.
+#[track_caller]
+fn check(rules: &Rules, offered: &str, expected: &str) {
+    let (catalog, dropped) = merge(&offers(offered), rules);
+    let mut found: Vec<_> = Kind::ALL.into_iter().flat_map(|kind| shown(&catalog, kind)).collect();
+    found.extend(dropped.iter().map(|dropped| {
+        let Dropped { kind, key, backend, reason } = dropped;
+        format!("dropped {}{backend}/{key}: {}", label(*kind), why(reason))
+    }));
+    let expected: Vec<_> =
+        expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    assert_eq!(found, expected);
+}
+
+fn shown(catalog: &Catalog, kind: Kind) -> Vec<String> {
+    let line = |key: &str| {
+        let route = match kind {
+            Kind::Tool => catalog.tool(key),
+            Kind::Resource => catalog.resource(key),
+            Kind::ResourceTemplate => catalog.template(key),
+            Kind::Prompt => catalog.prompt(key),
+        };
+        let route = route.expect("what is advertised is routed");
+        assert_eq!(route.renamed, *route.name != *key);
+        format!("{}{key} -> {}/{}", label(kind), route.backend, route.name)
+    };
+    catalog.keys(kind).map(line).collect()
+}
+
+fn why(reason: &DropReason) -> String {
+    match reason {
+        DropReason::Unnamed => "unnamed".to_owned(),
+        DropReason::ListedTwice => "listed twice".to_owned(),
+        DropReason::Ambiguous { member } => format!("ambiguous {member}"),
+        DropReason::SameName { name } => format!("another {name}"),
+        DropReason::Contested { name, with } => format!("{name} contested by {with:?}"),
+        DropReason::Outranked { name, by } => format!("{name} goes to {by}"),
+        DropReason::Taken { name, by } => format!("{name} is taken by {by}"),
+        DropReason::Shadowed { by } => format!("shadowed by {by}"),
+    }
+}
+
+fn label(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Tool => "",
+        Kind::Resource => "resource ",
+        Kind::ResourceTemplate => "template ",
+        Kind::Prompt => "prompt ",
+    }
+}
+
+fn offers(text: &str) -> BTreeMap<BackendId, Arc<Offer>> {
+    let mut offers: BTreeMap<BackendId, Offer> = BTreeMap::new();
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let (head, items) = line.split_once(": ").unwrap_or((line.trim_end_matches(':'), ""));
+        let (backend, kind) = head.split_once(' ').unwrap_or((head, "tools"));
+        let kind = match kind {
+            "tools" => Kind::Tool,
+            "prompts" => Kind::Prompt,
+            "resources" => Kind::Resource,
+            "templates" => Kind::ResourceTemplate,
+            other => panic!("no kind: {other}"),
+        };
+        let into = offers.entry(id(backend)).or_default().items_mut(kind);
+        let items = items.split(", ").filter(|item| !item.is_empty());
+        into.extend(items.map(|name| item(kind, if name == "''" { "" } else { name })));
+    }
+    offers.into_iter().map(|(backend, offer)| (backend, Arc::new(offer))).collect()
+}
+
+fn item(kind: Kind, key: &str) -> Item {
+    raw_item(kind, &format!("{{{:?}:{}}}", kind.key(), serde_json::to_string(key).unwrap()))
+}
+
+fn raw_item(kind: Kind, json: &str) -> Item {
+    Item::parse(kind, Bytes::copy_from_slice(json.as_bytes())).expect("an item")
+}
+
+fn offer_of(backend: &str, kind: Kind, items: Vec<Item>) -> BTreeMap<BackendId, Arc<Offer>> {
+    let mut offer = Offer::default();
+    *offer.items_mut(kind) = items;
+    BTreeMap::from([(id(backend), Arc::new(offer))])
+}
+
+fn id(backend: &str) -> BackendId {
+    BackendId::new(backend).expect("a backend id")
+}
+
+fn prefix() -> Rules {
+    Rules::default()
+}
+
+fn manual() -> Rules {
+    let format = Naming::DEFAULT_FORMAT.to_owned();
+    Rules { naming: Naming::Manual { format }, ..Rules::default() }
+}
+
+fn priority(order: &[&str]) -> Rules {
+    let format = Naming::DEFAULT_FORMAT.to_owned();
+    let order = order.iter().map(|backend| id(backend)).collect();
+    Rules { naming: Naming::Priority { order, format }, ..Rules::default() }
+}
+
+/// Adds renames of one backend's tools, as `own name > new name`.
+fn renaming(mut rules: Rules, backend: &str, renames: &[&str]) -> Rules {
+    for rename in renames {
+        let (own_name, name) = rename.split_once(" > ").expect("a rename");
+        let change = Override { name: Some(name.to_owned()), ..Override::default() };
+        let entry = rules.tools.entry(id(backend)).or_default();
+        entry.overrides.insert(own_name.to_owned(), change);
+    }
+    rules
+}

@@ -35,11 +35,10 @@ enum Modifier {
 
 /// The longest prefix that is counted; a longer one matches values of any length, which keeps the
 /// compiled pattern small.
-const MAX_COUNTED: usize = 32;
+const MAX_COUNTED: usize = 16;
 
-/// One percent-encoded character: the UTF-8 forms of one to four bytes.
-const ENCODED: &str = "(?i:%[0-7][0-9a-f]|%[cd][0-9a-f]%[89ab][0-9a-f]\
-                       |%e[0-9a-f](?:%[89ab][0-9a-f]){2}|%f[0-7](?:%[89ab][0-9a-f]){3})";
+/// One percent-encoded character: the first byte of its UTF-8 form and those that continue it.
+const ENCODED: &str = "(?i:%[0-7][0-9a-f]|%[c-f][0-9a-f](?:%[89ab][0-9a-f])*)";
 
 /// Adds the pattern of the expression between two braces. `None` if it is malformed.
 pub(super) fn translate(expression: &str, pattern: &mut String) -> Option<()> {
@@ -49,6 +48,8 @@ pub(super) fn translate(expression: &str, pattern: &mut String) -> Option<()> {
     let value = format!("(?:{})", values.join("|"));
     let open_ended = variables.iter().any(|variable| variable.modifier == Modifier::Explode);
     let written = match operator {
+        // A prefix is never taken of a list, so what comes from one variable holds no comma.
+        Operator::Simple | Operator::Reserved if values.len() == 1 => write!(pattern, "{value}"),
         Operator::Simple | Operator::Reserved => write!(pattern, "{value}(?:,{value})*"),
         Operator::Fragment => write!(pattern, "(?:#{value}(?:,{value})*)?"),
         Operator::Label => write!(pattern, r"(?:\.{value})*"),

@@ -1,0 +1,67 @@
+//! Resources and templates: who gets a URI, and where a URI leads.
+
+use super::{check, manual, merge, offers, prefix, priority};
+
+const OFFERS: &str = "a resources: x://1, x://2
+                      b resources: x://1, x://1
+                      b templates: x://{id}
+                      c templates: x://{id}";
+
+#[test]
+fn a_uri_goes_to_the_first_backend() {
+    let expected = "resource x://1 -> a/x://1
+                    resource x://2 -> a/x://2
+                    template x://{id} -> b/x://{id}
+                    dropped resource b/x://1: shadowed by a
+                    dropped resource b/x://1: shadowed by a
+                    dropped template c/x://{id}: shadowed by b";
+    check(&prefix(), OFFERS, expected);
+    check(&manual(), OFFERS, expected);
+    check(&priority(&[]), OFFERS, expected);
+}
+
+#[test]
+fn priority_decides_over_uris_too() {
+    check(
+        &priority(&["c", "b"]),
+        OFFERS,
+        "resource x://1 -> b/x://1
+         resource x://2 -> a/x://2
+         template x://{id} -> c/x://{id}
+         dropped resource a/x://1: shadowed by b
+         dropped resource b/x://1: listed twice
+         dropped template b/x://{id}: shadowed by c",
+    );
+}
+
+#[track_caller]
+fn check_route(uri: &str, expected: Option<&str>) {
+    let offered = "a resources: x://1/2
+                   b templates: x://{b}/{c}, y://{+rest}, z://{broken
+                   c templates: x://{a}/{+rest}, x://1/{id}, w://{ok}
+                   d templates: w://ok";
+    let (catalog, _) = merge(&offers(offered), &prefix());
+    let route = catalog.resource(uri).map(|route| format!("{}/{}", route.backend, route.name));
+    assert_eq!(route.as_deref(), expected, "{uri}");
+}
+
+#[test]
+fn a_listed_uri_comes_before_templates() {
+    check_route("x://1/2", Some("a/x://1/2"));
+    check_route("x://1/3", Some("c/x://1/{id}"));
+    check_route("w://ok", Some("d/w://ok"));
+}
+
+#[test]
+fn the_first_template_that_fits_gets_the_uri() {
+    check_route("x://2/3", Some("c/x://{a}/{+rest}"));
+    check_route("y://2/3", Some("b/y://{+rest}"));
+    check_route("v://2/3", None);
+}
+
+#[test]
+fn a_template_by_its_own_text_is_a_listed_uri() {
+    check_route("x://{b}/{c}", Some("b/x://{b}/{c}"));
+    check_route("z://{broken", Some("b/z://{broken"));
+    check_route("z://fixed", None);
+}

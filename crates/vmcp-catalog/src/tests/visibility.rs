@@ -1,0 +1,75 @@
+//! Which tools are hidden, and that a hidden one is as good as absent.
+
+use super::{Rules, ToolRules, Visibility, check, id, manual, priority, renaming};
+
+fn with(mut rules: Rules, backend: &str, entry: ToolRules) -> Rules {
+    rules.tools.insert(id(backend), entry);
+    rules
+}
+
+fn only(names: &[&str]) -> ToolRules {
+    let filter = names.iter().map(|name| (*name).to_owned()).collect();
+    ToolRules { filter, ..ToolRules::default() }
+}
+
+const OFFERS: &str = "a: t, u
+                      b: v
+                      b prompts: p";
+
+#[test]
+fn no_tool_is_shown_if_all_are_excluded() {
+    let rules = with(manual(), "a", only(&["t"]));
+    check(&Rules { exclude_all_tools: true, ..rules }, OFFERS, "prompt b_p -> b/p");
+}
+
+#[test]
+fn the_default_holds_for_backends_without_an_entry() {
+    let denied = Rules { default_visibility: Visibility::Deny, ..manual() };
+    check(&denied, OFFERS, "prompt b_p -> b/p");
+    check(
+        &with(denied, "a", ToolRules::default()),
+        OFFERS,
+        "t -> a/t
+         u -> a/u
+         prompt b_p -> b/p",
+    );
+}
+
+#[test]
+fn an_entry_may_exclude_all_or_all_but_some() {
+    let excluded = ToolRules { exclude_all: true, ..only(&["t"]) };
+    check(
+        &with(manual(), "a", excluded),
+        OFFERS,
+        "v -> b/v
+         prompt b_p -> b/p",
+    );
+    check(
+        &with(manual(), "a", only(&["u", "v"])),
+        OFFERS,
+        "u -> a/u
+         v -> b/v
+         prompt b_p -> b/p",
+    );
+}
+
+#[test]
+fn a_filter_goes_by_the_names_after_overrides_and_before_prefixes() {
+    let rules = with(Rules::default(), "a", only(&["x", "u", "a_t"]));
+    check(&renaming(rules, "a", &["t > x", "u > y"]), "a: t, u", "a_x -> a/t");
+}
+
+#[test]
+fn a_hidden_tool_takes_no_name_from_a_shown_one() {
+    let offers = "a: t
+                  b: t";
+    check(&with(manual(), "a", only(&["-"])), offers, "t -> b/t");
+    check(&with(priority(&["a", "b"]), "a", only(&["-"])), offers, "t -> b/t");
+    check(&with(priority(&[]), "a", only(&["-"])), offers, "t -> b/t");
+}
+
+#[test]
+fn a_hidden_tool_of_the_same_backend_is_not_in_the_way() {
+    let rules = with(manual(), "a", only(&["u"]));
+    check(&renaming(rules, "a", &["t > u", "u > v"]), "a: t, u", "u -> a/t");
+}
