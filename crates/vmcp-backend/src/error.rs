@@ -6,7 +6,7 @@ use vmcp_model::BackendId;
 use vmcp_wire::Fault;
 
 /// A failure of one exchange with a backend.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// The backend does not know the session any more. What was sent did not run: opening a new
     /// session and sending it again is safe.

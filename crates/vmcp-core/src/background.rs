@@ -36,6 +36,11 @@ impl Background {
         })
     }
 
+    /// Where the work runs.
+    pub fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
     /// Counts the tasks; to be handed to whoever starts some on other runtimes.
     pub fn tasks(&self) -> &TaskTracker {
         &self.tasks

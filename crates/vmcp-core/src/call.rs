@@ -12,11 +12,11 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use vmcp_backend::{Backend, Error, Events, Session};
 use vmcp_model::LogLevel;
-use vmcp_wire::{Fault, IdKey, Message, Shape, task};
+use vmcp_wire::{Fault, IdKey, Message, task};
 
 use crate::{
     caller::ClientCapabilities,
-    inbound::{Inbound, ListKinds, Notice, NoticeKind, Question},
+    inbound::{Inbound, ListKinds, Notice, NoticeKind, Question, receive},
     route::Then,
 };
 
@@ -83,18 +83,13 @@ impl CallStream {
     /// The next event. After [`Outcome::Complete`] or an error there is no other.
     pub async fn next(&mut self) -> Result<CallEvent, Fault> {
         loop {
-            let message = match self.message().await {
-                Ok(message) => message,
-                Err(error) => return Err(error.fault(self.backend.id())),
+            let inbound = match self.message().await {
+                Ok(message) => {
+                    receive(&self.backend, &self.session, self.capabilities, message).await
+                }
+                Err(error) => Err(error),
             };
-            if message.shape() == Shape::Request
-                && (message.method() == "ping" || !self.capabilities.allow(&message.method()))
-            {
-                let declined = self.backend.decline(&self.session, &message).await;
-                declined.map_err(|error| error.fault(self.backend.id()))?;
-                continue;
-            }
-            match Inbound::of(message, self.backend.id()) {
+            match inbound.map_err(|error| error.fault(self.backend.id()))? {
                 Some(Inbound::Notice(notice)) => return Ok(CallEvent::Notice(notice)),
                 Some(Inbound::ListChanged(kinds)) => return Ok(CallEvent::ListChanged(kinds)),
                 Some(Inbound::Asks(question)) => {

@@ -1,8 +1,13 @@
 //! What a backend sends of its own accord: notices, and questions to the client.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+use vmcp_backend::{Backend, Error, Session};
 use vmcp_model::{BackendId, LogLevel, raw};
 use vmcp_wire::{Id, Message, Shape, question_id, task};
+
+use crate::caller::ClientCapabilities;
 
 /// A message of a backend, as a client may get it.
 #[derive(Debug)]
@@ -41,7 +46,8 @@ pub struct Question {
     pub id: String,
     /// The request with that id.
     pub text: Bytes,
-    pub method: String,
+    /// The token under which the client may report progress (JSON text).
+    pub progress_token: Option<Bytes>,
 }
 
 /// Kinds of list.
@@ -50,6 +56,24 @@ pub struct ListKinds {
     pub tools: bool,
     pub resources: bool,
     pub prompts: bool,
+}
+
+/// Takes a message that came on a session of a backend. What the client cannot be asked, and
+/// pings, are answered at once; `None` then, and for what a client has no use for.
+pub async fn receive(
+    backend: &Arc<Backend>,
+    session: &Session,
+    capabilities: ClientCapabilities,
+    message: Message,
+) -> Result<Option<Inbound>, Error> {
+    let method = message.method();
+    if message.shape() == Shape::Request && (method == "ping" || !capabilities.allow(&method)) {
+        drop(method);
+        backend.decline(session, &message).await?;
+        return Ok(None);
+    }
+    drop(method);
+    Ok(Inbound::of(message, backend.id()))
 }
 
 impl Inbound {
@@ -70,7 +94,9 @@ fn question(message: &Message, backend: &BackendId) -> Option<Question> {
     let text = message.with_id(&raw::string(&id));
     // A request about a task is about one that the client keeps.
     let text = task::publish(&text, backend.as_str(), !method.starts_with("tasks/"));
-    Some(Question { backend: backend.clone(), id, text, method })
+    let progress_token = message.params().meta.progress_token.as_ref();
+    let progress_token = progress_token.map(|span| message.slice(span));
+    Some(Question { backend: backend.clone(), id, text, progress_token })
 }
 
 fn notification(message: Message, backend: &BackendId) -> Option<Inbound> {

@@ -1,1 +1,27 @@
-//! Filled by a later commit of this change.
+//! The legacy era's sessions: made by `initialize`, kept in a store, served by whoever holds them.
+//!
+//! A session is a record in the store, which any replica can take up, and a live part in this
+//! process: what is in flight, which streams are open. This crate knows no HTTP; what it hands out
+//! is bytes and streams of bytes.
+
+mod activity;
+mod backends;
+mod batch;
+mod clients;
+mod clock;
+mod factory;
+mod handle;
+mod listen;
+mod log;
+mod notify;
+mod pump;
+mod session;
+mod sessions;
+mod stream;
+mod upkeep;
+
+pub use clients::ClientKey;
+pub use handle::{Relaying, Reply};
+pub use session::Session;
+pub use sessions::{Config, Limits, ServerInfo, Sessions, Usage};
+pub use stream::EventStream;

@@ -1,0 +1,168 @@
+//! What goes on in a session right now: calls in flight and questions to the client.
+
+use std::{
+    collections::{HashMap, VecDeque, hash_map::Entry},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+use tokio_util::{sync::CancellationToken, task::task_tracker::TaskTrackerToken};
+use vmcp_backend::Backend;
+use vmcp_core::OpenQuestion;
+use vmcp_model::BackendId;
+use vmcp_wire::{Fault, IdKey};
+
+use crate::{log::StreamLog, session::Session};
+
+/// How long a call that the client has cancelled may still bring its answer.
+const CANCEL_GRACE: Duration = Duration::from_secs(2);
+
+/// Answered questions that are remembered, so that an answer sent twice is delivered once.
+const ANSWERED: usize = 64;
+
+/// Questions that one session may have open.
+const MAX_QUESTIONS: usize = 256;
+
+/// The part of a session that exists only while something goes on.
+#[derive(Debug, Default)]
+pub(crate) struct Activity {
+    pub(crate) calls: HashMap<IdKey, Call>,
+    pub(crate) questions: HashMap<String, Asked>,
+    answered: VecDeque<String>,
+    /// The log of the GET stream, once there was one.
+    pub(crate) standalone: Option<Arc<StreamLog>>,
+    /// The logs of streamed calls.
+    pub(crate) streams: HashMap<u64, Arc<StreamLog>>,
+    /// Ends the listening to the backends' own streams.
+    pub(crate) listening: Option<CancellationToken>,
+}
+
+/// A call in flight.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) backend: Arc<Backend>,
+    pub(crate) signal: Arc<Signal>,
+}
+
+/// A question that the client has not answered.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) backend: BackendId,
+    /// The token under which the client may report progress (JSON text).
+    pub(crate) progress_token: Option<Bytes>,
+    /// Lets the deadlines of the call rest that asks.
+    pub(crate) _rest: Option<OpenQuestion>,
+}
+
+/// Tells a call to end.
+#[derive(Debug, Default)]
+pub(crate) struct Signal {
+    cut: AtomicBool,
+    wake: Notify,
+}
+
+/// A call in flight; out of the session's books when dropped.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    pub(crate) session: Arc<Session>,
+    pub(crate) id: IdKey,
+    pub(crate) signal: Arc<Signal>,
+    /// Counted, so that a drain waits for it.
+    pub(crate) _counted: TaskTrackerToken,
+}
+
+impl Activity {
+    /// Enters a call.
+    pub(crate) fn begin(&mut self, id: &IdKey, call: Call, limit: usize) -> Result<(), Fault> {
+        if self.calls.len() >= limit {
+            return Err(Fault::TooMany { what: "calls of one session", limit });
+        }
+        match self.calls.entry(id.clone()) {
+            Entry::Occupied(_) => Err(Fault::InvalidRequest(
+                "another request with this id is still under way; use each id once".into(),
+            )),
+            Entry::Vacant(free) => {
+                free.insert(call);
+                Ok(())
+            }
+        }
+    }
+
+    /// Enters a question. `false` if there are too many.
+    pub(crate) fn ask(&mut self, id: String, asked: Asked) -> bool {
+        let room = self.questions.len() < MAX_QUESTIONS;
+        if room {
+            self.questions.insert(id, asked);
+        }
+        room
+    }
+
+    /// Notes that a question is answered. `false` if it had been already.
+    pub(crate) fn answer(&mut self, id: &str) -> bool {
+        self.questions.remove(id);
+        if self.answered.iter().any(|answered| answered == id) {
+            return false;
+        }
+        if self.answered.len() == ANSWERED {
+            self.answered.pop_front();
+        }
+        self.answered.push_back(id.to_owned());
+        true
+    }
+
+    /// Forgets streams that nobody will resume.
+    pub(crate) fn prune(&mut self, age: Duration) {
+        self.streams.retain(|_, log| !log.is_over(age));
+        if self.questions.is_empty() {
+            self.answered.clear();
+        }
+    }
+
+    /// Whether nothing is left that is worth keeping.
+    pub(crate) fn is_over(&self) -> bool {
+        self.calls.is_empty()
+            && self.questions.is_empty()
+            && self.answered.is_empty()
+            && self.standalone.is_none()
+            && self.streams.is_empty()
+            && self.listening.is_none()
+    }
+}
+
+impl Signal {
+    /// The client has cancelled the call.
+    pub(crate) fn cancel(&self) {
+        self.wake.notify_one();
+    }
+
+    /// The call must end now.
+    pub(crate) fn cut(&self) {
+        self.cut.store(true, Ordering::Relaxed);
+        self.wake.notify_one();
+    }
+
+    /// Waits until the call is to end, and says why.
+    pub(crate) async fn fired(&self) -> Fault {
+        self.wake.notified().await;
+        if !self.cut.load(Ordering::Relaxed) {
+            let cut = tokio::time::timeout(CANCEL_GRACE, self.wake.notified()).await;
+            if cut.is_err() {
+                return Fault::Cancelled;
+            }
+        }
+        Fault::Unavailable("vmcp is shutting down; the call was cut off, send it again".into())
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.session.with_activity(|activity| {
+            activity.calls.remove(&self.id);
+        });
+    }
+}

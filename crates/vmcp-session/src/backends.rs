@@ -1,0 +1,205 @@
+//! The backend sessions of one session: opened on first use, opened again when lost.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, MutexGuard, PoisonError},
+};
+
+use tokio::sync::watch;
+use vmcp_backend::{Backend, ClientView, Error, Session as BackendSession};
+use vmcp_core::{BackendSessions, Pending};
+use vmcp_model::{BackendId, Era, LogLevel, raw};
+use vmcp_store::{BackendRecord, Swap};
+
+use crate::session::Session;
+
+/// Backend sessions, in no particular order: there are few.
+#[derive(Debug, Default)]
+pub(crate) struct Slots(Vec<(BackendId, Slot)>);
+
+#[derive(Debug, Clone)]
+enum Slot {
+    Open(BackendSession),
+    /// Somebody is opening it; the receiver gets what came of it.
+    Opening(watch::Receiver<Option<Opened>>),
+}
+
+type Opened = Result<BackendSession, Error>;
+
+impl Slots {
+    /// Takes up sessions that are open already.
+    pub(crate) fn resumed(open: impl IntoIterator<Item = (BackendId, BackendSession)>) -> Self {
+        Self(open.into_iter().map(|(id, session)| (id, Slot::Open(session))).collect())
+    }
+
+    /// The sessions that are open.
+    pub(crate) fn open(&self) -> Vec<(BackendId, BackendSession)> {
+        let open = self.0.iter().filter_map(|(id, slot)| match slot {
+            Slot::Open(session) => Some((id.clone(), session.clone())),
+            Slot::Opening(_) => None,
+        });
+        open.collect()
+    }
+
+    fn find(&self, id: &BackendId) -> Option<&Slot> {
+        self.0.iter().find(|(other, _)| other == id).map(|(_, slot)| slot)
+    }
+
+    fn set(&mut self, id: &BackendId, slot: Slot) {
+        if let Some((_, present)) = self.0.iter_mut().find(|(other, _)| other == id) {
+            *present = slot;
+        } else {
+            self.0.reserve_exact(1);
+            self.0.push((id.clone(), slot));
+        }
+    }
+
+    fn remove(&mut self, id: &BackendId) {
+        self.0.retain(|(other, _)| other != id);
+    }
+}
+
+impl BackendSessions for Session {
+    fn open(&self, backend: &Backend) -> Option<BackendSession> {
+        match self.slots().find(backend.id()) {
+            Some(Slot::Open(session)) => Some(session.clone()),
+            Some(Slot::Opening(_)) | None => None,
+        }
+    }
+
+    fn obtain<'a>(&'a self, backend: &'a Arc<Backend>) -> Pending<'a, Opened> {
+        Box::pin(self.opened(backend, None))
+    }
+
+    fn renew<'a>(&'a self, backend: &'a Arc<Backend>, lost: &'a BackendSession) -> Pending<'a, Opened> {
+        Box::pin(self.opened(backend, Some(lost)))
+    }
+}
+
+impl Session {
+    pub(crate) fn slots(&self) -> MutexGuard<'_, Slots> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the backends are told about the client.
+    pub(crate) fn client_view(&self) -> &ClientView {
+        self.view.client()
+    }
+
+    async fn opened(&self, backend: &Arc<Backend>, lost: Option<&BackendSession>) -> Opened {
+        let mut outcome = {
+            let mut slots = self.slots();
+            match slots.find(backend.id()) {
+                Some(Slot::Open(session)) if lost.is_none_or(|lost| lost.id() != session.id()) => {
+                    return Ok(session.clone());
+                }
+                Some(Slot::Opening(outcome)) => outcome.clone(),
+                Some(Slot::Open(_)) | None => self.begin_opening(&mut slots, backend, lost),
+            }
+        };
+        match outcome.wait_for(Option::is_some).await {
+            Ok(opened) => opened.clone().unwrap_or(Err(Error::SessionLost)),
+            Err(_closed) => Err(Error::Broken("the opening was given up".to_owned())),
+        }
+    }
+
+    /// Starts to open a session. It goes on even if whoever asked for it goes away, so that no
+    /// backend session is left that nobody knows.
+    fn begin_opening(
+        &self,
+        slots: &mut Slots,
+        backend: &Arc<Backend>,
+        lost: Option<&BackendSession>,
+    ) -> watch::Receiver<Option<Opened>> {
+        let (sender, outcome) = watch::channel(None);
+        slots.set(backend.id(), Slot::Opening(outcome.clone()));
+        let (me, backend) = (self.me.clone(), Arc::clone(backend));
+        let lost = lost.map(record_of);
+        self.shared.background.spawn(async move {
+            let Some(session) = me.upgrade() else { return };
+            let opened = session.open_and_enter(&backend, lost).await;
+            match &opened {
+                Ok(open) => session.slots().set(backend.id(), Slot::Open(open.clone())),
+                Err(error) => {
+                    tracing::warn!(backend = %backend.id(), %error, "could not open a backend session");
+                    session.slots().remove(backend.id());
+                }
+            }
+            // Nobody may be left to hear of it.
+            sender.send_replace(Some(opened));
+            session.listen_if_wanted(&backend);
+        });
+        outcome
+    }
+
+    async fn open_and_enter(
+        &self,
+        backend: &Arc<Backend>,
+        lost: Option<BackendRecord>,
+    ) -> Opened {
+        let opened = backend.open(self.client_view()).await?;
+        let healed = lost.is_some();
+        let entered = self.shared.store.swap_backend(
+            self.key,
+            backend.id().clone(),
+            lost,
+            record_of(&opened),
+        );
+        let kept = match entered.await {
+            Ok(Swap::Done) if !self.is_ended() => {
+                self.replay(backend, &opened, healed).await;
+                return Ok(opened);
+            }
+            Ok(Swap::Lost(winner)) => {
+                let facts = opened.facts().clone();
+                BackendSession::resumed(winner.session_id.as_deref(), winner.version, facts)
+                    .ok_or(Error::SessionLost)
+            }
+            Ok(Swap::Done | Swap::Gone) => Err(Error::Broken("the session has ended".to_owned())),
+            Err(error) => Err(Error::Broken(error.to_string())),
+        };
+        if let Err(error) = backend.close(&opened).await {
+            tracing::debug!(backend = %backend.id(), %error, "could not end a backend session that is not needed");
+        }
+        kept
+    }
+
+    /// Tells a new backend session what the client has said before it was opened.
+    async fn replay(&self, backend: &Arc<Backend>, session: &BackendSession, healed: bool) {
+        let mut requests = VecDeque::new();
+        if let Some(level) = self.log_level()
+            && session.facts().has.logging
+        {
+            requests.push_back(("logging/setLevel", level_params(level)));
+        }
+        if healed {
+            let catalog = self.catalog.load_full();
+            let uris = self.subscriptions().clone();
+            let own = uris.iter().filter(|uri| {
+                catalog.resource(uri).is_some_and(|route| route.backend == *backend.id())
+            });
+            requests.extend(own.map(|uri| {
+                ("resources/subscribe", [br#"{"uri":"#, &raw::string(uri)[..], b"}"].concat())
+            }));
+        }
+        for (method, params) in requests {
+            if let Err(error) = backend.ask(session, method, Some(&params)).await {
+                tracing::warn!(backend = %backend.id(), %error, method, "could not repeat what the client had said");
+            }
+        }
+    }
+}
+
+/// The parameters of `logging/setLevel`.
+pub(crate) fn level_params(level: LogLevel) -> Vec<u8> {
+    format!("{{\"level\":\"{level}\"}}").into_bytes()
+}
+
+/// What the store keeps of a backend session.
+fn record_of(session: &BackendSession) -> BackendRecord {
+    BackendRecord {
+        session_id: session.id().map(Into::into),
+        version: session.version(),
+        era: Era::Legacy,
+    }
+}

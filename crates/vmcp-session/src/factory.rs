@@ -1,0 +1,254 @@
+//! Makes sessions: from `initialize`, or from the record of one that exists.
+
+use std::{sync::Arc, time::Duration};
+
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use bytes::Bytes;
+use ring::rand::SecureRandom as _;
+use tokio::time::Instant;
+use vmcp_backend::{ClientView, Session as BackendSession};
+use vmcp_catalog::Catalog;
+use vmcp_core::{BackendSessions as _, Settled, View};
+use vmcp_model::{BackendId, Principal, ProtocolVersion, raw, raw::Members};
+use vmcp_store::{ClientProfile, Record, SessionKey};
+use vmcp_wire::{ClientHello, Fault, Id, Message, reply};
+
+use crate::{
+    backends::Slots,
+    clients::ClientKey,
+    session::{Parts, Session},
+    sessions::Sessions,
+};
+
+/// Why something is missing is said under this member of `_meta`.
+const MISSING: &str = "vmcp/missing";
+
+impl Sessions {
+    /// Answers `initialize`: makes a session and gives its id and the response.
+    ///
+    /// A placeholder takes the id first; the session is servable only if the placeholder still
+    /// stands when it is filled.
+    pub async fn initialize(
+        &self,
+        principal: &Principal,
+        client: ClientKey,
+        request: &Message,
+    ) -> Result<(Arc<str>, Bytes), Fault> {
+        let id = request.id().ok_or(Fault::InvalidRequest("initialize needs an id".into()))?;
+        if self.is_draining() {
+            return Err(Fault::Unavailable("vmcp is shutting down".into()));
+        }
+        if !self.has_room() {
+            return Err(Fault::Unavailable("there are as many sessions as there may be".into()));
+        }
+        let counted = self.clients.enter(client)?;
+        let hello =
+            ClientHello::parse(request).map_err(|why| Fault::InvalidParams(why.into()))?;
+        let version = ProtocolVersion::from_name(&hello.protocol_version)
+            .unwrap_or(ProtocolVersion::LATEST_LEGACY);
+        // What is kept must not keep the whole request alive.
+        let capabilities = Bytes::copy_from_slice(&hello.capabilities);
+        let info = Bytes::copy_from_slice(&hello.client_info);
+        let profile = self.share_profile(ClientProfile { version, capabilities, info });
+        let view = self.shared.vmcp.view(&client_view(&profile))?;
+        let session_id: Arc<str> = new_session_id().into();
+        let key = SessionKey::of(&session_id);
+        let now = self.shared.clock.now();
+        let config = &self.shared.config;
+        let unavailable = |error: vmcp_store::Error| Fault::Unavailable(error.to_string().into());
+        let placeholder = now.after(config.initialize_wait + config.ttl.min(Duration::from_secs(60)));
+        if !self.shared.store.create(key, placeholder).await.map_err(unavailable)? {
+            return Err(Fault::Internal("the session id is taken".into()));
+        }
+        let began = Instant::now();
+        let settled = view.settle(config.initialize_wait).await;
+        let catalog = Arc::clone(&settled.catalog);
+        let record = Record {
+            created: now,
+            deadline: self.shared.clock.now().after(config.ttl),
+            client: Arc::clone(&profile),
+            owner: self.owner(principal),
+            catalog: catalog.digest(),
+            log_level: None,
+            subscriptions: Vec::new(),
+            stream_epoch: 0,
+            backends: Vec::new(),
+        };
+        let filled = async {
+            self.put_catalog(&catalog).await?;
+            self.shared.store.fill(key, record).await
+        };
+        match filled.await {
+            Ok(true) => {}
+            Ok(false) => return Err(Fault::Unavailable("the session was ended meanwhile".into())),
+            Err(error) => {
+                self.abandon(key).await;
+                return Err(unavailable(error));
+            }
+        }
+        let session = self.enter(Session::new(Parts {
+            shared: Arc::clone(&self.shared),
+            id: Arc::clone(&session_id),
+            principal: principal.clone(),
+            client: profile,
+            view,
+            catalog,
+            slots: Slots::default(),
+            subscriptions: Vec::new(),
+            log_level: None,
+            counted,
+        }));
+        // The catalog may have changed after it was taken and before the session was entered.
+        self.update(&session).await;
+        if config.eager {
+            session.open_all(config.initialize_wait.saturating_sub(began.elapsed())).await;
+        }
+        Ok((session_id, self.greeting(id, version, &settled)))
+    }
+
+    /// Makes a session from its record: no backend is asked anything.
+    pub(crate) async fn restore(
+        &self,
+        id: &str,
+        principal: &Principal,
+        client: ClientKey,
+    ) -> Result<Arc<Session>, Fault> {
+        let unavailable = |error: vmcp_store::Error| Fault::Unavailable(error.to_string().into());
+        let (key, now) = (SessionKey::of(id), self.shared.clock.now());
+        let record = self.shared.store.load(key, now).await.map_err(unavailable)?;
+        let record = record.filter(|record| record.owner == self.owner(principal));
+        let record = record.ok_or(Fault::SessionUnknown)?;
+        if !self.has_room() {
+            return Err(Fault::Unavailable("there are as many sessions as there may be".into()));
+        }
+        let counted = self.clients.enter(client)?;
+        let profile = self.share_profile(ClientProfile::clone(&record.client));
+        let view = self.shared.vmcp.view(&client_view(&profile))?;
+        let catalog = self.catalog_of(&record, &view).await?;
+        let slots = record.backends.iter().filter_map(|(id, kept)| {
+            let backend = self.shared.vmcp.backend(id.as_str())?;
+            let facts = backend.facts();
+            let open = BackendSession::resumed(kept.session_id.as_deref(), kept.version, facts)?;
+            Some((id.clone(), open))
+        });
+        let session = Session::new(Parts {
+            shared: Arc::clone(&self.shared),
+            id: id.into(),
+            principal: principal.clone(),
+            client: profile,
+            view,
+            catalog,
+            slots: Slots::resumed(slots.collect::<Vec<_>>()),
+            subscriptions: record.subscriptions,
+            log_level: record.log_level,
+            counted,
+        });
+        Ok(self.enter(session))
+    }
+
+    /// The very catalog that the client was given.
+    async fn catalog_of(&self, record: &Record, view: &View) -> Result<Arc<Catalog>, Fault> {
+        let current = view.catalog();
+        if current.digest() == record.catalog {
+            return Ok(current);
+        }
+        let kept = self.shared.store.catalog(record.catalog, self.shared.clock.now()).await;
+        let kept = kept.map_err(|error| Fault::Unavailable(error.to_string().into()))?;
+        let catalog = kept.and_then(|bytes| Catalog::from_bytes(&bytes).ok());
+        catalog.map(Arc::new).ok_or(Fault::SessionUnknown)
+    }
+
+    /// Removes a placeholder that cannot be filled.
+    async fn abandon(&self, key: SessionKey) {
+        let ended = self.shared.store.end(key, self.shared.clock.now()).await;
+        let removed = match ended {
+            Ok(_) => self.shared.store.remove(key).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = removed {
+            tracing::warn!(%error, "a session that was not made will be cleared away later");
+        }
+    }
+
+    /// The response to `initialize`.
+    fn greeting(&self, id: Id<'_>, version: ProtocolVersion, settled: &Settled) -> Bytes {
+        let server = &self.shared.config.server;
+        let mut result = format!("{{\"protocolVersion\":\"{version}\",\"capabilities\":").into_bytes();
+        result.extend_from_slice(&capabilities(settled));
+        result.extend_from_slice(br#","serverInfo":{"name":"#);
+        result.extend_from_slice(&raw::string(&server.name));
+        result.extend_from_slice(br#","version":"#);
+        result.extend_from_slice(&raw::string(&server.version));
+        result.push(b'}');
+        if let Some(instructions) = settled.catalog.instructions() {
+            result.extend_from_slice(br#","instructions":"#);
+            result.extend_from_slice(&raw::string(instructions));
+        }
+        if !settled.missing.is_empty() {
+            let missing: Vec<&str> = settled.missing.iter().map(BackendId::as_str).collect();
+            let list = serde_json::to_vec(&missing).unwrap_or_else(|_error| b"[]".to_vec());
+            result.extend_from_slice(br#","_meta":{"#);
+            result.extend_from_slice(&raw::string(MISSING));
+            result.push(b':');
+            result.extend_from_slice(&list);
+            result.push(b'}');
+        }
+        result.push(b'}');
+        reply::result(id, &result)
+    }
+}
+
+impl Session {
+    /// Opens every backend session, a bounded number at once. Those that take longer than `wait`
+    /// are opened in the background.
+    async fn open_all(self: &Arc<Self>, wait: Duration) {
+        let places = Arc::new(tokio::sync::Semaphore::new(
+            self.shared.config.max_backend_init_concurrency.max(1),
+        ));
+        let mut opening = tokio::task::JoinSet::new();
+        for id in self.catalog.load().backends() {
+            let Some(backend) = self.shared.vmcp.backend(id.as_str()) else { continue };
+            let (session, places) = (Arc::clone(self), Arc::clone(&places));
+            let open = async move {
+                let _place = places.acquire().await;
+                // A failure has been logged, and is tried again on first use.
+                let _opened = session.obtain(&backend).await;
+            };
+            opening.spawn_on(open, self.shared.background.runtime());
+        }
+        let all = async { while opening.join_next().await.is_some() {} };
+        if tokio::time::timeout(wait, all).await.is_err() {
+            opening.detach_all();
+        }
+    }
+}
+
+/// What the backends may tell the client's sessions apart by.
+fn client_view(profile: &ClientProfile) -> ClientView {
+    ClientView { version: profile.version, capabilities: profile.capabilities.clone() }
+}
+
+/// The merged capabilities. Of a backend that has not said yet what it has, anything may still
+/// come by a change of the lists.
+fn capabilities(settled: &Settled) -> Bytes {
+    let merged = settled.catalog.capabilities();
+    if settled.missing.is_empty() {
+        return merged.clone();
+    }
+    let mut text = merged.clone();
+    for kind in ["prompts", "resources", "tools"] {
+        if let Some(members) = Members::parse(&text)
+            && members.span(kind).is_none()
+        {
+            text = raw::splice(&text, vec![members.set(kind, &br#"{"listChanged":true}"#[..])]);
+        }
+    }
+    text
+}
+
+/// 192 random bits, as visible ASCII.
+fn new_session_id() -> String {
+    let mut bytes = [0; 24];
+    ring::rand::SystemRandom::new().fill(&mut bytes).expect("the system has randomness");
+    BASE64_URL_SAFE_NO_PAD.encode(bytes)
+}

@@ -1,0 +1,249 @@
+//! What a session does with a message of its client.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use vmcp_core::{Relay, Reply as CoreReply};
+use vmcp_model::{Kind, LogLevel};
+use vmcp_store::Change;
+use vmcp_wire::{Fault, Id, Message, Shape, reply};
+
+use crate::{
+    activity::{Call, InFlight, Signal},
+    backends::level_params,
+    log::StreamLog,
+    session::Session,
+    stream::EventStream,
+};
+
+/// How long a change of the log level waits for the backends to take it.
+const LEVEL_WAIT: Duration = Duration::from_millis(500);
+
+/// What the client gets.
+pub enum Reply {
+    /// The message was taken; there is nothing more to come.
+    Accepted,
+    /// The whole response.
+    Ready(Bytes),
+    /// A large response under way.
+    Relay(Relaying),
+    /// A stream of events, the response at its end.
+    Stream(EventStream),
+}
+
+/// A large response, whose call is in flight until it has been passed on.
+pub struct Relaying {
+    relay: Box<Relay>,
+    _in_flight: InFlight,
+}
+
+impl Relaying {
+    /// Polls for the next piece. After an error the answer must be broken off.
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
+        self.relay.poll_next(context)
+    }
+}
+
+impl Session {
+    /// Takes one message. An error of a request is to be told with the request's id.
+    pub async fn handle(self: &Arc<Self>, message: Message) -> Result<Reply, Fault> {
+        self.handle_into(message, None).await
+    }
+
+    /// Takes one message. A streamed answer goes to `log`, if there is one.
+    pub(crate) async fn handle_into(
+        self: &Arc<Self>,
+        message: Message,
+        log: Option<&Arc<StreamLog>>,
+    ) -> Result<Reply, Fault> {
+        self.touch();
+        match message.shape() {
+            Shape::Request => self.request(message, log).await,
+            Shape::Notification => self.notification(&message).await.map(|()| Reply::Accepted),
+            Shape::Response => self.answer(&message).await.map(|()| Reply::Accepted),
+        }
+    }
+
+    async fn request(
+        self: &Arc<Self>,
+        message: Message,
+        log: Option<&Arc<StreamLog>>,
+    ) -> Result<Reply, Fault> {
+        let id = message.id().ok_or(Fault::InvalidRequest("a request needs an id".into()))?;
+        if id.is_reserved() {
+            let why = format!("ids that begin with {:?} are reserved", vmcp_wire::RESERVED_PREFIX);
+            return Err(Fault::InvalidRequest(why.into()));
+        }
+        match &*message.method() {
+            "ping" => Ok(Reply::Ready(reply::result(id, b"{}"))),
+            "initialize" => {
+                Err(Fault::InvalidRequest("initialize cannot be sent within a session".into()))
+            }
+            "tools/list" => self.list(id, &message, Kind::Tool),
+            "resources/list" => self.list(id, &message, Kind::Resource),
+            "resources/templates/list" => self.list(id, &message, Kind::ResourceTemplate),
+            "prompts/list" => self.list(id, &message, Kind::Prompt),
+            "tasks/list" => {
+                let catalog = self.catalog.load_full();
+                let caller = self.caller(&catalog);
+                self.shared.vmcp.list_tasks(&caller, &message).await.map(Reply::Ready)
+            }
+            "logging/setLevel" => self.set_level(id, &message).await,
+            method @ ("resources/subscribe" | "resources/unsubscribe") => {
+                let subscribe = method == "resources/subscribe";
+                self.subscription(&message, subscribe, log).await
+            }
+            _ => self.call(&message, log).await,
+        }
+    }
+
+    fn list(&self, id: Id<'_>, message: &Message, kind: Kind) -> Result<Reply, Fault> {
+        let cursor = match &message.params().cursor {
+            None => None,
+            Some(span) if message.slice(span) == b"null"[..] => None,
+            span => Some(message.string(span.as_ref()).ok_or(Fault::InvalidParams(
+                "the parameter \"cursor\" must be a string".into(),
+            ))?),
+        };
+        let catalog = self.catalog.load_full();
+        let page = self.shared.vmcp.list(&self.caller(&catalog), kind, cursor.as_deref())?;
+        Ok(Reply::Ready(reply::result(id, &page)))
+    }
+
+    /// Sends a request to the backend that it belongs to.
+    async fn call(
+        self: &Arc<Self>,
+        message: &Message,
+        log: Option<&Arc<StreamLog>>,
+    ) -> Result<Reply, Fault> {
+        let id = message.id().ok_or(Fault::InvalidRequest("a request needs an id".into()))?.key();
+        let catalog = self.catalog.load_full();
+        let caller = self.caller(&catalog);
+        let routed = self.shared.vmcp.route(&caller, message)?;
+        let signal: Arc<Signal> = Arc::default();
+        let call = Call { backend: Arc::clone(&routed.backend), signal: Arc::clone(&signal) };
+        let limit = self.shared.config.limits.calls_per_session;
+        self.with_activity(|activity| activity.begin(&id, call, limit))?;
+        let in_flight = InFlight {
+            session: Arc::clone(self),
+            id: id.clone(),
+            signal: Arc::clone(&signal),
+            _counted: self.shared.calls.token(),
+        };
+        let answered = tokio::select! {
+            biased;
+            answered = self.shared.vmcp.send(&caller, routed, &id) => answered?,
+            fault = signal.fired() => return Err(fault),
+        };
+        match answered {
+            CoreReply::Ready(text) => Ok(Reply::Ready(text)),
+            CoreReply::Relay(relay) => {
+                Ok(Reply::Relay(Relaying { relay, _in_flight: in_flight }))
+            }
+            CoreReply::Stream(stream) => match log {
+                Some(log) => {
+                    self.pump(*stream, in_flight, Arc::clone(log)).await;
+                    Ok(Reply::Accepted)
+                }
+                None => Ok(Reply::Stream(self.stream(*stream, in_flight))),
+            },
+        }
+    }
+
+    async fn set_level(&self, id: Id<'_>, message: &Message) -> Result<Reply, Fault> {
+        let level = message.string(message.params().level.as_ref());
+        let level = level.and_then(|name| LogLevel::from_name(&name)).ok_or(Fault::InvalidParams(
+            "the parameter \"level\" must be one of debug, info, notice, warning, error, critical, alert, emergency".into(),
+        ))?;
+        self.set_log_level(level);
+        self.keep(Change::LogLevel(level)).await?;
+        let params: Arc<[u8]> = level_params(level).into();
+        let mut telling = tokio::task::JoinSet::new();
+        for (backend, session) in self.open_backends() {
+            if session.facts().has.logging {
+                let params = Arc::clone(&params);
+                telling.spawn_on(
+                    async move { backend.ask(&session, "logging/setLevel", Some(&params)).await },
+                    self.shared.background.runtime(),
+                );
+            }
+        }
+        // Backends that are slow to take it are told all the same; what they send meanwhile is
+        // held to the level here.
+        let told = tokio::time::timeout(LEVEL_WAIT, async {
+            while telling.join_next().await.is_some() {}
+        });
+        if told.await.is_err() {
+            telling.detach_all();
+        }
+        Ok(Reply::Ready(reply::result(id, b"{}")))
+    }
+
+    /// Subscribes to a resource, or ends that, at its backend.
+    async fn subscription(
+        self: &Arc<Self>,
+        message: &Message,
+        subscribe: bool,
+        log: Option<&Arc<StreamLog>>,
+    ) -> Result<Reply, Fault> {
+        let uri = message.string(message.params().uri.as_ref()).map(|uri| Box::<str>::from(&*uri));
+        if let (true, Some(uri)) = (subscribe, &uri) {
+            let limit = self.shared.config.limits.subscriptions;
+            let mut subscriptions = self.subscriptions();
+            if !subscriptions.contains(uri) {
+                if subscriptions.len() >= limit {
+                    return Err(Fault::TooMany { what: "subscriptions of one session", limit });
+                }
+                // Entered before the backend is asked: its first update may come with its answer.
+                subscriptions.push(uri.clone());
+            }
+        }
+        let reply = self.call(message, log).await;
+        let accepted = match &reply {
+            Ok(Reply::Ready(text)) => !is_error(text),
+            Ok(Reply::Accepted | Reply::Relay(_) | Reply::Stream(_)) => true,
+            Err(_) => false,
+        };
+        let Some(uri) = uri else { return reply };
+        if subscribe == accepted {
+            if subscribe {
+                self.keep(Change::Subscribe(uri)).await?;
+                self.listen_to_backends();
+            }
+            return reply;
+        }
+        self.subscriptions().retain(|other| *other != uri);
+        if accepted {
+            self.keep(Change::Unsubscribe(uri)).await?;
+        }
+        reply
+    }
+
+    /// Changes the record. A session whose record is gone has ended.
+    async fn keep(&self, change: Change) -> Result<(), Fault> {
+        match self.shared.store.change(self.key, change).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Fault::SessionUnknown),
+            Err(error) => Err(Fault::Unavailable(error.to_string().into())),
+        }
+    }
+
+    /// The backends on which the session has a session of its own.
+    pub(crate) fn open_backends(
+        &self,
+    ) -> Vec<(Arc<vmcp_backend::Backend>, vmcp_backend::Session)> {
+        let open = self.slots().open();
+        open.into_iter()
+            .filter_map(|(id, session)| Some((self.shared.vmcp.backend(id.as_str())?, session)))
+            .collect()
+    }
+}
+
+/// Whether a response is an error.
+fn is_error(text: &Bytes) -> bool {
+    Message::parse(text.clone()).is_ok_and(|message| message.result().is_none())
+}

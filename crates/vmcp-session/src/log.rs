@@ -1,0 +1,236 @@
+//! The bounded log of one stream, from which it is sent and resumed.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::{sync::Notify, time::Instant};
+use vmcp_wire::sse;
+
+/// How long a writer waits for a reader that takes nothing before it lets go of it.
+const STALL: Duration = Duration::from_secs(30);
+
+/// How long a client is to wait before it resumes a stream, in milliseconds.
+const RETRY: u64 = 1000;
+
+/// The events of one stream that may still be needed.
+#[derive(Debug)]
+pub(crate) struct StreamLog {
+    /// Names the stream within its session.
+    number: u64,
+    /// Bytes that are kept. The newest event is kept whatever its size.
+    limit: usize,
+    state: Mutex<State>,
+    /// Wakes a writer that waits for room.
+    room: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    /// With the number of each; the oldest first.
+    events: VecDeque<(u64, Bytes)>,
+    bytes: usize,
+    /// The number of the next event.
+    next: u64,
+    /// The first event that was never handed to a reader, and the bytes from it on.
+    unsent: u64,
+    unsent_bytes: usize,
+    finished: Option<Instant>,
+    /// Counts the readers: only the newest one reads.
+    epoch: u64,
+    attached: bool,
+    waker: Option<Waker>,
+}
+
+/// The one that reads a log. A newer reader ends it.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    log: Arc<StreamLog>,
+    epoch: u64,
+    cursor: u64,
+    /// To be sent before the first event.
+    priming: Option<Bytes>,
+}
+
+impl StreamLog {
+    pub(crate) fn new(number: u64, limit: usize) -> Arc<Self> {
+        let state = State {
+            events: VecDeque::new(),
+            bytes: 0,
+            next: 1,
+            unsent: 1,
+            unsent_bytes: 0,
+            finished: None,
+            epoch: 0,
+            attached: false,
+            waker: None,
+        };
+        Arc::new(Self { number, limit, state: Mutex::new(state), room: Notify::new() })
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Appends an event. What is oldest goes when there is too much.
+    pub(crate) fn append(&self, data: &[u8]) {
+        let mut state = self.state();
+        let number = state.next;
+        state.next += 1;
+        let event = sse::encode(Some(&event_id(self.number, number)), data);
+        state.bytes += event.len();
+        state.unsent_bytes += event.len();
+        state.events.push_back((number, event));
+        while state.bytes > self.limit && state.events.len() > 1 {
+            let Some((number, gone)) = state.events.pop_front() else { break };
+            state.bytes -= gone.len();
+            if number >= state.unsent {
+                state.unsent = number + 1;
+                state.unsent_bytes -= gone.len();
+                tracing::debug!(stream = self.number, "dropped an event that nobody read in time");
+            }
+        }
+        wake(state);
+    }
+
+    /// Waits until a reader that is there has taken what is too much. One that takes nothing for
+    /// long is let go: it can resume.
+    pub(crate) async fn wait_for_room(&self) {
+        loop {
+            let room = self.room.notified();
+            tokio::pin!(room);
+            room.as_mut().enable();
+            {
+                let state = self.state();
+                if !state.attached || state.unsent_bytes < self.limit {
+                    return;
+                }
+            }
+            if tokio::time::timeout(STALL, room).await.is_err() {
+                self.detach();
+            }
+        }
+    }
+
+    /// Marks the stream as complete: nothing will be appended.
+    pub(crate) fn finish(&self) {
+        let mut state = self.state();
+        state.finished.get_or_insert_with(Instant::now);
+        wake(state);
+    }
+
+    /// Whether everything was appended and handed to a reader, or that is longer ago than `age`.
+    pub(crate) fn is_over(&self, age: Duration) -> bool {
+        let state = self.state();
+        let Some(finished) = state.finished else { return false };
+        !state.attached && (state.unsent >= state.next || finished.elapsed() > age)
+    }
+
+    /// Whether somebody reads.
+    pub(crate) fn is_attached(&self) -> bool {
+        self.state().attached
+    }
+
+    /// Reads on behind an event, or from the first event that nobody was given. Whoever reads now
+    /// is ended. `primed` sends an event at once that gives the client an id to resume from.
+    pub(crate) fn attach(self: &Arc<Self>, behind: Option<u64>, primed: bool) -> Reader {
+        let mut state = self.state();
+        state.epoch += 1;
+        state.attached = true;
+        let cursor = behind.map_or(state.unsent, |behind| (behind + 1).min(state.next));
+        let epoch = state.epoch;
+        wake(state);
+        let priming =
+            primed.then(|| sse::encode_priming(&event_id(self.number, cursor.saturating_sub(1)), RETRY));
+        Reader { log: Arc::clone(self), epoch, cursor, priming }
+    }
+
+    /// Ends whoever reads.
+    pub(crate) fn detach(&self) {
+        let mut state = self.state();
+        state.epoch += 1;
+        state.attached = false;
+        wake(state);
+        self.room.notify_waiters();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reader {
+    /// Polls for bytes to send. `None` at the end, or when another reader took over.
+    pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let mut state = self.log.state();
+        if state.epoch != self.epoch {
+            return Poll::Ready(None);
+        }
+        if let Some(priming) = self.priming.take() {
+            return Poll::Ready(Some(priming));
+        }
+        let first = state.events.front().map_or(state.next, |(number, _)| *number);
+        let at = usize::try_from(self.cursor.saturating_sub(first)).unwrap_or(usize::MAX);
+        if let Some((number, event)) = state.events.get(at).cloned() {
+            self.cursor = number + 1;
+            if number >= state.unsent {
+                state.unsent = number + 1;
+                state.unsent_bytes -= event.len();
+                self.log.room.notify_waiters();
+            }
+            return Poll::Ready(Some(event));
+        }
+        if state.finished.is_some() {
+            return Poll::Ready(None);
+        }
+        state.waker = Some(context.waker().clone());
+        Poll::Pending
+    }
+
+    pub(crate) fn log(&self) -> &Arc<StreamLog> {
+        &self.log
+    }
+
+    /// Whether no other reader has taken over.
+    pub(crate) fn is_newest(&self) -> bool {
+        self.log.state().epoch == self.epoch
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let mut state = self.log.state();
+        if state.epoch == self.epoch {
+            state.attached = false;
+            state.waker = None;
+            drop(state);
+            self.log.room.notify_waiters();
+        }
+    }
+}
+
+/// The id of an event: names the stream and the event's place in it.
+fn event_id(stream: u64, event: u64) -> String {
+    format!("{stream:x}-{event:x}")
+}
+
+/// The stream and the place out of an event id.
+pub(crate) fn parse_event_id(id: &str) -> Option<(u64, u64)> {
+    let (stream, event) = id.split_once('-')?;
+    Some((u64::from_str_radix(stream, 16).ok()?, u64::from_str_radix(event, 16).ok()?))
+}
+
+fn wake(mut state: MutexGuard<'_, State>) {
+    let waker = state.waker.take();
+    drop(state);
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests;

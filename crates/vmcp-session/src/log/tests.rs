@@ -1,0 +1,100 @@
+//! What a stream's log keeps, and what a reader gets out of it.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use super::{Reader, StreamLog, parse_event_id};
+
+/// Everything that can be read now, one event a line; `.` at the end of the stream.
+fn read(reader: &mut Reader) -> String {
+    let mut context = Context::from_waker(Waker::noop());
+    let mut lines = Vec::new();
+    loop {
+        match reader.poll_next(&mut context) {
+            Poll::Ready(Some(event)) => {
+                let text = String::from_utf8_lossy(&event).replace("event: message\n", "");
+                lines.push(text.trim_end().replace('\n', " "));
+            }
+            Poll::Ready(None) => {
+                lines.push(".".to_owned());
+                break;
+            }
+            Poll::Pending => break,
+        }
+    }
+    lines.join("; ")
+}
+
+fn log(limit: usize, events: &[&str]) -> Arc<StreamLog> {
+    let log = StreamLog::new(10, limit);
+    events.iter().for_each(|event| log.append(event.as_bytes()));
+    log
+}
+
+#[test]
+fn a_reader_gets_every_event_once() {
+    let log = log(1000, &["a"]);
+    let mut reader = log.attach(None, false);
+    assert_eq!(read(&mut reader), "id: a-1 data: a");
+    log.append(b"b");
+    log.finish();
+    assert_eq!(read(&mut reader), "id: a-2 data: b; .");
+    drop(reader);
+    assert!(log.is_over(std::time::Duration::MAX));
+}
+
+#[test]
+fn a_stream_resumes_behind_the_last_event_that_arrived() {
+    let log = log(1000, &["a", "b", "c"]);
+    let mut first = log.attach(None, true);
+    assert_eq!(
+        read(&mut first),
+        "id: a-0 retry: 1000 data:; id: a-1 data: a; id: a-2 data: b; id: a-3 data: c"
+    );
+    let mut second = log.attach(Some(1), false);
+    assert_eq!(read(&mut second), "id: a-2 data: b; id: a-3 data: c");
+    assert_eq!(read(&mut first), ".", "the newer reader took over");
+}
+
+#[test]
+fn a_new_reader_gets_what_nobody_was_given() {
+    let log = log(1000, &["a"]);
+    drop(log.attach(None, false));
+    log.append(b"b");
+    assert_eq!(read(&mut log.attach(None, false)), "id: a-1 data: a; id: a-2 data: b");
+    log.append(b"c");
+    assert_eq!(read(&mut log.attach(None, false)), "id: a-3 data: c");
+}
+
+#[test]
+fn the_log_is_bounded_but_keeps_the_newest_event() {
+    let event = "x".repeat(100);
+    let log = log(300, &[&event, &event, &event]);
+    let kept = read(&mut log.attach(Some(0), false));
+    assert_eq!(kept.matches("data").count(), 2, "{kept}");
+    log.append("y".repeat(1000).as_bytes());
+    let kept = read(&mut log.attach(Some(0), false));
+    assert!(kept.starts_with("id: a-4") && kept.matches("data").count() == 1, "{kept}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_writer_waits_for_a_reader_but_not_for_ever() {
+    let log = log(10, &[]);
+    log.wait_for_room().await;
+    let reader = log.attach(None, false);
+    log.append(b"more than ten bytes");
+    let began = tokio::time::Instant::now();
+    log.wait_for_room().await;
+    assert_eq!(began.elapsed(), super::STALL);
+    assert!(!reader.is_newest(), "the reader that takes nothing was let go");
+}
+
+#[test]
+fn event_ids_that_are_none_are_refused() {
+    assert_eq!(parse_event_id("a-1"), Some((10, 1)));
+    for id in ["", "a", "a-", "-1", "a-1-2", "x-1", "a- 1"] {
+        assert_eq!(parse_event_id(id), None, "{id}");
+    }
+}

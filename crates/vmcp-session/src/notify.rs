@@ -1,0 +1,110 @@
+//! Notifications of the client, and its answers to the backends' questions.
+
+use std::sync::Arc;
+
+use vmcp_model::raw;
+use vmcp_wire::{Fault, Id, Message, split_question_id, task};
+
+use crate::session::Session;
+
+impl Session {
+    pub(crate) async fn notification(self: &Arc<Self>, message: &Message) -> Result<(), Fault> {
+        match &*message.method() {
+            "notifications/initialized" => Ok(()),
+            "notifications/cancelled" => self.cancel(message).await,
+            "notifications/progress" => self.progress(message).await,
+            "notifications/roots/list_changed" | "notifications/tasks/status" => {
+                self.tell_all(message);
+                Ok(())
+            }
+            method => {
+                // Whatever it is, it can only be meant for a backend if there is just one.
+                if self.catalog.load().backends().len() == 1 {
+                    self.tell_all(message);
+                } else {
+                    tracing::debug!(method, "dropped a notification that names no backend");
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Delivers the client's answer to a question, once, to the backend that asked.
+    pub(crate) async fn answer(self: &Arc<Self>, message: &Message) -> Result<(), Fault> {
+        let unknown = || Fault::InvalidRequest("the response answers no request that was sent".into());
+        let Some(id) = message.id() else {
+            tracing::debug!("dropped an error of the client that answers no request");
+            return Ok(());
+        };
+        let id = id.as_string().ok_or_else(unknown)?.into_owned();
+        let (backend, original) = split_question_id(&id).ok_or_else(unknown)?;
+        let found = self.shared.vmcp.backend(backend).ok_or_else(unknown)?;
+        let open = vmcp_core::BackendSessions::open(&**self, &found).ok_or_else(unknown)?;
+        if !self.with_activity(|activity| activity.answer(&id)) {
+            return Ok(());
+        }
+        let text = task::unpublish(&message.with_id(original.as_bytes()), backend);
+        found.tell(&open, text).await.map_err(|error| error.fault(found.id()))
+    }
+
+    /// Passes on that the client does not wait for a request any more.
+    async fn cancel(&self, message: &Message) -> Result<(), Fault> {
+        let span = message.params().request_id.clone();
+        let id = span.and_then(|span| Id::parse(&message.text()[span]).map(Id::key));
+        let Some(id) = id else {
+            return Err(Fault::InvalidParams("the parameter \"requestId\" is missing".into()));
+        };
+        let call = self.with_activity(|activity| {
+            let call = activity.calls.get(&id)?;
+            Some((Arc::clone(&call.backend), Arc::clone(&call.signal)))
+        });
+        // The call may have ended meanwhile, which is no error.
+        let Some((backend, signal)) = call else { return Ok(()) };
+        signal.cancel();
+        let Some(open) = vmcp_core::BackendSessions::open(self, &backend) else { return Ok(()) };
+        let told = backend.tell(&open, message.text().clone()).await;
+        told.map_err(|error| error.fault(backend.id()))
+    }
+
+    /// Passes the client's progress on to the backend whose question it is about.
+    async fn progress(&self, message: &Message) -> Result<(), Fault> {
+        let token = message.params().progress_token.as_ref().map(|span| message.slice(span));
+        let backend = self.with_activity(|activity| {
+            let asked = activity.questions.values().find(|asked| asked.progress_token == token)?;
+            token.as_ref().map(|_| asked.backend.clone())
+        });
+        let backend = backend.and_then(|id| self.shared.vmcp.backend(id.as_str()));
+        let Some(backend) = backend else { return Ok(()) };
+        let Some(open) = vmcp_core::BackendSessions::open(self, &backend) else { return Ok(()) };
+        let told = backend.tell(&open, message.text().clone()).await;
+        told.map_err(|error| error.fault(backend.id()))
+    }
+
+    /// Passes a notification on to every backend on which the session has a session. None is
+    /// waited for.
+    fn tell_all(&self, message: &Message) {
+        for (backend, open) in self.open_backends() {
+            let text = message.text().clone();
+            self.shared.background.spawn(async move {
+                if let Err(error) = backend.tell(&open, text).await {
+                    tracing::debug!(backend = %backend.id(), %error, "could not pass a notification on");
+                }
+            });
+        }
+    }
+
+    /// Announces to the client which lists have changed.
+    pub(crate) fn announce_changes(&self, changed: vmcp_catalog::Changed) {
+        let kinds = [
+            (changed.tools, "notifications/tools/list_changed"),
+            (changed.resources, "notifications/resources/list_changed"),
+            (changed.prompts, "notifications/prompts/list_changed"),
+        ];
+        for (_, method) in kinds.into_iter().filter(|(changed, _)| *changed) {
+            let mut text = br#"{"jsonrpc":"2.0","method":"#.to_vec();
+            text.extend_from_slice(&raw::string(method));
+            text.push(b'}');
+            self.announce(&text);
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Carries a streamed call from its backend to the log that the client reads.
+//!
+//! The call goes on when the client's connection breaks: the log keeps what comes, bounded, until
+//! the client resumes the stream.
+
+use std::sync::Arc;
+
+use vmcp_core::{CallEvent, CallStream, NoticeKind, Outcome};
+use vmcp_wire::{Fault, Id, reply};
+
+use crate::{
+    activity::{Asked, InFlight},
+    log::StreamLog,
+    session::Session,
+    stream::EventStream,
+};
+
+impl Session {
+    /// Begins to carry a streamed call, on this worker.
+    pub(crate) fn stream(self: &Arc<Self>, call: CallStream, in_flight: InFlight) -> EventStream {
+        let log = self.new_stream();
+        let stream = self.attach(&log, None);
+        let session = Arc::clone(self);
+        self.shared.background.tasks().spawn(async move {
+            session.pump(call, in_flight, Arc::clone(&log)).await;
+            log.finish();
+        });
+        stream
+    }
+
+    /// Carries a streamed call to its end. What it asks of the client goes the same way.
+    pub(crate) async fn pump(&self, mut call: CallStream, in_flight: InFlight, log: Arc<StreamLog>) {
+        loop {
+            log.wait_for_room().await;
+            let event = tokio::select! {
+                event = call.next() => event,
+                fault = in_flight.signal.fired() => Err(fault),
+            };
+            match event {
+                Ok(CallEvent::Notice(notice)) => {
+                    let wanted = match &notice.kind {
+                        NoticeKind::ResourceUpdated(uri) => self.is_subscribed(uri),
+                        NoticeKind::Log(_) | NoticeKind::Other => notice.passes(self.log_level()),
+                    };
+                    if wanted {
+                        log.append(&notice.text);
+                    }
+                }
+                Ok(CallEvent::ListChanged(_)) => self.shared.vmcp.refresh(call.backend().id()),
+                Ok(CallEvent::Outcome(Outcome::Asks(question))) => {
+                    let rest = Some(call.open_question());
+                    let asked = Asked {
+                        backend: question.backend,
+                        progress_token: question.progress_token,
+                        _rest: rest,
+                    };
+                    if self.with_activity(|activity| activity.ask(question.id, asked)) {
+                        log.append(&question.text);
+                    }
+                }
+                Ok(CallEvent::Outcome(Outcome::Complete(text))) => {
+                    log.append(&text);
+                    return;
+                }
+                // The specification wants no response to a cancelled request.
+                Err(Fault::Cancelled) => return,
+                Err(fault) => {
+                    let id = in_flight.id.to_json();
+                    log.append(&reply::error(Id::parse(&id), &fault));
+                    return;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! One session, as this process holds it.
+
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError, Weak,
+    atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
+};
+
+use arc_swap::ArcSwap;
+use vmcp_catalog::Catalog;
+use vmcp_core::{Caller, ClientCapabilities, View};
+use vmcp_model::{LogLevel, Principal, ProtocolVersion};
+use vmcp_store::{ClientProfile, SessionKey, Timestamp};
+
+use crate::{
+    activity::Activity, backends::Slots, clients::Counted, sessions::Shared,
+};
+
+/// A live session. Idle, it costs memory only: no task, no socket, no stream.
+pub struct Session {
+    pub(crate) me: Weak<Self>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) id: Arc<str>,
+    pub(crate) key: SessionKey,
+    pub(crate) principal: Principal,
+    pub(crate) client: Arc<ClientProfile>,
+    pub(crate) capabilities: ClientCapabilities,
+    pub(crate) view: Arc<View>,
+    pub(crate) catalog: ArcSwap<Catalog>,
+    pub(crate) slots: Mutex<Slots>,
+    pub(crate) subscriptions: Mutex<Vec<Box<str>>>,
+    log_level: AtomicU8,
+    /// Milliseconds of the clock.
+    last_used: AtomicU64,
+    /// Up to when the use has been told to the store.
+    pub(crate) refreshed: AtomicU64,
+    pub(crate) ended: AtomicBool,
+    activity: Mutex<Option<Box<Activity>>>,
+    pub(crate) _counted: Counted,
+}
+
+/// What a session is made from.
+pub(crate) struct Parts {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) id: Arc<str>,
+    pub(crate) principal: Principal,
+    pub(crate) client: Arc<ClientProfile>,
+    pub(crate) view: Arc<View>,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) slots: Slots,
+    pub(crate) subscriptions: Vec<Box<str>>,
+    pub(crate) log_level: Option<LogLevel>,
+    pub(crate) counted: Counted,
+}
+
+impl Session {
+    pub(crate) fn new(parts: Parts) -> Arc<Self> {
+        let Parts {
+            shared,
+            id,
+            principal,
+            client,
+            view,
+            catalog,
+            slots,
+            subscriptions,
+            log_level,
+            counted,
+        } = parts;
+        let now = shared.clock.now();
+        Arc::new_cyclic(|me| Self {
+            me: me.clone(),
+            key: SessionKey::of(&id),
+            capabilities: ClientCapabilities::parse(&client.capabilities),
+            shared,
+            id,
+            principal,
+            client,
+            view,
+            catalog: ArcSwap::new(catalog),
+            slots: Mutex::new(slots),
+            subscriptions: Mutex::new(subscriptions),
+            log_level: AtomicU8::new(log_level.map_or(0, |level| level as u8 + 1)),
+            last_used: AtomicU64::new(now.0),
+            refreshed: AtomicU64::new(now.0),
+            ended: AtomicBool::new(false),
+            activity: Mutex::new(None),
+            _counted: counted,
+        })
+    }
+
+    /// The revision that was negotiated.
+    pub fn version(&self) -> ProtocolVersion {
+        self.client.version
+    }
+
+    /// Notes that the session is used.
+    pub fn touch(&self) {
+        self.last_used.store(self.shared.clock.now().0, Ordering::Relaxed);
+    }
+
+    pub(crate) fn last_used(&self) -> Timestamp {
+        Timestamp(self.last_used.load(Ordering::Relaxed))
+    }
+
+    /// Whether something goes on that keeps the session alive without requests.
+    pub(crate) fn is_busy(&self) -> bool {
+        let activity = self.activity.lock().unwrap_or_else(PoisonError::into_inner);
+        activity.as_ref().is_some_and(|activity| {
+            !activity.calls.is_empty()
+                || activity.standalone.as_ref().is_some_and(|log| log.is_attached())
+        })
+    }
+
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
+    }
+
+    /// The least severe log message that the client wants, if it has said so.
+    pub(crate) fn log_level(&self) -> Option<LogLevel> {
+        const LEVELS: [LogLevel; 8] = [
+            LogLevel::Debug,
+            LogLevel::Info,
+            LogLevel::Notice,
+            LogLevel::Warning,
+            LogLevel::Error,
+            LogLevel::Critical,
+            LogLevel::Alert,
+            LogLevel::Emergency,
+        ];
+        let stored = self.log_level.load(Ordering::Relaxed).checked_sub(1)?;
+        LEVELS.get(usize::from(stored)).copied()
+    }
+
+    pub(crate) fn set_log_level(&self, level: LogLevel) {
+        self.log_level.store(level as u8 + 1, Ordering::Relaxed);
+    }
+
+    /// Whether the client wants to hear of changes of this resource.
+    pub(crate) fn is_subscribed(&self, uri: &str) -> bool {
+        self.subscriptions().iter().any(|subscribed| **subscribed == *uri)
+    }
+
+    pub(crate) fn subscriptions(&self) -> MutexGuard<'_, Vec<Box<str>>> {
+        self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Works on what goes on. It is made when something begins, and gone when nothing is left.
+    pub(crate) fn with_activity<T>(&self, work: impl FnOnce(&mut Activity) -> T) -> T {
+        let mut slot = self.activity.lock().unwrap_or_else(PoisonError::into_inner);
+        let activity = slot.get_or_insert_default();
+        let done = work(activity);
+        if activity.is_over() {
+            *slot = None;
+        }
+        done
+    }
+
+    /// The session as the core takes a caller.
+    pub(crate) fn caller<'a>(&'a self, catalog: &'a Arc<Catalog>) -> Caller<'a> {
+        Caller {
+            principal: &self.principal,
+            catalog,
+            capabilities: self.capabilities,
+            sessions: self,
+        }
+    }
+
+    pub(crate) fn strong(&self) -> Option<Arc<Self>> {
+        self.me.upgrade()
+    }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The id is a secret: who knows it may use the session.
+        f.debug_struct("Session").field("key", &self.key).finish_non_exhaustive()
+    }
+}

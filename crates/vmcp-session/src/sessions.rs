@@ -1,0 +1,295 @@
+//! All sessions that this process holds, over the store that all replicas share.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError, RwLock, Weak,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use ring::{hmac, rand::SecureRandom};
+use tokio_util::task::TaskTracker;
+use vmcp_core::{Background, Vmcp};
+use vmcp_model::{Digest, Principal};
+use vmcp_store::{ClientProfile, KeyRing, SessionKey, Store};
+use vmcp_wire::Fault;
+
+use crate::{
+    clients::{ClientKey, Clients},
+    clock::Clock,
+    session::Session,
+};
+
+/// How sessions work.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// How long an unused session lives.
+    pub ttl: Duration,
+    /// How long `initialize` waits for backends.
+    pub initialize_wait: Duration,
+    /// Whether every backend session is opened at `initialize`.
+    pub eager: bool,
+    /// Backend sessions that one session opens at once.
+    pub max_backend_init_concurrency: usize,
+    /// How long what is in flight may still take when a session or the process ends.
+    pub drain: Duration,
+    pub server: ServerInfo,
+    pub limits: Limits,
+}
+
+/// What vmcp says it is.
+#[derive(Debug, Clone)]
+pub struct ServerInfo {
+    pub name: String,
+    pub version: String,
+}
+
+/// How much there may be. Each bound is this process's own.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    pub sessions: usize,
+    /// Sessions of one principal, or of one address.
+    pub sessions_per_client: usize,
+    pub calls_per_session: usize,
+    pub subscriptions: usize,
+    /// Bytes of one stream that are kept for resumption.
+    pub log_bytes: usize,
+    /// Bytes of one event.
+    pub event_bytes: usize,
+}
+
+/// What there is at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    pub sessions: usize,
+    pub calls: usize,
+    /// Different descriptions of clients that are kept.
+    pub clients: usize,
+}
+
+/// The sessions of this process.
+pub struct Sessions {
+    pub(crate) shared: Arc<Shared>,
+    shards: Box<[Shard]>,
+    pub(crate) clients: Clients,
+    count: AtomicUsize,
+    profiles: Mutex<HashMap<Arc<ClientProfile>, Weak<ClientProfile>>>,
+    pub(crate) catalogs: Mutex<HashMap<Digest, u64>>,
+    owner_key: hmac::Key,
+    draining: AtomicBool,
+}
+
+type Shard = RwLock<HashMap<Arc<str>, Arc<Session>>>;
+
+/// Sessions are spread over this many tables, so that calls do not wait for each other.
+const SHARDS: usize = 64;
+
+/// What all sessions need.
+pub(crate) struct Shared {
+    pub(crate) vmcp: Arc<Vmcp>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) background: Background,
+    pub(crate) clock: Clock,
+    pub(crate) config: Config,
+    /// Counts the calls in flight.
+    pub(crate) calls: TaskTracker,
+    streams: AtomicU64,
+}
+
+impl Sessions {
+    /// Sessions over a store; `keys` are the store's. Upkeep begins at once.
+    pub fn start(
+        vmcp: Arc<Vmcp>,
+        store: Arc<dyn Store>,
+        keys: &KeyRing,
+        config: Config,
+        background: Background,
+    ) -> Arc<Self> {
+        let mut first_stream = [0; 8];
+        ring::rand::SystemRandom::new()
+            .fill(&mut first_stream)
+            .expect("the system has randomness");
+        let clients = Clients::new(config.limits.sessions_per_client);
+        let shared = Shared {
+            vmcp,
+            store,
+            background: background.clone(),
+            clock: Clock::start(),
+            config,
+            calls: TaskTracker::new(),
+            // Random, so that an event id of another replica names no stream here.
+            streams: AtomicU64::new(u64::from_be_bytes(first_stream) >> 8 | 1),
+        };
+        let sessions = Arc::new(Self {
+            shared: Arc::new(shared),
+            shards: (0..SHARDS).map(|_shard| Shard::default()).collect(),
+            clients,
+            count: AtomicUsize::new(0),
+            profiles: Mutex::default(),
+            catalogs: Mutex::default(),
+            owner_key: hmac::Key::new(hmac::HMAC_SHA256, &keys.current.secret),
+            draining: AtomicBool::new(false),
+        });
+        background.spawn_until_stop(Arc::clone(&sessions).keep_up());
+        background.spawn_until_stop(Arc::clone(&sessions).keep_catalogs());
+        sessions
+    }
+
+    /// The session of this id, if it belongs to the caller: the live one, or one made from its
+    /// record without asking any backend. To anyone else it does not exist.
+    pub async fn find(
+        &self,
+        id: &str,
+        principal: &Principal,
+        client: ClientKey,
+    ) -> Result<Arc<Session>, Fault> {
+        let session = match self.live(id) {
+            Some(session) => session,
+            None => self.restore(id, principal, client).await?,
+        };
+        if session.is_ended() || session.principal != *principal {
+            return Err(Fault::SessionUnknown);
+        }
+        Ok(session)
+    }
+
+    /// Ends a session. Its backend sessions are closed when what is in flight has ended.
+    pub async fn end(&self, id: &str, principal: &Principal) -> Result<(), Fault> {
+        let unavailable = |error: vmcp_store::Error| Fault::Unavailable(error.to_string().into());
+        let key = SessionKey::of(id);
+        let now = self.shared.clock.now();
+        let live = self.live(id);
+        match &live {
+            Some(session) if session.principal != *principal => return Err(Fault::SessionUnknown),
+            Some(_) => {}
+            None => {
+                let record = self.shared.store.load(key, now).await.map_err(unavailable)?;
+                if record.is_none_or(|record| record.owner != self.owner(principal)) {
+                    return Err(Fault::SessionUnknown);
+                }
+            }
+        }
+        let ended = self.shared.store.end(key, now).await.map_err(unavailable)?;
+        if let Some(session) = live {
+            self.drop_live(&session);
+        }
+        if !ended {
+            return Err(Fault::SessionUnknown);
+        }
+        self.close_soon(key);
+        Ok(())
+    }
+
+    /// What there is now.
+    pub fn usage(&self) -> Usage {
+        let clients = self.profiles.lock().unwrap_or_else(PoisonError::into_inner).len();
+        Usage {
+            sessions: self.count.load(Ordering::Relaxed),
+            calls: self.shared.calls.len(),
+            clients,
+        }
+    }
+
+    /// How this process says it is.
+    pub fn server(&self) -> &ServerInfo {
+        &self.shared.config.server
+    }
+
+    pub fn vmcp(&self) -> &Arc<Vmcp> {
+        &self.shared.vmcp
+    }
+
+    pub(crate) fn live(&self, id: &str) -> Option<Arc<Session>> {
+        self.shard(id).read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    /// Every live session.
+    pub(crate) fn all(&self) -> Vec<Arc<Session>> {
+        let mut all = Vec::with_capacity(self.count.load(Ordering::Relaxed));
+        for shard in &self.shards {
+            all.extend(shard.read().unwrap_or_else(PoisonError::into_inner).values().cloned());
+        }
+        all
+    }
+
+    /// Enters a session, unless one of this id is there already, which then is the one to use.
+    pub(crate) fn enter(&self, session: Arc<Session>) -> Arc<Session> {
+        let mut shard = self.shard(&session.id).write().unwrap_or_else(PoisonError::into_inner);
+        let entered = shard.entry(Arc::clone(&session.id)).or_insert_with(|| {
+            self.count.fetch_add(1, Ordering::Relaxed);
+            session
+        });
+        Arc::clone(entered)
+    }
+
+    /// Takes a session out of service here.
+    pub(crate) fn drop_live(&self, session: &Arc<Session>) {
+        session.finish();
+        let mut shard = self.shard(&session.id).write().unwrap_or_else(PoisonError::into_inner);
+        if shard.get(&session.id).is_some_and(|present| Arc::ptr_eq(present, session)) {
+            shard.remove(&session.id);
+            if shard.len() * 4 < shard.capacity() {
+                shard.shrink_to_fit();
+            }
+            self.count.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether there is room for one more session.
+    pub(crate) fn has_room(&self) -> bool {
+        self.count.load(Ordering::Relaxed) < self.shared.config.limits.sessions
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn begin_drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// The keyed hash under which a principal's sessions are kept.
+    pub(crate) fn owner(&self, principal: &Principal) -> Digest {
+        let parts = match principal {
+            Principal::Anonymous => Digest::of_parts([b"anonymous".as_slice()]),
+            Principal::Subject { issuer, subject } => {
+                Digest::of_parts([b"subject".as_slice(), issuer.as_bytes(), subject.as_bytes()])
+            }
+        };
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(hmac::sign(&self.owner_key, parts.as_bytes()).as_ref());
+        Digest::from_bytes(bytes)
+    }
+
+    /// One copy of what a client said about itself, for all sessions of such clients.
+    pub(crate) fn share_profile(&self, profile: ClientProfile) -> Arc<ClientProfile> {
+        let mut profiles = self.profiles.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = profiles.get(&profile).and_then(Weak::upgrade) {
+            return known;
+        }
+        let profile = Arc::new(profile);
+        profiles.insert(Arc::clone(&profile), Arc::downgrade(&profile));
+        profile
+    }
+
+    /// Forgets descriptions of clients that have no session.
+    pub(crate) fn prune_profiles(&self) {
+        let mut profiles = self.profiles.lock().unwrap_or_else(PoisonError::into_inner);
+        profiles.retain(|profile, _| Arc::strong_count(profile) > 1);
+    }
+
+    fn shard(&self, id: &str) -> &Shard {
+        // Ids are random: their last bytes spread them evenly.
+        let hash = id.bytes().rev().take(4).fold(0_usize, |hash, byte| hash * 31 + usize::from(byte));
+        &self.shards[hash % SHARDS]
+    }
+}
+
+impl Shared {
+    /// A number for a stream, which no other stream has.
+    pub(crate) fn next_stream(&self) -> u64 {
+        self.streams.fetch_add(1, Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,130 @@
+//! The streams that a session hands out, and the client's own GET stream.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use vmcp_model::ProtocolVersion;
+use vmcp_wire::Fault;
+
+use crate::{
+    log::{Reader, StreamLog, parse_event_id},
+    session::Session,
+};
+
+/// The number of every session's GET stream.
+const STANDALONE: u64 = 0;
+
+/// How long what was not delivered of a finished stream is kept for resumption.
+pub(crate) const RESUME: Duration = Duration::from_secs(60);
+
+/// The most finished streams of one session that are kept for resumption.
+const KEPT: usize = 16;
+
+/// A stream of server-sent events, ready to be sent. Dropping it ends nothing: what it was meant to
+/// carry is kept, bounded, for resumption.
+#[derive(Debug)]
+pub struct EventStream {
+    session: Arc<Session>,
+    /// `None` once it has been given back.
+    reader: Option<Reader>,
+}
+
+impl EventStream {
+    /// Polls for bytes to send.
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        match &mut self.reader {
+            Some(reader) => reader.poll_next(context),
+            None => Poll::Ready(None),
+        }
+    }
+}
+
+impl Drop for EventStream {
+    fn drop(&mut self) {
+        let Some(reader) = self.reader.take() else { return };
+        let (log, newest) = (Arc::clone(reader.log()), reader.is_newest());
+        drop(reader);
+        if !newest {
+            return;
+        }
+        self.session.touch();
+        if log.number() == STANDALONE {
+            self.session.stop_listening();
+        } else if log.is_over(RESUME) {
+            self.session.with_activity(|activity| {
+                activity.streams.remove(&log.number());
+            });
+        }
+    }
+}
+
+impl Session {
+    /// Opens the client's GET stream, taking over from one that is open, or goes on with a stream
+    /// behind an event that the client has got.
+    pub fn listen(self: &Arc<Self>, last_event_id: Option<&str>) -> Result<EventStream, Fault> {
+        self.touch();
+        let limit = self.shared.config.limits.log_bytes;
+        let (log, behind) = match last_event_id {
+            None => (None, None),
+            Some(id) => {
+                let gone = || Fault::InvalidParams(
+                    "the stream of this Last-Event-ID is not kept any more; open a new one".into(),
+                );
+                let (stream, event) = parse_event_id(id).ok_or_else(gone)?;
+                if stream == STANDALONE {
+                    (None, Some(event))
+                } else {
+                    let log = self.with_activity(|activity| activity.streams.get(&stream).cloned());
+                    (Some(log.ok_or_else(gone)?), Some(event))
+                }
+            }
+        };
+        if let Some(log) = log {
+            return Ok(self.attach(&log, behind));
+        }
+        let log = self.with_activity(|activity| {
+            let standalone = &mut activity.standalone;
+            Arc::clone(standalone.get_or_insert_with(|| StreamLog::new(STANDALONE, limit)))
+        });
+        let stream = self.attach(&log, behind);
+        self.listen_to_backends();
+        Ok(stream)
+    }
+
+    /// The log of a new streamed call.
+    pub(crate) fn new_stream(&self) -> Arc<StreamLog> {
+        let number = self.shared.next_stream();
+        let log = StreamLog::new(number, self.shared.config.limits.log_bytes);
+        self.with_activity(|activity| {
+            activity.prune(RESUME);
+            if activity.streams.len() >= KEPT {
+                // Calls under way are bounded elsewhere; of what is finished the oldest goes.
+                let finished = activity.streams.iter().filter(|(_, log)| log.is_over(Duration::ZERO));
+                if let Some(oldest) = finished.map(|(number, _)| *number).min() {
+                    activity.streams.remove(&oldest);
+                }
+            }
+            activity.streams.insert(number, Arc::clone(&log));
+        });
+        log
+    }
+
+    /// A reader of a log, as a stream to be sent. From revision 2025-11-25 on it begins with an
+    /// event that makes it resumable; older clients take an event without a message for an error.
+    pub(crate) fn attach(self: &Arc<Self>, log: &Arc<StreamLog>, behind: Option<u64>) -> EventStream {
+        let primed = self.version() >= ProtocolVersion::V2025_11_25;
+        EventStream { session: Arc::clone(self), reader: Some(log.attach(behind, primed)) }
+    }
+
+    /// Sends a message to the client's GET stream. Without one, now or before, it is dropped.
+    pub(crate) fn announce(&self, text: &[u8]) {
+        let log = self.with_activity(|activity| activity.standalone.clone());
+        if let Some(log) = log {
+            log.append(text);
+        }
+    }
+}

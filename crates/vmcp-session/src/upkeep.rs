@@ -1,0 +1,195 @@
+//! What must happen without anybody asking: deadlines, closing, and catalogs that change.
+
+use std::{
+    sync::{Arc, PoisonError, atomic::Ordering},
+    time::Duration,
+};
+
+use vmcp_backend::Session as BackendSession;
+use vmcp_catalog::Catalog;
+use vmcp_store::{Change, Error, SessionKey, Timestamp, Tombstone};
+
+use crate::{session::Session, sessions::Sessions, stream::RESUME};
+
+/// Records that are looked at in one go.
+const CHUNK: usize = 1000;
+
+/// Sessions whose backend sessions are closed at once.
+const CLOSING: usize = 32;
+
+/// How long a claim lasts before another replica may take it.
+const CLAIM: Duration = Duration::from_secs(60);
+
+impl Sessions {
+    /// Keeps deadlines, for ever.
+    pub(crate) async fn keep_up(self: Arc<Self>) {
+        let ttl = self.shared.config.ttl;
+        let period = (ttl / 20).clamp(Duration::from_millis(50), Duration::from_secs(30));
+        loop {
+            tokio::time::sleep(period).await;
+            if let Err(error) = self.refresh().await {
+                tracing::warn!(%error, "deadlines could not be refreshed; tried again soon");
+                continue;
+            }
+            if let Err(error) = self.expire().await {
+                tracing::warn!(%error, "expired sessions could not be ended; tried again soon");
+            }
+            self.prune_profiles();
+            self.shared.vmcp.prune();
+        }
+    }
+
+    /// Keeps the sessions' catalogs as their views' are, for ever.
+    pub(crate) async fn keep_catalogs(self: Arc<Self>) {
+        let mut changes = self.shared.vmcp.catalog_changes();
+        while changes.changed().await.is_ok() {
+            for session in self.all() {
+                self.update(&session).await;
+            }
+        }
+    }
+
+    /// Gives a session the catalog that its view has now, and tells the client.
+    pub(crate) async fn update(&self, session: &Arc<Session>) {
+        let (old, new) = (session.catalog.load_full(), session.view.catalog());
+        if old.digest() == new.digest() {
+            return;
+        }
+        let change = Change::Catalog { from: old.digest(), to: new.digest() };
+        let kept = async {
+            self.put_catalog(&new).await?;
+            self.shared.store.change(session.key, change).await
+        };
+        if let Err(error) = kept.await {
+            tracing::warn!(%error, "a changed catalog could not be kept in the store");
+        }
+        session.catalog.store(Arc::clone(&new));
+        session.announce_changes(new.changed(&old));
+    }
+
+    /// Keeps a catalog in the store for as long as sessions need it.
+    pub(crate) async fn put_catalog(&self, catalog: &Catalog) -> Result<(), Error> {
+        let (now, ttl) = (self.shared.clock.now(), self.shared.config.ttl);
+        let needed = now.after(ttl);
+        {
+            let kept = self.catalogs.lock().unwrap_or_else(PoisonError::into_inner);
+            if kept.get(&catalog.digest()).is_some_and(|until| *until >= needed.0) {
+                return Ok(());
+            }
+        }
+        // Longer than one session needs, so that not every session writes it.
+        let until = needed.after(ttl);
+        self.shared.store.put_catalog(catalog.digest(), catalog.to_bytes(), until).await?;
+        let mut kept = self.catalogs.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|_, until| *until > now.0);
+        kept.insert(catalog.digest(), until.0);
+        Ok(())
+    }
+
+    /// Moves the deadlines of sessions that were used. Those that have ended elsewhere go.
+    async fn refresh(&self) -> Result<(), Error> {
+        let (now, ttl) = (self.shared.clock.now(), self.shared.config.ttl);
+        let pause = u64::try_from((ttl / 10).as_millis()).unwrap_or(u64::MAX);
+        let mut used = Vec::new();
+        for session in self.all() {
+            session.with_activity(|activity| activity.prune(RESUME));
+            if session.is_busy() {
+                session.touch();
+            }
+            let refreshed = session.refreshed.load(Ordering::Relaxed);
+            if session.last_used().0 > refreshed && now.0.saturating_sub(refreshed) >= pause {
+                used.push(session);
+            }
+        }
+        for chunk in used.chunks(CHUNK) {
+            let keys: Vec<SessionKey> = chunk.iter().map(|session| session.key).collect();
+            let stand = self.shared.store.refresh(keys, now.after(ttl)).await?;
+            for (session, stands) in chunk.iter().zip(stand) {
+                session.refreshed.store(now.0, Ordering::Relaxed);
+                if !stands {
+                    self.drop_live(session);
+                    continue;
+                }
+                let catalog = session.catalog.load_full();
+                self.put_catalog(&catalog).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends what is due, and closes its backend sessions.
+    async fn expire(self: &Arc<Self>) -> Result<(), Error> {
+        loop {
+            let due = self.shared.store.due(self.shared.clock.now(), CHUNK).await?;
+            if due.is_empty() {
+                return Ok(());
+            }
+            self.drop_expired();
+            let mut closing = tokio::task::JoinSet::new();
+            for key in due {
+                if closing.len() >= CLOSING {
+                    closing.join_next().await;
+                }
+                let sessions = Arc::clone(self);
+                closing.spawn(async move { sessions.close(key).await });
+            }
+            while closing.join_next().await.is_some() {}
+        }
+    }
+
+    /// Takes sessions out of service whose deadline has passed.
+    fn drop_expired(&self) {
+        let (now, ttl) = (self.shared.clock.now(), self.shared.config.ttl);
+        for session in self.all() {
+            let refreshed = Timestamp(session.refreshed.load(Ordering::Relaxed));
+            if !session.is_busy() && refreshed.after(ttl) <= now && session.last_used() <= refreshed {
+                self.drop_live(&session);
+            }
+        }
+    }
+
+    /// Closes a session that has ended, when what is in flight has had its time.
+    pub(crate) fn close_soon(&self, key: SessionKey) {
+        let shared = Arc::clone(&self.shared);
+        self.shared.background.spawn(async move {
+            if let Err(error) = shared.close(key).await {
+                tracing::warn!(%error, "a session that has ended will be cleared away later");
+            }
+        });
+    }
+
+    async fn close(&self, key: SessionKey) {
+        if let Err(error) = self.shared.close(key).await {
+            tracing::warn!(%error, "a session that has ended will be cleared away later");
+        }
+    }
+}
+
+impl crate::sessions::Shared {
+    /// Claims a session that has ended, closes its backend sessions, and removes it.
+    pub(crate) async fn close(&self, key: SessionKey) -> Result<(), Error> {
+        let now = self.clock.now();
+        let Some(tombstone) = self.store.claim(key, now, now.after(CLAIM)).await? else {
+            return Ok(());
+        };
+        self.close_backends(tombstone).await;
+        self.store.remove(key).await
+    }
+
+    /// Closes backend sessions: all of them, even when some fail.
+    async fn close_backends(&self, tombstone: Tombstone) {
+        let mut closing = tokio::task::JoinSet::new();
+        for (id, kept) in tombstone.backends {
+            let Some(backend) = self.vmcp.backend(id.as_str()) else { continue };
+            let facts = backend.facts();
+            let session = BackendSession::resumed(kept.session_id.as_deref(), kept.version, facts);
+            let Some(session) = session else { continue };
+            closing.spawn(async move {
+                if let Err(error) = backend.close(&session).await {
+                    tracing::debug!(backend = %backend.id(), %error, "a backend session could not be ended");
+                }
+            });
+        }
+        while closing.join_next().await.is_some() {}
+    }
+}
