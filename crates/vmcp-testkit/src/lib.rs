@@ -1,1 +1,11 @@
-//! Filled by a later commit of this change.
+//! Real peers for tests: MCP servers that behave, MCP servers that do not, and a client that judges.
+//!
+//! - [`raw`]: a scriptable server whose answers are literal bytes
+//! - [`client`]: a small strict client that shows bytes as they came
+//!
+//! Everything listens on loopback only and ends when the value that stands for it is dropped.
+
+mod body;
+pub mod client;
+mod host;
+pub mod raw;
