@@ -1,1 +1,20 @@
-//! Filled by a later commit of this change.
+//! Real peers for tests: MCP servers that behave, MCP servers that do not, and a client that judges.
+//!
+//! - [`raw`]: a scriptable server whose answers are literal bytes
+//! - [`peers`]: ready-made servers, most of them on [`raw`], each with one bad habit or one talent
+//! - [`conformance`]: what the official conformance suite expects of a server, on rmcp
+//! - [`client`]: a small strict client that shows bytes as they came
+//! - [`process`]: starts, watches and ends the program under test
+//!
+//! Everything listens on loopback only and ends when the value that stands for it is dropped.
+
+mod body;
+pub mod client;
+pub mod conformance;
+mod host;
+pub mod peers;
+pub mod process;
+pub mod raw;
+mod rmcp_host;
+
+pub use rmcp_host::RmcpServer;

@@ -1,0 +1,71 @@
+//! Serves an rmcp handler over Streamable HTTP on a loopback port.
+//!
+//! rmcp is the independent peer: where this crate's raw server and rmcp agree about the protocol,
+//! an error in one of them does not hide an error in vmcp.
+
+mod sessions;
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use http_body_util::BodyExt;
+use rmcp::{
+    ServerHandler,
+    transport::{StreamableHttpServerConfig, StreamableHttpService},
+};
+
+use crate::host::{Host, Life};
+pub(crate) use sessions::CallStream;
+use sessions::Sessions;
+
+/// An rmcp server that runs. It ends when this value is dropped.
+pub struct RmcpServer {
+    sessions: Arc<Sessions>,
+    host: Host,
+}
+
+/// Starts a server that makes one handler for each session.
+pub(crate) async fn serve<H: ServerHandler>(
+    port: u16,
+    handler: impl Fn() -> H + Send + Sync + 'static,
+) -> io::Result<RmcpServer> {
+    let sessions = Arc::new(Sessions::default());
+    let mut config = StreamableHttpServerConfig::default();
+    config.max_request_body_bytes = 64 * 1024 * 1024;
+    let service = StreamableHttpService::new(move || Ok(handler()), Arc::clone(&sessions), config);
+    let host = Host::http(port, Life::default(), move |request| {
+        let service = service.clone();
+        async move {
+            let response = service.handle(request).await;
+            Ok(response.map(|body| body.map_err(|never| match never {}).boxed()))
+        }
+    })
+    .await?;
+    Ok(RmcpServer { sessions, host })
+}
+
+impl RmcpServer {
+    /// The MCP endpoint.
+    pub fn url(&self) -> String {
+        self.host.url()
+    }
+
+    /// The socket's address.
+    pub fn address(&self) -> SocketAddr {
+        self.host.address()
+    }
+
+    /// How many sessions were opened since it started.
+    pub fn opened(&self) -> u64 {
+        self.sessions.opened()
+    }
+
+    /// How many sessions are open.
+    pub async fn open(&self) -> usize {
+        self.sessions.open().await
+    }
+
+    /// Forgets every session without a word to anybody; it answers 404 from then on.
+    pub async fn forget_sessions(&self) {
+        self.sessions.forget().await;
+    }
+}

@@ -1,0 +1,63 @@
+// Reads what the conformance suite wrote and says, readably, which checks were not a success.
+//
+//   node verdict.mjs RESULTS NAME=SCENARIOS...
+//
+// Each NAME is a directory of one run in RESULTS, which must hold exactly that many scenarios.
+import { readdirSync, readFileSync, existsSync } from 'node:fs';
+import { join } from 'node:path';
+
+// Notes about what went over the wire, not verdicts. The last one is the suite's way of saying that
+// a list was answered as JSON, which is every server's right.
+const NOTES = new Set([
+  'outgoing-request',
+  'incoming-response',
+  'incoming-sse-event',
+  'stream-closed',
+  'server-sse-streams-functional',
+]);
+
+const isSuccess = (check) =>
+  check.status === 'SUCCESS' || (check.status === 'INFO' && NOTES.has(check.id));
+
+const [results, ...runs] = process.argv.slice(2);
+let failed = 0;
+
+for (const run of runs) {
+  const [name, expected] = run.split('=');
+  const home = join(results, name);
+  const scenarios = existsSync(home) ? readdirSync(home).sort() : [];
+  let passed = 0;
+  let failedHere = 0;
+  for (const scenario of scenarios) {
+    const checks = JSON.parse(readFileSync(join(home, scenario, 'checks.json'), 'utf8'));
+    const title = scenario.replace(/^server-/, '').replace(/-\d{4}-\d\d-\d\dT.*$/, '');
+    const verdicts = checks.filter((check) => !(check.status === 'INFO' && isSuccess(check)));
+    if (verdicts.length === 0) {
+      failedHere += 1;
+      console.log(`FAILED ${name} ${title}: it checked nothing`);
+    }
+    for (const check of verdicts) {
+      if (isSuccess(check)) {
+        passed += 1;
+        continue;
+      }
+      failedHere += 1;
+      console.log(`FAILED ${name} ${title}: ${check.id} (${check.status})`);
+      console.log(`  ${check.description}`);
+      if (check.errorMessage) console.log(`  ${check.errorMessage}`);
+      if (check.details) console.log(`  ${JSON.stringify(check.details).slice(0, 2000)}`);
+    }
+  }
+  if (scenarios.length !== Number(expected)) {
+    failedHere += 1;
+    const log = join(results, `${name}.log`);
+    console.log(`FAILED ${name}: ${scenarios.length} scenarios ran, not ${expected}; see ${log}`);
+    if (existsSync(log)) console.log(readFileSync(log, 'utf8').split('\n').slice(-20).join('\n'));
+  }
+  console.log(
+    `${name}: ${scenarios.length} scenarios, ${passed} checks passed, ${failedHere} failed`,
+  );
+  failed += failedHere;
+}
+
+process.exitCode = failed === 0 ? 0 : 1;
