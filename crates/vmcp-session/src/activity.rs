@@ -38,6 +38,8 @@ pub(crate) struct Activity {
     pub(crate) standalone: Option<Arc<StreamLog>>,
     /// The logs of streamed calls.
     pub(crate) streams: HashMap<u64, Arc<StreamLog>>,
+    /// Told when no call is in flight any more.
+    pub(crate) calm: Option<Arc<Notify>>,
     /// Ends the listening to the backends' own streams.
     pub(crate) listening: Option<CancellationToken>,
 }
@@ -163,6 +165,11 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         self.session.with_activity(|activity| {
             activity.calls.remove(&self.id);
+            if activity.calls.is_empty()
+                && let Some(calm) = activity.calm.take()
+            {
+                calm.notify_one();
+            }
         });
     }
 }

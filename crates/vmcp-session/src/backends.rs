@@ -71,7 +71,11 @@ impl BackendSessions for Session {
         Box::pin(self.opened(backend, None))
     }
 
-    fn renew<'a>(&'a self, backend: &'a Arc<Backend>, lost: &'a BackendSession) -> Pending<'a, Opened> {
+    fn renew<'a>(
+        &'a self,
+        backend: &'a Arc<Backend>,
+        lost: &'a BackendSession,
+    ) -> Pending<'a, Opened> {
         Box::pin(self.opened(backend, Some(lost)))
     }
 }
@@ -132,11 +136,7 @@ impl Session {
         outcome
     }
 
-    async fn open_and_enter(
-        &self,
-        backend: &Arc<Backend>,
-        lost: Option<BackendRecord>,
-    ) -> Opened {
+    async fn open_and_enter(&self, backend: &Arc<Backend>, lost: Option<BackendRecord>) -> Opened {
         let opened = backend.open(self.client_view()).await?;
         let healed = lost.is_some();
         let entered = self.shared.store.swap_backend(

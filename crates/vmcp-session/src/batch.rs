@@ -13,7 +13,8 @@ impl Session {
     pub async fn handle_batch(self: &Arc<Self>, messages: Vec<Message>) -> Result<Reply, Fault> {
         if self.version() != ProtocolVersion::V2025_03_26 {
             return Err(Fault::InvalidRequest(
-                "batches are allowed by revision 2025-03-26 only; send one message at a time".into(),
+                "batches are allowed by revision 2025-03-26 only; send one message at a time"
+                    .into(),
             ));
         }
         let (requests, others): (Vec<_>, Vec<_>) =

@@ -42,8 +42,7 @@ impl Sessions {
             return Err(Fault::Unavailable("there are as many sessions as there may be".into()));
         }
         let counted = self.clients.enter(client)?;
-        let hello =
-            ClientHello::parse(request).map_err(|why| Fault::InvalidParams(why.into()))?;
+        let hello = ClientHello::parse(request).map_err(|why| Fault::InvalidParams(why.into()))?;
         let version = ProtocolVersion::from_name(&hello.protocol_version)
             .unwrap_or(ProtocolVersion::LATEST_LEGACY);
         // What is kept must not keep the whole request alive.
@@ -56,7 +55,8 @@ impl Sessions {
         let now = self.shared.clock.now();
         let config = &self.shared.config;
         let unavailable = |error: vmcp_store::Error| Fault::Unavailable(error.to_string().into());
-        let placeholder = now.after(config.initialize_wait + config.ttl.min(Duration::from_secs(60)));
+        let placeholder =
+            now.after(config.initialize_wait + config.ttl.min(Duration::from_secs(60)));
         if !self.shared.store.create(key, placeholder).await.map_err(unavailable)? {
             return Err(Fault::Internal("the session id is taken".into()));
         }
@@ -173,7 +173,8 @@ impl Sessions {
     /// The response to `initialize`.
     fn greeting(&self, id: Id<'_>, version: ProtocolVersion, settled: &Settled) -> Bytes {
         let server = &self.shared.config.server;
-        let mut result = format!("{{\"protocolVersion\":\"{version}\",\"capabilities\":").into_bytes();
+        let mut result =
+            format!("{{\"protocolVersion\":\"{version}\",\"capabilities\":").into_bytes();
         result.extend_from_slice(&capabilities(settled));
         result.extend_from_slice(br#","serverInfo":{"name":"#);
         result.extend_from_slice(&raw::string(&server.name));

@@ -102,13 +102,14 @@ impl Session {
     }
 
     fn list(&self, id: Id<'_>, message: &Message, kind: Kind) -> Result<Reply, Fault> {
-        let cursor = match &message.params().cursor {
-            None => None,
-            Some(span) if message.slice(span) == b"null"[..] => None,
-            span => Some(message.string(span.as_ref()).ok_or(Fault::InvalidParams(
-                "the parameter \"cursor\" must be a string".into(),
-            ))?),
-        };
+        let cursor =
+            match &message.params().cursor {
+                None => None,
+                Some(span) if message.slice(span) == b"null"[..] => None,
+                span => Some(message.string(span.as_ref()).ok_or(Fault::InvalidParams(
+                    "the parameter \"cursor\" must be a string".into(),
+                ))?),
+            };
         let catalog = self.catalog.load_full();
         let page = self.shared.vmcp.list(&self.caller(&catalog), kind, cursor.as_deref())?;
         Ok(Reply::Ready(reply::result(id, &page)))
@@ -141,9 +142,7 @@ impl Session {
         };
         match answered {
             CoreReply::Ready(text) => Ok(Reply::Ready(text)),
-            CoreReply::Relay(relay) => {
-                Ok(Reply::Relay(Relaying { relay, _in_flight: in_flight }))
-            }
+            CoreReply::Relay(relay) => Ok(Reply::Relay(Relaying { relay, _in_flight: in_flight })),
             CoreReply::Stream(stream) => match log {
                 Some(log) => {
                     self.pump(*stream, in_flight, Arc::clone(log)).await;
@@ -233,9 +232,7 @@ impl Session {
     }
 
     /// The backends on which the session has a session of its own.
-    pub(crate) fn open_backends(
-        &self,
-    ) -> Vec<(Arc<vmcp_backend::Backend>, vmcp_backend::Session)> {
+    pub(crate) fn open_backends(&self) -> Vec<(Arc<vmcp_backend::Backend>, vmcp_backend::Session)> {
         let open = self.slots().open();
         open.into_iter()
             .filter_map(|(id, session)| Some((self.shared.vmcp.backend(id.as_str())?, session)))

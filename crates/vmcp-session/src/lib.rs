@@ -9,6 +9,7 @@ mod backends;
 mod batch;
 mod clients;
 mod clock;
+mod ending;
 mod factory;
 mod handle;
 mod listen;

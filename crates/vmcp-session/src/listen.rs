@@ -1,8 +1,7 @@
 //! Listens to the backends' own streams while the client wants to hear from them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
-use tokio_util::sync::CancellationToken;
 use vmcp_backend::{Backend, Error, Session as BackendSession};
 use vmcp_core::{BackendSessions as _, Inbound, NoticeKind, Question};
 use vmcp_wire::Message;
@@ -47,23 +46,7 @@ impl Session {
         let Some(open) = self.open(backend) else { return };
         let (me, backend) = (self.me.clone(), Arc::clone(backend));
         self.shared.background.spawn(async move {
-            let listening = async {
-                while let Some(session) = me.upgrade() {
-                    match session.follow(&backend, &open).await {
-                        Ok(true) => tokio::time::sleep(AGAIN).await,
-                        Ok(false) => return,
-                        Err(error) => {
-                            tracing::debug!(backend = %backend.id(), %error, "a backend's stream ended");
-                            if matches!(error, Error::SessionLost) {
-                                // The next call heals the session, and listens again.
-                                return;
-                            }
-                            tokio::time::sleep(AGAIN).await;
-                        }
-                    }
-                }
-            };
-            stop.run_until_cancelled(listening).await;
+            stop.run_until_cancelled(keep_following(me, &backend, &open)).await;
         });
     }
 
@@ -83,7 +66,8 @@ impl Session {
         open: &BackendSession,
         message: Message,
     ) -> Result<(), Error> {
-        let Some(inbound) = vmcp_core::receive(backend, open, self.capabilities, message).await? else {
+        let Some(inbound) = vmcp_core::receive(backend, open, self.capabilities, message).await?
+        else {
             return Ok(());
         };
         match inbound {
@@ -111,9 +95,22 @@ impl Session {
             self.announce(&text);
         }
     }
+}
 
-    /// What ends the listening, if the session listens.
-    pub(crate) fn listening(&self) -> Option<CancellationToken> {
-        self.with_activity(|activity| activity.listening.clone())
+/// Follows a backend's stream for as long as the session is there, again and again.
+async fn keep_following(me: Weak<Session>, backend: &Arc<Backend>, open: &BackendSession) {
+    while let Some(session) = me.upgrade() {
+        match session.follow(backend, open).await {
+            Ok(true) => {}
+            // There is none to follow.
+            Ok(false) => return,
+            // The next call heals the session, and listens again.
+            Err(Error::SessionLost) => return,
+            Err(error) => {
+                tracing::debug!(backend = %backend.id(), %error, "a backend's stream ended");
+            }
+        }
+        drop(session);
+        tokio::time::sleep(AGAIN).await;
     }
 }

@@ -144,8 +144,8 @@ impl StreamLog {
         let cursor = behind.map_or(state.unsent, |behind| (behind + 1).min(state.next));
         let epoch = state.epoch;
         wake(state);
-        let priming =
-            primed.then(|| sse::encode_priming(&event_id(self.number, cursor.saturating_sub(1)), RETRY));
+        let priming = primed
+            .then(|| sse::encode_priming(&event_id(self.number, cursor.saturating_sub(1)), RETRY));
         Reader { log: Arc::clone(self), epoch, cursor, priming }
     }
 

@@ -31,7 +31,8 @@ impl Session {
 
     /// Delivers the client's answer to a question, once, to the backend that asked.
     pub(crate) async fn answer(self: &Arc<Self>, message: &Message) -> Result<(), Fault> {
-        let unknown = || Fault::InvalidRequest("the response answers no request that was sent".into());
+        let unknown =
+            || Fault::InvalidRequest("the response answers no request that was sent".into());
         let Some(id) = message.id() else {
             tracing::debug!("dropped an error of the client that answers no request");
             return Ok(());

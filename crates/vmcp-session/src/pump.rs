@@ -29,7 +29,12 @@ impl Session {
     }
 
     /// Carries a streamed call to its end. What it asks of the client goes the same way.
-    pub(crate) async fn pump(&self, mut call: CallStream, in_flight: InFlight, log: Arc<StreamLog>) {
+    pub(crate) async fn pump(
+        &self,
+        mut call: CallStream,
+        in_flight: InFlight,
+        log: Arc<StreamLog>,
+    ) {
         loop {
             log.wait_for_room().await;
             let event = tokio::select! {

@@ -11,9 +11,7 @@ use vmcp_core::{Caller, ClientCapabilities, View};
 use vmcp_model::{LogLevel, Principal, ProtocolVersion};
 use vmcp_store::{ClientProfile, SessionKey, Timestamp};
 
-use crate::{
-    activity::Activity, backends::Slots, clients::Counted, sessions::Shared,
-};
+use crate::{activity::Activity, backends::Slots, clients::Counted, sessions::Shared};
 
 /// A live session. Idle, it costs memory only: no task, no socket, no stream.
 pub struct Session {
@@ -163,10 +161,6 @@ impl Session {
             capabilities: self.capabilities,
             sessions: self,
         }
-    }
-
-    pub(crate) fn strong(&self) -> Option<Arc<Self>> {
-        self.me.upgrade()
     }
 }
 

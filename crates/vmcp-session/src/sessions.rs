@@ -108,9 +108,7 @@ impl Sessions {
         background: Background,
     ) -> Arc<Self> {
         let mut first_stream = [0; 8];
-        ring::rand::SystemRandom::new()
-            .fill(&mut first_stream)
-            .expect("the system has randomness");
+        ring::rand::SystemRandom::new().fill(&mut first_stream).expect("the system has randomness");
         let clients = Clients::new(config.limits.sessions_per_client);
         let shared = Shared {
             vmcp,
@@ -172,13 +170,13 @@ impl Sessions {
             }
         }
         let ended = self.shared.store.end(key, now).await.map_err(unavailable)?;
-        if let Some(session) = live {
-            self.drop_live(&session);
+        if let Some(session) = &live {
+            self.drop_live(session);
         }
         if !ended {
             return Err(Fault::SessionUnknown);
         }
-        self.close_soon(key);
+        self.close_soon(key, live);
         Ok(())
     }
 
@@ -246,7 +244,7 @@ impl Sessions {
         self.draining.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn begin_drain(&self) {
+    pub(crate) fn set_draining(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }
 
@@ -282,7 +280,8 @@ impl Sessions {
 
     fn shard(&self, id: &str) -> &Shard {
         // Ids are random: their last bytes spread them evenly.
-        let hash = id.bytes().rev().take(4).fold(0_usize, |hash, byte| hash * 31 + usize::from(byte));
+        let hash =
+            id.bytes().rev().take(4).fold(0_usize, |hash, byte| hash * 31 + usize::from(byte));
         &self.shards[hash % SHARDS]
     }
 }

@@ -71,9 +71,12 @@ impl Session {
         let (log, behind) = match last_event_id {
             None => (None, None),
             Some(id) => {
-                let gone = || Fault::InvalidParams(
-                    "the stream of this Last-Event-ID is not kept any more; open a new one".into(),
-                );
+                let gone = || {
+                    Fault::InvalidParams(
+                        "the stream of this Last-Event-ID is not kept any more; open a new one"
+                            .into(),
+                    )
+                };
                 let (stream, event) = parse_event_id(id).ok_or_else(gone)?;
                 if stream == STANDALONE {
                     (None, Some(event))
@@ -103,7 +106,8 @@ impl Session {
             activity.prune(RESUME);
             if activity.streams.len() >= KEPT {
                 // Calls under way are bounded elsewhere; of what is finished the oldest goes.
-                let finished = activity.streams.iter().filter(|(_, log)| log.is_over(Duration::ZERO));
+                let finished =
+                    activity.streams.iter().filter(|(_, log)| log.is_over(Duration::ZERO));
                 if let Some(oldest) = finished.map(|(number, _)| *number).min() {
                     activity.streams.remove(&oldest);
                 }
@@ -115,9 +119,21 @@ impl Session {
 
     /// A reader of a log, as a stream to be sent. From revision 2025-11-25 on it begins with an
     /// event that makes it resumable; older clients take an event without a message for an error.
-    pub(crate) fn attach(self: &Arc<Self>, log: &Arc<StreamLog>, behind: Option<u64>) -> EventStream {
+    pub(crate) fn attach(
+        self: &Arc<Self>,
+        log: &Arc<StreamLog>,
+        behind: Option<u64>,
+    ) -> EventStream {
         let primed = self.version() >= ProtocolVersion::V2025_11_25;
         EventStream { session: Arc::clone(self), reader: Some(log.attach(behind, primed)) }
+    }
+
+    /// Ends the client's GET stream; it may open another one.
+    pub(crate) fn end_streams(&self) {
+        let log = self.with_activity(|activity| activity.standalone.clone());
+        if let Some(log) = log {
+            log.detach();
+        }
     }
 
     /// Sends a message to the client's GET stream. Without one, now or before, it is dropped.

@@ -142,24 +142,25 @@ impl Sessions {
         let (now, ttl) = (self.shared.clock.now(), self.shared.config.ttl);
         for session in self.all() {
             let refreshed = Timestamp(session.refreshed.load(Ordering::Relaxed));
-            if !session.is_busy() && refreshed.after(ttl) <= now && session.last_used() <= refreshed {
+            if !session.is_busy() && refreshed.after(ttl) <= now && session.last_used() <= refreshed
+            {
                 self.drop_live(&session);
             }
         }
     }
 
     /// Closes a session that has ended, when what is in flight has had its time.
-    pub(crate) fn close_soon(&self, key: SessionKey) {
+    pub(crate) fn close_soon(&self, key: SessionKey, live: Option<Arc<Session>>) {
         let shared = Arc::clone(&self.shared);
         self.shared.background.spawn(async move {
-            if let Err(error) = shared.close(key).await {
+            if let Err(error) = shared.close(key, live).await {
                 tracing::warn!(%error, "a session that has ended will be cleared away later");
             }
         });
     }
 
     async fn close(&self, key: SessionKey) {
-        if let Err(error) = self.shared.close(key).await {
+        if let Err(error) = self.shared.close(key, None).await {
             tracing::warn!(%error, "a session that has ended will be cleared away later");
         }
     }
@@ -167,11 +168,19 @@ impl Sessions {
 
 impl crate::sessions::Shared {
     /// Claims a session that has ended, closes its backend sessions, and removes it.
-    pub(crate) async fn close(&self, key: SessionKey) -> Result<(), Error> {
+    ///
+    /// Calls that are in flight here on the live session have their time first.
+    pub(crate) async fn close(
+        &self,
+        key: SessionKey,
+        live: Option<Arc<Session>>,
+    ) -> Result<(), Error> {
         let now = self.clock.now();
-        let Some(tombstone) = self.store.claim(key, now, now.after(CLAIM)).await? else {
-            return Ok(());
-        };
+        let until = now.after(CLAIM + self.config.drain);
+        let Some(tombstone) = self.store.claim(key, now, until).await? else { return Ok(()) };
+        if let Some(session) = live {
+            session.calm(self.config.drain).await;
+        }
         self.close_backends(tombstone).await;
         self.store.remove(key).await
     }

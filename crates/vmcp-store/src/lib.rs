@@ -50,6 +50,9 @@ pub enum Swap {
 /// A record is a *placeholder* when it is created, *live* once it is filled, and a *tombstone* from
 /// its end until somebody has closed its backend sessions. Only a live record can be loaded.
 pub trait Store: Send + Sync {
+    /// Whether the records are still there when this process is gone.
+    fn outlives_process(&self) -> bool;
+
     /// Creates a placeholder. `false`, and no change, if the key is taken in any state.
     fn create(&self, key: SessionKey, deadline: Timestamp) -> Answer<'_, bool>;
 

@@ -93,6 +93,10 @@ fn ready<'a, T: Send + 'a>(value: T) -> Answer<'a, T> {
 }
 
 impl Store for Memory {
+    fn outlives_process(&self) -> bool {
+        false
+    }
+
     fn create(&self, key: SessionKey, deadline: Timestamp) -> Answer<'_, bool> {
         let mut state = self.state();
         let free = !state.records.contains_key(&key);

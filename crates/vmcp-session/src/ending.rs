@@ -1,0 +1,109 @@
+//! The end of a session, and of all of them.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use tokio::{sync::Notify, time::Instant};
+
+use crate::{session::Session, sessions::Sessions};
+
+/// How long calls that are cut off have to say so to their clients.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// How long backends have to end the sessions that end with this process.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Sessions that are ended at once.
+const ENDING: usize = 64;
+
+impl Session {
+    /// Takes the session out of service: its GET stream ends, and no new one begins. What is in
+    /// flight goes on.
+    pub(crate) fn finish(&self) {
+        self.ended.store(true, Ordering::Relaxed);
+        self.stop_listening();
+        let standalone = self.with_activity(|activity| activity.standalone.take());
+        if let Some(log) = standalone {
+            log.finish();
+            log.detach();
+        }
+    }
+
+    /// Waits until no call is in flight, but no longer than `bound`; then cuts off what is left.
+    pub(crate) async fn calm(&self, bound: Duration) {
+        let waiting = self.with_activity(|activity| {
+            if activity.calls.is_empty() {
+                return None;
+            }
+            let calm: Arc<Notify> = Arc::default();
+            activity.calm = Some(Arc::clone(&calm));
+            Some(calm)
+        });
+        let Some(calm) = waiting else { return };
+        if tokio::time::timeout(bound, calm.notified()).await.is_err() {
+            self.cut();
+        }
+    }
+
+    /// Ends what is in flight, each call with an error.
+    fn cut(&self) {
+        self.with_activity(|activity| {
+            activity.calls.values().for_each(|call| call.signal.cut());
+        });
+    }
+}
+
+impl Sessions {
+    /// Begins no more sessions, and ends the GET streams, so that clients go elsewhere.
+    pub fn begin_drain(&self) {
+        self.set_draining();
+        for session in self.all() {
+            session.end_streams();
+        }
+    }
+
+    /// Waits for what is in flight, for as long as configuration allows, then cuts it off. Sessions
+    /// that cannot outlive this process are ended at their backends.
+    pub async fn drain(&self) {
+        let calls = &self.shared.calls;
+        calls.close();
+        let deadline = Instant::now() + self.shared.config.drain;
+        if tokio::time::timeout_at(deadline, calls.wait()).await.is_err() {
+            tracing::warn!(
+                calls = calls.len(),
+                "calls took longer than the drain allows and are cut off"
+            );
+            self.all().iter().for_each(|session| session.cut());
+            let _last_words = tokio::time::timeout(LAST_WORDS, calls.wait()).await;
+        }
+        if self.shared.store.outlives_process() {
+            return;
+        }
+        if tokio::time::timeout(FAREWELL, self.end_all()).await.is_err() {
+            tracing::warn!("not every backend session could be ended in time");
+        }
+    }
+
+    async fn end_all(&self) {
+        let mut ending = tokio::task::JoinSet::new();
+        for session in self.all() {
+            if ending.len() >= ENDING {
+                ending.join_next().await;
+            }
+            self.drop_live(&session);
+            let (shared, key) = (Arc::clone(&self.shared), session.key);
+            let end = async move {
+                shared.store.end(key, shared.clock.now()).await?;
+                shared.close(key, None).await
+            };
+            ending.spawn(async move {
+                if let Err(error) = end.await {
+                    tracing::debug!(%error, "a session could not be ended");
+                }
+            });
+        }
+        while ending.join_next().await.is_some() {}
+    }
+}
