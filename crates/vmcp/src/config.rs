@@ -2,6 +2,9 @@
 
 mod expand;
 mod problem;
+mod reader;
+mod schema;
 mod suggest;
 mod tree;
 mod units;
+mod value;
