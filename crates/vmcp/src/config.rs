@@ -175,3 +175,6 @@ fn incoming_auth(root: &Reader<'_>) {
     incoming.choice("type", &[()]);
     incoming.section("authz").choice("type", &[()]);
 }
+
+#[cfg(test)]
+mod tests;
