@@ -9,11 +9,19 @@
 )]
 
 mod asking;
+mod batches;
 mod changes;
+mod doors;
 mod fidelity;
+mod limits;
+mod lost;
 mod merging;
+mod probes;
+mod requests;
 mod round;
+mod state;
 mod tasks;
+mod versions;
 
 use vmcp_testkit::{client::Client, gateway::Gateway, process::Process};
 
