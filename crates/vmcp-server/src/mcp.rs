@@ -31,7 +31,8 @@ impl Edge {
             Method::DELETE => self.delete(request.headers()).await,
             _ => Err(Fault::MethodNotAllowed),
         };
-        answered.unwrap_or_else(|fault| respond::failed(None, &fault))
+        // No request is in it that an error could answer, so the status must tell.
+        answered.unwrap_or_else(|fault| respond::not_taken(&fault))
     }
 
     async fn post(self: &Arc<Self>, request: Request<RequestBody>, peer: IpAddr) -> Response<Body> {
