@@ -10,8 +10,10 @@
 
 mod asking;
 mod batches;
+mod catalog;
 mod changes;
 mod doors;
+mod expiry;
 mod fidelity;
 mod limits;
 mod lost;
@@ -20,6 +22,7 @@ mod probes;
 mod requests;
 mod round;
 mod state;
+mod streams;
 mod tasks;
 mod versions;
 
