@@ -70,7 +70,11 @@ impl Relay {
             }
         }
         check(scan.finish())?;
-        Ok(Read::Whole(head.unwrap_or_default()))
+        let whole = head.unwrap_or_default();
+        match std::str::from_utf8(&whole) {
+            Ok(_text) => Ok(Read::Whole(whole)),
+            Err(error) => Err(Error::Protocol(format!("answered with broken text: {error}"))),
+        }
     }
 
     /// Polls for the next piece. After an error the answer must be broken off, so that its reader

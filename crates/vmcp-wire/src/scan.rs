@@ -29,6 +29,8 @@ pub struct ResponseScan {
 pub enum ScanError {
     #[error("answered with something that is not one JSON object")]
     NotAnObject,
+    #[error("answered in another protocol than JSON-RPC 2.0")]
+    OtherProtocol,
     #[error("answered with a member \"id\", \"result\" or \"error\" that stands twice")]
     Ambiguous,
     #[error("answered another request than the one it was asked")]
@@ -64,6 +66,7 @@ enum Member {
     /// Between a comma or brace and the colon: a name is being read.
     Name,
     Id,
+    Version,
     Other,
 }
 
@@ -144,10 +147,10 @@ impl ResponseScan {
             State::Before if byte == b'{' => self.state = State::Inside,
             State::Inside if self.depth > 1 || self.member == Member::Other => {}
             State::Inside => {
-                return Err(if self.member == Member::Id {
-                    ScanError::WrongId
-                } else {
-                    ScanError::NotAnObject
+                return Err(match self.member {
+                    Member::Id => ScanError::WrongId,
+                    Member::Version => ScanError::OtherProtocol,
+                    Member::Name | Member::Other => ScanError::NotAnObject,
                 });
             }
             State::Before | State::After => return Err(ScanError::NotAnObject),
@@ -181,6 +184,8 @@ impl ResponseScan {
                 return Err(ScanError::Ambiguous);
             }
             self.member = Member::Id;
+        } else if name == "jsonrpc" {
+            self.member = Member::Version;
         } else if name.eq_ignore_ascii_case("result") || name.eq_ignore_ascii_case("error") {
             if std::mem::replace(&mut self.outcome_seen, true) {
                 return Err(ScanError::Ambiguous);
@@ -193,13 +198,13 @@ impl ResponseScan {
 
     /// A member's value is complete: a comma or the closing brace stands behind it.
     fn value(&mut self) -> Result<(), ScanError> {
-        if self.member == Member::Id
-            && !Id::parse(&self.token).is_some_and(|id| id.is(&self.expected))
-        {
-            return Err(ScanError::WrongId);
-        }
-        if self.member == Member::Name {
-            return Err(ScanError::NotAnObject);
+        match self.member {
+            Member::Id if !Id::parse(&self.token).is_some_and(|id| id.is(&self.expected)) => {
+                return Err(ScanError::WrongId);
+            }
+            Member::Version if self.token != br#""2.0""# => return Err(ScanError::OtherProtocol),
+            Member::Name => return Err(ScanError::NotAnObject),
+            Member::Id | Member::Version | Member::Other => {}
         }
         self.token.clear();
         self.member = Member::Name;
@@ -210,7 +215,7 @@ impl ResponseScan {
         self.keep_all(&[byte])
     }
 
-    /// Keeps bytes of a name or of the id; those of other values are let go.
+    /// Keeps bytes of a name, of the id or of the version; those of other values are let go.
     fn keep_all(&mut self, bytes: &[u8]) -> Result<(), ScanError> {
         if self.depth > 1 || self.member == Member::Other {
             return Ok(());

@@ -44,6 +44,13 @@ fn what_is_not_one_response_does_not() {
     check(r#"{"id":7,"method":"ping"}"#, Err(ScanError::NoOutcome));
 }
 
+#[test]
+fn another_protocol_does_not() {
+    check(r#"{"jsonrpc":2.0,"id":7,"result":{}}"#, Err(ScanError::OtherProtocol));
+    check(r#"{"id":7,"result":{},"jsonrpc":"1.0"}"#, Err(ScanError::OtherProtocol));
+    check(r#"{"jsonrpc":["2.0"],"id":7,"result":{}}"#, Err(ScanError::OtherProtocol));
+}
+
 proptest::proptest! {
     #[test]
     fn any_bytes_get_a_verdict(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
