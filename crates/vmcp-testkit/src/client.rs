@@ -21,7 +21,7 @@ use tokio::{net::TcpStream, task::JoinSet, time::timeout};
 pub use response::{Message, Response};
 pub use sse::Event;
 
-/// How long any single step may take before the test has failed.
+/// How long any single step may take before the test has failed, unless it says otherwise.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A client of one MCP endpoint. Cloning it gives a second client of the same session.
@@ -32,6 +32,7 @@ pub struct Client {
     headers: HeaderMap,
     session: Option<String>,
     version: Option<String>,
+    patience: Duration,
 }
 
 impl Client {
@@ -45,6 +46,7 @@ impl Client {
             headers: HeaderMap::new(),
             session: None,
             version: None,
+            patience: PATIENCE,
         }
     }
 
@@ -60,6 +62,13 @@ impl Client {
     pub fn with_header(mut self, name: &str, value: &str) -> Self {
         let name: HeaderName = name.parse().expect("a header name");
         self.headers.insert(name, HeaderValue::from_str(value).expect("a header value"));
+        self
+    }
+
+    /// Waits so long for any single step.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
         self
     }
 
@@ -173,7 +182,7 @@ impl Client {
         request.headers_mut().extend(self.own_headers(&verb, extra)?);
         *request.method_mut() = verb;
         *request.uri_mut() = self.path.parse()?;
-        let sent = timeout(PATIENCE, exchange(&self.address, request)).await;
+        let sent = timeout(self.patience, exchange(&self.address, request, self.patience)).await;
         sent.context("no response in time")?
     }
 
@@ -210,7 +219,11 @@ pub async fn fetch(url: &str) -> Result<(StatusCode, Bytes)> {
     Ok((response.status(), response.bytes().await?))
 }
 
-async fn exchange(address: &str, request: Request<Full<Bytes>>) -> Result<Response> {
+async fn exchange(
+    address: &str,
+    request: Request<Full<Bytes>>,
+    patience: Duration,
+) -> Result<Response> {
     let socket = TcpStream::connect(address).await.with_context(|| format!("connect {address}"))?;
     socket.set_nodelay(true)?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(socket)).await?;
@@ -220,7 +233,7 @@ async fn exchange(address: &str, request: Request<Full<Bytes>>) -> Result<Respon
         let _ = connection.await;
     });
     let (head, body) = sender.send_request(request).await?.into_parts();
-    Ok(Response::new(head, body, driver))
+    Ok(Response::new(head, body, driver, patience))
 }
 
 /// The members of one JSON-RPC message, each as the bytes that were received.

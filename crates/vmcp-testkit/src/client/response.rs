@@ -1,5 +1,7 @@
 //! A response while it is read: one JSON body, or events as they arrive.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, response::Parts as Head};
@@ -9,7 +11,7 @@ use serde_json::value::RawValue;
 use tokio::{task::JoinSet, time::timeout};
 
 use super::{
-    PATIENCE, parts,
+    parts,
     sse::{Decoder, Event},
 };
 
@@ -21,6 +23,7 @@ pub struct Response {
     head: Head,
     body: Incoming,
     decoder: Decoder,
+    patience: Duration,
     _driver: JoinSet<()>,
 }
 
@@ -36,8 +39,8 @@ pub struct Message {
 }
 
 impl Response {
-    pub(super) fn new(head: Head, body: Incoming, driver: JoinSet<()>) -> Self {
-        Self { head, body, decoder: Decoder::default(), _driver: driver }
+    pub(super) fn new(head: Head, body: Incoming, driver: JoinSet<()>, patience: Duration) -> Self {
+        Self { head, body, decoder: Decoder::default(), patience, _driver: driver }
     }
 
     pub fn status(&self) -> StatusCode {
@@ -61,7 +64,8 @@ impl Response {
     /// The body's next piece, as it arrived.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>> {
         loop {
-            let frame = timeout(PATIENCE, self.body.frame()).await.context("no bytes in time")?;
+            let frame =
+                timeout(self.patience, self.body.frame()).await.context("no bytes in time")?;
             match frame {
                 None => return Ok(None),
                 Some(frame) => {

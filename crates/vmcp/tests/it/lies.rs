@@ -167,25 +167,3 @@ async fn a_backend_that_dies_in_mid_answer_is_said_to() {
     let calls = dying.counters().calls("cut_off") + dying.counters().calls("close");
     assert_eq!(calls, 8, "nothing runs twice");
 }
-
-#[tokio::test]
-async fn a_flood_drowns_nobody_else() {
-    let flooding = peers::flooding().start().await.unwrap();
-    let good = peers::stateful().start().await.unwrap();
-    let gateway = Gateway::before(&[("flood", flooding.url()), ("good", good.url())]);
-    let process = serve(&gateway).await;
-    let client = connect(&process).await;
-    // One reads nothing, one reads a little.
-    let _unread = client.listen(None).await.unwrap();
-    let mut flood = client.open_call("1", "flood_flood", "{}").await.unwrap();
-    flood.message().await.unwrap().unwrap();
-    for id in 2..22 {
-        let id = id.to_string();
-        client.call(&id, "good_count", "{}").await.unwrap().result().unwrap();
-        let quiet = client.call(&id, "flood_quiet", "{}").await.unwrap();
-        assert_eq!(quiet.text().unwrap(), "quiet");
-    }
-    client.notify("notifications/cancelled", r#"{"requestId":1}"#).await.unwrap();
-    drop(flood);
-    assert_eq!(client.delete().await.unwrap(), 200);
-}

@@ -46,7 +46,7 @@ async fn the_next_call_works_on_one_new_backend_session() {
         let client = connect(&process).await;
         let watches = watches(&backend).await;
         assert_eq!(count(&client, "1").await, "1");
-        for _ in 0..3 {
+        for _ in 0..2 {
             let (before, calls) =
                 (backend.counters().initializes(), backend.counters().calls("count"));
             backend.forget_sessions(lost);

@@ -13,7 +13,6 @@ mod batches;
 mod catalog;
 mod changes;
 mod doors;
-mod expiry;
 mod fidelity;
 mod lies;
 mod limits;

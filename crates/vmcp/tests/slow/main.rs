@@ -1,0 +1,23 @@
+//! What a user relies on and takes long to show; see `.config/nextest.toml`.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "what the tests share fails them just as they fail themselves"
+)]
+
+mod expiry;
+mod load;
+mod patience;
+mod shutdown;
+
+use vmcp_testkit::{client::Client, gateway::Gateway, process::Process};
+
+/// Starts the gateway and waits until it is ready.
+async fn serve(gateway: &Gateway) -> Process {
+    gateway.start(env!("CARGO_BIN_EXE_vmcp")).await.unwrap()
+}
+
+/// A client with a session of its own.
+async fn connect(process: &Process) -> Client {
+    Client::connect(&process.url()).await.unwrap()
+}

@@ -1,0 +1,171 @@
+//! SIGTERM: nothing that was begun is lost, and the end comes soon.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use http::StatusCode;
+use rustix::process::Signal;
+use tokio::{
+    task::JoinSet,
+    time::{Duration, Instant},
+};
+use vmcp_testkit::{
+    client::{Client, fetch},
+    gateway::{Gateway, eventually},
+    peers,
+    process::Process,
+    raw::Running,
+};
+
+use crate::{connect, serve};
+
+async fn fixture(sections: &str) -> (Running, Process) {
+    let backend = peers::stateful().start().await.unwrap();
+    let process = serve(&Gateway::before(&[("a", backend.url())]).with(sections)).await;
+    (backend, process)
+}
+
+/// Calls of 2 s, half of them on a stream, from a session each.
+fn begin_calls(clients: &[Client]) -> JoinSet<anyhow::Result<String>> {
+    let mut calls = JoinSet::new();
+    for (number, client) in clients.iter().cloned().enumerate() {
+        let meta = if number % 2 == 0 { "" } else { r#","_meta":{"progressToken":1}"# };
+        let params = format!(r#"{{"name":"a_slow","arguments":{{"delay_ms":2000}}{meta}}}"#);
+        calls.spawn(async move { client.request("1", "tools/call", &params).await?.text() });
+    }
+    calls
+}
+
+async fn under_way(backend: &Running, calls: u64) {
+    eventually("the calls are under way", async || {
+        (backend.counters().calls("slow") == calls).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn calls_under_way_are_answered_and_everything_is_given_back() {
+    let (backend, mut process) = fixture("").await;
+    let mut clients = Vec::new();
+    for _ in 0..10 {
+        clients.push(connect(&process).await);
+    }
+    let mut get = clients[0].listen(None).await.unwrap();
+    let mut calls = begin_calls(&clients);
+    under_way(&backend, 10).await;
+    let sessions = backend.sessions().len() as u64;
+    let began = Instant::now();
+    process.signal(Signal::TERM).unwrap();
+    // Until it no longer listens, it says that it is not ready.
+    let ready = process.url_of("/readyz");
+    eventually("it is not ready", async || match fetch(&ready).await {
+        Ok((StatusCode::OK, _)) => None,
+        Ok((status, _)) => {
+            assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+            Some(())
+        }
+        Err(_) => Some(()),
+    })
+    .await;
+    while let Some(call) = calls.join_next().await {
+        assert_eq!(call.unwrap().unwrap(), "done");
+    }
+    while get.event().await.unwrap().is_some() {}
+    assert!(process.wait().await.unwrap().success(), "{}", process.log());
+    let took = began.elapsed();
+    assert!((1500..5000).contains(&took.as_millis()), "{took:?}");
+    assert_eq!(backend.counters().deletes(), sessions, "every backend session is given back");
+    assert_eq!(backend.counters().calls("slow"), 10);
+}
+
+#[tokio::test]
+async fn readiness_ends_before_the_listening_does() {
+    let (backend, process) = fixture("").await;
+    let clients = [connect(&process).await];
+    let mut calls = begin_calls(&clients);
+    under_way(&backend, 1).await;
+    process.signal(Signal::TERM).unwrap();
+    let ready = process.url_of("/readyz");
+    let status = eventually("it says that it is not ready", async || match fetch(&ready).await {
+        Ok((StatusCode::OK, _)) => None,
+        Ok((status, _)) => Some(status),
+        Err(error) => panic!("a probe could not connect: {error:#}"),
+    })
+    .await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(calls.join_next().await.unwrap().unwrap().unwrap(), "done");
+}
+
+/// Calls again and again until vmcp no longer takes a call, and counts the answers.
+async fn call_until_refused(client: Client, answered: Arc<AtomicU64>) {
+    for id in 0_u64.. {
+        let answer = client.call(&id.to_string(), "a_count", "{}").await;
+        if !answer.is_ok_and(|answer| answer.result().is_ok()) {
+            return;
+        }
+        answered.fetch_add(1, Relaxed);
+    }
+}
+
+/// Clients that never stop calling: whatever ran was answered, whatever was refused did not run.
+#[tokio::test]
+async fn under_load_no_call_is_cut() {
+    let (backend, mut process) = fixture("").await;
+    let answered = Arc::new(AtomicU64::new(0));
+    let mut callers = JoinSet::new();
+    for _ in 0..16 {
+        let client = connect(&process).await;
+        let answered = Arc::clone(&answered);
+        callers.spawn(call_until_refused(client, answered));
+    }
+    eventually("there is load", async || (answered.load(Relaxed) > 500).then_some(())).await;
+    let began = Instant::now();
+    process.signal(Signal::TERM).unwrap();
+    assert!(process.wait().await.unwrap().success(), "{}", process.log());
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    callers.join_all().await;
+    assert_eq!(backend.counters().calls("count"), answered.load(Relaxed));
+    assert!(backend.sessions().is_empty(), "every backend session is given back");
+}
+
+#[tokio::test]
+async fn calls_that_take_too_long_are_cut_with_a_clear_error() {
+    let (backend, mut process) = fixture("sessions: {drainTimeout: 1s}").await;
+    let client = connect(&process).await;
+    let stream = r#"{"name":"a_slow","arguments":{"delay_ms":30000},"_meta":{"progressToken":1}}"#;
+    let calls = [r#"{"name":"a_slow","arguments":{"delay_ms":30000}}"#, stream];
+    let mut cut = JoinSet::new();
+    for (id, params) in calls.into_iter().enumerate() {
+        let (client, id) = (client.clone(), id.to_string());
+        cut.spawn(async move { client.request(&id, "tools/call", params).await });
+    }
+    under_way(&backend, 2).await;
+    let began = Instant::now();
+    process.signal(Signal::TERM).unwrap();
+    while let Some(answer) = cut.join_next().await {
+        let answer = answer.unwrap().unwrap();
+        assert!(answer.error().unwrap().contains("shutting down"), "{answer:?}");
+    }
+    assert!(process.wait().await.unwrap().success(), "{}", process.log());
+    let took = began.elapsed();
+    assert!((900..4000).contains(&took.as_millis()), "{took:?}");
+    assert!(backend.sessions().is_empty(), "every backend session is given back");
+}
+
+/// A backend that does not even answer DELETE does not keep the process.
+#[tokio::test]
+async fn a_dead_backend_does_not_hold_up_the_end() {
+    let (backend, mut process) = fixture("sessions: {drainTimeout: 1s}").await;
+    let hanging = peers::hanging_at_initialize().start().await.unwrap();
+    let other = serve(&Gateway::before(&[("a", backend.url()), ("hang", hanging.url())])).await;
+    let client = connect(&process).await;
+    client.call("1", "a_count", "{}").await.unwrap().result().unwrap();
+    drop(backend);
+    let began = Instant::now();
+    process.signal(Signal::TERM).unwrap();
+    assert!(process.wait().await.unwrap().success());
+    assert!(other.terminate().await.unwrap().success());
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+}
