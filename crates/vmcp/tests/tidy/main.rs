@@ -21,10 +21,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("vmcp-core", &["model", "wire", "catalog", "backend"]),
     ("vmcp-session", &["model", "wire", "store", "core", "backend", "catalog"]),
     ("vmcp-server", &["model", "wire", "core", "session", "backend"]),
-    (
-        "vmcp",
-        &["model", "wire", "catalog", "store", "backend", "core", "session", "server"],
-    ),
+    ("vmcp", &["model", "wire", "catalog", "store", "backend", "core", "session", "server"]),
     ("vmcp-testkit", &["model", "wire"]),
     ("vmcp-bench", &[]),
 ];
