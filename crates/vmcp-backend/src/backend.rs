@@ -1,6 +1,7 @@
 //! One backend as the layers above see it.
 
 use std::{
+    hash::{BuildHasher as _, Hasher as _, RandomState},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -42,6 +43,9 @@ pub struct Backend {
     /// What it said about itself last, so that sessions share one copy.
     facts: Mutex<Arc<Facts>>,
     next_id: AtomicU64,
+    /// Random, so that the id of a request of vmcp's own is never that of a client's, which travels
+    /// on the same session. A client may well be another vmcp.
+    nonce: u64,
     stats: Stats,
 }
 
@@ -88,6 +92,7 @@ impl Backend {
             http: Http::new(config, tasks)?,
             facts: Mutex::default(),
             next_id: AtomicU64::new(0),
+            nonce: RandomState::new().build_hasher().finish(),
             stats: Stats::default(),
         }))
     }
@@ -197,7 +202,7 @@ impl Backend {
             }
             StatusCode::METHOD_NOT_ALLOWED => Ok(None),
             StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST if session.id.is_some() => {
-                self.confirm_lost(session).await.map(|()| None)
+                Box::pin(self.confirm_lost(session)).await.map(|()| None)
             }
             StatusCode::OK => Err(Error::Protocol("offers a stream of an unknown type".to_owned())),
             status => Err(Error::Refused { status: status.as_u16() }),
@@ -286,7 +291,7 @@ impl Backend {
         }
         let text = body.collect(REFUSAL_BYTES).await?;
         if status == StatusCode::BAD_REQUEST && session.id.is_some() {
-            self.confirm_lost(session).await?;
+            Box::pin(self.confirm_lost(session)).await?;
         }
         // A refusal may still be a proper answer to this very request.
         let answers = |message: &Message| {
@@ -331,7 +336,7 @@ impl Backend {
                     Shape::Response if message.id().is_some_and(|found| found.is(id)) => {
                         break message.into_text();
                     }
-                    Shape::Request => self.decline(session, &message).await?,
+                    Shape::Request => Box::pin(self.decline(session, &message)).await?,
                     Shape::Response | Shape::Notification => {}
                 }
             },
@@ -366,7 +371,7 @@ impl Backend {
 
     fn own_request(&self, method: &str, params: Option<&[u8]>) -> (IdKey, Bytes) {
         let number = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let id = format!("{}{number}", vmcp_wire::RESERVED_PREFIX);
+        let id = format!("vmcp-{:016x}-{number}", self.nonce);
         let text = reply::request(&id, method, params);
         let quoted = raw::string(&id);
         (Id::parse(&quoted).expect("a short string is an id").key(), text)

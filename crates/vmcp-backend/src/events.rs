@@ -60,7 +60,8 @@ impl Events {
                 }
             }
             let Some(body) = &mut self.body else {
-                if !self.resume().await? {
+                // Boxed, as it is rare and large.
+                if !Box::pin(self.resume()).await? {
                     return Ok(None);
                 }
                 continue;

@@ -69,7 +69,7 @@ pub async fn receive(
     let method = message.method();
     if message.shape() == Shape::Request && (method == "ping" || !capabilities.allow(&method)) {
         drop(method);
-        backend.decline(session, &message).await?;
+        Box::pin(backend.decline(session, &message)).await?;
         return Ok(None);
     }
     drop(method);

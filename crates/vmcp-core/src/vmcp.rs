@@ -160,7 +160,7 @@ impl Vmcp {
             Ok(Answer::Accepted) => Err(Error::Protocol("did not answer a request".to_owned())),
             Err(error) => {
                 if matches!(error, Error::Timeout(_)) {
-                    cancel(&backend, &session, id).await;
+                    Box::pin(cancel(&backend, &session, id)).await;
                 }
                 Err(error)
             }

@@ -1,1 +1,15 @@
-//! Filled by a later commit of this change.
+//! The HTTP edge: accepts connections, finds the route and the caller, writes the bytes.
+//!
+//! What a message means is decided below; this crate knows statuses, headers, streams and limits.
+
+mod body;
+mod edge;
+mod mcp;
+mod origin;
+mod respond;
+mod status;
+mod worker;
+
+pub use edge::{Config, Edge, Listens};
+pub use origin::{AllowedHost, AllowedOrigin, InvalidPattern};
+pub use worker::{Serving, serve};

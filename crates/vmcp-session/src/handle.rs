@@ -74,10 +74,6 @@ impl Session {
         log: Option<&Arc<StreamLog>>,
     ) -> Result<Reply, Fault> {
         let id = message.id().ok_or(Fault::InvalidRequest("a request needs an id".into()))?;
-        if id.is_reserved() {
-            let why = format!("ids that begin with {:?} are reserved", vmcp_wire::RESERVED_PREFIX);
-            return Err(Fault::InvalidRequest(why.into()));
-        }
         match &*message.method() {
             "ping" => Ok(Reply::Ready(reply::result(id, b"{}"))),
             "initialize" => {

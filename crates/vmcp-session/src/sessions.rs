@@ -190,6 +190,14 @@ impl Sessions {
         }
     }
 
+    /// How many records the store holds.
+    pub async fn records(&self) -> Result<usize, Fault> {
+        let usage = self.shared.store.usage().await;
+        usage
+            .map(|usage| usage.records)
+            .map_err(|error| Fault::Unavailable(error.to_string().into()))
+    }
+
     /// How this process says it is.
     pub fn server(&self) -> &ServerInfo {
         &self.shared.config.server

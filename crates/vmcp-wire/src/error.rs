@@ -54,6 +54,9 @@ pub enum Fault {
     /// The body is over its bound.
     #[error("the body is over the bound of {limit} bytes")]
     TooLarge { limit: usize },
+    /// The body did not come in time.
+    #[error("the body took too long to arrive")]
+    TooSlow,
     /// The caller has used up what one caller may have.
     #[error("too many {what}: at most {limit}; end some or wait")]
     TooMany { what: &'static str, limit: usize },
@@ -91,7 +94,8 @@ impl Fault {
             | Self::MethodNotAllowed
             | Self::NoSuchRoute { .. }
             | Self::Forbidden(_)
-            | Self::TooLarge { .. } => -32600,
+            | Self::TooLarge { .. }
+            | Self::TooSlow => -32600,
             Self::MethodNotFound(_) => -32601,
             Self::InvalidParams(_) => -32602,
             Self::ResourceNotFound { .. } => -32002,
@@ -116,6 +120,7 @@ impl Fault {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable(_) => StatusCode::NOT_ACCEPTABLE,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,

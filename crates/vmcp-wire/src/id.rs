@@ -7,9 +7,8 @@ use vmcp_model::raw;
 
 use crate::reply;
 
-/// The ids that vmcp gives to requests of its own begin with this. A client's request may not use
-/// it, so a client's id and vmcp's can travel on one backend session.
-pub const RESERVED_PREFIX: &str = "vmcp.";
+/// What the id of a backend's question begins with when a client sees it.
+const QUESTION_PREFIX: &str = "vmcp.";
 
 /// The longest id, in bytes of JSON text.
 const MAX_LENGTH: usize = 1024;
@@ -53,11 +52,6 @@ impl<'a> Id<'a> {
         unquote(self.0)
     }
 
-    /// Whether this id is one of those that only vmcp may use.
-    pub fn is_reserved(self) -> bool {
-        self.as_string().is_some_and(|text| text.starts_with(RESERVED_PREFIX))
-    }
-
     /// The form to keep and compare.
     pub fn key(self) -> IdKey {
         match self.as_string() {
@@ -86,12 +80,12 @@ impl<'a> Id<'a> {
 /// the backend's own id, so that any replica can deliver the answer.
 pub fn question_id(backend: &str, id: Id<'_>) -> String {
     let original = String::from_utf8_lossy(id.text());
-    format!("{RESERVED_PREFIX}{backend}:{original}")
+    format!("{QUESTION_PREFIX}{backend}:{original}")
 }
 
 /// The backend and its own id (JSON text) out of an id that [`question_id`] made.
 pub fn split_question_id(id: &str) -> Option<(&str, &str)> {
-    let (backend, original) = id.strip_prefix(RESERVED_PREFIX)?.split_once(':')?;
+    let (backend, original) = id.strip_prefix(QUESTION_PREFIX)?.split_once(':')?;
     Id::parse(original.as_bytes()).filter(|id| is_json_id(*id)).map(|_| (backend, original))
 }
 

@@ -15,7 +15,7 @@ pub mod sse;
 pub mod task;
 
 pub use error::Fault;
-pub use id::{Id, IdKey, RESERVED_PREFIX, question_id, split_question_id};
+pub use id::{Id, IdKey, question_id, split_question_id};
 pub use initialize::{ClientHello, ServerHello};
 pub use message::{Incoming, MAX_BATCH, Malformed, Message, Meta, Params, Shape};
 pub use scan::{ResponseScan, ScanError};

@@ -1,2 +1,35 @@
-//! Filled by a later commit of this change.
-fn main() {}
+//! vmcp: one MCP endpoint in front of many MCP servers.
+//!
+//! This file is the program's table of contents; each command has a file of its own.
+
+mod cli;
+mod compose;
+mod config;
+mod demo;
+mod logging;
+mod output;
+mod serve;
+mod validate;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let Cli { debug, command } = Cli::parse();
+    let done = match command {
+        Command::Serve(options) => serve::run(&options, debug),
+        Command::Validate(options) => validate::run(&options),
+        Command::Version => output::line(format_args!("vmcp {}", env!("CARGO_PKG_VERSION"))),
+        Command::Demo(options) => demo::run(&options, debug),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::failure(&error);
+            if error.is::<config::Problems>() { ExitCode::from(2) } else { ExitCode::FAILURE }
+        }
+    }
+}

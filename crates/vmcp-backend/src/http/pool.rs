@@ -82,8 +82,11 @@ impl Pool {
                 Err(unsent) => request = unsent,
             }
         }
-        let connecting =
-            tokio::time::timeout(self.connect_timeout, self.connector.connect(&self.tasks));
+        // Boxed, as it is rare and large: every call would carry room for it.
+        let connecting = tokio::time::timeout(
+            self.connect_timeout,
+            Box::pin(self.connector.connect(&self.tasks)),
+        );
         let sender = connecting
             .await
             .map_err(|_elapsed| {

@@ -74,7 +74,7 @@ impl Watch {
     async fn watch(&self, current: &mut Option<Session>) {
         let mut failures = 0_u32;
         loop {
-            let refreshed = match self.attempt(current).await {
+            let refreshed = match Box::pin(self.attempt(current)).await {
                 Ok(session) => {
                     failures = 0;
                     self.follow(&session).await

@@ -1,0 +1,105 @@
+//! The bodies that the edge sends.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use tokio::time::{Instant, Sleep};
+use vmcp_session::{EventStream, Relaying};
+use vmcp_wire::{Fault, sse};
+
+use crate::edge::StreamPermit;
+
+/// A body on its way to a client.
+pub(crate) enum Body {
+    /// Known as a whole; `None` once it was sent.
+    Whole(Option<Bytes>),
+    /// A large response under way.
+    Relay(Box<Relaying>),
+    /// A stream of events.
+    Events(Box<Events>),
+}
+
+/// A stream of events that is kept alive.
+pub(crate) struct Events {
+    stream: EventStream,
+    keep_alive: Duration,
+    idle: Pin<Box<Sleep>>,
+    _permit: Option<StreamPermit>,
+}
+
+impl Body {
+    pub(crate) fn empty() -> Self {
+        Self::Whole(None)
+    }
+
+    pub(crate) fn whole(bytes: impl Into<Bytes>) -> Self {
+        Self::Whole(Some(bytes.into()))
+    }
+
+    /// A stream that sends a comment whenever nothing was sent for so long.
+    pub(crate) fn events(
+        stream: EventStream,
+        keep_alive: Duration,
+        permit: Option<StreamPermit>,
+    ) -> Self {
+        let idle = Box::pin(tokio::time::sleep(keep_alive));
+        Self::Events(Box::new(Events { stream, keep_alive, idle, _permit: permit }))
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    /// Breaks the response off, so that its reader does not take it for complete.
+    type Error = Fault;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        match self.get_mut() {
+            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Relay(relaying) => {
+                relaying.poll_next(context).map(|next| next.map(|chunk| chunk.map(Frame::data)))
+            }
+            Self::Events(events) => {
+                events.poll_next(context).map(|next| next.map(|bytes| Ok(Frame::data(bytes))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Whole(None))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
+            Self::Relay(_) | Self::Events(_) => SizeHint::default(),
+        }
+    }
+}
+
+impl Events {
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if let Poll::Ready(next) = self.stream.poll_next(context) {
+            self.rest();
+            return Poll::Ready(next);
+        }
+        if self.idle.as_mut().poll(context).is_pending() {
+            return Poll::Pending;
+        }
+        self.rest();
+        // The timer must be polled once more to wake this task when it fires next.
+        context.waker().wake_by_ref();
+        Poll::Ready(Some(Bytes::from_static(sse::KEEP_ALIVE)))
+    }
+
+    fn rest(&mut self) {
+        self.idle.as_mut().reset(Instant::now() + self.keep_alive);
+    }
+}

@@ -1,0 +1,190 @@
+//! The routes, and what stands before all of them.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+use vmcp_session::Sessions;
+use vmcp_wire::Fault;
+
+use crate::{
+    body::Body,
+    origin::{AllowedHost, AllowedOrigin, Doors},
+    respond, status,
+};
+
+/// How the edge works.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The path of the MCP endpoint.
+    pub endpoint: String,
+    pub allowed_hosts: Vec<AllowedHost>,
+    pub allowed_origins: Vec<AllowedOrigin>,
+    /// Bytes of one request.
+    pub request_bytes: usize,
+    /// GET streams open at once.
+    pub streams: usize,
+    /// Connections open at once.
+    pub connections: usize,
+    /// How long a stream may be silent.
+    pub keep_alive: Duration,
+    /// Labels that `/status` shows.
+    pub metadata: serde_json::Value,
+}
+
+/// What a listener serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listens {
+    /// MCP and probes.
+    Clients,
+    /// MCP, probes and `/status`: the listener can be reached from this machine only.
+    ClientsAndAdmin,
+    /// Probes and `/status`.
+    Admin,
+}
+
+/// Everything behind the sockets.
+pub struct Edge {
+    pub(crate) config: Config,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) started: Instant,
+    doors: Doors,
+    streams: Arc<AtomicUsize>,
+    draining: AtomicBool,
+}
+
+/// One open GET stream; given back when dropped.
+pub(crate) struct StreamPermit(Arc<AtomicUsize>);
+
+impl Edge {
+    pub fn new(config: Config, sessions: Arc<Sessions>) -> Arc<Self> {
+        let doors = Doors::new(config.allowed_hosts.clone(), config.allowed_origins.clone());
+        Arc::new(Self {
+            config,
+            sessions,
+            started: Instant::now(),
+            doors,
+            streams: Arc::default(),
+            draining: AtomicBool::new(false),
+        })
+    }
+
+    /// Readiness ends, and every response ends its connection.
+    pub fn begin_drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+        self.sessions.begin_drain();
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Answers one request.
+    pub(crate) async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+        listens: Listens,
+    ) -> Response<Body> {
+        let mut response = self.routed(request, peer.ip(), listens).await;
+        if self.is_draining() {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    async fn routed(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+        peer: IpAddr,
+        listens: Listens,
+    ) -> Response<Body> {
+        let path = request.uri().path();
+        match path {
+            "/health" => return status::health(),
+            "/readyz" => return status::readiness(self),
+            _ => {}
+        }
+        if let Err(fault) = self.doors.check_host(request.uri(), request.headers()) {
+            return respond::failed(None, &fault);
+        }
+        let origin = match self.doors.check_origin(request.headers()) {
+            Ok(origin) => origin,
+            Err(fault) => return respond::failed(None, &fault),
+        };
+        let serves_clients = listens != Listens::Admin;
+        let serves_admin = listens != Listens::Clients;
+        let mut response = if serves_clients && path == self.config.endpoint {
+            if *request.method() == Method::OPTIONS && origin.is_some() {
+                preflight()
+            } else {
+                self.mcp(request, peer).await
+            }
+        } else if serves_admin && path == "/status" {
+            status::status(self).await
+        } else {
+            let endpoint = self.config.endpoint.clone();
+            respond::failed(None, &Fault::NoSuchRoute { endpoint })
+        };
+        if let Some(origin) = origin {
+            allow_page(&mut response, origin);
+        }
+        response
+    }
+
+    /// Takes one of the GET streams that may be open.
+    pub(crate) fn enter_stream(&self) -> Result<StreamPermit, Fault> {
+        let permit = StreamPermit(Arc::clone(&self.streams));
+        let limit = self.config.streams;
+        if self.streams.fetch_add(1, Ordering::Relaxed) >= limit {
+            return Err(Fault::Unavailable(format!("{limit} streams are open already").into()));
+        }
+        Ok(permit)
+    }
+
+    pub(crate) fn open_streams(&self) -> usize {
+        self.streams.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for StreamPermit {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The answer to a browser that asks whether a page may call (Fetch standard, CORS preflight).
+fn preflight() -> Response<Body> {
+    let mut response = respond::empty(StatusCode::NO_CONTENT);
+    let headers = response.headers_mut();
+    headers.insert(
+        header::ACCESS_CONTROL_ALLOW_METHODS,
+        HeaderValue::from_static("POST, GET, DELETE, OPTIONS"),
+    );
+    headers.insert(
+        header::ACCESS_CONTROL_ALLOW_HEADERS,
+        HeaderValue::from_static(
+            "content-type, accept, authorization, last-event-id, mcp-session-id, mcp-protocol-version",
+        ),
+    );
+    headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    response
+}
+
+fn allow_page(response: &mut Response<Body>, origin: HeaderValue) {
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    headers.insert(header::VARY, HeaderValue::from_static("origin"));
+    headers.insert(
+        header::ACCESS_CONTROL_EXPOSE_HEADERS,
+        HeaderValue::from_static("mcp-session-id, mcp-protocol-version, www-authenticate"),
+    );
+}

@@ -1,0 +1,192 @@
+//! The MCP endpoint of the legacy era: POST, GET and DELETE (specification 2025-11-25,
+//! basic/transports, "Streamable HTTP").
+
+use std::{net::IpAddr, pin::Pin, sync::Arc, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http_body::Body as _;
+use hyper::body::Incoming as RequestBody;
+use vmcp_model::{Principal, ProtocolVersion};
+use vmcp_session::{ClientKey, Reply, Session};
+use vmcp_wire::{
+    Fault, Incoming, Malformed, Message, Shape,
+    headers::{self, MediaType},
+};
+
+use crate::{body::Body, edge::Edge, respond};
+
+/// How long a client may take to send a request's body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+
+impl Edge {
+    pub(crate) async fn mcp(
+        self: &Arc<Self>,
+        request: Request<RequestBody>,
+        peer: IpAddr,
+    ) -> Response<Body> {
+        let answered = match *request.method() {
+            Method::POST => return self.post(request, peer).await,
+            Method::GET => self.get(request.headers(), peer).await,
+            Method::DELETE => self.delete(request.headers()).await,
+            _ => Err(Fault::MethodNotAllowed),
+        };
+        answered.unwrap_or_else(|fault| respond::failed(None, &fault))
+    }
+
+    async fn post(self: &Arc<Self>, request: Request<RequestBody>, peer: IpAddr) -> Response<Body> {
+        let (parts, body) = request.into_parts();
+        let incoming = async {
+            if MediaType::of(&parts.headers) != MediaType::Json {
+                return Err(Fault::UnsupportedMediaType);
+            }
+            let both = ["application/json", "text/event-stream"];
+            if !both.iter().all(|media_type| headers::accepts(&parts.headers, media_type)) {
+                return Err(Fault::NotAcceptable("both application/json and text/event-stream"));
+            }
+            let text = self.read(body).await?;
+            Incoming::parse(text).map_err(|malformed| match malformed {
+                Malformed::NotJson => Fault::Parse(malformed.to_string().into()),
+                Malformed::NotAMessage(why) => Fault::InvalidRequest(why),
+            })
+        };
+        match incoming.await {
+            Ok(Incoming::Single(message)) => self.single(&parts.headers, message, peer).await,
+            Ok(Incoming::Batch(messages)) => {
+                let answered = match self.session(&parts.headers, peer).await {
+                    Ok(session) => self.replied(session.handle_batch(messages).await),
+                    Err(fault) => Err(fault),
+                };
+                answered.unwrap_or_else(|fault| respond::failed(None, &fault))
+            }
+            Err(fault) => respond::failed(None, &fault),
+        }
+    }
+
+    async fn single(&self, headers: &HeaderMap, message: Message, peer: IpAddr) -> Response<Body> {
+        let is_request = message.shape() == Shape::Request;
+        // The id must outlive the message, which goes down to be sent on.
+        let text = message.text().clone();
+        let id = message.id().map(|id| text.slice_ref(id.text()));
+        let answered = if is_request && message.method() == "initialize" {
+            self.initialize(&message, peer).await
+        } else {
+            match self.session(headers, peer).await {
+                Ok(session) => self.replied(session.handle(message).await),
+                Err(fault) => Err(fault),
+            }
+        };
+        answered.unwrap_or_else(|fault| {
+            if is_request {
+                let id = id.as_ref().and_then(|id| vmcp_wire::Id::parse(id));
+                respond::failed(id, &fault)
+            } else {
+                respond::not_taken(&fault)
+            }
+        })
+    }
+
+    async fn initialize(&self, message: &Message, peer: IpAddr) -> Result<Response<Body>, Fault> {
+        let principal = Principal::Anonymous;
+        let client = ClientKey::of(&principal, peer);
+        let (id, text) = self.sessions.initialize(&principal, client, message).await?;
+        let mut response = respond::json(text);
+        let id = HeaderValue::from_str(&id)
+            .map_err(|_error| Fault::Internal("the session id is no header value".into()))?;
+        response.headers_mut().insert(headers::SESSION_ID, id);
+        Ok(response)
+    }
+
+    async fn get(&self, headers: &HeaderMap, peer: IpAddr) -> Result<Response<Body>, Fault> {
+        if !headers::accepts(headers, "text/event-stream") {
+            return Err(Fault::NotAcceptable("text/event-stream"));
+        }
+        let session = self.session(headers, peer).await?;
+        if self.is_draining() {
+            return Err(Fault::Unavailable("vmcp is shutting down".into()));
+        }
+        let permit = self.enter_stream()?;
+        let last_event_id = headers.get(headers::LAST_EVENT_ID).map(HeaderValue::to_str);
+        let last_event_id = last_event_id.transpose().map_err(|_error| {
+            Fault::InvalidRequest("the Last-Event-ID header is not visible ASCII".into())
+        })?;
+        let stream = session.listen(last_event_id)?;
+        Ok(respond::events(Body::events(stream, self.config.keep_alive, Some(permit))))
+    }
+
+    async fn delete(&self, headers: &HeaderMap) -> Result<Response<Body>, Fault> {
+        check_version(headers)?;
+        self.sessions.end(session_id(headers)?, &Principal::Anonymous).await?;
+        Ok(respond::empty(StatusCode::OK))
+    }
+
+    /// The caller's session.
+    async fn session(&self, headers: &HeaderMap, peer: IpAddr) -> Result<Arc<Session>, Fault> {
+        check_version(headers)?;
+        let principal = Principal::Anonymous;
+        let client = ClientKey::of(&principal, peer);
+        self.sessions.find(session_id(headers)?, &principal, client).await
+    }
+
+    fn replied(&self, reply: Result<Reply, Fault>) -> Result<Response<Body>, Fault> {
+        Ok(match reply? {
+            Reply::Accepted => respond::empty(StatusCode::ACCEPTED),
+            Reply::Ready(text) => respond::json(text),
+            Reply::Relay(relaying) => {
+                let body = Body::Relay(Box::new(relaying));
+                respond::typed(StatusCode::OK, headers::JSON, body)
+            }
+            Reply::Stream(stream) => {
+                respond::events(Body::events(stream, self.config.keep_alive, None))
+            }
+        })
+    }
+
+    /// Reads a request's body, within its bounds of size and time.
+    async fn read(&self, mut body: RequestBody) -> Result<Bytes, Fault> {
+        let limit = self.config.request_bytes;
+        let too_large = Fault::TooLarge { limit };
+        if body.size_hint().lower() > limit as u64 {
+            return Err(too_large);
+        }
+        let reading = async {
+            let mut whole = BytesMut::new();
+            loop {
+                let frame = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context));
+                let Some(frame) = frame.await else { return Ok(whole.freeze()) };
+                let frame = frame.map_err(|error| {
+                    Fault::InvalidRequest(format!("the body broke off: {error}").into())
+                })?;
+                let Ok(data) = frame.into_data() else { continue };
+                if whole.len() + data.len() > limit {
+                    return Err(too_large);
+                }
+                if whole.is_empty() && body.is_end_stream() {
+                    return Ok(data);
+                }
+                if whole.is_empty() {
+                    let expected = usize::try_from(body.size_hint().lower()).unwrap_or(0);
+                    whole.reserve(data.len() + expected.min(limit));
+                }
+                whole.extend_from_slice(&data);
+            }
+        };
+        tokio::time::timeout(BODY_TIMEOUT, reading).await.unwrap_or(Err(Fault::TooSlow))
+    }
+}
+
+fn session_id(headers: &HeaderMap) -> Result<&str, Fault> {
+    let id = headers.get(headers::SESSION_ID).ok_or(Fault::SessionMissing)?;
+    id.to_str().map_err(|_error| Fault::SessionUnknown)
+}
+
+/// A revision that is named must be one that is spoken. None need be: the session knows its own.
+fn check_version(headers: &HeaderMap) -> Result<(), Fault> {
+    let Some(value) = headers.get(headers::PROTOCOL_VERSION) else { return Ok(()) };
+    let name = value.to_str().unwrap_or("?");
+    if ProtocolVersion::from_name(name).is_some() {
+        return Ok(());
+    }
+    let supported = ProtocolVersion::ALL.map(ProtocolVersion::name).join(", ");
+    Err(Fault::UnsupportedVersion { requested: name.to_owned(), supported })
+}

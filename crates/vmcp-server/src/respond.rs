@@ -1,0 +1,64 @@
+//! The responses that the edge gives.
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use vmcp_wire::{Fault, Id, headers, reply};
+
+use crate::body::Body;
+
+/// A JSON body with status 200.
+pub(crate) fn json(text: Bytes) -> Response<Body> {
+    typed(StatusCode::OK, headers::JSON, Body::whole(text))
+}
+
+/// A body of known type.
+pub(crate) fn typed(status: StatusCode, media_type: HeaderValue, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, media_type);
+    response
+}
+
+/// A stream of events, which nothing on the way may hold back.
+pub(crate) fn events(body: Body) -> Response<Body> {
+    let mut response = typed(StatusCode::OK, headers::EVENT_STREAM, body);
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}
+
+/// No body.
+pub(crate) fn empty(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}
+
+/// A failure of a request, told with its id.
+pub(crate) fn failed(id: Option<Id<'_>>, fault: &Fault) -> Response<Body> {
+    failed_with(fault.status(), id, fault)
+}
+
+/// A failure of a message that has no response, so that only the status can tell it
+/// (specification 2025-11-25, basic/transports: "an HTTP error status code").
+pub(crate) fn not_taken(fault: &Fault) -> Response<Body> {
+    let status = match (fault.status(), fault) {
+        (StatusCode::OK, Fault::Backend { .. }) => StatusCode::BAD_GATEWAY,
+        (StatusCode::OK, Fault::BackendTimeout { .. }) => StatusCode::GATEWAY_TIMEOUT,
+        (StatusCode::OK, _) => StatusCode::BAD_REQUEST,
+        (status, _) => status,
+    };
+    failed_with(status, None, fault)
+}
+
+fn failed_with(status: StatusCode, id: Option<Id<'_>>, fault: &Fault) -> Response<Body> {
+    let mut response = typed(status, headers::JSON, Body::whole(reply::error(id, fault)));
+    if let Some(seconds) = fault.retry_after() {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if matches!(fault, Fault::MethodNotAllowed) {
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST, GET, DELETE"));
+    }
+    response
+}

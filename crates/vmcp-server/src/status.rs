@@ -1,0 +1,120 @@
+//! Probes, and what there is to know about this process.
+
+use std::collections::BTreeMap;
+
+use http::{HeaderValue, Response, StatusCode, header};
+use serde_json::{Value, json};
+use vmcp_core::OfferStatus;
+use vmcp_model::{BackendId, Kind};
+use vmcp_wire::headers;
+
+use crate::{body::Body, edge::Edge, respond};
+
+/// Whether the process answers at all.
+pub(crate) fn health() -> Response<Body> {
+    answer(StatusCode::OK, &json!({"status": "ok"}))
+}
+
+/// Whether new sessions should be sent here.
+pub(crate) fn readiness(edge: &Edge) -> Response<Body> {
+    if edge.is_draining() {
+        let body = json!({"status": "not_ready", "reason": "shutting down"});
+        return answer(StatusCode::SERVICE_UNAVAILABLE, &body);
+    }
+    answer(StatusCode::OK, &json!({"status": "ready", "store": "ok"}))
+}
+
+/// What there is, for people and their tools.
+pub(crate) async fn status(edge: &Edge) -> Response<Body> {
+    let usage = edge.sessions.usage();
+    let server = edge.sessions.server();
+    let vmcp = edge.sessions.vmcp();
+    let views = vmcp.views();
+    let mut missing = BTreeMap::new();
+    let mut dropped = BTreeMap::new();
+    for view in &views {
+        for (id, state) in view.backends() {
+            let worst = missing.entry(id).or_insert_with(|| state.clone());
+            if matches!(state.status, OfferStatus::Failed(_)) {
+                *worst = state;
+            }
+        }
+        for item in view.dropped() {
+            dropped.entry(item.to_string()).or_insert_with(|| {
+                json!({"kind": item.kind.noun(), "name": item.key, "backend": item.backend.as_str()})
+            });
+        }
+    }
+    let backends: Vec<Value> = vmcp
+        .backends()
+        .map(|backend| {
+            let state = missing.get(backend.id());
+            backend_status(backend.id(), backend.stats(), state)
+        })
+        .collect();
+    let dropped: Vec<Value> = dropped
+        .into_iter()
+        .map(|(why, mut item)| {
+            item["reason"] = Value::String(why);
+            item
+        })
+        .collect();
+    let body = json!({
+        "name": server.name,
+        "version": server.version,
+        "metadata": edge.config.metadata,
+        "uptime_seconds": edge.started.elapsed().as_secs(),
+        "draining": edge.is_draining(),
+        "store": "ok",
+        "sessions": usage.sessions,
+        "calls_in_flight": usage.calls,
+        "get_streams": edge.open_streams(),
+        "views": views.len(),
+        "client_profiles": usage.clients,
+        "records": edge.sessions.records().await.ok(),
+        "backends": backends,
+        "dropped": dropped,
+    });
+    answer(StatusCode::OK, &body)
+}
+
+fn backend_status(
+    id: &BackendId,
+    stats: vmcp_backend::StatsSnapshot,
+    state: Option<&vmcp_core::BackendState>,
+) -> Value {
+    let (status, last_error) = match state.map(|state| &state.status) {
+        Some(OfferStatus::Good) => ("ok", None),
+        Some(OfferStatus::Failed(why)) => ("failed", Some(why.as_str())),
+        Some(OfferStatus::Unknown) | None => ("unknown", None),
+    };
+    let offer = state.and_then(|state| state.offer.as_ref()).map(|offer| {
+        json!({
+            "tools": offer.items(Kind::Tool).len(),
+            "resources": offer.items(Kind::Resource).len(),
+            "resource_templates": offer.items(Kind::ResourceTemplate).len(),
+            "prompts": offer.items(Kind::Prompt).len(),
+        })
+    });
+    json!({
+        "name": id.as_str(),
+        "state": status,
+        "since_seconds": state.map(|state| state.since.elapsed().as_secs()),
+        "last_error": last_error,
+        "era": "legacy",
+        "offers": offer,
+        "sessions_opened": stats.sessions_opened,
+        "requests": stats.requests,
+        "failures": stats.failures,
+        "in_flight": stats.in_flight,
+        "streams": stats.streams,
+    })
+}
+
+fn answer(status: StatusCode, body: &Value) -> Response<Body> {
+    let mut response = respond::typed(status, headers::JSON, Body::whole(format!("{body}\n")));
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}

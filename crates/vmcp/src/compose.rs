@@ -1,0 +1,239 @@
+//! Puts the parts together: a configuration is taken apart, and each part gets its own.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+};
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use tokio_util::task::TaskTracker;
+use vmcp_backend::{Backend, ClientView};
+use vmcp_core::{Background, View, Vmcp};
+use vmcp_model::ProtocolVersion;
+use vmcp_server::{Edge, Listens, Serving};
+use vmcp_session::{ServerInfo, Sessions};
+use vmcp_store::{Memory, Store};
+
+use crate::config::{self, Configuration};
+
+/// The path of the MCP endpoint.
+pub(crate) const ENDPOINT: &str = "/mcp";
+
+/// How long background work has to end.
+const FAREWELL: std::time::Duration = std::time::Duration::from_secs(3);
+
+/// How long connections that are told to close still take requests, so that what a client has sent
+/// meanwhile is not lost.
+const LAME_DUCK: std::time::Duration = std::time::Duration::from_millis(500);
+
+/// Subscriptions of one session.
+const SUBSCRIPTIONS: usize = 1000;
+
+/// A running server.
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    edge: Arc<Edge>,
+    sessions: Arc<Sessions>,
+    serving: Serving,
+    background: Background,
+    /// What a client without capabilities sees; keeps `/status` and the log informed of backends
+    /// that nobody has used yet.
+    pub(crate) view: Arc<View>,
+}
+
+/// Starts everything that a configuration asks for. Must be called on the control runtime.
+pub(crate) async fn start(
+    configuration: Configuration,
+    listen: SocketAddr,
+) -> anyhow::Result<Running> {
+    let Configuration {
+        name,
+        group,
+        metadata,
+        backends: settings,
+        rules,
+        log_level: _,
+        sessions,
+        limits,
+        admin_listen,
+        allowed_hosts,
+        allowed_origins,
+        warnings: _,
+    } = configuration;
+    raise_descriptor_limit();
+    let background = Background::new(tokio::runtime::Handle::current());
+    // The connections end with the process: nobody waits for them.
+    let connections = TaskTracker::new();
+    let made = backends(settings.iter().map(|backend| &backend.config), &connections)?;
+    let event_bytes = settings.first().map_or(0, |backend| backend.config.limits.event_bytes);
+    let core = core_config(rules, &sessions, &limits);
+    let vmcp = Vmcp::new(made, core, background.clone());
+    let store: Arc<dyn Store> = Arc::new(Memory::new());
+    let keys = store.key_ring().await.context("the session store has no keys")?;
+    let server = ServerInfo { name: name.clone(), version: env!("CARGO_PKG_VERSION").to_owned() };
+    let session_config = session_config(server, &sessions, &limits, event_bytes);
+    let sessions_running =
+        Sessions::start(Arc::clone(&vmcp), store, &keys, session_config, background.clone());
+    let labels: serde_json::Map<_, _> = settings
+        .iter()
+        .map(|backend| (backend.config.id.to_string(), serde_json::json!(backend.metadata)))
+        .collect();
+    let edge = Edge::new(
+        vmcp_server::Config {
+            endpoint: ENDPOINT.to_owned(),
+            allowed_hosts: parsed(&allowed_hosts).context("allowedHosts")?,
+            allowed_origins: parsed(&allowed_origins).context("allowedOrigins")?,
+            request_bytes: limits.request_bytes,
+            streams: limits.streams,
+            connections: limits.connections,
+            keep_alive: sessions.keep_alive,
+            metadata: serde_json::json!({"group": group, "labels": metadata, "backends": labels}),
+        },
+        Arc::clone(&sessions_running),
+    );
+    let (listeners, address) = listeners(listen, admin_listen)?;
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let serving = vmcp_server::serve(listeners, &edge, workers, &background)
+        .context("the workers could not be started")?;
+    let nobody = ClientView {
+        version: ProtocolVersion::LATEST_LEGACY,
+        capabilities: Bytes::from_static(b"{}"),
+    };
+    let view = vmcp.view(&nobody).map_err(anyhow::Error::from)?;
+    report(Arc::clone(&view), sessions.initialize_wait, &background);
+    Ok(Running { address, edge, sessions: sessions_running, serving, background, view })
+}
+
+impl Running {
+    /// Ends everything: no new work, what is in flight has its time, the rest is cut off.
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        let Self { edge, sessions, serving, background, view, .. } = self;
+        tracing::info!("shutting down");
+        edge.begin_drain();
+        serving.stop_accepting();
+        // Clients that have a request on its way get their answer; each answer ends its connection.
+        tokio::time::sleep(LAME_DUCK).await;
+        sessions.drain().await;
+        tokio::task::spawn_blocking(|| serving.close()).await.context("the workers")?;
+        drop(view);
+        background.stop().cancel();
+        background.tasks().close();
+        if tokio::time::timeout(FAREWELL, background.tasks().wait()).await.is_err() {
+            tracing::warn!(tasks = background.tasks().len(), "background work did not end in time");
+        }
+        Ok(())
+    }
+}
+
+/// Makes the backends ready. Nothing is sent yet.
+pub(crate) fn backends<'a>(
+    settings: impl Iterator<Item = &'a vmcp_backend::Config>,
+    tasks: &TaskTracker,
+) -> anyhow::Result<Vec<Arc<Backend>>> {
+    settings
+        .map(|config| {
+            Backend::new(config, tasks.clone()).with_context(|| format!("backend {}", config.id))
+        })
+        .collect()
+}
+
+fn core_config(
+    rules: vmcp_catalog::Rules,
+    sessions: &config::Sessions,
+    limits: &config::Limits,
+) -> vmcp_core::Config {
+    vmcp_core::Config {
+        rules,
+        max_backend_init_concurrency: sessions.max_backend_init_concurrency,
+        views: limits.views,
+        view_idle: sessions.ttl,
+        offer_max_age: sessions.offer_max_age,
+    }
+}
+
+fn session_config(
+    server: ServerInfo,
+    sessions: &config::Sessions,
+    limits: &config::Limits,
+    event_bytes: usize,
+) -> vmcp_session::Config {
+    vmcp_session::Config {
+        ttl: sessions.ttl,
+        initialize_wait: sessions.initialize_wait,
+        eager: sessions.backend_init == config::BackendInit::Eager,
+        max_backend_init_concurrency: sessions.max_backend_init_concurrency,
+        drain: sessions.drain_timeout,
+        server,
+        limits: vmcp_session::Limits {
+            sessions: limits.sessions,
+            sessions_per_client: limits.sessions_per_client,
+            calls_per_session: limits.calls_per_session,
+            subscriptions: SUBSCRIPTIONS,
+            log_bytes: sessions.event_log_bytes,
+            event_bytes,
+        },
+    }
+}
+
+/// Listens. `/status` stands beside MCP only where nobody else can reach it.
+fn listeners(
+    listen: SocketAddr,
+    admin: Option<SocketAddr>,
+) -> anyhow::Result<(Vec<(TcpListener, Listens)>, SocketAddr)> {
+    let bind = |address: SocketAddr| {
+        TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))
+    };
+    let main = bind(listen)?;
+    let address = main.local_addr()?;
+    let main_listens =
+        if listen.ip().is_loopback() { Listens::ClientsAndAdmin } else { Listens::Clients };
+    if !listen.ip().is_loopback() {
+        tracing::warn!(
+            %address,
+            "listening beyond this machine without incoming authentication: everybody who reaches this address may call every backend"
+        );
+    }
+    let mut listeners = vec![(main, main_listens)];
+    if let Some(admin) = admin {
+        listeners.push((bind(admin)?, Listens::Admin));
+    }
+    Ok((listeners, address))
+}
+
+/// Says in the log what the backends offer, once it is known.
+fn report(view: Arc<View>, wait: std::time::Duration, background: &Background) {
+    background.spawn_until_stop(async move {
+        let settled = view.settle(wait).await;
+        let count = |kind| settled.catalog.len(kind);
+        let missing: Vec<_> = settled.missing.iter().map(ToString::to_string).collect();
+        tracing::info!(
+            tools = count(vmcp_model::Kind::Tool),
+            resources = count(vmcp_model::Kind::Resource),
+            templates = count(vmcp_model::Kind::ResourceTemplate),
+            prompts = count(vmcp_model::Kind::Prompt),
+            missing = missing.join(","),
+            "the catalog is ready"
+        );
+    });
+}
+
+fn parsed<T>(texts: &[String]) -> anyhow::Result<Vec<T>>
+where
+    T: std::str::FromStr,
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    texts.iter().map(|text| text.parse().with_context(|| format!("{text:?}"))).collect()
+}
+
+/// Every connection is a descriptor, and what a process may have by default is few.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current == maximum {
+        return;
+    }
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::debug!(%error, "the limit of open files stays as it is");
+    }
+}

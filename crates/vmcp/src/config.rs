@@ -1,0 +1,186 @@
+//! The configuration file: read, checked, and ready to be taken apart.
+//!
+//! [`load`] tells everything that is wrong with a file at once, each with its line. A key either
+//! takes effect or is refused. [`keys`] lists them all; each part of the file has a module that
+//! reads it, by way of [`reader`].
+//!
+//! What a running server does with the result is decided by whoever takes it apart.
+
+mod addresses;
+mod aggregation;
+mod backends;
+mod expand;
+mod file;
+mod keys;
+mod operational;
+mod outgoing;
+mod problem;
+mod reader;
+mod schema;
+mod sessions;
+mod suggest;
+mod tree;
+mod units;
+mod value;
+
+use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
+
+use tracing::Level;
+use vmcp_catalog::Rules;
+
+pub(crate) use problem::Problems;
+
+use problem::{Problem, Report};
+use reader::Reader;
+
+/// Everything that a file says, with the defaults for what it leaves out.
+#[derive(Debug)]
+pub(crate) struct Configuration {
+    pub(crate) name: String,
+    pub(crate) group: Option<String>,
+    pub(crate) metadata: BTreeMap<String, String>,
+    /// At least one, with different names, in the order of the file.
+    pub(crate) backends: Vec<BackendSettings>,
+    pub(crate) rules: Rules,
+    /// `None` leaves the choice to the command line.
+    pub(crate) log_level: Option<Level>,
+    pub(crate) sessions: Sessions,
+    pub(crate) limits: Limits,
+    pub(crate) admin_listen: Option<SocketAddr>,
+    /// Lower-case `host` or `host:port`, in addition to the loopback names.
+    pub(crate) allowed_hosts: Vec<String>,
+    /// Lower-case `scheme://host[:port]`, as browsers send them: without a default port.
+    pub(crate) allowed_origins: Vec<String>,
+    /// What is odd but can be used, each with its line.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// One backend.
+#[derive(Debug)]
+pub(crate) struct BackendSettings {
+    pub(crate) config: vmcp_backend::Config,
+    pub(crate) metadata: BTreeMap<String, String>,
+}
+
+/// How client sessions are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sessions {
+    /// How long a session lives that nobody uses.
+    pub(crate) ttl: Duration,
+    /// How long `initialize` and lists wait for slow backends.
+    pub(crate) initialize_wait: Duration,
+    pub(crate) backend_init: BackendInit,
+    /// Backends that are initialized at once.
+    pub(crate) max_backend_init_concurrency: usize,
+    /// How often an idle stream shows that it is alive.
+    pub(crate) keep_alive: Duration,
+    /// Bytes of a stream that are kept for clients that resume it.
+    pub(crate) event_log_bytes: usize,
+    /// How long calls may go on when the server stops.
+    pub(crate) drain_timeout: Duration,
+    /// How old an offer may be before it is asked for again.
+    pub(crate) offer_max_age: Duration,
+}
+
+/// When the backend sessions of a client session are opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BackendInit {
+    /// On first use, where the catalog is known already.
+    Lazy,
+    /// At initialize.
+    Eager,
+}
+
+/// How much of everything there may be. What bounds a single backend is in its own settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Limits {
+    pub(crate) request_bytes: usize,
+    pub(crate) connections: usize,
+    pub(crate) sessions: usize,
+    /// Sessions of one address.
+    pub(crate) sessions_per_client: usize,
+    pub(crate) calls_per_session: usize,
+    /// Streams open to clients.
+    pub(crate) streams: usize,
+    pub(crate) views: usize,
+}
+
+/// Reads a file, and what it refers to. Variables come from `environment`.
+pub(crate) fn load(
+    path: &Path,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Configuration, Problems> {
+    let name = path.display().to_string();
+    let text = file::read_text(path)
+        .map_err(|problem| Problems::new(&name, vec![Problem::of_file(problem)]))?;
+    parse(&text, &name, environment)
+}
+
+/// Reads the text of a file. `file_name` is what messages call it.
+pub(crate) fn parse(
+    text: &str,
+    file_name: &str,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Configuration, Problems> {
+    let (root, duplicates) =
+        tree::parse(text).map_err(|problem| Problems::new(file_name, vec![problem]))?;
+    let report = Report::new(environment, duplicates);
+    let configuration = {
+        let reader = Reader::root(&root, keys::ROOT, &report);
+        read(&reader)
+    };
+    let warnings = report.finish(file_name)?;
+    Ok(Configuration { warnings, ..configuration })
+}
+
+/// Reads all parts. What cannot be read is reported, and stands in the result as its default.
+fn read(root: &Reader<'_>) -> Configuration {
+    let (drafts, names) = backends::read(root);
+    incoming_auth(root);
+    root.section("sessionStorage").choice("provider", &[()]);
+    let operational = operational::read(&root.section("operational"), &names);
+    let sessions = root.section("sessions");
+    let limits = root.section("limits");
+    let common = backends::Common {
+        initialize: sessions.time("backendInitTimeout"),
+        limits: sessions::backend_limits(&limits),
+        timeouts: operational.timeouts,
+        outgoing: outgoing::read(&root.section("outgoingAuth"), &names),
+    };
+    Configuration {
+        name: root.text("name").unwrap_or_default(),
+        group: root.text("groupRef"),
+        metadata: backends::labels(root),
+        backends: drafts.into_iter().filter_map(|draft| draft.finish(&common)).collect(),
+        rules: aggregation::read(&root.section("aggregation"), &names),
+        log_level: operational.log_level,
+        sessions: sessions::read(&sessions),
+        limits: sessions::limits(&limits),
+        admin_listen: addresses::listen(&root.section("admin")),
+        allowed_hosts: addresses::hosts(root),
+        allowed_origins: addresses::origins(root),
+        warnings: Vec::new(),
+    }
+}
+
+/// Everybody may call and everybody may do everything: so far, only other choices are refused.
+fn incoming_auth(root: &Reader<'_>) {
+    let incoming = root.section("incomingAuth");
+    incoming.choice("type", &[()]);
+    incoming.section("authz").choice("type", &[()]);
+}
+
+/// A duration as it is written in the file, for the command line.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+    units::duration(text)
+        .ok_or_else(|| "write a positive duration such as 30s, 1m30s or 500ms".to_owned())
+}
+
+/// The process's environment.
+#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+pub(crate) fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+//! How the backends' offers are merged: `aggregation`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use vmcp_catalog::{Annotations, Naming, Override, Rules, ToolRules, Visibility};
+use vmcp_model::BackendId;
+
+use super::{backends::Names, reader::Reader, value::Value};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Strategy {
+    Prefix,
+    Priority,
+    Manual,
+}
+
+pub(super) fn read(reader: &Reader<'_>, names: &Names) -> Rules {
+    let visibility = [Visibility::Allow, Visibility::Allow, Visibility::Deny];
+    let rules = Rules {
+        naming: naming(reader, names),
+        name_limit: reader.count("nameLimit"),
+        page_size: reader.count("pageSize"),
+        exclude_all_tools: reader.flag("excludeAllTools").unwrap_or_default(),
+        default_visibility: reader.choice("defaultToolVisibility", &visibility).unwrap_or_default(),
+        tools: tools(reader, names),
+    };
+    refuse_hidden_priorities(reader, &rules);
+    rules
+}
+
+fn naming(reader: &Reader<'_>, names: &Names) -> Naming {
+    let strategies = [Strategy::Prefix, Strategy::Priority, Strategy::Manual];
+    let strategy = reader.choice("conflictResolution", &strategies);
+    let config = reader.section("conflictResolutionConfig");
+    let format = config.value("prefixFormat").and_then(|value| prefix_format(&value, names));
+    let order = config.value("priorityOrder").map(|value| priority_order(&config, &value, names));
+    if strategy == Some(Strategy::Prefix) && !config.has("prefixFormat") {
+        config.missing("prefixFormat", "is required for conflictResolution: prefix");
+    }
+    if strategy == Some(Strategy::Priority) && order.is_none() {
+        config.missing("priorityOrder", "is required for conflictResolution: priority");
+    }
+    if matches!(strategy, Some(Strategy::Prefix | Strategy::Manual))
+        && let Some(value) = config.value("priorityOrder")
+    {
+        value.problem("only takes effect with conflictResolution: priority");
+    }
+    let format = format.unwrap_or_else(|| Naming::DEFAULT_FORMAT.to_owned());
+    match strategy {
+        None | Some(Strategy::Prefix) => Naming::Prefix { format },
+        Some(Strategy::Priority) => Naming::Priority { order: order.unwrap_or_default(), format },
+        Some(Strategy::Manual) => Naming::Manual { format },
+    }
+}
+
+fn prefix_format(value: &Value<'_>, names: &Names) -> Option<String> {
+    let format = value.any_text()?;
+    if names.len() > 1 && !format.contains("{workload}") {
+        value.problem(format!(
+            "{} does not contain {{workload}}: all backends would have the same prefix, and \
+             equal names would collide",
+            value.quoted()
+        ));
+        return None;
+    }
+    Some(format)
+}
+
+fn priority_order(config: &Reader<'_>, value: &Value<'_>, names: &Names) -> Vec<BackendId> {
+    let mut order = Vec::new();
+    if value.is_empty_list() {
+        value.problem("is empty; list the backends, the one that wins first");
+    }
+    for (value, name) in config.texts("priorityOrder") {
+        let Some(id) = names.find(&name, &value) else { continue };
+        if order.contains(&id) {
+            value.problem(format!("{} is listed twice", value.quoted()));
+        } else {
+            order.push(id);
+        }
+    }
+    order
+}
+
+/// Refuses a backend that would win names with tools that nobody sees.
+fn refuse_hidden_priorities(reader: &Reader<'_>, rules: &Rules) {
+    let Naming::Priority { order, .. } = &rules.naming else { return };
+    if rules.default_visibility != Visibility::Deny {
+        return;
+    }
+    for id in order.iter().filter(|id| !rules.tools.contains_key(*id)) {
+        reader.missing(
+            "tools",
+            format!(
+                "needs an entry for {:?}, which stands in priorityOrder: with \
+                 defaultToolVisibility: deny its tools are hidden",
+                id.as_str()
+            ),
+        );
+    }
+}
+
+fn tools(reader: &Reader<'_>, names: &Names) -> BTreeMap<BackendId, ToolRules> {
+    let mut all = BTreeMap::new();
+    for section in reader.sections("tools") {
+        let rules = tool_rules(&section);
+        let Some(value) = section.value("workload") else { continue };
+        let Some(id) = value.text().and_then(|name| names.find(&name, &value)) else { continue };
+        if all.contains_key(&id) {
+            value.problem(format!("{} has an entry already", value.quoted()));
+        } else {
+            all.insert(id, rules);
+        }
+    }
+    all
+}
+
+fn tool_rules(section: &Reader<'_>) -> ToolRules {
+    let mut seen = BTreeSet::new();
+    let mut filter = Vec::new();
+    for (value, name) in section.texts("filter") {
+        if seen.insert(name.clone()) {
+            filter.push(name);
+        } else {
+            value.warning(format!("{} is listed twice", value.quoted()));
+        }
+    }
+    let exclude_all = section.flag("excludeAll").unwrap_or_default();
+    if exclude_all
+        && !filter.is_empty()
+        && let Some(value) = section.value("filter")
+    {
+        value.warning("has no effect, because of excludeAll");
+    }
+    let overrides = section.named("overrides").into_iter();
+    let overrides =
+        overrides.map(|(tool, value, reader)| (tool.to_owned(), change(&value, &reader)));
+    ToolRules { filter, exclude_all, overrides: overrides.collect() }
+}
+
+fn change(value: &Value<'_>, reader: &Reader<'_>) -> Override {
+    let keys = ["name", "description", "annotations"];
+    if value.entries().is_some() && !keys.iter().any(|key| reader.has(key)) {
+        value.problem("changes nothing; give it a name, a description or annotations");
+    }
+    Override {
+        name: reader.text("name"),
+        description: reader.text("description"),
+        annotations: annotations(&reader.section("annotations"), reader.has("annotations")),
+    }
+}
+
+fn annotations(reader: &Reader<'_>, given: bool) -> Option<Annotations> {
+    let annotations = Annotations {
+        title: reader.text("title"),
+        read_only_hint: reader.flag("readOnlyHint"),
+        destructive_hint: reader.flag("destructiveHint"),
+        idempotent_hint: reader.flag("idempotentHint"),
+        open_world_hint: reader.flag("openWorldHint"),
+    };
+    given.then_some(annotations)
+}

@@ -1,0 +1,190 @@
+//! Every key of the configuration file: the one place that says which there are, what may stand
+//! under them, and what they are for.
+//!
+//! The readers take names, defaults and bounds from here, and fail their tests when a key listed
+//! here is read by nobody.
+
+use super::schema::{Key, Shape, hours};
+
+pub(super) const ROOT: &[Key] = &[
+    Key::new("name", Shape::Text, "the name under which clients see this server").required(),
+    Key::new("groupRef", Shape::Text, "the group of its backends, a label shown in /status"),
+    Key::new("metadata", Shape::TextMap, "labels of your own, shown in /status"),
+    Key::new("backends", Shape::Sections(BACKEND), "the MCP servers behind this one").required(),
+    Key::new("incomingAuth", Shape::Section(INCOMING_AUTH), "how clients prove who they are")
+        .required(),
+    Key::new("outgoingAuth", Shape::Section(OUTGOING_AUTH), "what each backend is shown"),
+    Key::new("aggregation", Shape::Section(AGGREGATION), "how the backends' offers are merged")
+        .required(),
+    Key::new("operational", Shape::Section(OPERATIONAL), "logging and timeouts"),
+    Key::new("sessionStorage", Shape::Section(SESSION_STORAGE), "where session records live"),
+    Key::new("sessions", Shape::Section(SESSIONS), "how client sessions are kept"),
+    Key::new("limits", Shape::Section(LIMITS), "how much of everything there may be"),
+    Key::new("admin", Shape::Section(ADMIN), "the listener for operators"),
+    Key::new("allowedHosts", Shape::Texts, "values of Host that are served: host or host:port"),
+    Key::new("allowedOrigins", Shape::Texts, "web origins that are served: scheme://host[:port]"),
+    Key::not_yet("compositeTools"),
+    Key::not_yet("compositeToolRefs"),
+    Key::not_yet("telemetry"),
+    Key::not_yet("audit"),
+    Key::not_yet("optimizer"),
+    Key::not_yet("codeMode"),
+    Key::not_yet("rateLimiting"),
+    Key::not_yet("passthroughHeaders"),
+];
+
+const BACKEND: &[Key] = &[
+    Key::new("name", Shape::Text, "the backend's name").required(),
+    Key::new("url", Shape::Text, "the URL of its MCP endpoint").required(),
+    Key::choice("transport", &["streamable-http"], &["sse"], "how it is spoken to"),
+    Key::choice("type", &["", "entry"], &[], "\"entry\" for a server reached directly"),
+    Key::new("caBundlePath", Shape::Text, "a PEM file of the authorities that vouch for it"),
+    Key::new("metadata", Shape::TextMap, "labels of your own, shown in /status"),
+];
+
+const INCOMING_AUTH: &[Key] = &[
+    Key::choice("type", &["anonymous"], &["oidc", "local"], "who may call").required(),
+    Key::new("authz", Shape::Section(AUTHORIZATION), "what callers may do"),
+    Key::not_yet("oidc"),
+];
+
+const AUTHORIZATION: &[Key] = &[
+    Key::choice("type", &["none"], &["cedar"], "how calls are decided upon").required(),
+    Key::not_yet("policies"),
+    Key::not_yet("entitiesJson"),
+    Key::not_yet("primaryUpstreamProvider"),
+    Key::not_yet("groupClaimName"),
+    Key::not_yet("roleClaimName"),
+    Key::not_yet("groupEntityType"),
+];
+
+const OUTGOING_AUTH: &[Key] = &[
+    Key::choice("source", &["inline"], &["discovered"], "where the strategies come from"),
+    Key::new("default", Shape::Section(STRATEGY), "for backends without an entry of their own"),
+    Key::new("backends", Shape::Named(STRATEGY), "for single backends, by name"),
+];
+
+const STRATEGY: &[Key] = &[
+    Key::choice(
+        "type",
+        &["unauthenticated", "header_injection"],
+        &["token_exchange", "upstream_inject", "aws_sts", "xaa", "obo"],
+        "what the backend is shown",
+    )
+    .required(),
+    Key::new("headerInjection", Shape::Section(HEADER_INJECTION), "the header to send"),
+    Key::not_yet("tokenExchange"),
+    Key::not_yet("upstreamInject"),
+    Key::not_yet("awsSts"),
+    Key::not_yet("xaa"),
+    Key::not_yet("obo"),
+];
+
+const HEADER_INJECTION: &[Key] = &[
+    Key::new("headerName", Shape::Text, "the name of the header").required(),
+    Key::new("headerValue", Shape::Text, "its value"),
+    Key::new("headerValueEnv", Shape::Text, "the environment variable that holds its value"),
+    Key::new("headerValueFile", Shape::Text, "the file that holds its value"),
+];
+
+const AGGREGATION: &[Key] = &[
+    Key::choice(
+        "conflictResolution",
+        &["prefix", "priority", "manual"],
+        &[],
+        "what happens to a name that several backends use",
+    )
+    .required(),
+    Key::new("conflictResolutionConfig", Shape::Section(CONFLICTS), "how exactly"),
+    Key::new("excludeAllTools", Shape::Flag, "shows no tool at all"),
+    Key::choice(
+        "defaultToolVisibility",
+        &["", "allow", "deny"],
+        &[],
+        "whether tools of backends without an entry under tools are shown",
+    ),
+    Key::new("tools", Shape::Sections(TOOLS), "what holds for the tools of single backends"),
+    Key::new(
+        "nameLimit",
+        Shape::Count { default: 64, least: 16, most: 128 },
+        "the longest name of a tool or prompt, in characters",
+    ),
+    Key::count("pageSize", 1000, 10_000, "how many items a list result holds"),
+];
+
+const CONFLICTS: &[Key] = &[
+    Key::new("prefixFormat", Shape::AnyText, "what precedes a name; {workload} is the backend"),
+    Key::new("priorityOrder", Shape::Texts, "the backends, the one that wins first"),
+];
+
+const TOOLS: &[Key] = &[
+    Key::new("workload", Shape::Text, "the backend it is about").required(),
+    Key::new("filter", Shape::Texts, "the tools to show, by their names after overrides"),
+    Key::new("excludeAll", Shape::Flag, "shows none of them"),
+    Key::new("overrides", Shape::Named(OVERRIDE), "changes, by the backend's own tool names"),
+    Key::not_yet("toolConfigRef"),
+];
+
+const OVERRIDE: &[Key] = &[
+    Key::new("name", Shape::Text, "another name"),
+    Key::new("description", Shape::AnyText, "another description"),
+    Key::new("annotations", Shape::Section(ANNOTATIONS), "annotations to set"),
+];
+
+const ANNOTATIONS: &[Key] = &[
+    Key::new("title", Shape::AnyText, "the name to show to people"),
+    Key::new("readOnlyHint", Shape::Flag, "whether the tool changes nothing"),
+    Key::new("destructiveHint", Shape::Flag, "whether it may destroy something"),
+    Key::new("idempotentHint", Shape::Flag, "whether repeating it changes nothing more"),
+    Key::new("openWorldHint", Shape::Flag, "whether it deals with the world outside"),
+];
+
+const OPERATIONAL: &[Key] = &[
+    Key::choice("logLevel", &["error", "warn", "info", "debug", "trace"], &[], "what is logged"),
+    Key::new("timeouts", Shape::Section(TIMEOUTS), "how long calls may take"),
+    Key::not_yet("failureHandling"),
+];
+
+const TIMEOUTS: &[Key] = &[
+    Key::time("default", 30_000, 168, "a call without a sign of life; progress starts it again"),
+    Key::new("perWorkload", Shape::TimeMap { most: hours(168) }, "the same for single backends"),
+    Key::time("absolute", 3_600_000, 168, "a call as a whole, whatever its progress"),
+];
+
+const SESSION_STORAGE: &[Key] = &[
+    Key::choice("provider", &["memory"], &["redis"], "the kind of store").required(),
+    Key::not_yet("address"),
+    Key::not_yet("db"),
+    Key::not_yet("keyPrefix"),
+];
+
+const SESSIONS: &[Key] = &[
+    Key::time("ttl", 1_800_000, 720, "how long a session lives that nobody uses"),
+    Key::time("initializeWait", 3000, 1, "how long initialize waits for slow backends"),
+    Key::choice("backendInit", &["lazy", "eager"], &[], "when backend sessions are opened"),
+    Key::count("maxBackendInitConcurrency", 10, 1000, "backends initialized at once"),
+    Key::time("backendInitTimeout", 30_000, 1, "how long a backend may take to initialize"),
+    Key::time("keepAlive", 15_000, 1, "how often an idle stream shows that it is alive"),
+    Key::size("eventLogBytes", 1 << 20, "what is kept of a stream for clients that resume it"),
+    Key::time("drainTimeout", 10_000, 1, "how long calls may go on when the server stops"),
+    Key::time("offerMaxAge", 30_000, 24, "how old an offer may be before it is asked for again"),
+];
+
+const LIMITS: &[Key] = &[
+    Key::size("requestBytes", 8 << 20, "the largest request of a client"),
+    Key::size("responseBytes", 100 << 20, "the largest response of a backend"),
+    Key::size("eventBytes", 16 << 20, "the largest event of a stream"),
+    Key::count("connections", 20_000, 1_000_000, "connections of clients"),
+    Key::count("sessions", 100_000, 10_000_000, "client sessions"),
+    Key::count("sessionsPerClient", 10_000, 10_000_000, "client sessions of one address"),
+    Key::count("callsPerSession", 256, 1_000_000, "calls under way in one session"),
+    Key::count("callsPerBackend", 1024, 1_000_000, "calls under way to one backend"),
+    Key::count("streams", 20_000, 1_000_000, "streams open to clients"),
+    Key::count("streamsPerBackend", 10_000, 1_000_000, "streams open to one backend"),
+    Key::count("views", 256, 1_000_000, "kinds of callers whose catalogs are kept"),
+    Key::count("listPages", 1000, 1_000_000, "pages of a backend's list that are followed"),
+    Key::count("listItems", 100_000, 10_000_000, "items of a backend's list that are kept"),
+];
+
+const ADMIN: &[Key] =
+    &[Key::new("listen", Shape::Text, "the IP address and port it listens on").required()];

@@ -1,0 +1,106 @@
+//! What is wrong with a configuration, and where.
+
+use std::{cell::RefCell, fmt};
+
+/// Where something stands in the file. Both count from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    pub(super) line: u64,
+    pub(super) column: u64,
+}
+
+/// One thing that is wrong, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Problem {
+    /// `None` speaks of the file as a whole.
+    pub(super) place: Option<Place>,
+    /// The keys that lead there; empty at the root.
+    pub(super) path: String,
+    pub(super) text: String,
+}
+
+/// Everything that is wrong with one file, in the order of its lines.
+#[derive(Debug)]
+pub(crate) struct Problems {
+    file: String,
+    list: Vec<Problem>,
+}
+
+/// Collects what the readers of a file have to say about it.
+pub(super) struct Report<'a> {
+    environment: &'a dyn Fn(&str) -> Option<String>,
+    problems: RefCell<Vec<Problem>>,
+    warnings: RefCell<Vec<Problem>>,
+}
+
+impl Problem {
+    /// A problem of the file as a whole.
+    pub(super) fn of_file(text: impl Into<String>) -> Self {
+        Self { place: None, path: String::new(), text: text.into() }
+    }
+
+    /// The line that people read.
+    fn rendered(&self, file: &str) -> String {
+        let place = self.place.map(|at| format!(":{}:{}", at.line, at.column)).unwrap_or_default();
+        let path = if self.path.is_empty() { String::new() } else { format!("{}: ", self.path) };
+        format!("{file}{place}: {path}{}", self.text)
+    }
+}
+
+impl Problems {
+    pub(super) fn new(file: &str, mut list: Vec<Problem>) -> Self {
+        list.sort();
+        list.dedup();
+        Self { file: file.to_owned(), list }
+    }
+}
+
+/// One problem a line.
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.list.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "\n" };
+            write!(f, "{separator}{}", problem.rendered(&self.file))?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problems {}
+
+impl<'a> Report<'a> {
+    /// Starts with what the YAML itself had wrong.
+    pub(super) fn new(
+        environment: &'a dyn Fn(&str) -> Option<String>,
+        problems: Vec<Problem>,
+    ) -> Self {
+        Self { environment, problems: RefCell::new(problems), warnings: RefCell::default() }
+    }
+
+    /// What an environment variable holds.
+    pub(super) fn variable(&self, name: &str) -> Option<String> {
+        (self.environment)(name)
+    }
+
+    pub(super) fn problem(&self, place: Place, path: &str, text: impl Into<String>) {
+        let problem = Problem { place: Some(place), path: path.to_owned(), text: text.into() };
+        self.problems.borrow_mut().push(problem);
+    }
+
+    /// Says something that does not keep the configuration from being used.
+    pub(super) fn warning(&self, place: Place, path: &str, text: impl Into<String>) {
+        let warning = Problem { place: Some(place), path: path.to_owned(), text: text.into() };
+        self.warnings.borrow_mut().push(warning);
+    }
+
+    /// The warnings, if there is no problem.
+    pub(super) fn finish(self, file: &str) -> Result<Vec<String>, Problems> {
+        let problems = self.problems.into_inner();
+        if !problems.is_empty() {
+            return Err(Problems::new(file, problems));
+        }
+        let mut warnings = self.warnings.into_inner();
+        warnings.sort();
+        Ok(warnings.iter().map(|warning| warning.rendered(file)).collect())
+    }
+}

@@ -1,0 +1,246 @@
+//! Reads one map of the file by its table of keys.
+//!
+//! What the table does not list is refused when the reader is made. What the table does list must
+//! be asked for by whoever uses the reader: a key that is accepted and read by nobody would do
+//! nothing.
+
+use std::{cell::RefCell, time::Duration};
+
+use super::{
+    problem::{Place, Report},
+    schema::{Key, Need, Shape},
+    suggest::did_you_mean,
+    tree::{Entry, Node},
+    value::{Value, join},
+};
+
+/// A map whose keys are known.
+pub(super) struct Reader<'a> {
+    keys: &'static [Key],
+    entries: &'a [Entry],
+    /// Whether the map stands in the file at all. Where it does not, defaults are read from it.
+    present: bool,
+    place: Place,
+    path: String,
+    report: &'a Report<'a>,
+    asked: RefCell<Vec<&'static str>>,
+}
+
+impl<'a> Reader<'a> {
+    /// Reads the whole document.
+    pub(super) fn root(node: &'a Node, keys: &'static [Key], report: &'a Report<'a>) -> Self {
+        Self::of(&Value::new(node, String::new(), report), keys)
+    }
+
+    /// Refuses whatever the table does not list.
+    fn of(value: &Value<'a>, keys: &'static [Key]) -> Self {
+        let entries = value.entries();
+        let reader = Self {
+            keys,
+            entries: entries.unwrap_or_default(),
+            present: entries.is_some(),
+            place: value.place(),
+            path: value.path().to_owned(),
+            report: value.report(),
+            asked: RefCell::default(),
+        };
+        for entry in reader.entries {
+            reader.refuse_unknown(entry);
+        }
+        reader
+    }
+
+    /// Says that something is wrong with the map as a whole.
+    pub(super) fn problem(&self, text: impl Into<String>) {
+        self.report.problem(self.place, &self.path, text);
+    }
+
+    /// Says that a key is missing which is needed because of another one.
+    pub(super) fn missing(&self, name: &str, text: impl Into<String>) {
+        self.report.problem(self.place, &join(&self.path, name), text);
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.entries.iter().any(|entry| entry.key == name)
+    }
+
+    /// What stands under a key, to read it or to complain about it.
+    pub(super) fn value(&self, name: &str) -> Option<Value<'a>> {
+        let key = self.key(name);
+        let path = join(&self.path, name);
+        let Some(entry) = self.entries.iter().find(|entry| entry.key == name) else {
+            if key.need == Need::Required && self.present {
+                self.missing(name, format!("is required: {}", key.doc));
+            }
+            return None;
+        };
+        Some(Value::new(&entry.node, path, self.report))
+    }
+
+    pub(super) fn text(&self, name: &str) -> Option<String> {
+        let value = self.value(name)?;
+        match self.key(name).shape {
+            Shape::AnyText => value.any_text(),
+            _ => value.text(),
+        }
+    }
+
+    pub(super) fn flag(&self, name: &str) -> Option<bool> {
+        self.value(name)?.flag()
+    }
+
+    /// What one word out of several stands for. `meanings` has one for each, in the table's order.
+    pub(super) fn choice<T: Copy>(&self, name: &str, meanings: &[T]) -> Option<T> {
+        let Shape::Choice { values, not_yet } = self.key(name).shape else {
+            unreachable!("{name} is not a choice")
+        };
+        debug_assert_eq!(values.len(), meanings.len(), "{name} has a word without a meaning");
+        let value = self.value(name)?;
+        let text = value.any_text()?;
+        if let Some(index) = values.iter().position(|word| *word == text) {
+            return meanings.get(index).copied();
+        }
+        let words = || values.iter().copied().filter(|word| !word.is_empty());
+        let quoted = value.quoted();
+        let usable = words().collect::<Vec<_>>().join(", ");
+        if not_yet.contains(&text.as_str()) {
+            value.problem(format!("{quoted} is not supported yet; use {usable}"));
+        } else {
+            let hint = did_you_mean(&text, words());
+            value.problem(format!("{quoted} is none of: {usable}{hint}"));
+        }
+        None
+    }
+
+    /// A number; the default where there is none, or none that can be used.
+    pub(super) fn count(&self, name: &str) -> usize {
+        let Shape::Count { default, least, most } = self.key(name).shape else {
+            unreachable!("{name} is not a number")
+        };
+        self.value(name).and_then(|value| value.count(least, most)).unwrap_or(default)
+    }
+
+    /// A number of bytes, or the default.
+    pub(super) fn size(&self, name: &str) -> usize {
+        let Shape::Size { default, most } = self.key(name).shape else {
+            unreachable!("{name} is not a size")
+        };
+        self.value(name).and_then(|value| value.size(most)).unwrap_or(default)
+    }
+
+    /// A duration, or the default.
+    pub(super) fn time(&self, name: &str) -> Duration {
+        let Shape::Time { default, most } = self.key(name).shape else {
+            unreachable!("{name} is not a duration")
+        };
+        self.value(name).and_then(|value| value.time(most)).unwrap_or(default)
+    }
+
+    /// The longest duration that a map of durations may hold.
+    pub(super) fn longest(&self, name: &str) -> Duration {
+        let Shape::TimeMap { most } = self.key(name).shape else {
+            unreachable!("{name} is not a map of durations")
+        };
+        most
+    }
+
+    /// The items of a list.
+    pub(super) fn items(&self, name: &str) -> Vec<Value<'a>> {
+        self.value(name).map(|value| value.items()).unwrap_or_default()
+    }
+
+    /// The texts of a list, each with its value.
+    pub(super) fn texts(&self, name: &str) -> Vec<(Value<'a>, String)> {
+        let items = self.items(name).into_iter();
+        items.filter_map(|item| item.text().map(|text| (item, text))).collect()
+    }
+
+    /// The entries of a map whose keys are free.
+    pub(super) fn pairs(&self, name: &str) -> Vec<(&'a str, Value<'a>)> {
+        self.value(name).map(|value| value.pairs()).unwrap_or_default()
+    }
+
+    /// The map under a key; an empty one where there is none.
+    pub(super) fn section(&self, name: &str) -> Self {
+        let Shape::Section(keys) = self.key(name).shape else {
+            unreachable!("{name} is not a section")
+        };
+        match self.value(name) {
+            Some(value) => Self::of(&value, keys),
+            None => Self {
+                keys,
+                entries: &[],
+                present: false,
+                place: self.place,
+                path: join(&self.path, name),
+                report: self.report,
+                asked: RefCell::default(),
+            },
+        }
+    }
+
+    /// The maps of a list.
+    pub(super) fn sections(&self, name: &str) -> Vec<Self> {
+        let Shape::Sections(keys) = self.key(name).shape else {
+            unreachable!("{name} is not a list of sections")
+        };
+        self.items(name).iter().map(|item| Self::of(item, keys)).collect()
+    }
+
+    /// The maps of a map whose keys are free.
+    pub(super) fn named(&self, name: &str) -> Vec<(&'a str, Value<'a>, Self)> {
+        let Shape::Named(keys) = self.key(name).shape else {
+            unreachable!("{name} is not a map of sections")
+        };
+        let pairs = self.pairs(name).into_iter();
+        pairs
+            .map(|(key, value)| {
+                let reader = Self::of(&value, keys);
+                (key, value, reader)
+            })
+            .collect()
+    }
+
+    /// Looks a key up in the table, and marks it as read.
+    fn key(&self, name: &str) -> &'static Key {
+        let key = self.keys.iter().find(|key| key.name == name);
+        let key = key.expect("only keys of the table are asked for");
+        self.asked.borrow_mut().push(key.name);
+        key
+    }
+
+    fn refuse_unknown(&self, entry: &Entry) {
+        let name = entry.key.as_str();
+        let names = || self.keys.iter().map(|key| key.name);
+        match self.keys.iter().find(|key| key.name == name).map(|key| key.need) {
+            Some(Need::Required | Need::Optional) => {}
+            Some(Need::NotYet) => {
+                let path = join(&self.path, name);
+                self.report.problem(entry.place, &path, "is not supported yet; remove it");
+            }
+            None => {
+                let mut hint = did_you_mean(name, names());
+                if hint.is_empty() {
+                    let supported = self.keys.iter().filter(|key| key.need != Need::NotYet);
+                    let supported: Vec<_> = supported.map(|key| key.name).collect();
+                    hint = format!("; the keys here are {}", supported.join(", "));
+                }
+                self.report.problem(entry.place, &self.path, format!("unknown key {name:?}{hint}"));
+            }
+        }
+    }
+}
+
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        let asked = self.asked.borrow();
+        let forgotten =
+            self.keys.iter().find(|key| key.need != Need::NotYet && !asked.contains(&key.name));
+        debug_assert!(
+            forgotten.is_none() || std::thread::panicking(),
+            "{}: {:?} is accepted and read by nobody",
+            self.path,
+            forgotten.map(|key| key.name)
+        );
+    }
+}

@@ -1,0 +1,116 @@
+//! The words in which [`super::keys`] says what a configuration may hold.
+
+use std::time::Duration;
+
+/// One key of a map.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    pub(super) need: Need,
+    pub(super) shape: Shape,
+    /// What it is for, in the words of somebody who looks it up.
+    pub(super) doc: &'static str,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Need {
+    /// Must be there if the map is.
+    Required,
+    Optional,
+    /// Known from the reference system; refused by name until it does something.
+    NotYet,
+}
+
+/// What may stand under a key. Bounds include both ends.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Shape {
+    /// Text that is not empty.
+    Text,
+    /// Text that may be empty.
+    AnyText,
+    /// `true` or `false`.
+    Flag,
+    /// One word out of several. An empty one, where it is listed, is the same as no key.
+    Choice {
+        values: &'static [&'static str],
+        /// Words of the reference system that do nothing here yet.
+        not_yet: &'static [&'static str],
+    },
+    /// A whole number.
+    Count { default: usize, least: usize, most: usize },
+    /// A number of bytes.
+    Size { default: usize, most: usize },
+    /// A duration of at least [`LEAST_TIME`].
+    Time { default: Duration, most: Duration },
+    /// A list of texts.
+    Texts,
+    /// A map of texts.
+    TextMap,
+    /// A map of durations.
+    TimeMap { most: Duration },
+    /// A map with these keys.
+    Section(&'static [Key]),
+    /// A list of maps with these keys.
+    Sections(&'static [Key]),
+    /// A map from names of any kind to maps with these keys.
+    Named(&'static [Key]),
+    /// Not read.
+    Anything,
+}
+
+/// Anything shorter is a slip of the pen.
+pub(super) const LEAST_TIME: Duration = Duration::from_millis(1);
+
+impl Key {
+    pub(super) const fn new(name: &'static str, shape: Shape, doc: &'static str) -> Self {
+        Self { name, need: Need::Optional, shape, doc }
+    }
+
+    pub(super) const fn required(self) -> Self {
+        Self { need: Need::Required, ..self }
+    }
+
+    pub(super) const fn not_yet(name: &'static str) -> Self {
+        Self { name, need: Need::NotYet, shape: Shape::Anything, doc: "" }
+    }
+
+    /// One word out of several.
+    pub(super) const fn choice(
+        name: &'static str,
+        values: &'static [&'static str],
+        not_yet: &'static [&'static str],
+        doc: &'static str,
+    ) -> Self {
+        Self::new(name, Shape::Choice { values, not_yet }, doc)
+    }
+
+    /// A whole number of at least 1.
+    pub(super) const fn count(
+        name: &'static str,
+        default: usize,
+        most: usize,
+        doc: &'static str,
+    ) -> Self {
+        Self::new(name, Shape::Count { default, least: 1, most }, doc)
+    }
+
+    /// A number of bytes, at most 1 GiB.
+    pub(super) const fn size(name: &'static str, default: usize, doc: &'static str) -> Self {
+        Self::new(name, Shape::Size { default, most: 1 << 30 }, doc)
+    }
+
+    /// A duration; the default and the longest are given in milliseconds and in hours.
+    pub(super) const fn time(
+        name: &'static str,
+        default_ms: u64,
+        most_hours: u64,
+        doc: &'static str,
+    ) -> Self {
+        let most = hours(most_hours);
+        Self::new(name, Shape::Time { default: Duration::from_millis(default_ms), most }, doc)
+    }
+}
+
+pub(super) const fn hours(hours: u64) -> Duration {
+    Duration::from_secs(hours * 3600)
+}

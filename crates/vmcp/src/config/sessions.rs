@@ -1,0 +1,42 @@
+//! How sessions are kept and how much of everything there may be: `sessions`, `limits`.
+
+use super::{BackendInit, Limits, Sessions, reader::Reader};
+
+pub(super) fn read(reader: &Reader<'_>) -> Sessions {
+    let backend_init = reader.choice("backendInit", &[BackendInit::Lazy, BackendInit::Eager]);
+    Sessions {
+        ttl: reader.time("ttl"),
+        initialize_wait: reader.time("initializeWait"),
+        backend_init: backend_init.unwrap_or(BackendInit::Lazy),
+        max_backend_init_concurrency: reader.count("maxBackendInitConcurrency"),
+        keep_alive: reader.time("keepAlive"),
+        event_log_bytes: reader.size("eventLogBytes"),
+        drain_timeout: reader.time("drainTimeout"),
+        offer_max_age: reader.time("offerMaxAge"),
+    }
+}
+
+/// The limits of the server as a whole.
+pub(super) fn limits(reader: &Reader<'_>) -> Limits {
+    Limits {
+        request_bytes: reader.size("requestBytes"),
+        connections: reader.count("connections"),
+        sessions: reader.count("sessions"),
+        sessions_per_client: reader.count("sessionsPerClient"),
+        calls_per_session: reader.count("callsPerSession"),
+        streams: reader.count("streams"),
+        views: reader.count("views"),
+    }
+}
+
+/// The limits of each backend.
+pub(super) fn backend_limits(reader: &Reader<'_>) -> vmcp_backend::Limits {
+    vmcp_backend::Limits {
+        response_bytes: reader.size("responseBytes"),
+        event_bytes: reader.size("eventBytes"),
+        in_flight: reader.count("callsPerBackend"),
+        streams: reader.count("streamsPerBackend"),
+        list_pages: reader.count("listPages"),
+        list_items: reader.count("listItems"),
+    }
+}

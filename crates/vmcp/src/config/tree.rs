@@ -1,0 +1,211 @@
+//! A YAML document as a tree in which every value knows its place.
+//!
+//! Nothing here knows what a configuration holds. No type derives `Debug`: values may be secrets.
+
+use std::{collections::HashMap, fmt};
+
+use serde::{
+    Deserialize,
+    de::{Deserializer, MapAccess, SeqAccess, Visitor},
+};
+use serde_saphyr::{
+    DuplicateKeyPolicy, Error, Location, MessageFormatter, NonFiniteFloatPolicy, Spanned,
+    UserMessageFormatter,
+};
+
+use super::problem::{Place, Problem};
+
+/// How many nodes aliases may add to a document.
+const MAX_ALIASED: usize = 10_000;
+
+/// One value.
+pub(super) struct Node {
+    pub(super) place: Place,
+    pub(super) content: Content,
+}
+
+/// What a value is. A number or a truth value is the text that stands in the file: the key under
+/// which it stands says how to read it.
+pub(super) enum Content {
+    Null,
+    Text(String),
+    List(Vec<Node>),
+    Map(Vec<Entry>),
+}
+
+/// One key of a map, with its value.
+pub(super) struct Entry {
+    pub(super) key: String,
+    pub(super) place: Place,
+    pub(super) node: Node,
+}
+
+/// Reads one document. Beside the tree, which holds the first of several equal keys, comes a
+/// problem for each of the others.
+pub(super) fn parse(source: &str) -> Result<(Node, Vec<Problem>), Problem> {
+    let mut duplicates = Vec::new();
+    let error = match read(source, DuplicateKeyPolicy::Error) {
+        Ok(raw) => return Ok((adopt(raw, source, &mut duplicates), duplicates)),
+        Err(error) => error,
+    };
+    let problem = problem_of(&error);
+    if !matches!(error.without_snippet(), Error::DuplicateMappingKey { .. }) {
+        return Err(problem);
+    }
+    // Go on without the duplicates, so that all other problems are told too. Keys that are equal
+    // as numbers are merged before they reach the tree, which leaves only the first error.
+    let raw = read(source, DuplicateKeyPolicy::LastWins).map_err(|error| problem_of(&error))?;
+    let root = adopt(raw, source, &mut duplicates);
+    if duplicates.iter().all(|duplicate| duplicate.place != problem.place) {
+        duplicates.push(problem);
+    }
+    Ok((root, duplicates))
+}
+
+fn read(source: &str, duplicate_keys: DuplicateKeyPolicy) -> Result<Spanned<Raw>, Error> {
+    let options = serde_saphyr::options! {
+        duplicate_keys: duplicate_keys,
+        strict_booleans: true,
+        reject_unsupported_tags: true,
+        // Such numbers are text here, and the library's own refusal would quote a secret.
+        non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_ALIASED },
+        with_snippet: false,
+    };
+    serde_saphyr::from_str_with_options(source, options)
+}
+
+/// Turns what serde made into our tree.
+fn adopt(raw: Spanned<Raw>, source: &str, duplicates: &mut Vec<Problem>) -> Node {
+    let place = place_of(raw.referenced);
+    let content = match raw.value {
+        Raw::Null => Content::Null,
+        Raw::Text(text) => Content::Text(text),
+        Raw::Other(fallback) => {
+            Content::Text(written(source, raw.defined).map_or(fallback, str::to_owned))
+        }
+        Raw::List(items) => {
+            Content::List(items.into_iter().map(|item| adopt(item, source, duplicates)).collect())
+        }
+        Raw::Map(pairs) => Content::Map(entries(pairs, source, duplicates)),
+    };
+    Node { place, content }
+}
+
+fn entries(
+    pairs: Vec<(Spanned<String>, Spanned<Raw>)>,
+    source: &str,
+    duplicates: &mut Vec<Problem>,
+) -> Vec<Entry> {
+    let mut first = HashMap::new();
+    let mut entries = Vec::new();
+    for (key, value) in pairs {
+        let place = place_of(key.referenced);
+        let node = adopt(value, source, duplicates);
+        if let Some(line) = first.get(&key.value) {
+            let text = format!("the key {:?} stands on line {line} already", key.value);
+            duplicates.push(Problem { place: Some(place), path: String::new(), text });
+        } else {
+            first.insert(key.value.clone(), place.line);
+            entries.push(Entry { key: key.value, place, node });
+        }
+    }
+    entries
+}
+
+/// The text of the file that a value was made of.
+fn written(source: &str, location: Location) -> Option<&str> {
+    let span = location.span();
+    let start = usize::try_from(span.byte_offset()?).ok()?;
+    let length = usize::try_from(span.byte_len()?).ok()?;
+    source.get(start..start.checked_add(length)?)
+}
+
+fn place_of(location: Location) -> Place {
+    Place { line: location.line().max(1), column: location.column().max(1) }
+}
+
+fn problem_of(error: &Error) -> Problem {
+    let text = match error.without_snippet() {
+        Error::DuplicateMappingKey { .. } => "this key stands in the same map already".to_owned(),
+        Error::MultipleDocuments { .. } => {
+            "a second YAML document starts here; a configuration is one document".to_owned()
+        }
+        Error::Unexpected { .. } | Error::NullIntoString { .. } => "a key must be text".to_owned(),
+        Error::AliasError { error, .. } => return problem_of(error),
+        other => {
+            format!("not valid YAML: {}", UserMessageFormatter.format_message(other).escape_debug())
+        }
+    };
+    Problem { place: error.location().map(place_of), path: String::new(), text }
+}
+
+/// What serde makes of a value.
+enum Raw {
+    Null,
+    Text(String),
+    /// A number or a truth value, in case its place in the file is not known.
+    Other(String),
+    List(Vec<Spanned<Raw>>),
+    Map(Vec<(Spanned<String>, Spanned<Raw>)>),
+}
+
+struct RawVisitor;
+
+impl<'de> Deserialize<'de> for Raw {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RawVisitor)
+    }
+}
+
+impl<'de> Visitor<'de> for RawVisitor {
+    type Value = Raw;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Raw, E> {
+        Ok(Raw::Null)
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Raw, E> {
+        Ok(Raw::Text(text.to_owned()))
+    }
+
+    fn visit_string<E>(self, text: String) -> Result<Raw, E> {
+        Ok(Raw::Text(text))
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Raw, E> {
+        Ok(Raw::Other(value.to_string()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Raw, E> {
+        Ok(Raw::Other(value.to_string()))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Raw, E> {
+        Ok(Raw::Other(value.to_string()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Raw, E> {
+        Ok(Raw::Other(value.to_string()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Raw, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = access.next_element()? {
+            items.push(item);
+        }
+        Ok(Raw::List(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Raw, A::Error> {
+        let mut pairs = Vec::new();
+        while let Some(pair) = access.next_entry()? {
+            pairs.push(pair);
+        }
+        Ok(Raw::Map(pairs))
+    }
+}
