@@ -12,6 +12,11 @@ pub(crate) const LIST_FILE: &str = "/files/list.json";
 /// Backends that the list is merged from.
 pub(crate) const LIST_BACKENDS: usize = 20;
 
+/// The case that has a vmcp of its own.
+pub(crate) const LIST: &str = "tools/list";
+/// What is measured without nginx.
+pub(crate) const MEMORY: &str = "memory of idle sessions";
+
 /// One line of the table.
 #[derive(Debug, Clone)]
 pub(crate) struct Case {
@@ -48,8 +53,8 @@ impl Plan {
     }
 }
 
-/// The cases in front of one backend.
-pub(crate) fn calls(quick: bool) -> Vec<Case> {
+/// The cases in front of one backend whose names hold this text.
+pub(crate) fn calls(quick: bool, only: &str) -> Vec<Case> {
     const KB: usize = 1024;
     let both = |name: &str, connections, work, bar| Case {
         name: name.to_owned(),
@@ -73,13 +78,14 @@ pub(crate) fn calls(quick: bool) -> Vec<Case> {
             both("initialize+DELETE", 16, Work::Cycle, Some(Bar::Cpu(4.0))),
         ]);
     }
+    cases.retain(|case| case.name.contains(only));
     cases
 }
 
 /// The list of many backends, against a file that holds the same bytes.
 pub(crate) fn list(tools: usize, bytes: usize) -> Case {
     Case {
-        name: format!("tools/list {tools} ({} KB)", bytes / 1024),
+        name: format!("{LIST} {tools} ({} KB)", bytes / 1024),
         connections: 16,
         nginx: Work::File(LIST_FILE),
         vmcp: Work::Ask(Request::List),

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Runs all cases.
-pub(crate) async fn run(quick: bool, vmcp: Option<PathBuf>) -> Result<Report> {
+pub(crate) async fn run(quick: bool, only: &str, vmcp: Option<PathBuf>) -> Result<Report> {
     let vmcp = match vmcp {
         Some(path) => path.canonicalize().with_context(|| format!("no {}", path.display()))?,
         None => party::built().await?,
@@ -38,9 +38,12 @@ pub(crate) async fn run(quick: bool, vmcp: Option<PathBuf>) -> Result<Report> {
     let nginx = party::nginx(dir.path(), backend.address).await?;
     let mut bench = Bench { vmcp, dir, plan: Plan::new(quick, threads), backend, nginx };
 
-    let mut rows = bench.calls(quick).await?;
-    rows.push(bench.list().await?);
-    let memory = if quick { Vec::new() } else { bench.memory().await? };
+    let mut rows = bench.calls(case::calls(quick, only)).await?;
+    if case::LIST.contains(only) {
+        rows.push(bench.list().await?);
+    }
+    let idle = !quick && case::MEMORY.contains(only);
+    let memory = if idle { bench.memory().await? } else { Vec::new() };
     bench.nginx.stop().await?;
     bench.backend.stop().await?;
     Ok(Report { cores, rows, memory })
@@ -56,11 +59,14 @@ struct Bench {
 }
 
 impl Bench {
-    async fn calls(&mut self, quick: bool) -> Result<Vec<Row>> {
+    async fn calls(&mut self, cases: Vec<Case>) -> Result<Vec<Row>> {
+        if cases.is_empty() {
+            return Ok(Vec::new());
+        }
         let url = format!("http://{}{ENDPOINT}", self.backend.address);
         let mut vmcp = party::vmcp(&self.vmcp, self.dir.path(), &[url]).await?;
         let mut rows = Vec::new();
-        for case in case::calls(quick) {
+        for case in cases {
             rows.push(self.drive(case, &mut vmcp).await?);
         }
         vmcp.stop().await?;
@@ -76,7 +82,7 @@ impl Bench {
     }
 
     async fn memory(&mut self) -> Result<Vec<memory::Idle>> {
-        progress("memory of idle sessions")?;
+        progress(case::MEMORY)?;
         let mut vmcp = self.vmcp_before_many(memory::BACKENDS).await?;
         let idle = memory::measure(vmcp.address, vmcp.process).await;
         vmcp.alive()?;
