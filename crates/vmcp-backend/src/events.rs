@@ -104,6 +104,7 @@ impl Events {
             return Err(Error::Broken("the stream broke off and could not be resumed".to_owned()));
         }
         self.attempts += 1;
+        tracing::debug!(backend = %self.backend.id(), last_event_id, wait = ?self.retry, "takes up a stream that broke off");
         tokio::time::sleep(self.retry).await;
         match self.backend.listen(&self.session, Some(&last_event_id)).await {
             Ok(Some(resumed)) => {

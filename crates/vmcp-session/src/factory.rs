@@ -115,6 +115,7 @@ impl Sessions {
     ) -> Result<Arc<Session>, Fault> {
         let unavailable = |error: vmcp_store::Error| Fault::Unavailable(error.to_string().into());
         let (key, now) = (SessionKey::of(id), self.shared.clock.now());
+        let endings = self.endings();
         let record = self.shared.store.load(key, now).await.map_err(unavailable)?;
         let record = record.filter(|record| record.owner == self.owner(principal));
         let record = record.ok_or(Fault::SessionUnknown)?;
@@ -143,7 +144,15 @@ impl Sessions {
             log_level: record.log_level,
             counted,
         });
-        Ok(self.enter(session))
+        let entered = self.enter(session);
+        // A session that was ended between its record's reading and its entry must not be served.
+        if self.endings() != endings
+            && self.shared.store.load(key, now).await.map_err(unavailable)?.is_none()
+        {
+            self.drop_live(&entered);
+            return Err(Fault::SessionUnknown);
+        }
+        Ok(entered)
     }
 
     /// The very catalog that the client was given.

@@ -78,6 +78,8 @@ pub struct Sessions {
     profiles: Mutex<HashMap<Arc<ClientProfile>, Weak<ClientProfile>>>,
     pub(crate) catalogs: Mutex<HashMap<Digest, u64>>,
     owner_key: hmac::Key,
+    /// Counts the sessions ended here, so that a restoration under way notices.
+    endings: AtomicU64,
     draining: AtomicBool,
 }
 
@@ -128,6 +130,7 @@ impl Sessions {
             profiles: Mutex::default(),
             catalogs: Mutex::default(),
             owner_key: hmac::Key::new(hmac::HMAC_SHA256, &keys.current.secret),
+            endings: AtomicU64::new(0),
             draining: AtomicBool::new(false),
         });
         background.spawn_until_stop(Arc::clone(&sessions).keep_up());
@@ -170,6 +173,7 @@ impl Sessions {
             }
         }
         let ended = self.shared.store.end(key, now).await.map_err(unavailable)?;
+        self.endings.fetch_add(1, Ordering::SeqCst);
         if let Some(session) = &live {
             self.drop_live(session);
         }
@@ -246,6 +250,11 @@ impl Sessions {
     /// Whether there is room for one more session.
     pub(crate) fn has_room(&self) -> bool {
         self.count.load(Ordering::Relaxed) < self.shared.config.limits.sessions
+    }
+
+    /// How many sessions were ended here so far.
+    pub(crate) fn endings(&self) -> u64 {
+        self.endings.load(Ordering::SeqCst)
     }
 
     pub(crate) fn is_draining(&self) -> bool {

@@ -5,7 +5,7 @@
 
 mod sessions;
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use http_body_util::BodyExt;
 use rmcp::{
@@ -16,6 +16,10 @@ use rmcp::{
 use crate::host::{Host, Life};
 pub(crate) use sessions::CallStream;
 use sessions::Sessions;
+
+/// When a client is to take a stream up again. rmcp loses an answer that becomes ready while nobody
+/// listens, so this is shorter than what any tool takes that closes its stream.
+pub(crate) const RETRY: Duration = Duration::from_millis(100);
 
 /// An rmcp server that runs. It ends when this value is dropped.
 pub struct RmcpServer {
@@ -31,6 +35,7 @@ pub(crate) async fn serve<H: ServerHandler>(
     let sessions = Arc::new(Sessions::default());
     let mut config = StreamableHttpServerConfig::default();
     config.max_request_body_bytes = 64 * 1024 * 1024;
+    config.sse_retry = Some(RETRY);
     let service = StreamableHttpService::new(move || Ok(handler()), Arc::clone(&sessions), config);
     let host = Host::http(port, Life::default(), move |request| {
         let service = service.clone();

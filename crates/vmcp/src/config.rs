@@ -32,6 +32,7 @@ pub(crate) use problem::Problems;
 
 use problem::{Problem, Report};
 use reader::Reader;
+use tree::Content;
 
 /// Everything that a file says, with the defaults for what it leaves out.
 #[derive(Debug)]
@@ -47,9 +48,10 @@ pub(crate) struct Configuration {
     pub(crate) sessions: Sessions,
     pub(crate) limits: Limits,
     pub(crate) admin_listen: Option<SocketAddr>,
-    /// Lower-case `host` or `host:port`, in addition to the loopback names.
+    /// Lower-case `host` or `host:port`. Empty where the file says nothing.
     pub(crate) allowed_hosts: Vec<String>,
-    /// Lower-case `scheme://host[:port]`, as browsers send them: without a default port.
+    /// Lower-case `scheme://host[:port]`, as browsers send them: without a default port. Empty where
+    /// the file says nothing.
     pub(crate) allowed_origins: Vec<String>,
     /// What is odd but can be used, each with its line.
     pub(crate) warnings: Vec<String>,
@@ -124,6 +126,10 @@ pub(crate) fn parse(
 ) -> Result<Configuration, Problems> {
     let (root, duplicates) =
         tree::parse(text).map_err(|problem| Problems::new(file_name, vec![problem]))?;
+    if matches!(root.content, Content::Null) {
+        let text = "is empty; at least name, backends, incomingAuth and aggregation are needed";
+        return Err(Problems::new(file_name, vec![Problem::of_file(text)]));
+    }
     let report = Report::new(environment, duplicates);
     let configuration = {
         let reader = Reader::root(&root, keys::ROOT, &report);

@@ -15,7 +15,7 @@ use super::{
     definitions::{PNG, WAV},
     lock, typed,
 };
-use crate::rmcp_host::CallStream;
+use crate::rmcp_host::{CallStream, RETRY};
 
 type Context = RequestContext<RoleServer>;
 
@@ -74,7 +74,7 @@ impl Fixture {
                 if let Some(stream) = context.extensions.get::<CallStream>() {
                     stream.close().await;
                 }
-                sleep(PAUSE).await;
+                sleep(5 * RETRY).await;
                 Ok(text("The stream was closed and this came after it."))
             }
             "json_schema_2020_12_tool" => Ok(text(&json!(request.arguments).to_string())),

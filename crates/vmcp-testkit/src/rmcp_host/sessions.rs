@@ -24,7 +24,6 @@ pub(crate) struct CallStream {
     stream: u64,
 }
 
-#[derive(Default)]
 pub(super) struct Sessions {
     inner: LocalSessionManager,
     opened: Arc<AtomicU64>,
@@ -34,6 +33,14 @@ impl CallStream {
     pub(crate) async fn close(&self) {
         // The client may have closed it before.
         let _ = self.session.close_sse_stream(self.stream, None).await;
+    }
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        let mut inner = LocalSessionManager::default();
+        inner.session_config.sse_retry = Some(super::RETRY);
+        Self { inner, opened: Arc::default() }
     }
 }
 

@@ -33,7 +33,7 @@ fn naming(reader: &Reader<'_>, names: &Names) -> Naming {
     let strategy = reader.choice("conflictResolution", &strategies);
     let config = reader.section("conflictResolutionConfig");
     let format = config.value("prefixFormat").and_then(|value| prefix_format(&value, names));
-    let order = config.value("priorityOrder").map(|value| priority_order(&config, &value, names));
+    let order = config.value("priorityOrder").map(|value| priority_order(&value, names));
     if strategy == Some(Strategy::Prefix) && !config.has("prefixFormat") {
         config.missing("prefixFormat", "is required for conflictResolution: prefix");
     }
@@ -66,13 +66,13 @@ fn prefix_format(value: &Value<'_>, names: &Names) -> Option<String> {
     Some(format)
 }
 
-fn priority_order(config: &Reader<'_>, value: &Value<'_>, names: &Names) -> Vec<BackendId> {
+fn priority_order(value: &Value<'_>, names: &Names) -> Vec<BackendId> {
     let mut order = Vec::new();
-    if value.is_empty_list() {
+    if value.is_bare() {
         value.problem("is empty; list the backends, the one that wins first");
     }
-    for (value, name) in config.texts("priorityOrder") {
-        let Some(id) = names.find(&name, &value) else { continue };
+    for value in value.items() {
+        let Some(id) = names.of_value(&value) else { continue };
         if order.contains(&id) {
             value.problem(format!("{} is listed twice", value.quoted()));
         } else {
@@ -105,11 +105,9 @@ fn tools(reader: &Reader<'_>, names: &Names) -> BTreeMap<BackendId, ToolRules> {
     for section in reader.sections("tools") {
         let rules = tool_rules(&section);
         let Some(value) = section.value("workload") else { continue };
-        let Some(id) = value.text().and_then(|name| names.find(&name, &value)) else { continue };
-        if all.contains_key(&id) {
+        let Some(id) = names.of_value(&value) else { continue };
+        if all.insert(id, rules).is_some() {
             value.problem(format!("{} has an entry already", value.quoted()));
-        } else {
-            all.insert(id, rules);
         }
     }
     all
@@ -142,6 +140,11 @@ fn change(value: &Value<'_>, reader: &Reader<'_>) -> Override {
     let keys = ["name", "description", "annotations"];
     if value.entries().is_some() && !keys.iter().any(|key| reader.has(key)) {
         value.problem("changes nothing; give it a name, a description or annotations");
+    }
+    if let Some(value) = reader.value("annotations")
+        && value.is_bare()
+    {
+        value.problem("is empty; set at least one annotation");
     }
     Override {
         name: reader.text("name"),

@@ -45,7 +45,7 @@ pub(super) fn read(root: &Reader<'_>) -> (Vec<Draft>, Names) {
     let readers = root.sections("backends");
     if readers.is_empty()
         && let Some(value) = root.value("backends")
-        && value.is_empty_list()
+        && value.is_bare()
     {
         value.problem("is empty; a virtual server needs at least one backend");
     }
@@ -81,8 +81,17 @@ impl Names {
         self.0.len()
     }
 
-    /// Finds the backend that some other part of the file means.
-    pub(super) fn find(&self, name: &str, value: &Value<'_>) -> Option<BackendId> {
+    /// The backend that a value names.
+    pub(super) fn of_value(&self, value: &Value<'_>) -> Option<BackendId> {
+        self.find(&value.text()?, value, &value.quoted())
+    }
+
+    /// The backend that the key of a value names.
+    pub(super) fn of_key(&self, key: &str, value: &Value<'_>) -> Option<BackendId> {
+        self.find(key, value, &format!("{key:?}"))
+    }
+
+    fn find(&self, name: &str, value: &Value<'_>, quoted: &str) -> Option<BackendId> {
         if self.0.iter().any(|known| known == name) {
             // A name that cannot be used has been reported where it is given.
             return BackendId::new(name).ok();
@@ -90,7 +99,7 @@ impl Names {
         // Without backends, there is one problem, not one for each mention.
         if !self.0.is_empty() {
             let hint = did_you_mean(name, self.0.iter().map(String::as_str));
-            value.problem(format!("no backend is called {name:?}{hint}"));
+            value.problem(format!("no backend is called {quoted}{hint}"));
         }
         None
     }

@@ -56,7 +56,7 @@ fn timeouts(reader: &Reader<'_>, names: &Names) -> CallTimeouts {
     let most = reader.longest("perWorkload");
     let mut single = BTreeMap::new();
     for (name, value) in reader.pairs("perWorkload") {
-        let id = names.find(name, &value);
+        let id = names.of_key(name, &value);
         let Some(time) = value.time(most) else { continue };
         if time > absolute {
             value.problem(format!(

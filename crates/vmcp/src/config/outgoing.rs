@@ -29,7 +29,7 @@ pub(super) fn read(reader: &Reader<'_>, names: &Names) -> OutgoingAuth {
     let default = strategy(&reader.section("default")).unwrap_or(Outgoing::Unauthenticated);
     let mut single = BTreeMap::new();
     for (name, value, section) in reader.named("backends") {
-        let id = names.find(name, &value);
+        let id = names.of_key(name, &value);
         if let (Some(id), Some(strategy)) = (id, strategy(&section)) {
             single.insert(id, strategy);
         }
@@ -69,7 +69,7 @@ fn header_injection(reader: &Reader<'_>) -> Option<Outgoing> {
         (reader.value(SOURCES[0]), reader.value(SOURCES[1]), reader.value(SOURCES[2]));
     let given = SOURCES.iter().filter(|source| reader.has(source)).count();
     if given != 1 {
-        if name.is_some() || given > 1 {
+        if reader.is_present() {
             reader.problem(format!("needs exactly one of {}", SOURCES.join(", ")));
         }
         return None;

@@ -60,6 +60,11 @@ impl<'a> Reader<'a> {
         self.report.problem(self.place, &join(&self.path, name), text);
     }
 
+    /// Whether the map stands in the file.
+    pub(super) fn is_present(&self) -> bool {
+        self.present
+    }
+
     pub(super) fn has(&self, name: &str) -> bool {
         self.entries.iter().any(|entry| entry.key == name)
     }
@@ -79,10 +84,8 @@ impl<'a> Reader<'a> {
 
     pub(super) fn text(&self, name: &str) -> Option<String> {
         let value = self.value(name)?;
-        match self.key(name).shape {
-            Shape::AnyText => value.any_text(),
-            _ => value.text(),
-        }
+        let may_be_empty = matches!(self.key(name).shape, Shape::AnyText);
+        if may_be_empty { value.any_text() } else { value.text() }
     }
 
     pub(super) fn flag(&self, name: &str) -> Option<bool> {
@@ -102,12 +105,12 @@ impl<'a> Reader<'a> {
         }
         let words = || values.iter().copied().filter(|word| !word.is_empty());
         let quoted = value.quoted();
-        let usable = words().collect::<Vec<_>>().join(", ");
+        let usable = words().collect::<Vec<_>>().join(" or ");
         if not_yet.contains(&text.as_str()) {
             value.problem(format!("{quoted} is not supported yet; use {usable}"));
         } else {
             let hint = did_you_mean(&text, words());
-            value.problem(format!("{quoted} is none of: {usable}{hint}"));
+            value.problem(format!("must be {usable}, not {quoted}{hint}"));
         }
         None
     }

@@ -131,10 +131,13 @@ fn problem_of(error: &Error) -> Problem {
         Error::MultipleDocuments { .. } => {
             "a second YAML document starts here; a configuration is one document".to_owned()
         }
-        Error::Unexpected { .. } | Error::NullIntoString { .. } => "a key must be text".to_owned(),
+        Error::Unexpected { expected: "string scalar", .. } | Error::NullIntoString { .. } => {
+            "a key must be text".to_owned()
+        }
         Error::AliasError { error, .. } => return problem_of(error),
         other => {
-            format!("not valid YAML: {}", UserMessageFormatter.format_message(other).escape_debug())
+            let text = UserMessageFormatter.format_message(other);
+            format!("not valid YAML: {}", text.replace(char::is_control, " "))
         }
     };
     Problem { place: error.location().map(place_of), path: String::new(), text }

@@ -78,7 +78,7 @@ impl<'a> Value<'a> {
     }
 
     pub(super) fn flag(&self) -> Option<bool> {
-        self.scalar("must be true or false", |text| match text {
+        self.scalar("is not true or false", |text| match text {
             "true" => Some(true),
             "false" => Some(false),
             _ => None,
@@ -118,8 +118,13 @@ impl<'a> Value<'a> {
         }
     }
 
-    pub(super) fn is_empty_list(&self) -> bool {
-        matches!(&self.node.content, Content::List(items) if items.is_empty())
+    /// Whether this is a list or a map with nothing in it.
+    pub(super) fn is_bare(&self) -> bool {
+        match &self.node.content {
+            Content::List(items) => items.is_empty(),
+            Content::Map(entries) => entries.is_empty(),
+            Content::Null | Content::Text(_) => false,
+        }
     }
 
     /// The entries of a map, as the file has them.
@@ -181,14 +186,17 @@ impl<'a> Value<'a> {
                 None
             }
             Err(Unexpanded::Malformed) => {
-                self.problem("\"${\" is not followed by a variable's name and \"}\"; write $${ if it means itself");
+                self.problem(
+                    "\"${\" is not followed by a variable's name and \"}\"; \
+                     write $${ if it means itself",
+                );
                 None
             }
         }
     }
 
     fn no_value<T>(&self) -> Option<T> {
-        self.problem("has no value; give it one or remove the key");
+        self.problem("has no value; give it one or remove it");
         None
     }
 }

@@ -1,0 +1,5 @@
+//! Sessions over a store that two replicas share, in front of a real backend.
+
+mod restore;
+mod store_failure;
+mod support;

@@ -1,0 +1,76 @@
+//! A session goes on where another replica left it, and ends for good.
+
+use std::sync::Arc;
+
+use vmcp_model::Principal;
+use vmcp_store::{Memory, Store};
+use vmcp_testkit::{peers, raw::Form};
+use vmcp_wire::Fault;
+
+use crate::support::{TTL, call, client, initialize, keys, replica, subject};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_replica_goes_on_with_the_same_backend_session() {
+    let backend = peers::stateful().form(Form::Json).start().await.unwrap();
+    let store: Arc<dyn Store> = Arc::new(Memory::new());
+    let keys = keys(&store).await;
+    let first = replica(&store, &keys, &backend.url()).await;
+    let second = replica(&store, &keys, &backend.url()).await;
+    let owner = subject("ann");
+    let id = initialize(&first, &owner).await.unwrap();
+    let session = first.find(&id, &owner, client()).await.unwrap();
+    assert!(call(&session, 1, "backend_count").await.contains("\"1\""));
+    // The second replica's own look at the lists is not counted.
+    initialize(&second, &owner).await.unwrap();
+    let opened = backend.counters().initializes();
+
+    let restored = second.find(&id, &owner, client()).await.unwrap();
+    assert!(call(&restored, 2, "backend_count").await.contains("\"2\""), "the count goes on");
+    assert!(call(&session, 3, "backend_count").await.contains("\"3\""), "on both");
+    assert_eq!(backend.counters().initializes(), opened, "no backend session was opened for it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_was_ended_is_not_restored() {
+    let backend = peers::stateful().form(Form::Json).start().await.unwrap();
+    let store: Arc<dyn Store> = Arc::new(Memory::new());
+    let keys = keys(&store).await;
+    let first = replica(&store, &keys, &backend.url()).await;
+    let second = replica(&store, &keys, &backend.url()).await;
+    let id = initialize(&first, &Principal::Anonymous).await.unwrap();
+    let session = first.find(&id, &Principal::Anonymous, client()).await.unwrap();
+    call(&session, 1, "backend_count").await;
+
+    second.end(&id, &Principal::Anonymous).await.unwrap();
+    let again = second.end(&id, &Principal::Anonymous).await;
+    assert_eq!(again, Err(Fault::SessionUnknown), "it ends once");
+    let found = second.find(&id, &Principal::Anonymous, client()).await;
+    assert_eq!(found.err(), Some(Fault::SessionUnknown));
+    // Its backend session is closed by whoever claims the tombstone.
+    let closed = async {
+        while backend.counters().deletes() == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(TTL, closed).await.expect("the backend session is closed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_exists_for_its_owner_only() {
+    let backend = peers::stateful().form(Form::Json).start().await.unwrap();
+    let store: Arc<dyn Store> = Arc::new(Memory::new());
+    let keys = keys(&store).await;
+    let first = replica(&store, &keys, &backend.url()).await;
+    let second = replica(&store, &keys, &backend.url()).await;
+    let owner = subject("ann");
+    let id = initialize(&first, &owner).await.unwrap();
+    for (replica, place) in [(&first, "where it lives"), (&second, "elsewhere")] {
+        for thief in [Principal::Anonymous, subject("bob")] {
+            let found = replica.find(&id, &thief, client()).await;
+            assert_eq!(found.err(), Some(Fault::SessionUnknown), "{place}: {thief:?}");
+            let ended = replica.end(&id, &thief).await;
+            assert_eq!(ended, Err(Fault::SessionUnknown), "{place}: {thief:?}");
+        }
+        assert!(replica.find(&id, &owner, client()).await.is_ok(), "the owner is unharmed {place}");
+    }
+}

@@ -1,0 +1,89 @@
+//! Replicas in one process: each has backends, sessions and connections of its own.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use vmcp_backend::{Backend, Outgoing};
+use vmcp_core::{Background, Vmcp};
+use vmcp_model::{BackendId, Principal};
+use vmcp_session::{ClientKey, Config, Limits, Reply, ServerInfo, Session, Sessions};
+use vmcp_store::{KeyRing, Store};
+use vmcp_wire::{Fault, Message};
+
+/// How long sessions live in these tests.
+pub(crate) const TTL: Duration = Duration::from_secs(2);
+
+/// The keys that all replicas of a test share.
+pub(crate) async fn keys(store: &Arc<dyn Store>) -> KeyRing {
+    store.key_ring().await.expect("the store has keys")
+}
+
+/// A replica in front of one backend.
+pub(crate) async fn replica(store: &Arc<dyn Store>, keys: &KeyRing, url: &str) -> Arc<Sessions> {
+    let background = Background::new(tokio::runtime::Handle::current());
+    let config = vmcp_backend::Config {
+        id: BackendId::new("backend").expect("a name"),
+        url: url.parse().expect("a URL"),
+        outgoing: Outgoing::Unauthenticated,
+        ca_bundle: None,
+        timeouts: vmcp_backend::Timeouts::default(),
+        limits: vmcp_backend::Limits::default(),
+    };
+    let backend = Backend::new(&config, background.tasks().clone()).expect("a backend");
+    let core = vmcp_core::Config {
+        rules: vmcp_catalog::Rules::default(),
+        max_backend_init_concurrency: 10,
+        views: 16,
+        view_idle: TTL,
+        offer_max_age: TTL,
+    };
+    let vmcp = Vmcp::new(vec![backend], core, background.clone());
+    let config = Config {
+        ttl: TTL,
+        initialize_wait: Duration::from_secs(3),
+        eager: false,
+        max_backend_init_concurrency: 10,
+        drain: Duration::from_secs(1),
+        server: ServerInfo { name: "test".to_owned(), version: "1".to_owned() },
+        limits: Limits {
+            sessions: 100,
+            sessions_per_client: 100,
+            calls_per_session: 10,
+            subscriptions: 10,
+            log_bytes: 1 << 16,
+            event_bytes: 1 << 20,
+        },
+    };
+    Sessions::start(vmcp, Arc::clone(store), keys, config, background)
+}
+
+pub(crate) fn client() -> ClientKey {
+    ClientKey::Address(IpAddr::from([127, 0, 0, 1]))
+}
+
+pub(crate) fn subject(name: &str) -> Principal {
+    Principal::Subject { issuer: "https://idp.example".to_owned(), subject: name.to_owned() }
+}
+
+/// Opens a session and gives its id.
+pub(crate) async fn initialize(
+    sessions: &Sessions,
+    principal: &Principal,
+) -> Result<Arc<str>, Fault> {
+    let text = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"test","version":"1"}}}"#;
+    let request = Message::parse(Bytes::from_static(text.as_bytes())).expect("a message");
+    sessions.initialize(principal, client(), &request).await.map(|(id, _response)| id)
+}
+
+/// Calls a tool without arguments and gives the text of the response.
+pub(crate) async fn call(session: &Arc<Session>, id: u32, tool: &str) -> String {
+    let text = format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"{tool}"}}}}"#
+    );
+    let message = Message::parse(Bytes::from(text)).expect("a message");
+    match session.handle(message).await {
+        Ok(Reply::Ready(text)) => String::from_utf8_lossy(&text).into_owned(),
+        Ok(Reply::Accepted | Reply::Relay(_) | Reply::Stream(_)) => "not a whole answer".to_owned(),
+        Err(fault) => format!("failed: {fault}"),
+    }
+}

@@ -1,0 +1,218 @@
+//! `backends`, and the timeouts and addresses around them.
+
+use super::{check, check_as_it_is, complete};
+
+#[test]
+fn names_are_unique_and_well_formed() {
+    check(
+        "
+backends:
+  - {name: a, url: 'http://h/'}
+  - {name: a, url: 'http://h/'}
+  - {name: 'my server', url: 'http://h/'}
+  - {name: '', url: 'http://h/'}",
+        "vmcp.yaml:3:12: backends[1].name: \"a\" is the name of another backend already
+         vmcp.yaml:4:12: backends[2].name: \"my server\" is not a backend name: \
+         use 1 to 64 of the characters A-Z a-z 0-9 . _ -
+         vmcp.yaml:5:12: backends[3].name: is empty",
+    );
+    check(
+        "backends: []",
+        "vmcp.yaml:1:11: backends: is empty; a virtual server needs at least one backend",
+    );
+    check("backends: {name: a}", "vmcp.yaml:1:11: backends: must be a list");
+    check("backends: [a]", "vmcp.yaml:1:12: backends[0]: must be a map of keys");
+}
+
+/// Checks one URL of a backend.
+#[track_caller]
+fn check_url(url: &str, expected: &str) {
+    let text = complete(&format!("backends: [{{name: a, url: {url:?}}}]"));
+    let expected = match expected {
+        "" => String::new(),
+        expected => format!("vmcp.yaml:1:27: backends[0].url: {expected}"),
+    };
+    match super::parsed(&text) {
+        Ok(_) => assert_eq!(expected, "", "{url} is accepted"),
+        Err(problems) => assert_eq!(problems.to_string(), expected),
+    }
+}
+
+#[test]
+fn urls_are_http_with_a_host_and_nothing_else_to_hide() {
+    for url in ["http://h/mcp", "https://h", "HTTP://h:1/", "http://[::1]:80/x?y", "http://a_b/"] {
+        check_url(url, "");
+    }
+    for url in [
+        "ftp://x",
+        "h",
+        "/mcp",
+        "localhost:8080/mcp",
+        "http:///mcp",
+        "http://:80/",
+        "http://h:0/",
+        "http://h:99999/",
+        "http://h:/",
+        "http://h/a b",
+        "*",
+    ] {
+        check_url(url, &format!("{url:?} is not an http or https URL"));
+    }
+    check_url("http://user:s3cret@h/", "holds credentials; move them to outgoingAuth");
+    check_url("http://user:${TOKEN}@h/", "holds credentials; move them to outgoingAuth");
+    check_url("ftp://user:s3cret@h/", "holds credentials; move them to outgoingAuth");
+    check_url("http://user:s3 cret@h/", "the value is not an http or https URL");
+    check_url("ws://${TOKEN}/", "\"ws://${TOKEN}/\" is not an http or https URL");
+    check_url("http://h/mcp#part", "has a fragment (#), which is never sent; remove it");
+}
+
+#[test]
+fn transports_and_types_are_known() {
+    check(
+        "
+backends:
+  - {name: a, url: 'http://h/', transport: sse, type: remote}
+  - {name: b, url: 'http://h/', transport: stdio}",
+        "vmcp.yaml:2:44: backends[0].transport: \"sse\" is not supported yet; use streamable-http
+         vmcp.yaml:2:55: backends[0].type: must be entry, not \"remote\"
+         vmcp.yaml:3:44: backends[1].transport: must be streamable-http, not \"stdio\"",
+    );
+}
+
+#[test]
+fn a_ca_bundle_is_read_for_entries_only() {
+    check(
+        "
+backends:
+  - {name: a, url: 'http://h/', caBundlePath: '${FIXTURES}/authority.pem'}
+  - {name: b, url: 'http://h/', type: '', caBundlePath: '${FIXTURES}/authority.pem'}
+  - {name: c, url: 'http://h/', type: entry, caBundlePath: authority.pem}
+  - {name: d, url: 'http://h/', type: entry, caBundlePath: '${FIXTURES}/../authority.pem'}
+  - {name: e, url: 'http://h/', type: entry, caBundlePath: \"/etc/\\0\"}
+  - {name: f, url: 'http://h/', type: entry, caBundlePath: '${FIXTURES}/header-value.txt'}
+  - {name: g, url: 'http://h/', type: entry, caBundlePath: '${FIXTURES}/nothing.pem'}
+  - {name: h, url: 'http://h/', type: enrty, caBundlePath: '${FIXTURES}/authority.pem'}",
+        "vmcp.yaml:2:47: backends[0].caBundlePath: only takes effect with type: entry
+         vmcp.yaml:3:57: backends[1].caBundlePath: only takes effect with type: entry
+         vmcp.yaml:4:60: backends[2].caBundlePath: \"authority.pem\" is not an absolute path
+         vmcp.yaml:5:60: backends[3].caBundlePath: \"${FIXTURES}/../authority.pem\" holds \"..\" or a NUL; write the path itself
+         vmcp.yaml:6:60: backends[4].caBundlePath: \"/etc/\\0\" holds \"..\" or a NUL; write the path itself
+         vmcp.yaml:7:60: backends[5].caBundlePath: \"${FIXTURES}/header-value.txt\" holds no PEM certificate
+         vmcp.yaml:8:60: backends[6].caBundlePath: \"${FIXTURES}/nothing.pem\" cannot be read: No such file or directory (os error 2)
+         vmcp.yaml:9:39: backends[7].type: must be entry, not \"enrty\"; did you mean \"entry\"?",
+    );
+}
+
+#[test]
+fn labels_are_text_and_one_is_taken() {
+    check(
+        "backends: [{name: a, url: 'http://h/', metadata: {group: x, tags: [a], none: ''}}]",
+        "vmcp.yaml:1:58: backends[0].metadata.group: is set by vmcp itself, to groupRef; remove it
+         vmcp.yaml:1:67: backends[0].metadata.tags: must be text",
+    );
+}
+
+#[test]
+fn a_call_as_a_whole_takes_longest() {
+    check(
+        "operational: {timeouts: {default: 1m, absolute: 30s}}",
+        "vmcp.yaml:1:49: operational.timeouts.absolute: a call as a whole (absolute: 30s) may not \
+         be shorter than its time without a sign of life (default: 1m)",
+    );
+    check(
+        "operational: {timeouts: {absolute: 10s}}",
+        "vmcp.yaml:1:36: operational.timeouts.absolute: a call as a whole (absolute: 10s) may not \
+         be shorter than its time without a sign of life (default: 30s)",
+    );
+    check(
+        "operational: {timeouts: {default: 2h}}",
+        "vmcp.yaml:1:35: operational.timeouts.default: a call as a whole (absolute: 1h) may not \
+         be shorter than its time without a sign of life (default: 2h)",
+    );
+    check(
+        "
+operational:
+  timeouts:
+    perWorkload: {jira: 2h, gihub: 5s, github: 0s, 'a.b': 1}",
+        "vmcp.yaml:3:25: operational.timeouts.perWorkload.jira: \"2h\" is longer than a call as a \
+         whole (absolute: 1h); raise that as well
+         vmcp.yaml:3:36: operational.timeouts.perWorkload.gihub: no backend is called \"gihub\"; \
+         did you mean \"github\"?
+         vmcp.yaml:3:48: operational.timeouts.perWorkload.github: \"0s\" is not between 1ms and 168h
+         vmcp.yaml:3:59: operational.timeouts.perWorkload.\"a.b\": \"1\" is not a duration; \
+         write it like 30s, 1m30s or 500ms
+         vmcp.yaml:3:59: operational.timeouts.perWorkload.\"a.b\": no backend is called \"a.b\"",
+    );
+    check(
+        "operational: {timeouts: {default: 5s, perWorkload: {jira: 10s}, absolute: 10s}}",
+        "github: idle 5s absolute 10s
+         jira: idle 10s absolute 10s",
+    );
+}
+
+#[test]
+fn addresses_are_checked() {
+    check(
+        "
+admin: {listen: 'localhost:9090'}
+allowedHosts: ['*', 'http://h', 'h:0', 'h:', '::1', 'a b', '*.example.com', ok, OK]
+allowedOrigins: ['*', 'null', h, 'http://h/', 'http://', '1x://h', 'http://u@h']",
+        "vmcp.yaml:1:17: admin.listen: \"localhost:9090\" is not an IP address and port; write 127.0.0.1:9090
+         vmcp.yaml:2:16: allowedHosts[0]: \"*\" is not host or host:port
+         vmcp.yaml:2:21: allowedHosts[1]: \"http://h\" is not host or host:port
+         vmcp.yaml:2:33: allowedHosts[2]: \"h:0\" is not host or host:port
+         vmcp.yaml:2:40: allowedHosts[3]: \"h:\" is not host or host:port
+         vmcp.yaml:2:46: allowedHosts[4]: \"::1\" is not host or host:port
+         vmcp.yaml:2:53: allowedHosts[5]: \"a b\" is not host or host:port
+         vmcp.yaml:2:60: allowedHosts[6]: \"*.example.com\" is not host or host:port
+         vmcp.yaml:3:18: allowedOrigins[0]: \"*\" is not an origin; write scheme://host or scheme://host:port
+         vmcp.yaml:3:23: allowedOrigins[1]: \"null\" is not an origin; write scheme://host or scheme://host:port
+         vmcp.yaml:3:31: allowedOrigins[2]: \"h\" is not an origin; write scheme://host or scheme://host:port
+         vmcp.yaml:3:34: allowedOrigins[3]: \"http://h/\" is not an origin; write scheme://host or scheme://host:port
+         vmcp.yaml:3:47: allowedOrigins[4]: \"http://\" is not an origin; write scheme://host or scheme://host:port
+         vmcp.yaml:3:58: allowedOrigins[5]: \"1x://h\" is not an origin; write scheme://host or scheme://host:port
+         vmcp.yaml:3:68: allowedOrigins[6]: \"http://u@h\" is not an origin; write scheme://host or scheme://host:port",
+    );
+    check(
+        "
+admin: {listen: '[::1]:0'}
+allowedHosts: [ok, OK]
+allowedOrigins: ['http://h:80', 'http://h:8080', 'http://H']",
+        "admin Some([::1]:0)
+         hosts [\"ok\"]
+         origins [\"http://h\", \"http://h:8080\"]
+         warning vmcp.yaml:2:20: allowedHosts[1]: \"OK\" is listed twice
+         warning vmcp.yaml:3:50: allowedOrigins[2]: \"http://H\" is listed twice",
+    );
+    check(
+        "admin: {}",
+        "vmcp.yaml:1:8: admin.listen: is required: the IP address and port it listens on",
+    );
+}
+
+#[test]
+fn problems_of_all_parts_come_in_the_order_of_the_file() {
+    check_as_it_is(
+        "
+name: [a]
+backends:
+  - name: a
+    url: ftp://x
+  - name: b
+    ulr: http://h
+incomingAuth: {type: oidc}
+aggregation:
+  conflictResolution: prefix
+audit: {enabled: true}
+limits: {views: 0}"
+            .trim_start(),
+        "vmcp.yaml:1:7: name: must be text
+         vmcp.yaml:4:10: backends[0].url: \"ftp://x\" is not an http or https URL
+         vmcp.yaml:5:5: backends[1].url: is required: the URL of its MCP endpoint
+         vmcp.yaml:6:5: backends[1]: unknown key \"ulr\"; did you mean \"url\"?
+         vmcp.yaml:7:22: incomingAuth.type: \"oidc\" is not supported yet; use anonymous
+         vmcp.yaml:9:3: aggregation.conflictResolutionConfig.prefixFormat: is required for conflictResolution: prefix
+         vmcp.yaml:10:1: audit: is not supported yet; remove it
+         vmcp.yaml:11:17: limits.views: \"0\" is not between 1 and 1000000",
+    );
+}

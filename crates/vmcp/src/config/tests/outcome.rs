@@ -1,0 +1,168 @@
+//! A configuration as text. Everything is taken apart by name, so that nothing is left out.
+
+use std::collections::BTreeMap;
+
+use vmcp_backend::Outgoing;
+use vmcp_catalog::{Annotations, Naming, Override, Rules, ToolRules};
+
+use super::{
+    super::{BackendSettings, Configuration, Limits, Sessions},
+    complete, parsed,
+};
+
+/// The lines that the bare minimum does not have.
+pub(super) fn difference(configuration: &Configuration) -> String {
+    let minimum = parsed(&complete("")).expect("the minimum is complete");
+    let minimum = rendered(&minimum);
+    let lines = rendered(configuration).into_iter();
+    lines.filter(|line| !minimum.contains(line)).collect::<Vec<_>>().join("\n")
+}
+
+/// Everything, a line for each value.
+pub(super) fn rendered(configuration: &Configuration) -> Vec<String> {
+    let Configuration {
+        name,
+        group,
+        metadata,
+        backends,
+        rules,
+        log_level,
+        sessions,
+        limits,
+        admin_listen,
+        allowed_hosts,
+        allowed_origins,
+        warnings,
+    } = configuration;
+    let mut lines = vec![
+        format!("name {name}"),
+        format!("group {group:?}"),
+        format!("metadata {}", labels(metadata)),
+        format!("log level {log_level:?}"),
+        format!("admin {admin_listen:?}"),
+        format!("hosts {allowed_hosts:?}"),
+        format!("origins {allowed_origins:?}"),
+    ];
+    lines.extend(of_sessions(sessions));
+    lines.extend(of_limits(limits));
+    lines.extend(backends.iter().flat_map(of_backend));
+    lines.extend(of_rules(rules));
+    lines.extend(warnings.iter().map(|warning| format!("warning {warning}")));
+    lines
+}
+
+fn of_sessions(sessions: &Sessions) -> Vec<String> {
+    let Sessions {
+        ttl,
+        initialize_wait,
+        backend_init,
+        max_backend_init_concurrency,
+        keep_alive,
+        event_log_bytes,
+        drain_timeout,
+        offer_max_age,
+    } = sessions;
+    vec![
+        format!("ttl {ttl:?}"),
+        format!("initialize wait {initialize_wait:?}"),
+        format!("backend init {backend_init:?}, {max_backend_init_concurrency} at once"),
+        format!("keep alive {keep_alive:?}"),
+        format!("event log {event_log_bytes}"),
+        format!("drain {drain_timeout:?}"),
+        format!("offer max age {offer_max_age:?}"),
+    ]
+}
+
+fn of_limits(limits: &Limits) -> Vec<String> {
+    let Limits {
+        request_bytes,
+        connections,
+        sessions,
+        sessions_per_client,
+        calls_per_session,
+        streams,
+        views,
+    } = limits;
+    vec![
+        format!("request {request_bytes}"),
+        format!("connections {connections}"),
+        format!("sessions {sessions}, {sessions_per_client} a client"),
+        format!("calls per session {calls_per_session}"),
+        format!("streams {streams}"),
+        format!("views {views}"),
+    ]
+}
+
+fn of_backend(backend: &BackendSettings) -> Vec<String> {
+    let BackendSettings { config, metadata } = backend;
+    let vmcp_backend::Config { id, url, outgoing, ca_bundle, timeouts, limits } = config;
+    let vmcp_backend::Timeouts { connect, initialize, idle, absolute } = timeouts;
+    let vmcp_backend::Limits {
+        response_bytes,
+        event_bytes,
+        in_flight,
+        streams,
+        list_pages,
+        list_items,
+    } = limits;
+    let ca_bundle = ca_bundle.as_ref().map_or(0, |bytes| bytes.len());
+    let line = |text: String| format!("{id}: {text}");
+    vec![
+        line(format!("{url} {} ca {ca_bundle} {}", shown(outgoing), labels(metadata))),
+        line(format!("connect {connect:?} initialize {initialize:?}")),
+        line(format!("idle {idle:?} absolute {absolute:?}")),
+        line(format!("response {response_bytes} event {event_bytes}")),
+        line(format!("in flight {in_flight} streams {streams}")),
+        line(format!("list pages {list_pages} items {list_items}")),
+    ]
+}
+
+/// What a backend is shown. Values of headers must be hidden from everything but this.
+fn shown(outgoing: &Outgoing) -> String {
+    match outgoing {
+        Outgoing::Unauthenticated => "unauthenticated".to_owned(),
+        Outgoing::Header { name, value } => {
+            assert!(value.is_sensitive());
+            format!("{name}={:?}", String::from_utf8_lossy(value.as_bytes()))
+        }
+    }
+}
+
+fn of_rules(rules: &Rules) -> Vec<String> {
+    let Rules { naming, name_limit, page_size, exclude_all_tools, default_visibility, tools } =
+        rules;
+    let naming = match naming {
+        Naming::Prefix { format } => format!("prefix {format:?}"),
+        Naming::Priority { order, format } => format!("priority {order:?} {format:?}"),
+        Naming::Manual { format } => format!("manual {format:?}"),
+    };
+    let mut lines = vec![
+        format!("naming {naming}"),
+        format!("name limit {name_limit} page {page_size}"),
+        format!("exclude all {exclude_all_tools} default {default_visibility:?}"),
+    ];
+    for (id, ToolRules { filter, exclude_all, overrides }) in tools {
+        lines.push(format!("tools of {id}: {filter:?} exclude {exclude_all}"));
+        for (tool, Override { name, description, annotations }) in overrides {
+            let annotations = annotations.as_ref().map(of_annotations);
+            lines.push(format!("{id}/{tool}: {name:?} {description:?} {annotations:?}"));
+        }
+    }
+    lines
+}
+
+fn of_annotations(annotations: &Annotations) -> String {
+    let Annotations { title, read_only_hint, destructive_hint, idempotent_hint, open_world_hint } =
+        annotations;
+    let hint = |hint: &Option<bool>| match hint {
+        None => '-',
+        Some(true) => 'y',
+        Some(false) => 'n',
+    };
+    let hints = [read_only_hint, destructive_hint, idempotent_hint, open_world_hint].map(hint);
+    format!("{} {}", title.as_deref().unwrap_or("-"), hints.iter().collect::<String>())
+}
+
+fn labels(metadata: &BTreeMap<String, String>) -> String {
+    format!("{metadata:?}")
+}

@@ -1,0 +1,72 @@
+//! Whole files.
+
+use super::{
+    super::{
+        keys,
+        schema::{Key, Need, Shape},
+    },
+    check_as_it_is, complete, outcome, parsed, tidy,
+};
+
+const COMPLETE: &str = include_str!("complete.yaml");
+
+#[test]
+fn every_accepted_key_reaches_its_place() {
+    check_as_it_is(COMPLETE, include_str!("complete.txt"));
+}
+
+#[test]
+fn the_complete_sample_is_complete() {
+    fn names(keys: &[Key], all: &mut Vec<&'static str>) {
+        for key in keys.iter().filter(|key| key.need != Need::NotYet) {
+            all.push(key.name);
+            match key.shape {
+                Shape::Section(keys) | Shape::Sections(keys) | Shape::Named(keys) => {
+                    names(keys, all);
+                }
+                _ => {}
+            }
+        }
+    }
+    let mut all = Vec::new();
+    names(keys::ROOT, &mut all);
+    all.retain(|name| !COMPLETE.contains(&format!("{name}:")));
+    assert!(all.is_empty(), "not in complete.yaml: {all:?}");
+}
+
+#[test]
+fn a_minimal_file_gets_the_defaults() {
+    let configuration = parsed(&complete("")).expect("the minimum is complete");
+    assert_eq!(outcome::rendered(&configuration).join("\n"), tidy(include_str!("defaults.txt")));
+}
+
+#[test]
+fn a_file_of_the_reference_system_is_told_all_that_is_not_built_yet() {
+    check_as_it_is(include_str!("toolhive.yaml"), include_str!("toolhive.txt"));
+}
+
+#[test]
+fn nothing_that_is_printed_for_debugging_holds_a_secret() {
+    let debug = format!("{:?}", parsed(COMPLETE).expect("the sample is accepted"));
+    assert!(debug.contains("Sensitive"), "{debug}");
+    assert!(!debug.contains("s3cret") && !debug.contains("literal"), "{debug}");
+}
+
+/// Whatever stands in a line, the answer is a configuration or a list of problems, and neither a
+/// panic nor a secret.
+#[test]
+fn broken_lines_lead_to_problems() {
+    let lines: Vec<&str> = COMPLETE.lines().collect();
+    for (index, line) in lines.iter().enumerate() {
+        let key = line.split_inclusive(':').next().unwrap_or_default();
+        for value in ["[]", "{x: ~}", "${"] {
+            let broken = format!("{key} {value}");
+            let mut lines = lines.clone();
+            lines[index] = &broken;
+            if let Err(problems) = parsed(&lines.join("\n")) {
+                let problems = problems.to_string();
+                assert!(!problems.is_empty() && !problems.contains("s3cret"), "{problems}");
+            }
+        }
+    }
+}
