@@ -44,6 +44,8 @@ pub(crate) async fn run(quick: bool, only: &str, vmcp: Option<PathBuf>) -> Resul
     }
     let idle = !quick && case::MEMORY.contains(only);
     let memory = if idle { bench.memory().await? } else { Vec::new() };
+    let measured = !rows.is_empty() || !memory.is_empty();
+    ensure!(measured, "no case's name holds {only:?}; memory is left out of a quick run");
     bench.nginx.stop().await?;
     bench.backend.stop().await?;
     Ok(Report { cores, rows, memory })

@@ -15,19 +15,9 @@ const HEAD: [[&str; COLUMNS]; 2] = [
 const COLUMNS: usize = 13;
 
 pub(super) fn write(report: &Report, mut out: impl Write) -> io::Result<()> {
-    let mut lines: Vec<[String; COLUMNS]> =
-        HEAD.iter().map(|line| line.map(str::to_owned)).collect();
-    lines.extend(report.rows.iter().map(cells));
-    let width = |column: usize| lines.iter().map(|line| line[column].len()).max().unwrap_or(0);
-    let widths: [usize; COLUMNS] = std::array::from_fn(width);
-    for line in &lines {
-        let mut text = format!("{:<width$}", line[0], width = widths[0]);
-        for (cell, width) in line.iter().zip(widths).skip(1) {
-            text.push_str(&format!("  {cell:>width$}"));
-        }
-        writeln!(out, "{}", text.trim_end())?;
+    if !report.rows.is_empty() {
+        cases(&report.rows, &mut out)?;
     }
-    writeln!(out)?;
     for row in &report.rows {
         latency(row, &mut out)?;
     }
@@ -45,6 +35,22 @@ pub(super) fn write(report: &Report, mut out: impl Write) -> io::Result<()> {
         }
     }
     writeln!(out, "medians of rounds on {} cores; errors: {}", report.cores, report.errors())
+}
+
+fn cases(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
+    let mut lines: Vec<[String; COLUMNS]> =
+        HEAD.iter().map(|line| line.map(str::to_owned)).collect();
+    lines.extend(rows.iter().map(cells));
+    let width = |column: usize| lines.iter().map(|line| line[column].len()).max().unwrap_or(0);
+    let widths: [usize; COLUMNS] = std::array::from_fn(width);
+    for line in &lines {
+        let mut text = format!("{:<width$}", line[0], width = widths[0]);
+        for (cell, width) in line.iter().zip(widths).skip(1) {
+            text.push_str(&format!("  {cell:>width$}"));
+        }
+        writeln!(out, "{}", text.trim_end())?;
+    }
+    writeln!(out)
 }
 
 fn cells(row: &Row) -> [String; COLUMNS] {
