@@ -1,3 +1,5 @@
+//! Buckets without gaps, and quantiles that are right to two percent.
+
 use super::{Duration, Histogram, bucket, middle};
 
 #[test]

@@ -1,3 +1,5 @@
+//! What is read from `/proc`, as text and from this process.
+
 use super::{Stat, cpu_seconds, resident_kib, rss, stat};
 
 #[test]

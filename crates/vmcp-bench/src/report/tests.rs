@@ -1,3 +1,5 @@
+//! Medians, ratios and bars, and how they are written.
+
 use std::time::Duration;
 
 use super::{Figures, Report, Row, json, median, table};

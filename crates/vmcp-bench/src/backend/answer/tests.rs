@@ -1,3 +1,5 @@
+//! What the fake backend answers, message by message.
+
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};

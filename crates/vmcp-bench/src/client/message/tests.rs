@@ -1,3 +1,5 @@
+//! Requests as they are sent, and answers that must not pass for right.
+
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
