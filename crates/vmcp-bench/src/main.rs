@@ -24,7 +24,7 @@
 //!
 //! nginx is Debian's `nginx-light`; it is installed if it is missing and root runs this.
 //!
-//! The parts: [`compare`] is the run from start to end, [`case`] what is measured and the bars,
+//! The parts: [`mod@compare`] is the run from start to end, [`case`] what is measured and the bars,
 //! [`load`] one round of load, [`memory`] the idle sessions, [`report`] the table, [`party`] the
 //! processes, [`backend`] the fake server, which this program starts as a process of its own.
 
