@@ -1,12 +1,10 @@
 //! Thousands of idle sessions: what one costs in each state, and that nothing is left of them.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use serde_json::Value;
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use vmcp_backend::{Backend, ClientView, Events, Limits, Outgoing, Session, Timeouts};
 use vmcp_model::{BackendId, ProtocolVersion};
@@ -75,6 +73,7 @@ async fn round(vmcp: &Process, connection: &Arc<Backend>) -> u64 {
     peak
 }
 
+#[expect(clippy::print_stdout, reason = "the figures are a result of the test")]
 fn report(state: &str, bytes: u64, sessions: usize, descriptors: usize) {
     let each = bytes / sessions as u64;
     println!(
