@@ -141,11 +141,12 @@ impl Edge {
         response
     }
 
-    /// Takes one of the GET streams that may be open.
-    pub(crate) fn enter_stream(&self) -> Result<StreamPermit, Fault> {
+    /// Takes one of the GET streams that may be open. One that takes over from another needs no
+    /// room of its own: the other ends.
+    pub(crate) fn enter_stream(&self, takes_over: bool) -> Result<StreamPermit, Fault> {
         let permit = StreamPermit(Arc::clone(&self.streams));
         let limit = self.config.streams;
-        if self.streams.fetch_add(1, Ordering::Relaxed) >= limit {
+        if self.streams.fetch_add(1, Ordering::Relaxed) >= limit && !takes_over {
             return Err(Fault::Unavailable(format!("{limit} streams are open already").into()));
         }
         Ok(permit)

@@ -31,7 +31,8 @@ impl Edge {
             Method::DELETE => self.delete(request.headers()).await,
             _ => Err(Fault::MethodNotAllowed),
         };
-        answered.unwrap_or_else(|fault| respond::failed(None, &fault))
+        // No request is in it that an error could answer, so the status must tell.
+        answered.unwrap_or_else(|fault| respond::not_taken(&fault))
     }
 
     async fn post(self: &Arc<Self>, request: Request<RequestBody>, peer: IpAddr) -> Response<Body> {
@@ -105,7 +106,7 @@ impl Edge {
         if self.is_draining() {
             return Err(Fault::Unavailable("vmcp is shutting down".into()));
         }
-        let permit = self.enter_stream()?;
+        let permit = self.enter_stream(session.has_stream())?;
         let last_event_id = headers.get(headers::LAST_EVENT_ID).map(HeaderValue::to_str);
         let last_event_id = last_event_id.transpose().map_err(|_error| {
             Fault::InvalidRequest("the Last-Event-ID header is not visible ASCII".into())

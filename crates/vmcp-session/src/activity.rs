@@ -11,13 +11,13 @@ use std::{
 
 use bytes::Bytes;
 use tokio::sync::Notify;
-use tokio_util::{sync::CancellationToken, task::task_tracker::TaskTrackerToken};
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use vmcp_backend::Backend;
 use vmcp_core::OpenQuestion;
 use vmcp_model::BackendId;
 use vmcp_wire::{Fault, IdKey};
 
-use crate::{log::StreamLog, session::Session};
+use crate::{listen::Listening, log::StreamLog, session::Session};
 
 /// How long a call that the client has cancelled may still bring its answer.
 const CANCEL_GRACE: Duration = Duration::from_secs(2);
@@ -41,7 +41,7 @@ pub(crate) struct Activity {
     /// Told when no call is in flight any more.
     pub(crate) calm: Option<Arc<Notify>>,
     /// Ends the listening to the backends' own streams.
-    pub(crate) listening: Option<CancellationToken>,
+    pub(crate) listening: Option<Listening>,
 }
 
 /// A call in flight.

@@ -123,7 +123,10 @@ impl Session {
             let Some(session) = me.upgrade() else { return };
             let opened = session.open_and_enter(&backend, lost).await;
             match &opened {
-                Ok(open) => session.slots().set(backend.id(), Slot::Open(open.clone())),
+                Ok(open) => {
+                    session.slots().set(backend.id(), Slot::Open(open.clone()));
+                    session.hear(&backend, open).await;
+                }
                 Err(error) => {
                     tracing::warn!(backend = %backend.id(), %error, "could not open a backend session");
                     session.slots().remove(backend.id());
@@ -131,7 +134,6 @@ impl Session {
             }
             // Nobody may be left to hear of it.
             sender.send_replace(Some(opened));
-            session.listen_if_wanted(&backend);
         });
         outcome
     }

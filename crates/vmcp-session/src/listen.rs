@@ -1,58 +1,121 @@
 //! Listens to the backends' own streams while the client wants to hear from them.
 
-use std::sync::{Arc, Weak};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 use vmcp_backend::{Backend, Error, Session as BackendSession};
-use vmcp_core::{BackendSessions as _, Inbound, NoticeKind, Question};
+use vmcp_core::{Inbound, NoticeKind, Question};
+use vmcp_model::BackendId;
 use vmcp_wire::Message;
 
 use crate::{activity::Asked, session::Session};
 
 /// How long to wait before a stream that ended is opened again.
-const AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// How long the first call on a backend session waits for its stream, for a backend that does not
+/// begin to answer before it has something to say.
+const BEGIN: Duration = Duration::from_millis(500);
+
+/// The listening of one session.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    stop: CancellationToken,
+    /// The backend sessions that are listened to, or offer nothing to listen to.
+    followed: HashMap<BackendId, Option<Box<str>>>,
+}
+
+impl Listening {
+    fn new(stop: CancellationToken) -> Self {
+        Self { stop, followed: HashMap::new() }
+    }
+
+    /// Notes that a backend session is listened to. `None` if it is already.
+    fn enter(&mut self, backend: &BackendId, open: &BackendSession) -> Option<CancellationToken> {
+        let id = open.id().map(Box::<str>::from);
+        let before = self.followed.insert(backend.clone(), id.clone());
+        (before != Some(id)).then(|| self.stop.clone())
+    }
+}
 
 impl Session {
     /// Begins to listen to every backend session that is open, unless that is done already.
     pub(crate) fn listen_to_backends(&self) {
         let begun = self.with_activity(|activity| {
             let begin = activity.listening.is_none();
-            activity.listening.get_or_insert_with(|| self.shared.background.stop().child_token());
+            activity
+                .listening
+                .get_or_insert_with(|| Listening::new(self.shared.background.stop().child_token()));
             begin
         });
         if !begun {
             return;
         }
-        let open = self.slots().open();
-        for (id, _session) in open {
-            if let Some(backend) = self.shared.vmcp.backend(id.as_str()) {
-                self.listen_if_wanted(&backend);
-            }
+        for (backend, open) in self.open_backends() {
+            self.listen_if_wanted(&backend, &open);
         }
     }
 
-    /// Stops listening, unless the client has a subscription.
+    /// Stops listening, unless the client has a stream or a subscription.
     pub(crate) fn stop_listening(&self) {
-        if self.is_ended() || self.subscriptions().is_empty() {
-            let listening = self.with_activity(|activity| activity.listening.take());
-            if let Some(listening) = listening {
-                listening.cancel();
-            }
+        let ended = self.is_ended();
+        if !ended && !self.subscriptions().is_empty() {
+            return;
+        }
+        let listening = self.with_activity(|activity| {
+            // A new stream may have taken the place of the one that has just ended.
+            let streams = activity.standalone.as_ref().is_some_and(|log| log.is_attached());
+            if streams && !ended { None } else { activity.listening.take() }
+        });
+        if let Some(listening) = listening {
+            listening.stop.cancel();
         }
     }
 
-    /// Listens to a backend whose session has just been opened, if the session listens at all.
-    pub(crate) fn listen_if_wanted(&self, backend: &Arc<Backend>) {
-        let Some(stop) = self.with_activity(|activity| activity.listening.clone()) else { return };
-        let Some(open) = self.open(backend) else { return };
-        let (me, backend) = (self.me.clone(), Arc::clone(backend));
+    /// Listens to a backend session that has just been opened, if the session listens at all. What
+    /// the backend says from the first call on must not be lost, so that call waits for it.
+    pub(crate) async fn hear(&self, backend: &Arc<Backend>, open: &BackendSession) {
+        if let Some(begun) = self.listen_if_wanted(backend, open) {
+            // Without a stream in time the call goes ahead: the backend may never offer one.
+            let _late = tokio::time::timeout(BEGIN, begun).await;
+        }
+    }
+
+    /// Listens to a backend session, once, if the session listens at all. The receiver learns when
+    /// its stream is open, or that there is none.
+    fn listen_if_wanted(
+        &self,
+        backend: &Arc<Backend>,
+        open: &BackendSession,
+    ) -> Option<oneshot::Receiver<()>> {
+        let stop = self.with_activity(|activity| {
+            activity.listening.as_mut().and_then(|listening| listening.enter(backend.id(), open))
+        })?;
+        let (begun, beginning) = oneshot::channel();
+        let (me, backend, open) = (self.me.clone(), Arc::clone(backend), open.clone());
         self.shared.background.spawn(async move {
-            stop.run_until_cancelled(keep_following(me, &backend, &open)).await;
+            stop.run_until_cancelled(keep_following(me, &backend, &open, begun)).await;
         });
+        Some(beginning)
     }
 
     /// Follows one stream to its end. `false` if the backend offers none.
-    async fn follow(&self, backend: &Arc<Backend>, open: &BackendSession) -> Result<bool, Error> {
+    async fn follow(
+        &self,
+        backend: &Arc<Backend>,
+        open: &BackendSession,
+        begun: &mut Option<oneshot::Sender<()>>,
+    ) -> Result<bool, Error> {
         let Some(mut stream) = backend.listen(open, None).await? else { return Ok(false) };
+        if let Some(begun) = begun.take() {
+            // Nobody may wait for it.
+            let _ = begun.send(());
+        }
         while let Some(message) = stream.next().await? {
             self.receive(backend, open, message).await?;
         }
@@ -98,9 +161,15 @@ impl Session {
 }
 
 /// Follows a backend's stream for as long as the session is there, again and again.
-async fn keep_following(me: Weak<Session>, backend: &Arc<Backend>, open: &BackendSession) {
+async fn keep_following(
+    me: Weak<Session>,
+    backend: &Arc<Backend>,
+    open: &BackendSession,
+    begun: oneshot::Sender<()>,
+) {
+    let mut begun = Some(begun);
     while let Some(session) = me.upgrade() {
-        match session.follow(backend, open).await {
+        match session.follow(backend, open, &mut begun).await {
             Ok(true) => {}
             // There is none to follow.
             Ok(false) => return,
@@ -108,6 +177,7 @@ async fn keep_following(me: Weak<Session>, backend: &Arc<Backend>, open: &Backen
             Err(Error::SessionLost) => return,
             Err(error) => {
                 tracing::debug!(backend = %backend.id(), %error, "a backend's stream ended");
+                begun = None;
             }
         }
         drop(session);

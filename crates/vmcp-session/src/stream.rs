@@ -98,6 +98,13 @@ impl Session {
         Ok(stream)
     }
 
+    /// Whether the client's GET stream is open, so that another one would take over from it.
+    pub fn has_stream(&self) -> bool {
+        self.with_activity(|activity| {
+            activity.standalone.as_ref().is_some_and(|log| log.is_attached())
+        })
+    }
+
     /// The log of a new streamed call.
     pub(crate) fn new_stream(&self) -> Arc<StreamLog> {
         let number = self.shared.next_stream();

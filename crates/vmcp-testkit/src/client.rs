@@ -48,6 +48,13 @@ impl Client {
         }
     }
 
+    /// A client of this URL with a session of its own, as [`Self::initialize`] opens it.
+    pub async fn connect(url: &str) -> Result<Self> {
+        let mut client = Self::new(url);
+        client.initialize().await?;
+        Ok(client)
+    }
+
     /// Sends this header with every request, in place of the client's own if it has one.
     #[must_use]
     pub fn with_header(mut self, name: &str, value: &str) -> Self {

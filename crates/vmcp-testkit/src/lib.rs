@@ -4,6 +4,7 @@
 //! - [`peers`]: ready-made servers, most of them on [`raw`], each with one bad habit or one talent
 //! - [`conformance`]: what the official conformance suite expects of a server, on rmcp
 //! - [`client`]: a small strict client that shows bytes as they came
+//! - [`gateway`]: configurations of the gateway, piece by piece
 //! - [`process`]: starts, watches and ends the program under test
 //!
 //! Everything listens on loopback only and ends when the value that stands for it is dropped.
@@ -11,6 +12,7 @@
 mod body;
 pub mod client;
 pub mod conformance;
+pub mod gateway;
 mod host;
 pub mod peers;
 pub mod process;

@@ -5,12 +5,15 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode, response::Parts as Head};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use serde_json::value::RawValue;
 use tokio::{task::JoinSet, time::timeout};
 
 use super::{
     PATIENCE, parts,
     sse::{Decoder, Event},
 };
+
+type Object<'a> = std::collections::BTreeMap<String, &'a RawValue>;
 
 /// A response whose head has arrived. Dropping it closes its connection.
 #[derive(Debug)]
@@ -166,19 +169,49 @@ impl Message {
 
     /// The parameters of a request or notification, byte for byte.
     pub fn params(&self) -> Option<&str> {
-        self.parts().params.map(serde_json::value::RawValue::get)
+        self.parts().params.map(RawValue::get)
     }
 
     /// The result, byte for byte.
     pub fn result(&self) -> Result<&str> {
         let parts = self.parts();
-        parts.result.map(serde_json::value::RawValue::get).with_context(|| format!("{self:?}"))
+        parts.result.map(RawValue::get).with_context(|| format!("{self:?}"))
     }
 
     /// The error, byte for byte.
     pub fn error(&self) -> Result<&str> {
         let parts = self.parts();
-        parts.error.map(serde_json::value::RawValue::get).with_context(|| format!("{self:?}"))
+        parts.error.map(RawValue::get).with_context(|| format!("{self:?}"))
+    }
+
+    /// The first text of a tool's result.
+    pub fn text(&self) -> Result<String> {
+        let message = self.json();
+        let text = message["result"]["content"][0]["text"].as_str().map(str::to_owned);
+        text.with_context(|| format!("no text: {:?}", self.bytes))
+    }
+
+    /// The entries of the list `member` of a result, byte for byte.
+    pub fn items(&self, member: &str) -> Result<Vec<String>> {
+        let result: Object<'_> = serde_json::from_str(self.result()?)?;
+        let list = result.get(member).with_context(|| format!("no {member}: {:?}", self.bytes))?;
+        let items: Vec<&RawValue> = serde_json::from_str(list.get())?;
+        Ok(items.into_iter().map(|item| item.get().to_owned()).collect())
+    }
+
+    /// The text that each entry of the list `member` has under `key`, in the list's order.
+    pub fn keys(&self, member: &str, key: &str) -> Result<Vec<String>> {
+        let key_of = |item: &String| -> Result<String> {
+            let item: Object<'_> = serde_json::from_str(item)?;
+            let value = item.get(key).with_context(|| format!("no {key}: {item:?}"))?;
+            Ok(serde_json::from_str(value.get())?)
+        };
+        self.items(member)?.iter().map(key_of).collect()
+    }
+
+    /// The code of an error.
+    pub fn error_code(&self) -> Result<i64> {
+        self.json()["error"]["code"].as_i64().with_context(|| format!("no error: {:?}", self.bytes))
     }
 
     /// The whole message as a value, for looking around in it.

@@ -1,0 +1,39 @@
+//! What a user relies on, shown with real processes: a client, the gateway, and servers behind it.
+//!
+//! Written from the specification and the design, so a test that fails here says that a promise is
+//! not kept, whatever the code was meant to do.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "what the tests share fails them just as they fail themselves"
+)]
+
+mod asking;
+mod batches;
+mod catalog;
+mod changes;
+mod doors;
+mod expiry;
+mod fidelity;
+mod limits;
+mod lost;
+mod merging;
+mod probes;
+mod requests;
+mod round;
+mod state;
+mod streams;
+mod tasks;
+mod versions;
+
+use vmcp_testkit::{client::Client, gateway::Gateway, process::Process};
+
+/// Starts the gateway and waits until it is ready.
+async fn serve(gateway: &Gateway) -> Process {
+    gateway.start(env!("CARGO_BIN_EXE_vmcp")).await.unwrap()
+}
+
+/// A client with a session of its own.
+async fn connect(process: &Process) -> Client {
+    Client::connect(&process.url()).await.unwrap()
+}

@@ -1,0 +1,120 @@
+//! What operators and their tools see: probes, status, signs of life.
+
+use serde_json::Value;
+use vmcp_testkit::{
+    client::fetch,
+    gateway::{Gateway, eventually},
+    peers,
+    process::{Program, free_port},
+};
+
+use crate::{connect, serve};
+
+async fn json(url: &str) -> (u16, Value) {
+    let (status, body) = fetch(url).await.unwrap();
+    (status.as_u16(), serde_json::from_slice(&body).unwrap())
+}
+
+#[tokio::test]
+async fn health_readiness_and_status_beside_mcp_on_loopback() {
+    let (up, down) = (peers::slow().start().await.unwrap(), free_port().unwrap());
+    let gateway =
+        Gateway::before(&[("up", up.url()), ("down", format!("http://127.0.0.1:{down}/mcp"))]);
+    let process = serve(&gateway.with("groupRef: team\nmetadata: {floor: '3'}")).await;
+    let client = connect(&process).await;
+    client.call("1", "up_slow", r#"{"delay_ms":1}"#).await.unwrap().result().unwrap();
+    let _get = client.listen(None).await.unwrap();
+    assert_eq!(json(&process.url_of("/health")).await.0, 200);
+    let (status, ready) = json(&process.url_of("/readyz")).await;
+    assert_eq!((status, ready["status"].as_str()), (200, Some("ready")));
+    let (status, report) = json(&process.url_of("/status")).await;
+    assert_eq!(status, 200);
+    assert_eq!(report["sessions"], 1, "{report}");
+    assert_eq!(report["get_streams"], 1, "{report}");
+    let state = |name: &str| -> Value {
+        let all = report["backends"].as_array().unwrap();
+        all.iter().find(|one| one["name"] == name).unwrap().clone()
+    };
+    assert_eq!(state("up")["state"], "ok");
+    assert_eq!(state("up")["offers"]["tools"], 1);
+    assert_eq!(state("down")["state"], "failed");
+    assert!(state("down")["last_error"].is_string(), "{report}");
+    let text = report.to_string();
+    assert!(text.contains("team") && text.contains("floor"), "{text}");
+    assert!(!text.contains(client.session().unwrap()), "a session id is a secret");
+}
+
+/// Beyond loopback, whoever can call must not see what there is: that stands on a listener apart.
+#[tokio::test]
+async fn status_stands_apart_from_mcp_on_other_addresses() {
+    let backend = peers::slow().start().await.unwrap();
+    let admin = free_port().unwrap();
+    let gateway = Gateway::before(&[("a", backend.url())])
+        .with(&format!("admin: {{listen: '127.0.0.1:{admin}'}}"));
+    let arguments = ["serve", "--config", "{config}", "--host", "0.0.0.0", "--port", "{port}"];
+    let program = Program::new(env!("CARGO_BIN_EXE_vmcp"), &arguments).config(&gateway.yaml());
+    let process = program.start().await.unwrap();
+    let client = connect(&process).await;
+    client.request("1", "ping", "{}").await.unwrap().result().unwrap();
+    assert_eq!(json(&process.url_of("/status")).await.0, 404);
+    assert_eq!(json(&process.url_of("/readyz")).await.0, 200);
+    let admin = format!("http://127.0.0.1:{admin}");
+    let (status, report) = json(&format!("{admin}/status")).await;
+    assert_eq!((status, &report["sessions"]), (200, &Value::from(1)));
+    let calling = client.at(&format!("{admin}/mcp"));
+    assert_eq!(calling.open("2", "ping", "{}").await.unwrap().status(), 404);
+    assert!(process.log().contains("without incoming authentication"), "{}", process.log());
+}
+
+#[tokio::test]
+async fn an_idle_get_stream_shows_that_it_is_alive() {
+    let backend = peers::slow().start().await.unwrap();
+    let gateway = Gateway::before(&[("a", backend.url())]).with("sessions: {keepAlive: 200ms}");
+    let process = serve(&gateway).await;
+    let client = connect(&process).await;
+    let mut get = client.listen(None).await.unwrap();
+    assert_eq!(get.header("content-type"), Some("text/event-stream"));
+    assert!(get.header("cache-control").unwrap().contains("no-cache"));
+    let began = tokio::time::Instant::now();
+    let mut comments = 0;
+    while comments < 3 {
+        let chunk = get.chunk().await.unwrap().unwrap();
+        let text = String::from_utf8_lossy(&chunk).into_owned();
+        comments += text.lines().filter(|line| line.starts_with(':')).count();
+    }
+    assert!(began.elapsed().as_millis() < 2000, "{:?}", began.elapsed());
+}
+
+/// A long silent call is kept alive too, or a proxy on the way would end it.
+#[tokio::test]
+async fn an_idle_stream_of_a_call_shows_that_it_is_alive() {
+    let backend = peers::slow().start().await.unwrap();
+    let gateway = Gateway::before(&[("a", backend.url())]).with("sessions: {keepAlive: 100ms}");
+    let process = serve(&gateway).await;
+    let client = connect(&process).await;
+    let params = r#"{"name":"a_slow","arguments":{"delay_ms":700},"_meta":{"progressToken":1}}"#;
+    let response = client.open("1", "tools/call", params).await.unwrap();
+    let body = response.bytes().await.unwrap();
+    let text = String::from_utf8_lossy(&body).into_owned();
+    let comments = text.lines().filter(|line| line.starts_with(':')).count();
+    assert!(comments >= 3, "{text}");
+    assert!(text.contains(r#""text":"done""#), "{text}");
+}
+
+#[tokio::test]
+async fn status_forgets_what_has_ended() {
+    let backend = peers::slow().start().await.unwrap();
+    let process = serve(&Gateway::before(&[("a", backend.url())])).await;
+    for _ in 0..5 {
+        let client = connect(&process).await;
+        let _get = client.listen(None).await.unwrap();
+        client.call("1", "a_slow", r#"{"delay_ms":1}"#).await.unwrap().result().unwrap();
+        assert_eq!(client.delete().await.unwrap(), 200);
+    }
+    eventually("nothing is left", async || {
+        let report = json(&process.url_of("/status")).await.1;
+        let left = ["sessions", "records", "get_streams", "calls_in_flight"];
+        left.iter().all(|what| report[*what] == 0).then_some(())
+    })
+    .await;
+}
