@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode};
 use tokio_util::task::TaskTracker;
 use vmcp_model::{BackendId, ProtocolVersion, raw};
 use vmcp_wire::{
@@ -231,7 +231,9 @@ impl Backend {
         params.push(b'}');
         let (id, text) = self.own_request("initialize", Some(&params));
         let response = self.http.post(None, text).await?;
-        let session_id = response.headers().get(SESSION_ID).cloned();
+        // Copied: a header's value would keep the whole buffer alive that it was received in.
+        let session_id = response.headers().get(SESSION_ID);
+        let session_id = session_id.and_then(|id| HeaderValue::from_bytes(id.as_bytes()).ok());
         let mut session = Session { id: None, version: view.version, facts: Arc::default() };
         let answer = self.judge(&session, response, Some(&id)).await?;
         session.id = session_id;

@@ -1,2 +1,108 @@
-//! Filled by a later commit of this change.
-fn main() {}
+//! Measures vmcp against a plain reverse proxy, on this machine and in one run.
+//!
+//! ```text
+//! cargo run --release -p vmcp-bench -- compare [--quick] [--only TEXT] [--json] [--vmcp PATH]
+//! ```
+//!
+//! It starts a fast fake MCP server, nginx in front of it (`nginx.conf` beside the sources) and vmcp
+//! in front of it (built with the `dist` profile, unless `--vmcp` names one), and drives nginx and
+//! vmcp in turn with the same load, several rounds of each. It prints a table of medians and ratios,
+//! and how they stand against the bars of the design. A quick run takes less than a minute once all
+//! is built; a full one adds cases, rounds and the memory of idle sessions, and takes some minutes.
+//!
+//! How to read it:
+//! - **Ratios within one run are the result.** Absolute figures depend on the machine and on what
+//!   else it does.
+//! - **CPU per call is the figure that counts**: user and system time of the process under test, its
+//!   children included. Load, fake server and proxy share the same cores, so calls per second also
+//!   tell how much the load itself costs.
+//! - **Latency added** is the median over one connection, less the same straight to the fake server.
+//!   With one call at a time most of it is waking up, which on a virtual machine depends on how busy
+//!   its host is: trust it only if it stays the same over several runs.
+//! - Every answer is checked: its status, its id, its length, and now and then all of it. The exit
+//!   code is 1 if a single one was wrong. A missed bar is shown and does not change the exit code.
+//!
+//! nginx is Debian's `nginx-light`; it is installed if it is missing and root runs this.
+//!
+//! The parts: [`mod@compare`] is the run from start to end, [`case`] what is measured and the bars,
+//! [`load`] one round of load, [`memory`] the idle sessions, [`report`] the table, [`party`] the
+//! processes, [`backend`] the fake server, which this program starts as a process of its own.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::{Context, Result, bail};
+use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+
+mod backend;
+mod case;
+mod client;
+mod compare;
+mod histogram;
+mod load;
+mod memory;
+mod party;
+mod process;
+mod report;
+
+/// Measures vmcp against a plain reverse proxy.
+#[derive(Debug, Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Drive nginx and vmcp in turn with the same load and compare what they cost.
+    Compare(Compare),
+    /// The fake MCP server; started by `compare`.
+    #[command(hide = true)]
+    Backend {
+        #[arg(long, default_value_t = 1)]
+        threads: usize,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Compare {
+    /// Only the most telling cases, in less than a minute.
+    #[arg(long)]
+    quick: bool,
+    /// Only the cases whose name holds this text; `memory` for idle sessions.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    only: String,
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// A built vmcp; without it, the `dist` profile is built first.
+    #[arg(long, value_name = "PATH")]
+    vmcp: Option<PathBuf>,
+}
+
+fn main() -> Result<ExitCode> {
+    match Arguments::parse().command {
+        Command::Backend { threads } => backend::run(threads).map(|()| ExitCode::SUCCESS),
+        Command::Compare(arguments) => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(compare(arguments))
+        }
+    }
+}
+
+async fn compare(Compare { quick, only, json, vmcp }: Compare) -> Result<ExitCode> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
+    // Whoever interrupts this must not leave servers behind: they end as the run is dropped.
+    let report = tokio::select! {
+        report = compare::run(quick, &only, vmcp) => report?,
+        _interrupted = tokio::signal::ctrl_c() => bail!("interrupted"),
+        _terminated = terminate.recv() => bail!("terminated"),
+    };
+    let out = std::io::stdout().lock();
+    if json {
+        report.write_json(out)?
+    } else {
+        report.write_table(out)?
+    }
+    Ok(if report.errors() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -126,7 +126,8 @@ impl Edge {
             if *request.method() == Method::OPTIONS && origin.is_some() {
                 preflight()
             } else {
-                self.mcp(request, peer).await
+                // Boxed, so that a connection does not hold room for a call while none is under way.
+                Box::pin(self.mcp(request, peer)).await
             }
         } else if serves_admin && path == "/status" {
             status::status(self).await

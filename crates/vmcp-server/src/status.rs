@@ -71,6 +71,7 @@ pub(crate) async fn status(edge: &Edge) -> Response<Body> {
         "get_streams": edge.open_streams(),
         "views": views.len(),
         "client_profiles": usage.clients,
+        "tasks": usage.tasks,
         "records": edge.sessions.records().await.ok(),
         "backends": backends,
         "dropped": dropped,

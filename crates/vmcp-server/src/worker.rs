@@ -1,8 +1,10 @@
 //! The workers: one thread a core, each with a runtime and connections of its own.
 
 use std::{
+    convert::Infallible,
     io,
     net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream},
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -11,11 +13,14 @@ use std::{
     time::Duration,
 };
 
-use hyper::service::service_fn;
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::conn::auto,
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::{Service, service_fn},
 };
+
+use http::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
     io::AsyncWriteExt as _,
     net::{TcpListener, TcpStream},
@@ -24,7 +29,10 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use vmcp_core::Background;
 
-use crate::edge::{Edge, Listens};
+use crate::{
+    body::Body,
+    edge::{Edge, Listens},
+};
 
 /// How long a connection may wait for its next request, or take to send the head of one.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
@@ -204,28 +212,67 @@ async fn connection(accepted: Accepted, edge: Arc<Edge>, close: CancellationToke
     };
     let service = service_fn(move |request| {
         let edge = Arc::clone(&edge);
-        async move { Ok::<_, std::convert::Infallible>(edge.answer(request, peer, listens).await) }
+        async move { Ok::<_, Infallible>(edge.answer(request, peer, listens).await) }
     });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(HEAD_BYTES);
-    builder.http2().timer(TokioTimer::new()).max_header_list_size(HEAD_BYTES as u32);
-    let serving = builder.serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(serving);
-    let ended = tokio::select! {
+    let ended = match speaks_http2(&stream).await {
+        Ok(false) => {
+            let mut builder = http1::Builder::new();
+            builder
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD_TIMEOUT)
+                .max_buf_size(HEAD_BYTES);
+            let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service));
+            tokio::select! {
+                biased;
+                ended = serving.as_mut() => ended,
+                () = close.cancelled() => {
+                    serving.as_mut().graceful_shutdown();
+                    serving.await
+                }
+            }
+        }
+        // Boxed, as it is rare and large.
+        Ok(true) => Box::pin(serve_http2(stream, service, close)).await,
+        Err(error) => {
+            tracing::debug!(%error, %peer, "a connection ended before its first request");
+            return;
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, %peer, "a connection ended");
+    }
+}
+
+/// Serves a connection that speaks HTTP/2 from its first byte (RFC 9113, section 3.3).
+async fn serve_http2<S>(
+    stream: TcpStream,
+    service: S,
+    close: CancellationToken,
+) -> hyper::Result<()>
+where
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder.timer(TokioTimer::new()).max_header_list_size(HEAD_BYTES as u32);
+    let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    tokio::select! {
         biased;
         ended = serving.as_mut() => ended,
         () = close.cancelled() => {
             serving.as_mut().graceful_shutdown();
             serving.await
         }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, %peer, "a connection ended");
     }
+}
+
+/// Whether a connection begins with the preface of HTTP/2. Nothing is taken from it.
+async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0";
+    let mut beginning = [0; PREFACE.len()];
+    let peeked = tokio::time::timeout(HEAD_TIMEOUT, stream.peek(&mut beginning)).await??;
+    // No method of HTTP/1 begins like this, so the first bytes decide.
+    Ok(peeked > 3 && PREFACE.starts_with(&beginning[..peeked]))
 }
 
 impl Drop for ConnectionPermit {

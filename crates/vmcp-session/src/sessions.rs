@@ -67,6 +67,8 @@ pub struct Usage {
     pub calls: usize,
     /// Different descriptions of clients that are kept.
     pub clients: usize,
+    /// Background tasks, streamed calls included.
+    pub tasks: usize,
 }
 
 /// The sessions of this process.
@@ -191,6 +193,7 @@ impl Sessions {
             sessions: self.count.load(Ordering::Relaxed),
             calls: self.shared.calls.len(),
             clients,
+            tasks: self.shared.background.tasks().len(),
         }
     }
 

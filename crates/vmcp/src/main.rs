@@ -17,6 +17,10 @@ use clap::Parser as _;
 
 use cli::{Cli, Command};
 
+/// Gives memory back that a burst of sessions has used, and finds it again for the next burst.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let Cli { debug, command } = Cli::parse();
     let done = match command {

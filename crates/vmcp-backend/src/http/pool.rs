@@ -19,7 +19,7 @@ use crate::{error::Error, worker};
 const IDLE: Duration = Duration::from_secs(30);
 
 /// Idle connections that one worker keeps to one backend.
-const MAX_IDLE: usize = 64;
+const MAX_IDLE: usize = 512;
 
 #[derive(Debug)]
 pub(crate) struct Pool {

@@ -1,4 +1,4 @@
-//! What a user relies on and takes long to show; see `.config/nextest.toml`.
+//! What a user relies on and takes long to show; `./test` runs it, `./test quick` does not.
 
 #![expect(
     clippy::unwrap_used,
@@ -6,6 +6,7 @@
 )]
 
 mod expiry;
+mod idle;
 mod load;
 mod patience;
 mod shutdown;

@@ -1,0 +1,89 @@
+//! vmcp as it is shipped: the `dist` profile, and a configuration that changes no name.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+use tokio::process::Command;
+
+use super::{Party, free_address};
+
+/// Builds vmcp and says where it is. cargo's own messages go to standard error.
+pub(crate) async fn built() -> Result<PathBuf> {
+    #[derive(Deserialize)]
+    struct Message {
+        executable: Option<PathBuf>,
+    }
+    let output = Command::new("cargo")
+        .args(["build", "--profile", "dist", "-p", "vmcp", "--bin", "vmcp"])
+        .arg("--message-format=json-render-diagnostics")
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stderr(Stdio::inherit())
+        .output()
+        .await
+        .context("cannot start cargo; name a built vmcp with --vmcp")?;
+    ensure!(output.status.success(), "vmcp does not build; see above");
+    // One JSON object a line; only what was linked has an executable.
+    let lines = output.stdout.split(|byte| *byte == b'\n');
+    lines
+        .filter_map(|line| serde_json::from_slice::<Message>(line).ok()?.executable)
+        .next_back()
+        .context("cargo built no executable")
+}
+
+/// Starts vmcp in front of backends at these URLs.
+pub(crate) async fn vmcp(program: &Path, dir: &Path, backends: &[String]) -> Result<Party> {
+    let address = free_address()?;
+    let config = dir.join(format!("vmcp-{}.yaml", address.port()));
+    fs::write(&config, configuration(backends))?;
+    let mut command = Command::new(program);
+    command.arg("serve").arg("--config").arg(&config);
+    command.args(["--host", "127.0.0.1", "--port", &address.port().to_string()]);
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    Party::start("vmcp", command, address, dir)?.ready("/readyz").await
+}
+
+/// Everything that is not needed stays at its default, which is what users run.
+fn configuration(backends: &[String]) -> String {
+    let mut text = String::from(
+        "name: bench\n\
+         groupRef: bench\n\
+         incomingAuth:\n  type: anonymous\n\
+         outgoingAuth:\n  source: inline\n\
+         limits:\n  sessionsPerClient: 1000000\n\
+         backends:\n",
+    );
+    let mut names = Vec::new();
+    for (number, url) in backends.iter().enumerate() {
+        let name = format!("b{number}");
+        let _infallible =
+            writeln!(text, "  - name: {name}\n    url: {url}\n    transport: streamable-http");
+        names.push(name);
+    }
+    let order = names.join(", ");
+    let _infallible = writeln!(
+        text,
+        "aggregation:\n  conflictResolution: priority\n  \
+         conflictResolutionConfig:\n    priorityOrder: [{order}]"
+    );
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::configuration;
+
+    #[test]
+    fn every_backend_is_listed_and_ordered() {
+        let text =
+            configuration(&["http://127.0.0.1:1/mcp".into(), "http://127.0.0.1:2/mcp".into()]);
+        assert!(text.contains("  - name: b1\n    url: http://127.0.0.1:2/mcp\n"), "{text}");
+        assert!(text.ends_with("    priorityOrder: [b0, b1]\n"), "{text}");
+        assert!(text.contains("\nlimits:\n  sessionsPerClient: 1000000\n"), "{text}");
+    }
+}
