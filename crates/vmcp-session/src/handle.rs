@@ -118,6 +118,11 @@ impl Session {
         log: Option<&Arc<StreamLog>>,
     ) -> Result<Reply, Fault> {
         let id = message.id().ok_or(Fault::InvalidRequest("a request needs an id".into()))?.key();
+        // Counted first: a drain that has begun refuses the call, one that begins now waits for it.
+        let counted = self.shared.calls.token();
+        if self.shared.calls.is_closed() {
+            return Err(Fault::Unavailable("vmcp is shutting down".into()));
+        }
         let catalog = self.catalog.load_full();
         let caller = self.caller(&catalog);
         let routed = self.shared.vmcp.route(&caller, message)?;
@@ -129,7 +134,7 @@ impl Session {
             session: Arc::clone(self),
             id: id.clone(),
             signal: Arc::clone(&signal),
-            _counted: self.shared.calls.token(),
+            _counted: counted,
         };
         let answered = tokio::select! {
             biased;

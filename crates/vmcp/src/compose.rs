@@ -23,8 +23,8 @@ pub(crate) const ENDPOINT: &str = "/mcp";
 /// How long background work has to end.
 const FAREWELL: std::time::Duration = std::time::Duration::from_secs(3);
 
-/// How long connections that are told to close still take requests, so that what a client has sent
-/// meanwhile is not lost.
+/// How long calls are still taken after readiness has ended, so that those are not lost which are
+/// sent before everybody knows.
 const LAME_DUCK: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// Subscriptions of one session.
@@ -111,10 +111,11 @@ impl Running {
         let Self { edge, sessions, serving, background, view, .. } = self;
         tracing::info!("shutting down");
         edge.begin_drain();
-        serving.stop_accepting();
-        // Clients that have a request on its way get their answer; each answer ends its connection.
+        // Probes and clients that come meanwhile are told; what a client has sent is not lost.
         tokio::time::sleep(LAME_DUCK).await;
+        // A call under way may need its client's answer, which comes on a connection of its own.
         sessions.drain().await;
+        serving.stop_accepting();
         tokio::task::spawn_blocking(|| serving.close()).await.context("the workers")?;
         drop(view);
         background.stop().cancel();

@@ -98,6 +98,28 @@ async fn readiness_ends_before_the_listening_does() {
     assert_eq!(calls.join_next().await.unwrap().unwrap().unwrap(), "done");
 }
 
+/// A call under way that needs its client's answer gets it, long after new work is refused.
+#[tokio::test]
+async fn a_question_can_be_answered_while_everything_ends() {
+    let backend = peers::asking().start().await.unwrap();
+    let mut process = serve(&Gateway::before(&[("a", backend.url())])).await;
+    let client = connect(&process).await;
+    let mut stream = client.open_call("1", "a_ask_form", "{}").await.unwrap();
+    let question = stream.message().await.unwrap().unwrap();
+    process.signal(Signal::TERM).unwrap();
+    eventually("new calls are refused", async || {
+        let mut refused = client.open_call("2", "a_log", "{}").await.unwrap();
+        let status = refused.status();
+        refused.answer("2").await.unwrap();
+        (status == StatusCode::SERVICE_UNAVAILABLE).then_some(())
+    })
+    .await;
+    assert_eq!(client.answer(&question, r#"{"action":"accept"}"#).await.unwrap(), 202);
+    let answer = stream.answer("1").await.unwrap();
+    assert!(answer.result().unwrap().contains("accept"), "{answer:?}");
+    assert!(process.wait().await.unwrap().success(), "{}", process.log());
+}
+
 /// Calls again and again until vmcp no longer takes a call, and counts the answers.
 async fn call_until_refused(client: Client, answered: Arc<AtomicU64>) {
     for id in 0_u64.. {
