@@ -133,6 +133,31 @@ async fn a_backend_that_restarts_is_used_again() {
     assert_eq!(again.counters().calls("count"), 1);
 }
 
+/// A deployment: the backend comes back with other tools, and the clients that listen are told.
+#[tokio::test]
+async fn a_backend_that_restarts_with_other_tools_is_listed_anew() {
+    let backend = peers::stateful().start().await.unwrap();
+    let port = backend.address().port();
+    let process = serve(&Gateway::before(&[("a", backend.url())])).await;
+    let client = connect(&process).await;
+    let mut get = client.listen(None).await.unwrap();
+    watches(&backend).await;
+    drop(backend);
+    let _again =
+        eventually("the port is free", async || peers::changing().port(port).start().await.ok())
+            .await;
+    for _ in ["tools", "resources"] {
+        let told = get.message().await.unwrap().unwrap().method().unwrap();
+        assert!(told.ends_with("/list_changed"), "{told}");
+    }
+    let list = client.request("1", "tools/list", "{}").await.unwrap();
+    assert_eq!(list.keys("tools", "name").unwrap(), ["a_add", "a_remove", "a_touch"]);
+    let touch = client.call("2", "a_touch", r#"{"uri":"change://one"}"#).await.unwrap();
+    assert_eq!(touch.text().unwrap(), "touched");
+    let gone = client.call("3", "a_count", "{}").await.unwrap();
+    assert_eq!(gone.error_code().unwrap(), -32602);
+}
+
 /// Answers that do not prove that the call did not run: it is not sent again.
 #[tokio::test]
 async fn a_call_never_runs_twice() {
