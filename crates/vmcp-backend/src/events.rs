@@ -2,6 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
+use tokio::time::Instant;
 use vmcp_wire::{Message, sse};
 
 use crate::{
@@ -20,6 +21,13 @@ const MAX_RETRY: Duration = Duration::from_secs(30);
 /// Attempts in a row that bring no event.
 const MAX_ATTEMPTS: u32 = 5;
 
+/// Messages that one stream may bring in a tenth of a second. What comes faster waits at the backend:
+/// reading a flood would take the time of everybody else's calls.
+const PACE: u32 = 200;
+
+/// See [`PACE`].
+const TICK: Duration = Duration::from_millis(100);
+
 /// A stream. Dropping it closes the connection, which cancels nothing.
 #[derive(Debug)]
 pub struct Events {
@@ -32,6 +40,9 @@ pub struct Events {
     last_event_id: Option<String>,
     retry: Duration,
     attempts: u32,
+    /// When the present tick began, and what it has brought.
+    tick: Instant,
+    in_tick: u32,
 }
 
 impl Events {
@@ -45,6 +56,8 @@ impl Events {
             last_event_id: None,
             retry: RETRY,
             attempts: 0,
+            tick: Instant::now(),
+            in_tick: 0,
         }
     }
 
@@ -59,6 +72,7 @@ impl Events {
                     return Ok(Some(message));
                 }
             }
+            self.keep_pace().await;
             let Some(body) = &mut self.body else {
                 // Boxed, as it is rare and large.
                 if !Box::pin(self.resume()).await? {
@@ -80,6 +94,17 @@ impl Events {
         }
     }
 
+    /// Waits for the next tick if this one has brought as much as it may.
+    async fn keep_pace(&mut self) {
+        if self.in_tick >= PACE {
+            tokio::time::sleep_until(self.tick + TICK).await;
+        }
+        if self.tick.elapsed() >= TICK {
+            self.tick = Instant::now();
+            self.in_tick = 0;
+        }
+    }
+
     fn take(&mut self, event: sse::Event) -> Result<Option<Message>, Error> {
         if let Some(id) = event.id {
             self.last_event_id = Some(id).filter(|id| !id.is_empty());
@@ -88,6 +113,7 @@ impl Events {
             self.retry = Duration::from_millis(milliseconds).min(MAX_RETRY);
         }
         self.attempts = 0;
+        self.in_tick += 1;
         if event.data.is_empty() {
             return Ok(None);
         }

@@ -2,7 +2,7 @@
 
 use std::{
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -16,6 +16,16 @@ use vmcp_wire::{Fault, IdKey, ResponseScan};
 /// becomes a proper error.
 const WHOLE: usize = 64 << 10;
 
+/// What a result may bring at full speed. What comes behind it is paced: results of that size are
+/// rare, and carrying one as fast as the machine can would take the time of everybody else's calls.
+const BURST: usize = 4 << 20;
+
+/// A paced result rests for [`REST`] after each of these: 50 MiB a second.
+const STRIDE: usize = 256 << 10;
+
+/// See [`STRIDE`].
+const REST: Duration = Duration::from_millis(5);
+
 /// A large result under way. Every piece has been checked to belong to the answer to the request.
 pub struct Relay {
     backend: BackendId,
@@ -26,6 +36,11 @@ pub struct Relay {
     idle: Duration,
     deadline: Pin<Box<Sleep>>,
     last: Instant,
+    /// Bytes that have passed, and up to where the next rest is taken.
+    passed: usize,
+    rest_at: usize,
+    rest: Pin<Box<Sleep>>,
+    resting: bool,
 }
 
 /// A result, whole or under way.
@@ -65,7 +80,19 @@ impl Relay {
             if head.as_ref().is_some_and(|head| head.len() >= WHOLE) {
                 let deadline = Box::pin(tokio::time::sleep(timeouts.idle));
                 let (backend, idle) = (backend.id().clone(), timeouts.idle);
-                let relay = Self { backend, body, scan, head, idle, deadline, last };
+                let relay = Self {
+                    backend,
+                    body,
+                    scan,
+                    head,
+                    idle,
+                    deadline,
+                    last,
+                    passed: 0,
+                    rest_at: BURST,
+                    rest: Box::pin(tokio::time::sleep(REST)),
+                    resting: false,
+                };
                 return Ok(Read::Under(Box::new(relay)));
             }
         }
@@ -101,8 +128,18 @@ impl Relay {
         if let Some(head) = self.head.take() {
             return Poll::Ready(Some(Ok(head)));
         }
+        if self.resting {
+            ready!(self.rest.as_mut().poll(context));
+            self.resting = false;
+        }
         Poll::Ready(match self.body.poll_chunk(context) {
             Poll::Ready(Some(Ok(chunk))) => {
+                self.passed += chunk.len();
+                if self.passed >= self.rest_at {
+                    self.rest_at = self.passed + STRIDE;
+                    self.rest.as_mut().reset(Instant::now() + REST);
+                    self.resting = true;
+                }
                 let next = (Instant::now() + self.idle).min(self.last);
                 self.deadline.as_mut().reset(next);
                 Some(check(self.scan.feed(&chunk)).map(|()| chunk))

@@ -2,17 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use serde_json::Value;
 use tokio::time::Instant;
-use tokio_util::task::TaskTracker;
-use vmcp_backend::{Backend, ClientView, Events, Limits, Outgoing, Session, Timeouts};
-use vmcp_model::{BackendId, ProtocolVersion};
+use vmcp_backend::{Backend, Events, Session};
 use vmcp_testkit::{
     client, peers,
     process::{Process, Program},
     raw::{Form, Running},
 };
+
+use crate::support::{call, client_of, session};
 
 const BACKENDS: usize = 10;
 const IDLE: usize = 20_000;
@@ -31,7 +30,7 @@ async fn idle_sessions_cost_little_and_leave_nothing() {
     }
     let vmcp =
         Program::vmcp(env!("CARGO_BIN_EXE_vmcp"), &configuration(&backends)).start().await.unwrap();
-    let connection = connection(&vmcp);
+    let connection = client_of(&vmcp.url());
     // The first sessions pay for what all share: catalogs, connections, the allocator's arenas.
     open(&connection, WORKERS).await;
     let before = status(&vmcp).await;
@@ -73,7 +72,6 @@ async fn round(vmcp: &Process, connection: &Arc<Backend>) -> u64 {
     peak
 }
 
-#[expect(clippy::print_stdout, reason = "the figures are a result of the test")]
 fn report(state: &str, bytes: u64, sessions: usize, descriptors: usize) {
     let each = bytes / sessions as u64;
     println!(
@@ -89,13 +87,9 @@ async fn open(connection: &Arc<Backend>, count: usize) -> Vec<Session> {
     for _worker in 0..WORKERS {
         let connection = Arc::clone(connection);
         workers.spawn(async move {
-            let view = ClientView {
-                version: ProtocolVersion::LATEST_LEGACY,
-                capabilities: Bytes::from_static(b"{}"),
-            };
             let mut sessions = Vec::new();
             for _session in 0..count / WORKERS {
-                sessions.push(connection.open(&view).await.unwrap());
+                sessions.push(session(&connection).await);
             }
             sessions
         });
@@ -110,10 +104,8 @@ async fn call_each(connection: &Arc<Backend>, sessions: &[Session]) {
         workers.spawn(async move {
             for session in chunk {
                 for backend in 0..BACKENDS {
-                    let params = format!(r#"{{"name":"b{backend}_count","arguments":{{}}}}"#);
-                    let answer =
-                        connection.ask(&session, "tools/call", Some(params.as_bytes())).await;
-                    let answer = answer.unwrap();
+                    let tool = format!("b{backend}_count");
+                    let answer = call(&connection, &session, &tool, "{}").await.unwrap();
                     assert!(answer.result().is_some(), "{:?}", answer.text());
                 }
             }
@@ -147,20 +139,6 @@ async fn until_gone(vmcp: &Process) {
 async fn status(vmcp: &Process) -> Value {
     let (_status, text) = client::fetch(&vmcp.url_of("/status")).await.unwrap();
     serde_json::from_slice(&text).unwrap()
-}
-
-/// vmcp's own client side, which keeps its connections: a connection a request would use up the
-/// ports of this machine.
-fn connection(vmcp: &Process) -> Arc<Backend> {
-    let config = vmcp_backend::Config {
-        id: BackendId::new("vmcp").unwrap(),
-        url: vmcp.url().parse().unwrap(),
-        outgoing: Outgoing::Unauthenticated,
-        ca_bundle: None,
-        timeouts: Timeouts::default(),
-        limits: Limits::default(),
-    };
-    Backend::new(&config, TaskTracker::new()).unwrap()
 }
 
 fn configuration(backends: &[Running]) -> String {

@@ -4,12 +4,15 @@
     clippy::unwrap_used,
     reason = "what the tests share fails them just as they fail themselves"
 )]
+#![expect(clippy::print_stdout, reason = "the figures are a result of the tests")]
 
 mod expiry;
 mod idle;
 mod load;
+mod neighbours;
 mod patience;
 mod shutdown;
+mod support;
 
 use vmcp_testkit::{client::Client, gateway::Gateway, process::Process};
 

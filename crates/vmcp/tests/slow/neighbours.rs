@@ -1,0 +1,109 @@
+//! What one bad backend does to the calls of a good one: nothing that its caller would notice.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::time::Instant;
+use vmcp_testkit::{gateway::Gateway, peers, raw::Form};
+
+use crate::support::{call, client_of, session};
+
+/// How long each measurement takes.
+const MEASURE: Duration = Duration::from_secs(3);
+/// Callers of the good backend, and of the bad one.
+const CALLERS: usize = 4;
+/// What the machine itself may add to the slowest calls of a measurement: the bad backend, its
+/// callers and this test all share its two cores with vmcp.
+const NOISE: Duration = Duration::from_millis(15);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_backend_leaves_the_others_alone() {
+    let good = peers::stateful().form(Form::Json).start().await.unwrap();
+    let hanging = peers::hanging_at_calls().start().await.unwrap();
+    let dying = peers::dying().start().await.unwrap();
+    let flooding = peers::flooding().start().await.unwrap();
+    let huge = peers::huge().start().await.unwrap();
+    let endless = peers::endless_headers(0).await.unwrap();
+    let vmcp = Gateway::before(&[
+        ("good", good.url()),
+        ("hanging", hanging.url()),
+        ("dying", dying.url()),
+        ("flooding", flooding.url()),
+        ("huge", huge.url()),
+        ("endless", endless.url()),
+    ])
+    .with("operational: {timeouts: {default: 1s}}")
+    .start(env!("CARGO_BIN_EXE_vmcp"))
+    .await
+    .unwrap();
+    let url = vmcp.url();
+    // The first calls open connections and sessions.
+    measure(&url).await;
+    let usual = measure(&url).await;
+    println!("alone: p99 {usual:?}");
+    for (tool, arguments) in [
+        ("hanging_hang", "{}"),
+        ("dying_close", "{}"),
+        ("dying_cut_off", r#"{"bytes":20}"#),
+        ("flooding_flood", "{}"),
+        ("huge_huge", "{}"),
+    ] {
+        let before = vmcp.memory().unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut callers = tokio::task::JoinSet::new();
+        for _caller in 0..CALLERS {
+            callers.spawn(keep_calling(url.clone(), tool, arguments, Arc::clone(&stop)));
+        }
+        let beside = measure(&url).await;
+        let grown = vmcp.memory().unwrap().saturating_sub(before) >> 20;
+        stop.store(true, Ordering::Relaxed);
+        println!("beside {tool}: p99 {beside:?}, {grown} MiB more");
+        assert!(beside <= usual.mul_f64(1.5) + NOISE, "{tool}: {usual:?} alone, {beside:?} beside");
+        assert!(grown < 128, "{tool}: {grown} MiB more");
+        callers.abort_all();
+        while callers.join_next().await.is_some() {}
+    }
+}
+
+/// Calls the good backend for a while; gives the time that 99 of 100 calls stay under.
+async fn measure(url: &str) -> Duration {
+    let mut callers = tokio::task::JoinSet::new();
+    for _caller in 0..CALLERS {
+        let client = client_of(url);
+        callers.spawn(async move {
+            let session = session(&client).await;
+            let end = Instant::now() + MEASURE;
+            let mut times = Vec::new();
+            while Instant::now() < end {
+                let began = Instant::now();
+                let answer = call(&client, &session, "good_count", "{}").await.unwrap();
+                times.push(began.elapsed());
+                assert!(answer.result().is_some());
+            }
+            times
+        });
+    }
+    let mut times: Vec<Duration> = callers.join_all().await.into_iter().flatten().collect();
+    times.sort();
+    assert!(times.len() > 200, "only {} calls", times.len());
+    times[times.len() * 99 / 100]
+}
+
+/// Calls a bad backend until told to stop. What comes of it does not matter, only that it ends.
+async fn keep_calling(
+    url: String,
+    tool: &'static str,
+    arguments: &'static str,
+    stop: Arc<AtomicBool>,
+) {
+    let client = client_of(&url);
+    let session = session(&client).await;
+    while !stop.load(Ordering::Relaxed) {
+        let _answer = call(&client, &session, tool, arguments).await;
+    }
+}
