@@ -10,43 +10,44 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode};
+use http::{Response, StatusCode};
 use tokio_util::task::TaskTracker;
-use vmcp_model::{BackendId, ProtocolVersion, raw};
-use vmcp_wire::{
-    Fault, Id, IdKey, Message, ServerHello, Shape,
-    headers::{MediaType, SESSION_ID},
-    reply,
-};
+use vmcp_model::{BackendId, raw};
+use vmcp_wire::{Fault, Id, IdKey, Message, Shape, headers::MediaType, reply};
 
 use crate::{
     config::{Config, InvalidConfig, Limits, Timeouts},
     error::Error,
     events::Events,
     http::{Http, body::Body},
-    session::{ClientView, Facts, Session},
+    session::{Facts, Session},
 };
 
 /// Bytes of an answer that vmcp reads whole for itself.
 const OWN_ANSWER_BYTES: usize = 16 << 20;
 
+/// How long a backend may take to end a session: whoever ends many must not wait for it.
+const FAREWELL: Duration = Duration::from_secs(5);
+
 /// Bytes of an answer that refuses something.
-const REFUSAL_BYTES: usize = 64 << 10;
+pub(crate) const REFUSAL_BYTES: usize = 64 << 10;
 
 /// A backend. Shared by all sessions; keeps connections, never sessions.
 #[derive(Debug)]
 pub struct Backend {
     id: BackendId,
-    timeouts: Timeouts,
+    pub(crate) timeouts: Timeouts,
     limits: Limits,
-    http: Http,
+    pub(crate) http: Http,
+    /// Counts the tasks that outlive who asked for something.
+    pub(crate) tasks: TaskTracker,
     /// What it said about itself last, so that sessions share one copy.
     facts: Mutex<Arc<Facts>>,
     next_id: AtomicU64,
     /// Random, so that the id of a request of vmcp's own is never that of a client's, which travels
     /// on the same session. A client may well be another vmcp.
     nonce: u64,
-    stats: Stats,
+    pub(crate) stats: Stats,
 }
 
 /// What a backend does with a message.
@@ -64,10 +65,10 @@ pub enum Answer {
 
 /// Counts since the start.
 #[derive(Debug, Default)]
-struct Stats {
-    sessions_opened: AtomicU64,
+pub(crate) struct Stats {
+    pub(crate) sessions_opened: AtomicU64,
     requests: AtomicU64,
-    failures: AtomicU64,
+    pub(crate) failures: AtomicU64,
 }
 
 /// Counts since the start, at one moment.
@@ -89,7 +90,8 @@ impl Backend {
             id: config.id.clone(),
             timeouts: config.timeouts,
             limits: config.limits,
-            http: Http::new(config, tasks)?,
+            http: Http::new(config, tasks.clone())?,
+            tasks,
             facts: Mutex::default(),
             next_id: AtomicU64::new(0),
             nonce: RandomState::new().build_hasher().finish(),
@@ -130,15 +132,6 @@ impl Backend {
         self.http.prune();
     }
 
-    /// Opens a session, within the time that configuration gives.
-    pub async fn open(self: &Arc<Self>, view: &ClientView) -> Result<Session, Error> {
-        let opened = within(self.timeouts.initialize, self.handshake(view)).await;
-        let counter =
-            if opened.is_ok() { &self.stats.sessions_opened } else { &self.stats.failures };
-        counter.fetch_add(1, Ordering::Relaxed);
-        opened
-    }
-
     /// Sends a message of a client and gives what the backend does with it. `id` is that of a
     /// request, and absent for everything else.
     ///
@@ -150,7 +143,7 @@ impl Backend {
         id: Option<&IdKey>,
     ) -> Result<Answer, Error> {
         self.stats.requests.fetch_add(1, Ordering::Relaxed);
-        let answer = match self.http.post(Some(session), text).await {
+        let answer = match self.http.post(Some(session), text, id.is_some()).await {
             Ok(response) => self.judge(session, response, id).await,
             Err(error) => Err(error),
         };
@@ -214,55 +207,11 @@ impl Backend {
         if session.id.is_none() {
             return Ok(());
         }
-        within(self.timeouts.idle, self.http.delete(session)).await.map(|_status| ())
-    }
-
-    async fn handshake(self: &Arc<Self>, view: &ClientView) -> Result<Session, Error> {
-        let mut params = format!(
-            concat!(
-                r#"{{"protocolVersion":"{}","clientInfo":{{"name":"vmcp","version":"{}"}},"#,
-                r#""capabilities":"#
-            ),
-            view.version,
-            env!("CARGO_PKG_VERSION")
-        )
-        .into_bytes();
-        params.extend_from_slice(&view.capabilities);
-        params.push(b'}');
-        let (id, text) = self.own_request("initialize", Some(&params));
-        let response = self.http.post(None, text).await?;
-        // Copied: a header's value would keep the whole buffer alive that it was received in.
-        let session_id = response.headers().get(SESSION_ID);
-        let session_id = session_id.and_then(|id| HeaderValue::from_bytes(id.as_bytes()).ok());
-        let mut session = Session { id: None, version: view.version, facts: Arc::default() };
-        let answer = self.judge(&session, response, Some(&id)).await?;
-        session.id = session_id;
-        let message = self.own_answer(&session, answer, &id).await?;
-        if message.result().is_none() {
-            return Err(Error::Protocol(format!(
-                "refused initialize: {}",
-                excerpt(message.text())
-            )));
-        }
-        let hello = ServerHello::parse(&message).map_err(|why| Error::Protocol(why.to_owned()))?;
-        session.version = ProtocolVersion::from_name(&hello.protocol_version).ok_or_else(|| {
-            Error::Protocol(format!(
-                "speaks revision {:?}, which vmcp does not",
-                hello.protocol_version
-            ))
-        })?;
-        session.facts = self.share(Facts::new(hello));
-        let initialized = reply::notification("notifications/initialized", None);
-        let response = self.http.post(Some(&session), initialized).await?;
-        if !response.status().is_success() {
-            return Err(Error::Refused { status: response.status().as_u16() });
-        }
-        response.into_body().collect(REFUSAL_BYTES).await?;
-        Ok(session)
+        within(FAREWELL.min(self.timeouts.idle), self.http.delete(session)).await.map(|_status| ())
     }
 
     /// Decides what an answer is.
-    async fn judge(
+    pub(crate) async fn judge(
         self: &Arc<Self>,
         session: &Session,
         response: Response<Body>,
@@ -310,9 +259,13 @@ impl Backend {
     /// say so with 400. The error says that it is.
     async fn confirm_lost(&self, session: &Session) -> Result<(), Error> {
         let (_id, text) = self.own_request("ping", None);
-        let response = self.http.post(Some(session), text).await?;
-        let status = response.status();
-        let _ended = response.into_body().collect(REFUSAL_BYTES).await;
+        let status = within(self.timeouts.idle, async {
+            let response = self.http.post(Some(session), text, false).await?;
+            let status = response.status();
+            let _ended = response.into_body().collect(REFUSAL_BYTES).await;
+            Ok(status)
+        });
+        let status = status.await?;
         if matches!(status, StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND) {
             return Err(Error::SessionLost);
         }
@@ -320,7 +273,7 @@ impl Backend {
     }
 
     /// Waits for the response to a request of vmcp's own.
-    async fn own_answer(
+    pub(crate) async fn own_answer(
         self: &Arc<Self>,
         session: &Session,
         answer: Answer,
@@ -367,11 +320,14 @@ impl Backend {
                 Fault::MethodNotFound(format!("{} (no client is attached)", request.method()));
             reply::error(request.id(), &fault)
         };
-        let response = self.http.post(Some(session), text).await?;
-        response.into_body().collect(REFUSAL_BYTES).await.map(|_body| ())
+        within(self.timeouts.idle, async {
+            let response = self.http.post(Some(session), text, false).await?;
+            response.into_body().collect(REFUSAL_BYTES).await.map(|_body| ())
+        })
+        .await
     }
 
-    fn own_request(&self, method: &str, params: Option<&[u8]>) -> (IdKey, Bytes) {
+    pub(crate) fn own_request(&self, method: &str, params: Option<&[u8]>) -> (IdKey, Bytes) {
         let number = self.next_id.fetch_add(1, Ordering::Relaxed);
         let id = format!("vmcp-{:016x}-{number}", self.nonce);
         let text = reply::request(&id, method, params);
@@ -379,7 +335,7 @@ impl Backend {
         (Id::parse(&quoted).expect("a short string is an id").key(), text)
     }
 
-    fn share(&self, facts: Facts) -> Arc<Facts> {
+    pub(crate) fn share(&self, facts: Facts) -> Arc<Facts> {
         let mut last = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
         if **last != facts {
             *last = Arc::new(facts);

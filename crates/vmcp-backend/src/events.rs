@@ -15,10 +15,11 @@ use crate::{
 /// How long to wait before a stream is taken up again, if the backend does not say.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// The longest wait that a backend may ask for.
+/// The shortest and the longest wait that a backend may ask for.
+const MIN_RETRY: Duration = Duration::from_millis(100);
 const MAX_RETRY: Duration = Duration::from_secs(30);
 
-/// Attempts in a row that bring no event.
+/// Attempts in a row that bring no stream.
 const MAX_ATTEMPTS: u32 = 5;
 
 /// Messages that one stream may bring in a tenth of a second. What comes faster waits at the backend:
@@ -110,11 +111,11 @@ impl Events {
             self.last_event_id = Some(id).filter(|id| !id.is_empty());
         }
         if let Some(milliseconds) = event.retry {
-            self.retry = Duration::from_millis(milliseconds).min(MAX_RETRY);
+            self.retry = Duration::from_millis(milliseconds).clamp(MIN_RETRY, MAX_RETRY);
         }
-        self.attempts = 0;
         self.in_tick += 1;
-        if event.data.is_empty() {
+        // Events of other types are no messages, whatever they carry.
+        if event.data.is_empty() || !matches!(event.name.as_str(), "" | "message") {
             return Ok(None);
         }
         let excerpt = excerpt(&event.data);
@@ -136,6 +137,8 @@ impl Events {
             Ok(Some(resumed)) => {
                 self.body = resumed.body;
                 self.decoder = resumed.decoder;
+                // A server may close its streams on purpose, to be polled for as long as it takes.
+                self.attempts = 0;
                 Ok(true)
             }
             Ok(None) => Ok(false),

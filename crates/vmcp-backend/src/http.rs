@@ -35,6 +35,8 @@ pub(crate) struct Http {
     base: HeaderMap,
     pool: Arc<Pool>,
     requests: Gauge,
+    /// Answers, cancellations and the like: what frees calls must not wait for room among them.
+    errands: Gauge,
     streams: Gauge,
     response_bytes: usize,
 }
@@ -57,18 +59,20 @@ impl Http {
             base,
             pool: Arc::new(Pool::new(connector, config.timeouts.connect, tasks)),
             requests: Gauge::new(config.limits.in_flight),
+            errands: Gauge::new(config.limits.in_flight),
             streams: Gauge::new(config.limits.streams),
             response_bytes: config.limits.response_bytes,
         })
     }
 
-    /// Sends one message. The answer's status is not judged.
+    /// Sends one message. The answer's status is not judged. Calls have their own bound.
     pub(crate) async fn post(
         &self,
         session: Option<&Session>,
         text: Bytes,
+        is_call: bool,
     ) -> Result<Response<Body>, Error> {
-        let permit = self.requests.enter()?;
+        let permit = if is_call { self.requests.enter()? } else { self.errands.enter()? };
         let mut headers = self.headers(session, 3);
         headers.insert(header::CONTENT_TYPE, headers::JSON);
         headers.insert(header::ACCEPT, headers::ACCEPT_BOTH);
@@ -95,7 +99,7 @@ impl Http {
 
     /// Ends a session.
     pub(crate) async fn delete(&self, session: &Session) -> Result<StatusCode, Error> {
-        let permit = self.requests.enter()?;
+        let permit = self.errands.enter()?;
         let response =
             self.send(&Method::DELETE, self.headers(Some(session), 0), Bytes::new()).await?;
         let status = response.status();

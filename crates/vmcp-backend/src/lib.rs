@@ -7,6 +7,7 @@ mod backend;
 mod config;
 mod error;
 mod events;
+mod handshake;
 mod http;
 mod offer;
 mod outgoing;

@@ -18,6 +18,7 @@ use crate::{
     caller::ClientCapabilities,
     inbound::{Inbound, ListKinds, Notice, NoticeKind, Question, receive},
     route::Then,
+    vmcp::cancel,
 };
 
 /// What a call comes to.
@@ -74,6 +75,11 @@ impl CallStream {
         &self.backend
     }
 
+    /// The session of the backend that the call uses.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
     /// Opens a question: the deadlines rest until it is dropped.
     pub fn open_question(&self) -> OpenQuestion {
         self.open_questions.fetch_add(1, Ordering::Relaxed);
@@ -83,13 +89,16 @@ impl CallStream {
     /// The next event. After [`Outcome::Complete`] or an error there is no other.
     pub async fn next(&mut self) -> Result<CallEvent, Fault> {
         loop {
-            let inbound = match self.message().await {
-                Ok(message) => {
-                    receive(&self.backend, &self.session, self.capabilities, message).await
+            let message = match self.message().await {
+                Ok(message) => message,
+                Err(error) => {
+                    if matches!(error, Error::Timeout(_)) {
+                        Box::pin(cancel(&self.backend, &self.session, &self.id)).await;
+                    }
+                    return Err(error.fault(self.backend.id()));
                 }
-                Err(error) => Err(error),
             };
-            match inbound.map_err(|error| error.fault(self.backend.id()))? {
+            match receive(&self.backend, &self.session, self.capabilities, message).await {
                 Some(Inbound::Notice(notice)) => return Ok(CallEvent::Notice(notice)),
                 Some(Inbound::ListChanged(kinds)) => return Ok(CallEvent::ListChanged(kinds)),
                 Some(Inbound::Asks(question)) => {
@@ -159,7 +168,13 @@ impl Notice {
     pub fn passes(&self, level: Option<LogLevel>) -> bool {
         match (&self.kind, level) {
             (NoticeKind::Log(Some(found)), Some(wanted)) => *found >= wanted,
-            (NoticeKind::Log(_) | NoticeKind::ResourceUpdated(_) | NoticeKind::Other, _) => true,
+            (
+                NoticeKind::Log(_)
+                | NoticeKind::ResourceUpdated(_)
+                | NoticeKind::Withdrawn(_)
+                | NoticeKind::Other,
+                _,
+            ) => true,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use vmcp_backend::{Backend, Error, Session};
+use vmcp_backend::{Backend, Session};
 use vmcp_model::{BackendId, LogLevel, raw};
 use vmcp_wire::{Id, Message, Shape, question_id, task};
 
@@ -35,6 +35,8 @@ pub enum NoticeKind {
     Log(Option<LogLevel>),
     /// Only if the client has subscribed to the URI.
     ResourceUpdated(String),
+    /// The backend takes back the question that the client knows by this id.
+    Withdrawn(String),
     Other,
 }
 
@@ -65,15 +67,17 @@ pub async fn receive(
     session: &Session,
     capabilities: ClientCapabilities,
     message: Message,
-) -> Result<Option<Inbound>, Error> {
+) -> Option<Inbound> {
     let method = message.method();
     if message.shape() == Shape::Request && (method == "ping" || !capabilities.allow(&method)) {
         drop(method);
-        Box::pin(backend.decline(session, &message)).await?;
-        return Ok(None);
+        if let Err(error) = Box::pin(backend.decline(session, &message)).await {
+            tracing::debug!(backend = %backend.id(), %error, "could not decline what the backend asked");
+        }
+        return None;
     }
     drop(method);
-    Ok(Inbound::of(message, backend.id()))
+    Inbound::of(message, backend.id())
 }
 
 impl Inbound {
@@ -126,7 +130,8 @@ fn notification(message: Message, backend: &BackendId) -> Option<Inbound> {
             // The backend takes a question back.
             let span = params.request_id.clone()?;
             let id = question_id(backend.as_str(), Id::parse(&message.text()[span.clone()])?);
-            notice(NoticeKind::Other, message.with_string(&span, &id))
+            let text = message.with_string(&span, &id);
+            notice(NoticeKind::Withdrawn(id), text)
         }
         _ => notice(NoticeKind::Other, task::publish(message.text(), backend.as_str(), true)),
     }

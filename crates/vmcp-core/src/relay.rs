@@ -61,7 +61,8 @@ impl Relay {
         let mut scan = ResponseScan::new(id.clone());
         let mut head: Option<Bytes> = None;
         loop {
-            let chunk = tokio::time::timeout(timeouts.idle, body.chunk());
+            let until = (Instant::now() + timeouts.idle).min(last);
+            let chunk = tokio::time::timeout_at(until, body.chunk());
             let chunk =
                 chunk.await.map_err(|_elapsed| Error::Timeout(timeouts.idle))?.transpose()?;
             let Some(chunk) = chunk else { break };

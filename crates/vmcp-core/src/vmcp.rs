@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::sync::watch;
-use vmcp_backend::{Answer, Backend, ClientView, Error, Session};
+use vmcp_backend::{Answer, Backend, Body, ClientView, Error, Session};
 use vmcp_catalog::Rules;
 use vmcp_model::{BackendId, Kind};
 use vmcp_wire::{Fault, IdKey};
@@ -140,7 +140,7 @@ impl Vmcp {
             answer = post(&backend, &session, text, id).await;
         }
         match answer {
-            Ok(Answer::Whole(body)) => match Relay::begin(&backend, body, id).await? {
+            Ok(Answer::Whole(body)) => match begin(&backend, &session, body, id).await? {
                 Read::Whole(text) => Ok(Reply::Ready(then.apply(text, &backend))),
                 Read::Under(relay) if then == Then::Relay => Ok(Reply::Relay(relay)),
                 Read::Under(relay) => {
@@ -180,8 +180,22 @@ async fn post(
     answer.await.unwrap_or(Err(Error::Timeout(idle)))
 }
 
+/// Reads the beginning of a result. A backend that does not get on with it is told to stop.
+async fn begin(
+    backend: &Arc<Backend>,
+    session: &Session,
+    body: Body,
+    id: &IdKey,
+) -> Result<Read, Error> {
+    let read = Relay::begin(backend, body, id).await;
+    if matches!(read, Err(Error::Timeout(_))) {
+        Box::pin(cancel(backend, session, id)).await;
+    }
+    read
+}
+
 /// Tells a backend that nobody waits for a request any more.
-async fn cancel(backend: &Arc<Backend>, session: &Session, id: &IdKey) {
+pub(crate) async fn cancel(backend: &Arc<Backend>, session: &Session, id: &IdKey) {
     let text = id.cancellation("the request took too long");
     let told = tokio::time::timeout(Duration::from_secs(1), backend.tell(session, text)).await;
     if !matches!(told, Ok(Ok(()))) {

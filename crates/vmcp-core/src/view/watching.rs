@@ -23,8 +23,14 @@ use crate::inbound::Inbound;
 /// Changes that come within this time are one change.
 const COALESCE: Duration = Duration::from_millis(50);
 
+/// The least time between two readings of one backend's lists.
+const PAUSE: Duration = Duration::from_millis(500);
+
 /// The first and the longest wait before a failed backend is tried again.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+
+/// How long the reading of the lists waits for the stream to open.
+const BEGIN: Duration = Duration::from_millis(500);
 
 /// How long an attempt may hold its place in the queue: a slow backend must not keep others from
 /// being asked.
@@ -50,6 +56,13 @@ pub(crate) struct Wanted {
     pub(crate) fresh: Notify,
 }
 
+/// A watch session.
+struct Watched {
+    session: Session,
+    /// Its stream, while one is open.
+    stream: Option<Events>,
+}
+
 /// Why the watching of a session ended.
 enum End {
     /// The offer is to be asked for again on the same session.
@@ -62,31 +75,30 @@ impl Watch {
     /// Watches until the view ends.
     pub(crate) async fn run(self) {
         let stop = self.stop.clone();
-        let mut session = None;
-        stop.run_until_cancelled(self.watch(&mut session)).await;
-        if let Some(session) = session
+        let mut current = None;
+        stop.run_until_cancelled(self.watch(&mut current)).await;
+        if let Some(Watched { session, .. }) = current
             && let Err(error) = self.backend.close(&session).await
         {
             tracing::debug!(backend = %self.id(), %error, "could not end the watch session");
         }
     }
 
-    async fn watch(&self, current: &mut Option<Session>) {
-        let mut failures = 0_u32;
+    async fn watch(&self, current: &mut Option<Watched>) {
+        let (mut failures, mut broken) = (0_u32, 0_u32);
         loop {
+            let began = Instant::now();
             let refreshed = match Box::pin(self.attempt(current)).await {
-                Ok(session) => {
-                    failures = 0;
-                    self.follow(&session).await
-                }
+                Ok(watched) => self.follow(watched, &mut broken).await,
                 Err(error) => Err(error),
             };
             match refreshed {
-                Ok(()) => {}
+                // A backend that always has something new is not asked all the time.
+                Ok(()) => tokio::time::sleep_until(began + PAUSE).await,
                 Err(error) => {
-                    failures += 1;
+                    failures = if began.elapsed() > BACKOFF.1 { 1 } else { failures + 1 };
                     if let Some(lost) = current.take() {
-                        let _gone = self.backend.close(&lost).await;
+                        let _gone = self.backend.close(&lost.session).await;
                     }
                     self.rest(&error, failures).await;
                 }
@@ -108,22 +120,29 @@ impl Watch {
         }
     }
 
-    /// Opens a session if there is none, and gets the offer.
-    async fn attempt(&self, current: &mut Option<Session>) -> Result<Session, Error> {
+    /// Opens a session if there is none, begins to listen, and gets the offer.
+    async fn attempt<'w>(
+        &self,
+        current: &'w mut Option<Watched>,
+    ) -> Result<&'w mut Watched, Error> {
         let Some(client) = self.view.upgrade().map(|view| view.client().clone()) else {
             return std::future::pending().await;
         };
         let work = async {
-            let session = match &*current {
-                Some(session) => session.clone(),
-                None => self.backend.open(&client).await?,
+            let watched = match current {
+                Some(watched) => watched,
+                None => {
+                    let session = self.backend.open(&client).await?;
+                    current.insert(Watched { session, stream: None })
+                }
             };
-            *current = Some(session.clone());
-            let offer = self.backend.offer(&session).await?;
+            // Before the lists are read, so that no change comes between.
+            self.begin_to_listen(watched).await;
+            let offer = self.backend.offer(&watched.session).await?;
             if let Some(view) = self.view.upgrade() {
                 view.enter(self.id(), Ok(offer));
             }
-            Ok(session)
+            Ok(watched)
         };
         tokio::pin!(work);
         let place = self.places.acquire().await;
@@ -134,28 +153,45 @@ impl Watch {
         work.await
     }
 
+    /// Opens the stream, if the backend does not take long over it.
+    async fn begin_to_listen(&self, watched: &mut Watched) {
+        if watched.stream.is_some() || !watched.session.facts().has.list_changes {
+            return;
+        }
+        let opening = self.backend.listen(&watched.session, None);
+        if let Ok(Ok(stream)) = tokio::time::timeout(BEGIN, opening).await {
+            watched.stream = stream;
+        }
+    }
+
     /// Waits until the offer is to be asked for again. The error says that the session is no good.
-    async fn follow(&self, session: &Session) -> Result<(), Error> {
-        if !session.facts().has.list_changes {
+    async fn follow(&self, watched: &mut Watched, broken: &mut u32) -> Result<(), Error> {
+        if !watched.session.facts().has.list_changes {
             return self.wait_for_demand().await;
         }
-        let mut attempts = 0_u32;
-        loop {
-            let Some(mut stream) = self.backend.listen(session, None).await? else {
-                return self.wait_for_demand().await;
-            };
-            if attempts > 0 {
-                // Something may have changed while nobody listened.
-                return Ok(());
-            }
-            match self.listen(session, &mut stream).await {
-                End::Changed => return Ok(()),
-                End::Failed(Error::Broken(_)) => {
-                    attempts += 1;
-                    tokio::time::sleep(backoff(attempts, self.id())).await;
+        if watched.stream.is_none() {
+            match self.backend.listen(&watched.session, None).await {
+                Ok(Some(stream)) => watched.stream = Some(stream),
+                // It offers none, whatever it says of list changes.
+                Ok(None) | Err(Error::Refused { .. } | Error::Protocol(_)) => {
+                    return self.wait_for_demand().await;
                 }
-                End::Failed(error) => return Err(error),
+                Err(error) => return Err(error),
             }
+        }
+        let Watched { session, stream: Some(stream) } = watched else { return Ok(()) };
+        let began = Instant::now();
+        match self.listen(session, stream).await {
+            End::Changed => Ok(()),
+            End::Failed(Error::Broken(_)) => {
+                // A server may end its streams now and then; one that ends each at once is not
+                // asked as often. What has changed while nobody listened is found by asking.
+                watched.stream = None;
+                *broken = if began.elapsed() > BACKOFF.1 { 1 } else { *broken + 1 };
+                tokio::time::sleep(backoff(*broken, self.id())).await;
+                Ok(())
+            }
+            End::Failed(error) => Err(error),
         }
     }
 
@@ -169,7 +205,7 @@ impl Watch {
             match message {
                 Ok(Some(message)) if message.shape() == Shape::Request => {
                     if let Err(error) = self.backend.decline(session, &message).await {
-                        return End::Failed(error);
+                        tracing::debug!(backend = %self.id(), %error, "could not decline what the backend asked");
                     }
                 }
                 Ok(Some(message)) => {

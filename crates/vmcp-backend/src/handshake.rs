@@ -1,0 +1,103 @@
+//! Opens a session on a backend: the legacy era's `initialize`.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use http::HeaderValue;
+use tokio::runtime::Handle;
+use vmcp_model::ProtocolVersion;
+use vmcp_wire::{ServerHello, headers::SESSION_ID, reply};
+
+use crate::{
+    backend::{Backend, REFUSAL_BYTES, excerpt, within},
+    error::Error,
+    session::{ClientView, Facts, Session},
+};
+
+/// A session that the backend has given and that nobody holds yet. Dropped, it is ended, so that
+/// none is left behind by a handshake that fails late or is given up.
+struct Opening(Option<(Arc<Backend>, Session)>);
+
+impl Backend {
+    /// Opens a session, within the time that configuration gives.
+    pub async fn open(self: &Arc<Self>, view: &ClientView) -> Result<Session, Error> {
+        let mut opening = Opening(None);
+        let opened = within(self.timeouts.initialize, self.handshake(view, &mut opening)).await;
+        if opened.is_ok() {
+            opening.0 = None;
+        }
+        let counter =
+            if opened.is_ok() { &self.stats.sessions_opened } else { &self.stats.failures };
+        counter.fetch_add(1, Ordering::Relaxed);
+        opened
+    }
+
+    async fn handshake(
+        self: &Arc<Self>,
+        view: &ClientView,
+        opening: &mut Opening,
+    ) -> Result<Session, Error> {
+        let mut params = format!(
+            concat!(
+                r#"{{"protocolVersion":"{}","clientInfo":{{"name":"vmcp","version":"{}"}},"#,
+                r#""capabilities":"#
+            ),
+            view.version,
+            env!("CARGO_PKG_VERSION")
+        )
+        .into_bytes();
+        params.extend_from_slice(&view.capabilities);
+        params.push(b'}');
+        let (id, text) = self.own_request("initialize", Some(&params));
+        let response = self.http.post(None, text, false).await?;
+        // Copied: a header's value would keep the whole buffer alive that it was received in.
+        let session_id = response.headers().get(SESSION_ID);
+        let session_id = session_id.and_then(|id| HeaderValue::from_bytes(id.as_bytes()).ok());
+        let mut session = Session { id: None, version: view.version, facts: Arc::default() };
+        if session_id.is_some() {
+            let given = Session { id: session_id.clone(), ..session.clone() };
+            opening.0 = Some((Arc::clone(self), given));
+        }
+        // Without the id: a refusal of initialize says nothing about a session.
+        let answer = self.judge(&session, response, Some(&id)).await?;
+        session.id = session_id;
+        let message = self.own_answer(&session, answer, &id).await?;
+        if message.result().is_none() {
+            return Err(Error::Protocol(format!(
+                "refused initialize: {}",
+                excerpt(message.text())
+            )));
+        }
+        let hello = ServerHello::parse(&message).map_err(|why| Error::Protocol(why.to_owned()))?;
+        session.version = ProtocolVersion::from_name(&hello.protocol_version).ok_or_else(|| {
+            Error::Protocol(format!(
+                "speaks revision {:?}, which vmcp does not",
+                hello.protocol_version
+            ))
+        })?;
+        session.facts = self.share(Facts::new(hello));
+        let initialized = reply::notification("notifications/initialized", None);
+        let response = self.http.post(Some(&session), initialized, false).await?;
+        if !response.status().is_success() {
+            return Err(Error::Refused { status: response.status().as_u16() });
+        }
+        response.into_body().collect(REFUSAL_BYTES).await?;
+        Ok(session)
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        let (Some((backend, session)), Ok(runtime)) = (self.0.take(), Handle::try_current()) else {
+            return;
+        };
+        let tasks = backend.tasks.clone();
+        tasks.spawn_on(
+            async move {
+                if let Err(error) = backend.close(&session).await {
+                    tracing::debug!(backend = %backend.id(), %error, "could not end a session that was not taken");
+                }
+            },
+            &runtime,
+        );
+    }
+}
