@@ -83,11 +83,13 @@ async fn calls_to_one_backend() {
     let process = serve(&gateway.with("limits: {callsPerBackend: 1}")).await;
     let (one, two) = (connect(&process).await, connect(&process).await);
     // The gateway's own questions for what there is count, too, and may have to be put again.
-    eventually("the backend has made its offer", async || {
-        let list = one.request("0", "tools/list", "{}").await.unwrap();
-        list.keys("tools", "name").unwrap().contains(&"a_slow".to_owned()).then_some(())
-    })
-    .await;
+    for client in [&one, &two] {
+        eventually("the backends have made their offers", async || {
+            let list = client.request("0", "tools/list", "{}").await.unwrap();
+            (list.keys("tools", "name").unwrap() == ["a_slow", "b_slow"]).then_some(())
+        })
+        .await;
+    }
     // Both have their backend session, so that only calls are counted.
     for client in [&one, &two] {
         client.call("0", "a_slow", r#"{"delay_ms":1}"#).await.unwrap().result().unwrap();
