@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use vmcp_backend::{Backend, Session};
 use vmcp_model::{BackendId, LogLevel, raw};
-use vmcp_wire::{Id, Message, Shape, question_id, task};
+use vmcp_wire::{Fault, Id, Message, Shape, question_id, reply, split_question_id, task};
 
 use crate::caller::ClientCapabilities;
 
@@ -78,6 +78,14 @@ pub async fn receive(
     }
     drop(method);
     Inbound::of(message, backend.id())
+}
+
+impl Question {
+    /// The response that tells the backend that nobody will answer.
+    pub fn refusal(&self, why: &'static str) -> Bytes {
+        let id = split_question_id(&self.id).map(|(_backend, id)| id.as_bytes().to_vec());
+        reply::error(id.as_deref().and_then(Id::parse), &Fault::Unavailable(why.into()))
+    }
 }
 
 impl Inbound {

@@ -106,7 +106,8 @@ impl Edge {
         if self.is_draining() {
             return Err(Fault::Unavailable("vmcp is shutting down".into()));
         }
-        let permit = self.enter_stream(session.has_stream())?;
+        let resumes = headers.contains_key(headers::LAST_EVENT_ID);
+        let permit = self.enter_stream(!resumes && session.has_stream())?;
         let last_event_id = headers.get(headers::LAST_EVENT_ID).map(HeaderValue::to_str);
         let last_event_id = last_event_id.transpose().map_err(|_error| {
             Fault::InvalidRequest("the Last-Event-ID header is not visible ASCII".into())

@@ -2,15 +2,12 @@
 
 use std::{
     collections::{HashMap, VecDeque, hash_map::Entry},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use bytes::Bytes;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use vmcp_backend::Backend;
 use vmcp_core::OpenQuestion;
@@ -24,6 +21,9 @@ const CANCEL_GRACE: Duration = Duration::from_secs(2);
 
 /// Answered questions that are remembered, so that an answer sent twice is delivered once.
 const ANSWERED: usize = 64;
+
+/// How long a client may take to answer a question.
+const MAX_QUESTION_AGE: Duration = Duration::from_secs(3600);
 
 /// Questions that one session may have open.
 const MAX_QUESTIONS: usize = 256;
@@ -57,6 +57,11 @@ pub(crate) struct Asked {
     pub(crate) backend: BackendId,
     /// The token under which the client may report progress (JSON text).
     pub(crate) progress_token: Option<Bytes>,
+    /// The call that asks; `None` if the backend asks on its own stream.
+    pub(crate) call: Option<IdKey>,
+    /// Carries the question to the client.
+    pub(crate) log: Arc<StreamLog>,
+    pub(crate) since: Instant,
     /// Lets the deadlines of the call rest that asks.
     pub(crate) _rest: Option<OpenQuestion>,
 }
@@ -64,8 +69,19 @@ pub(crate) struct Asked {
 /// Tells a call to end.
 #[derive(Debug, Default)]
 pub(crate) struct Signal {
-    cut: AtomicBool,
+    told: Mutex<Told>,
     wake: Notify,
+}
+
+/// What a call was told.
+#[derive(Debug, Clone, Copy, Default)]
+enum Told {
+    #[default]
+    Nothing,
+    /// The client has cancelled it, and this is how long its answer may still come.
+    Cancelled { until: Instant },
+    /// It must end now, for this reason.
+    Cut(&'static str),
 }
 
 /// A call in flight; out of the session's books when dropped.
@@ -104,9 +120,8 @@ impl Activity {
         room
     }
 
-    /// Notes that a question is answered. `false` if it had been already.
-    pub(crate) fn answer(&mut self, id: &str) -> bool {
-        self.questions.remove(id);
+    /// Begins to deliver the answer to a question. `false` if one is delivered already.
+    pub(crate) fn begin_answer(&mut self, id: &str) -> bool {
         if self.answered.iter().any(|answered| answered == id) {
             return false;
         }
@@ -117,9 +132,26 @@ impl Activity {
         true
     }
 
+    /// Notes whether an answer could be delivered. One that could not may be sent again.
+    pub(crate) fn end_answer(&mut self, id: &str, delivered: bool) {
+        if delivered {
+            self.questions.remove(id);
+        } else {
+            self.answered.retain(|answered| answered != id);
+        }
+    }
+
     /// Forgets streams that nobody will resume.
     pub(crate) fn prune(&mut self, age: Duration) {
         self.streams.retain(|_, log| !log.is_over(age));
+        if let Some(log) = &self.standalone {
+            log.forget_sent(age);
+        }
+        // Deadlines do not rest for ever for a client that is gone, or never answers.
+        self.questions.retain(|_, asked| {
+            let open = asked.since.elapsed();
+            open < MAX_QUESTION_AGE && (open < age || asked.log.is_attached())
+        });
         if self.questions.is_empty() {
             self.answered.clear();
         }
@@ -139,25 +171,34 @@ impl Activity {
 impl Signal {
     /// The client has cancelled the call.
     pub(crate) fn cancel(&self) {
+        let until = Instant::now() + CANCEL_GRACE;
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*told, Told::Nothing) {
+            *told = Told::Cancelled { until };
+        }
         self.wake.notify_one();
     }
 
     /// The call must end now.
-    pub(crate) fn cut(&self) {
-        self.cut.store(true, Ordering::Relaxed);
+    pub(crate) fn cut(&self, why: &'static str) {
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Told::Cut(why);
         self.wake.notify_one();
     }
 
-    /// Waits until the call is to end, and says why.
+    /// Waits until the call is to end, and says why. May be asked again and again.
     pub(crate) async fn fired(&self) -> Fault {
-        self.wake.notified().await;
-        if !self.cut.load(Ordering::Relaxed) {
-            let cut = tokio::time::timeout(CANCEL_GRACE, self.wake.notified()).await;
-            if cut.is_err() {
-                return Fault::Cancelled;
+        loop {
+            let told = *self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            match told {
+                Told::Nothing => self.wake.notified().await,
+                Told::Cut(why) => return Fault::Unavailable(why.into()),
+                Told::Cancelled { until } => {
+                    if tokio::time::timeout_at(until, self.wake.notified()).await.is_err() {
+                        return Fault::Cancelled;
+                    }
+                }
             }
         }
-        Fault::Unavailable("vmcp is shutting down; the call was cut off, send it again".into())
     }
 }
 
@@ -165,6 +206,10 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         self.session.with_activity(|activity| {
             activity.calls.remove(&self.id);
+            if !activity.questions.is_empty() {
+                // Nobody waits any more for what this call has asked.
+                activity.questions.retain(|_, asked| asked.call.as_ref() != Some(&self.id));
+            }
             if activity.calls.is_empty()
                 && let Some(calm) = activity.calm.take()
             {

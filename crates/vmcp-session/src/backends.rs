@@ -22,6 +22,8 @@ enum Slot {
     Open(BackendSession),
     /// Somebody is opening it; the receiver gets what came of it.
     Opening(watch::Receiver<Option<Opened>>),
+    /// The backend has lost the one that the record still holds, and no new one could be opened.
+    Lost(BackendRecord),
 }
 
 type Opened = Result<BackendSession, Error>;
@@ -36,7 +38,7 @@ impl Slots {
     pub(crate) fn open(&self) -> Vec<(BackendId, BackendSession)> {
         let open = self.0.iter().filter_map(|(id, slot)| match slot {
             Slot::Open(session) => Some((id.clone(), session.clone())),
-            Slot::Opening(_) => None,
+            Slot::Opening(_) | Slot::Lost(_) => None,
         });
         open.collect()
     }
@@ -63,7 +65,7 @@ impl BackendSessions for Session {
     fn open(&self, backend: &Backend) -> Option<BackendSession> {
         match self.slots().find(backend.id()) {
             Some(Slot::Open(session)) => Some(session.clone()),
-            Some(Slot::Opening(_)) | None => None,
+            Some(Slot::Opening(_) | Slot::Lost(_)) | None => None,
         }
     }
 
@@ -98,7 +100,13 @@ impl Session {
                     return Ok(session.clone());
                 }
                 Some(Slot::Opening(outcome)) => outcome.clone(),
-                Some(Slot::Open(_)) | None => self.begin_opening(&mut slots, backend, lost),
+                Some(Slot::Lost(record)) => {
+                    let record = record.clone();
+                    self.begin_opening(&mut slots, backend, Some(record))
+                }
+                Some(Slot::Open(_)) | None => {
+                    self.begin_opening(&mut slots, backend, lost.map(record_of))
+                }
             }
         };
         match outcome.wait_for(Option::is_some).await {
@@ -113,15 +121,14 @@ impl Session {
         &self,
         slots: &mut Slots,
         backend: &Arc<Backend>,
-        lost: Option<&BackendSession>,
+        lost: Option<BackendRecord>,
     ) -> watch::Receiver<Option<Opened>> {
         let (sender, outcome) = watch::channel(None);
         slots.set(backend.id(), Slot::Opening(outcome.clone()));
         let (me, backend) = (self.me.clone(), Arc::clone(backend));
-        let lost = lost.map(record_of);
         self.shared.background.spawn(async move {
             let Some(session) = me.upgrade() else { return };
-            let opened = session.open_and_enter(&backend, lost).await;
+            let opened = session.open_and_enter(&backend, lost.clone()).await;
             match &opened {
                 Ok(open) => {
                     session.slots().set(backend.id(), Slot::Open(open.clone()));
@@ -129,7 +136,11 @@ impl Session {
                 }
                 Err(error) => {
                     tracing::warn!(backend = %backend.id(), %error, "could not open a backend session");
-                    session.slots().remove(backend.id());
+                    let mut slots = session.slots();
+                    match lost {
+                        Some(record) => slots.set(backend.id(), Slot::Lost(record)),
+                        None => slots.remove(backend.id()),
+                    }
                 }
             }
             // Nobody may be left to hear of it.

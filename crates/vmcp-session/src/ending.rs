@@ -12,6 +12,9 @@ use crate::{session::Session, sessions::Sessions};
 /// How long calls that are cut off have to say so to their clients.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
+/// What the client of a call is told that took longer than the drain allows.
+const CUT_OFF: &str = "vmcp is shutting down, and the call was cut off; whether it ran is unknown";
+
 /// How long backends have to end the sessions that end with this process.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -43,14 +46,14 @@ impl Session {
         });
         let Some(calm) = waiting else { return };
         if tokio::time::timeout(bound, calm.notified()).await.is_err() {
-            self.cut();
+            self.cut("the session has ended, and the call was cut off");
         }
     }
 
     /// Ends what is in flight, each call with an error.
-    fn cut(&self) {
+    fn cut(&self, why: &'static str) {
         self.with_activity(|activity| {
-            activity.calls.values().for_each(|call| call.signal.cut());
+            activity.calls.values().for_each(|call| call.signal.cut(why));
         });
     }
 }
@@ -75,7 +78,7 @@ impl Sessions {
                 calls = calls.len(),
                 "calls took longer than the drain allows and are cut off"
             );
-            self.all().iter().for_each(|session| session.cut());
+            self.all().iter().for_each(|session| session.cut(CUT_OFF));
             let _last_words = tokio::time::timeout(LAST_WORDS, calls.wait()).await;
         }
         if self.shared.store.outlives_process() {

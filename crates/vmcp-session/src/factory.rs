@@ -20,6 +20,9 @@ use crate::{
     sessions::Sessions,
 };
 
+/// Bytes that a client may say about itself: they are kept as long as its session.
+const MAX_HELLO: usize = 64 << 10;
+
 /// Why something is missing is said under this member of `_meta`.
 const MISSING: &str = "vmcp/missing";
 
@@ -43,6 +46,10 @@ impl Sessions {
         }
         let counted = self.clients.enter(client)?;
         let hello = ClientHello::parse(request).map_err(|why| Fault::InvalidParams(why.into()))?;
+        if hello.capabilities.len() + hello.client_info.len() > MAX_HELLO {
+            let why = format!("capabilities and clientInfo must not be over {MAX_HELLO} bytes");
+            return Err(Fault::InvalidParams(why.into()));
+        }
         let version = ProtocolVersion::from_name(&hello.protocol_version)
             .unwrap_or(ProtocolVersion::LATEST_LEGACY);
         // What is kept must not keep the whole request alive.

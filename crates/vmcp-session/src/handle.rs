@@ -15,10 +15,14 @@ use vmcp_wire::{Fault, Id, Message, Shape, reply};
 use crate::{
     activity::{Call, InFlight, Signal},
     backends::level_params,
+    detach::Detaching,
     log::StreamLog,
     session::Session,
     stream::EventStream,
 };
+
+/// Bytes of a URI that is kept as a subscription.
+const MAX_URI: usize = 8 << 10;
 
 /// How long a change of the log level waits for the backends to take it.
 const LEVEL_WAIT: Duration = Duration::from_millis(500);
@@ -51,7 +55,9 @@ impl Relaying {
 impl Session {
     /// Takes one message. An error of a request is to be told with the request's id.
     pub async fn handle(self: &Arc<Self>, message: Message) -> Result<Reply, Fault> {
-        self.handle_into(message, None).await
+        let session = Arc::clone(self);
+        let work = async move { session.handle_into(message, None).await };
+        Detaching::new(work, self.shared.background.tasks()).await
     }
 
     /// Takes one message. A streamed answer goes to `log`, if there is one.
@@ -191,6 +197,10 @@ impl Session {
         log: Option<&Arc<StreamLog>>,
     ) -> Result<Reply, Fault> {
         let uri = message.string(message.params().uri.as_ref()).map(|uri| Box::<str>::from(&*uri));
+        if uri.as_ref().is_some_and(|uri| uri.len() > MAX_URI) {
+            let why = format!("a URI to subscribe to must not be over {MAX_URI} bytes");
+            return Err(Fault::InvalidParams(why.into()));
+        }
         if let (true, Some(uri)) = (subscribe, &uri) {
             let limit = self.shared.config.limits.subscriptions;
             let mut subscriptions = self.subscriptions();
@@ -219,6 +229,7 @@ impl Session {
         self.subscriptions().retain(|other| *other != uri);
         if accepted {
             self.keep(Change::Unsubscribe(uri)).await?;
+            self.stop_listening();
         }
         reply
     }

@@ -9,6 +9,7 @@ mod backends;
 mod batch;
 mod clients;
 mod clock;
+mod detach;
 mod ending;
 mod factory;
 mod handle;

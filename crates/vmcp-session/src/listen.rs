@@ -6,17 +6,17 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 use tokio_util::sync::CancellationToken;
 use vmcp_backend::{Backend, Error, Session as BackendSession};
-use vmcp_core::{Inbound, NoticeKind, Question};
+use vmcp_core::{BackendSessions as _, Inbound, Notice, NoticeKind, Question};
 use vmcp_model::BackendId;
 use vmcp_wire::Message;
 
 use crate::{activity::Asked, session::Session};
 
-/// How long to wait before a stream that ended is opened again.
-const AGAIN: Duration = Duration::from_secs(1);
+/// How long to wait, at least and at most, before a stream that ended is opened again.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
 /// How long the first call on a backend session waits for its stream, for a backend that does not
 /// begin to answer before it has something to say.
@@ -117,46 +117,89 @@ impl Session {
             let _ = begun.send(());
         }
         while let Some(message) = stream.next().await? {
-            self.receive(backend, open, message).await?;
+            // A flood of one backend must not push out what others have said to the client.
+            if let Some(log) = self.with_activity(|activity| activity.standalone.clone()) {
+                log.wait_for_room().await;
+            }
+            self.receive(backend, open, message).await;
         }
         Ok(true)
     }
 
     /// Hands a message of a backend's own stream to the client.
-    async fn receive(
-        &self,
-        backend: &Arc<Backend>,
-        open: &BackendSession,
-        message: Message,
-    ) -> Result<(), Error> {
-        let Some(inbound) = vmcp_core::receive(backend, open, self.capabilities, message).await?
-        else {
-            return Ok(());
-        };
-        match inbound {
-            Inbound::Notice(notice) => {
-                let wanted = match &notice.kind {
-                    NoticeKind::ResourceUpdated(uri) => self.is_subscribed(uri),
-                    NoticeKind::Log(_) | NoticeKind::Other => notice.passes(self.log_level()),
-                };
-                if wanted {
+    async fn receive(&self, backend: &Arc<Backend>, open: &BackendSession, message: Message) {
+        match vmcp_core::receive(backend, open, self.capabilities, message).await {
+            Some(Inbound::Notice(notice)) => {
+                if self.wants(&notice) {
                     self.announce(&notice.text);
                 }
             }
-            Inbound::Asks(question) => self.put(question),
-            Inbound::ListChanged(_) => self.shared.vmcp.refresh(backend.id()),
-            Inbound::Response(_) => {}
+            Some(Inbound::Asks(question)) => self.put_on_stream(backend, open, question),
+            Some(Inbound::ListChanged(_)) => self.shared.vmcp.refresh(backend.id()),
+            Some(Inbound::Response(_)) | None => {}
         }
-        Ok(())
+    }
+
+    /// Whether the client is to get a notification.
+    pub(crate) fn wants(&self, notice: &Notice) -> bool {
+        match &notice.kind {
+            NoticeKind::ResourceUpdated(uri) => self.is_subscribed(uri),
+            NoticeKind::Withdrawn(id) => {
+                self.with_activity(|activity| activity.questions.remove(id));
+                true
+            }
+            NoticeKind::Log(_) | NoticeKind::Other => notice.passes(self.log_level()),
+        }
     }
 
     /// Puts a question to the client on its GET stream.
-    fn put(&self, question: Question) {
-        let Question { backend, id, text, progress_token, .. } = question;
-        let asked = Asked { backend, progress_token, _rest: None };
-        if self.with_activity(|activity| activity.ask(id, asked)) {
-            self.announce(&text);
+    fn put_on_stream(&self, backend: &Arc<Backend>, open: &BackendSession, question: Question) {
+        let log = self.with_activity(|activity| activity.standalone.clone());
+        let Some(log) = log.filter(|log| log.is_attached()) else {
+            self.refuse(backend, open, &question, "the client has no stream open");
+            return;
+        };
+        let asked = Asked {
+            backend: question.backend.clone(),
+            progress_token: question.progress_token.clone(),
+            call: None,
+            log,
+            since: Instant::now(),
+            _rest: None,
+        };
+        self.put(backend, open, question, asked);
+    }
+
+    /// Puts a question to the client, on the stream that is to carry it.
+    pub(crate) fn put(
+        &self,
+        backend: &Arc<Backend>,
+        open: &BackendSession,
+        question: Question,
+        asked: Asked,
+    ) {
+        let log = Arc::clone(&asked.log);
+        if self.with_activity(|activity| activity.ask(question.id.clone(), asked)) {
+            log.append(&question.text);
+        } else {
+            self.refuse(backend, open, &question, "the client has too many questions open");
         }
+    }
+
+    /// Tells a backend that its question will not be answered.
+    fn refuse(
+        &self,
+        backend: &Arc<Backend>,
+        open: &BackendSession,
+        question: &Question,
+        why: &'static str,
+    ) {
+        let (backend, open, text) = (Arc::clone(backend), open.clone(), question.refusal(why));
+        self.shared.background.spawn(async move {
+            if let Err(error) = backend.tell(&open, text).await {
+                tracing::debug!(backend = %backend.id(), %error, "could not refuse a question");
+            }
+        });
     }
 }
 
@@ -168,19 +211,28 @@ async fn keep_following(
     begun: oneshot::Sender<()>,
 ) {
     let mut begun = Some(begun);
+    let mut wait = AGAIN.0;
     while let Some(session) = me.upgrade() {
+        let began = Instant::now();
         match session.follow(backend, open, &mut begun).await {
             Ok(true) => {}
             // There is none to follow.
             Ok(false) => return,
-            // The next call heals the session, and listens again.
-            Err(Error::SessionLost) => return,
+            Err(Error::SessionLost) => {
+                // A client that only waits would never hear that the backend is back. The new
+                // session is listened to when it is opened.
+                if let Err(error) = session.renew(backend, open).await {
+                    tracing::debug!(backend = %backend.id(), %error, "a lost session could not be renewed yet");
+                }
+                return;
+            }
             Err(error) => {
                 tracing::debug!(backend = %backend.id(), %error, "a backend's stream ended");
                 begun = None;
             }
         }
         drop(session);
-        tokio::time::sleep(AGAIN).await;
+        wait = if began.elapsed() > AGAIN.1 { AGAIN.0 } else { (wait * 2).min(AGAIN.1) };
+        tokio::time::sleep(wait).await;
     }
 }

@@ -39,6 +39,8 @@ struct State {
     /// The first event that was never handed to a reader, and the bytes from it on.
     unsent: u64,
     unsent_bytes: usize,
+    /// When the newest event came.
+    appended: Instant,
     finished: Option<Instant>,
     /// Counts the readers: only the newest one reads.
     epoch: u64,
@@ -64,6 +66,7 @@ impl StreamLog {
             next: 1,
             unsent: 1,
             unsent_bytes: 0,
+            appended: Instant::now(),
             finished: None,
             epoch: 0,
             attached: false,
@@ -81,11 +84,17 @@ impl StreamLog {
         let mut state = self.state();
         let number = state.next;
         state.next += 1;
+        state.appended = Instant::now();
         let event = sse::encode(Some(&event_id(self.number, number)), data);
         state.bytes += event.len();
         state.unsent_bytes += event.len();
         state.events.push_back((number, event));
         while state.bytes > self.limit && state.events.len() > 1 {
+            // What a reader that is there has not got yet is never dropped: writers wait for it.
+            let waited_for = |(number, _): &(u64, Bytes)| state.attached && *number >= state.unsent;
+            if state.events.front().is_some_and(waited_for) {
+                break;
+            }
             let Some((number, gone)) = state.events.pop_front() else { break };
             state.bytes -= gone.len();
             if number >= state.unsent {
@@ -123,11 +132,24 @@ impl StreamLog {
         wake(state);
     }
 
-    /// Whether everything was appended and handed to a reader, or that is longer ago than `age`.
+    /// Whether nobody reads, and everything was appended longer ago than `age`.
     pub(crate) fn is_over(&self, age: Duration) -> bool {
         let state = self.state();
-        let Some(finished) = state.finished else { return false };
-        !state.attached && (state.unsent >= state.next || finished.elapsed() > age)
+        state.finished.is_some_and(|finished| !state.attached && finished.elapsed() >= age)
+    }
+
+    /// Forgets what a reader has had for longer than `age`.
+    pub(crate) fn forget_sent(&self, age: Duration) {
+        let mut state = self.state();
+        if state.appended.elapsed() < age {
+            return;
+        }
+        while state.events.front().is_some_and(|(number, _)| *number < state.unsent) {
+            if let Some((_, gone)) = state.events.pop_front() {
+                state.bytes -= gone.len();
+            }
+        }
+        state.events.shrink_to_fit();
     }
 
     /// Whether somebody reads.
@@ -139,9 +161,9 @@ impl StreamLog {
     /// is ended. `primed` sends an event at once that gives the client an id to resume from.
     pub(crate) fn attach(self: &Arc<Self>, behind: Option<u64>, primed: bool) -> Reader {
         let mut state = self.state();
+        let cursor = behind.map_or(state.unsent, |behind| behind.saturating_add(1).min(state.next));
         state.epoch += 1;
         state.attached = true;
-        let cursor = behind.map_or(state.unsent, |behind| (behind + 1).min(state.next));
         let epoch = state.epoch;
         wake(state);
         let priming = primed

@@ -41,11 +41,13 @@ impl Session {
         let (backend, original) = split_question_id(&id).ok_or_else(unknown)?;
         let found = self.shared.vmcp.backend(backend).ok_or_else(unknown)?;
         let open = vmcp_core::BackendSessions::open(&**self, &found).ok_or_else(unknown)?;
-        if !self.with_activity(|activity| activity.answer(&id)) {
+        if !self.with_activity(|activity| activity.begin_answer(&id)) {
             return Ok(());
         }
         let text = task::unpublish(&message.with_id(original.as_bytes()), backend);
-        found.tell(&open, text).await.map_err(|error| error.fault(found.id()))
+        let told = found.tell(&open, text).await;
+        self.with_activity(|activity| activity.end_answer(&id, told.is_ok()));
+        told.map_err(|error| error.fault(found.id()))
     }
 
     /// Passes on that the client does not wait for a request any more.

@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use vmcp_core::{CallEvent, CallStream, NoticeKind, Outcome};
+use tokio::time::Instant;
+use vmcp_core::{CallEvent, CallStream, Outcome};
 use vmcp_wire::{Fault, Id, reply};
 
 use crate::{
@@ -43,25 +44,21 @@ impl Session {
             };
             match event {
                 Ok(CallEvent::Notice(notice)) => {
-                    let wanted = match &notice.kind {
-                        NoticeKind::ResourceUpdated(uri) => self.is_subscribed(uri),
-                        NoticeKind::Log(_) | NoticeKind::Other => notice.passes(self.log_level()),
-                    };
-                    if wanted {
+                    if self.wants(&notice) {
                         log.append(&notice.text);
                     }
                 }
                 Ok(CallEvent::ListChanged(_)) => self.shared.vmcp.refresh(call.backend().id()),
                 Ok(CallEvent::Outcome(Outcome::Asks(question))) => {
-                    let rest = Some(call.open_question());
                     let asked = Asked {
-                        backend: question.backend,
-                        progress_token: question.progress_token,
-                        _rest: rest,
+                        backend: question.backend.clone(),
+                        progress_token: question.progress_token.clone(),
+                        call: Some(in_flight.id.clone()),
+                        log: Arc::clone(&log),
+                        since: Instant::now(),
+                        _rest: Some(call.open_question()),
                     };
-                    if self.with_activity(|activity| activity.ask(question.id, asked)) {
-                        log.append(&question.text);
-                    }
+                    self.put(call.backend(), call.session(), question, asked);
                 }
                 Ok(CallEvent::Outcome(Outcome::Complete(text))) => {
                     log.append(&text);

@@ -135,7 +135,8 @@ impl Sessions {
             endings: AtomicU64::new(0),
             draining: AtomicBool::new(false),
         });
-        background.spawn_until_stop(Arc::clone(&sessions).keep_up());
+        background.spawn_until_stop(Arc::clone(&sessions).keep_deadlines());
+        background.spawn_until_stop(Arc::clone(&sessions).keep_ending());
         background.spawn_until_stop(Arc::clone(&sessions).keep_catalogs());
         sessions
     }

@@ -19,10 +19,10 @@ use crate::{
 const STANDALONE: u64 = 0;
 
 /// How long what was not delivered of a finished stream is kept for resumption.
-pub(crate) const RESUME: Duration = Duration::from_secs(60);
+pub(crate) const RESUME: Duration = Duration::from_secs(30);
 
 /// The most finished streams of one session that are kept for resumption.
-const KEPT: usize = 16;
+const KEPT: usize = 8;
 
 /// A stream of server-sent events, ready to be sent. Dropping it ends nothing: what it was meant to
 /// carry is kept, bounded, for resumption.
@@ -52,12 +52,10 @@ impl Drop for EventStream {
             return;
         }
         self.session.touch();
+        // Others are kept for a while: what was on its way when a connection broke may be asked for
+        // again.
         if log.number() == STANDALONE {
             self.session.stop_listening();
-        } else if log.is_over(RESUME) {
-            self.session.with_activity(|activity| {
-                activity.streams.remove(&log.number());
-            });
         }
     }
 }
@@ -67,6 +65,9 @@ impl Session {
     /// behind an event that the client has got.
     pub fn listen(self: &Arc<Self>, last_event_id: Option<&str>) -> Result<EventStream, Fault> {
         self.touch();
+        if self.is_ended() {
+            return Err(Fault::SessionUnknown);
+        }
         let limit = self.shared.config.limits.log_bytes;
         let (log, behind) = match last_event_id {
             None => (None, None),

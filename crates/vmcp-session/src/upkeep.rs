@@ -21,22 +21,32 @@ const CLOSING: usize = 32;
 const CLAIM: Duration = Duration::from_secs(60);
 
 impl Sessions {
-    /// Keeps deadlines, for ever.
-    pub(crate) async fn keep_up(self: Arc<Self>) {
-        let ttl = self.shared.config.ttl;
-        let period = (ttl / 20).clamp(Duration::from_millis(50), Duration::from_secs(30));
+    /// Moves the deadlines of sessions that are used, for ever. Waits for no backend.
+    pub(crate) async fn keep_deadlines(self: Arc<Self>) {
         loop {
-            tokio::time::sleep(period).await;
+            tokio::time::sleep(self.period()).await;
             if let Err(error) = self.refresh().await {
                 tracing::warn!(%error, "deadlines could not be refreshed; tried again soon");
-                continue;
             }
-            if let Err(error) = self.expire().await {
-                tracing::warn!(%error, "expired sessions could not be ended; tried again soon");
-            }
+            self.drop_expired();
             self.prune_profiles();
             self.shared.vmcp.prune();
         }
+    }
+
+    /// Ends sessions whose deadline has passed, for ever.
+    pub(crate) async fn keep_ending(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(self.period()).await;
+            if let Err(error) = self.expire().await {
+                tracing::warn!(%error, "expired sessions could not be ended; tried again soon");
+            }
+        }
+    }
+
+    /// How often upkeep looks.
+    fn period(&self) -> Duration {
+        (self.shared.config.ttl / 20).clamp(Duration::from_millis(50), Duration::from_secs(30))
     }
 
     /// Keeps the sessions' catalogs as their views' are, for ever.
@@ -120,11 +130,12 @@ impl Sessions {
     /// Ends what is due, and closes its backend sessions.
     async fn expire(self: &Arc<Self>) -> Result<(), Error> {
         loop {
+            // A session that was used a moment ago is not due, though the store does not know yet.
+            self.refresh().await?;
             let due = self.shared.store.due(self.shared.clock.now(), CHUNK).await?;
             if due.is_empty() {
                 return Ok(());
             }
-            self.drop_expired();
             let mut closing = tokio::task::JoinSet::new();
             for key in due {
                 if closing.len() >= CLOSING {

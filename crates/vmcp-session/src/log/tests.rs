@@ -42,7 +42,7 @@ fn a_reader_gets_every_event_once() {
     log.finish();
     assert_eq!(read(&mut reader), "id: a-2 data: b; .");
     drop(reader);
-    assert!(log.is_over(std::time::Duration::MAX));
+    assert!(log.is_over(std::time::Duration::ZERO) && !log.is_over(std::time::Duration::MAX));
 }
 
 #[test]
@@ -77,6 +77,32 @@ fn the_log_is_bounded_but_keeps_the_newest_event() {
     log.append("y".repeat(1000).as_bytes());
     let kept = read(&mut log.attach(Some(0), false));
     assert!(kept.starts_with("id: a-4") && kept.matches("data").count() == 1, "{kept}");
+}
+
+#[test]
+fn what_a_reader_waits_for_is_not_dropped() {
+    let event = "x".repeat(100);
+    let log = log(150, &[]);
+    let mut reader = log.attach(None, false);
+    (0..3).for_each(|_event| log.append(event.as_bytes()));
+    assert_eq!(read(&mut reader).matches("data").count(), 3);
+}
+
+#[test]
+fn no_event_id_is_too_large() {
+    let log = log(1000, &["a"]);
+    assert_eq!(read(&mut log.attach(Some(u64::MAX), false)), "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_sent_long_ago_is_forgotten() {
+    let log = log(1000, &["a"]);
+    read(&mut log.attach(None, false));
+    log.forget_sent(std::time::Duration::from_secs(1));
+    assert!(read(&mut log.attach(Some(0), false)).contains("data: a"));
+    tokio::time::advance(std::time::Duration::from_secs(2)).await;
+    log.forget_sent(std::time::Duration::from_secs(1));
+    assert_eq!(read(&mut log.attach(Some(0), false)), "");
 }
 
 #[tokio::test(start_paused = true)]
