@@ -20,6 +20,7 @@ mod lost;
 mod merging;
 mod outgoing;
 mod probes;
+mod regression;
 mod requests;
 mod round;
 mod state;
