@@ -65,6 +65,10 @@ impl Views {
         Ok(view)
     }
 
+    pub(crate) fn has(&self, client: &ClientView) -> bool {
+        self.kept().contains_key(client)
+    }
+
     pub(crate) fn all(&self) -> Vec<Arc<View>> {
         self.kept().values().map(|kept| Arc::clone(&kept.view)).collect()
     }

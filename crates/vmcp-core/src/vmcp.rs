@@ -74,6 +74,11 @@ impl Vmcp {
         self.views.obtain(client)
     }
 
+    /// Whether clients of this kind are known already.
+    pub fn has_view(&self, client: &ClientView) -> bool {
+        self.views.has(client)
+    }
+
     /// Every view that is kept.
     pub fn views(&self) -> Vec<Arc<View>> {
         self.views.all()

@@ -44,7 +44,7 @@ impl Sessions {
         if !self.has_room() {
             return Err(Fault::Unavailable("there are as many sessions as there may be".into()));
         }
-        let counted = self.clients.enter(client)?;
+        let counted = self.clients.enter(client.clone())?;
         let hello = ClientHello::parse(request).map_err(|why| Fault::InvalidParams(why.into()))?;
         if hello.capabilities.len() + hello.client_info.len() > MAX_HELLO {
             let why = format!("capabilities and clientInfo must not be over {MAX_HELLO} bytes");
@@ -56,7 +56,11 @@ impl Sessions {
         let capabilities = Bytes::copy_from_slice(&hello.capabilities);
         let info = Bytes::copy_from_slice(&hello.client_info);
         let profile = self.share_profile(ClientProfile { version, capabilities, info });
-        let view = self.shared.vmcp.view(&client_view(&profile))?;
+        let wanted = client_view(&profile);
+        if !self.shared.vmcp.has_view(&wanted) {
+            self.clients.bring_up_view(&client)?;
+        }
+        let view = self.shared.vmcp.view(&wanted)?;
         let session_id: Arc<str> = new_session_id().into();
         let key = SessionKey::of(&session_id);
         let now = self.shared.clock.now();

@@ -30,6 +30,7 @@ impl Sessions {
             }
             self.drop_expired();
             self.prune_profiles();
+            self.clients.prune();
             self.shared.vmcp.prune();
         }
     }
