@@ -58,9 +58,9 @@ impl Members {
     }
 
     /// Whether two readers could find different members under this name: it stands there more than
-    /// once, differences of case counted as the same name.
+    /// once, as [`same_name`] compares.
     pub fn is_ambiguous(&self, name: &str) -> bool {
-        self.entries.iter().filter(|member| member.name.eq_ignore_ascii_case(name)).count() > 1
+        self.entries.iter().filter(|member| same_name(&member.name, name)).count() > 1
     }
 
     /// The edit that gives a member a new value: in its place, or else as the first member.
@@ -116,6 +116,23 @@ pub fn span_in(whole: &[u8], part: &[u8]) -> Range<usize> {
         .filter(|start| start + part.len() <= whole.len())
         .expect("the part was borrowed from the whole");
     start..start + part.len()
+}
+
+/// Whether some reader takes two names for the same member.
+///
+/// Go's `encoding/json` does not tell cases apart, and by Unicode's simple folding U+017F is an `s`
+/// and U+212A a `k`. No other letter folds to one of ASCII, which the names that matter consist of.
+#[inline]
+pub fn same_name(one: &str, other: &str) -> bool {
+    if one.is_ascii() && other.is_ascii() {
+        return one.eq_ignore_ascii_case(other);
+    }
+    let folded = |letter: char| match letter {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        letter => letter.to_ascii_lowercase(),
+    };
+    one.chars().map(folded).eq(other.chars().map(folded))
 }
 
 /// The text of a JSON string, or `None` if the value is something else.

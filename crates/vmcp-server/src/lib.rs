@@ -7,6 +7,7 @@ mod edge;
 mod mcp;
 mod origin;
 mod respond;
+mod stall;
 mod status;
 mod worker;
 

@@ -32,6 +32,7 @@ use vmcp_core::Background;
 use crate::{
     body::Body,
     edge::{Edge, Listens},
+    stall::EndStalled,
 };
 
 /// How long a connection may wait for its next request, or take to send the head of one.
@@ -221,7 +222,8 @@ async fn connection(accepted: Accepted, edge: Arc<Edge>, close: CancellationToke
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEAD_TIMEOUT)
                 .max_buf_size(HEAD_BYTES);
-            let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service));
+            let mut serving =
+                pin!(builder.serve_connection(EndStalled::new(TokioIo::new(stream)), service));
             tokio::select! {
                 biased;
                 ended = serving.as_mut() => ended,
@@ -255,7 +257,8 @@ where
 {
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder.timer(TokioTimer::new()).max_header_list_size(HEAD_BYTES as u32);
-    let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let mut serving =
+        pin!(builder.serve_connection(EndStalled::new(TokioIo::new(stream)), service));
     tokio::select! {
         biased;
         ended = serving.as_mut() => ended,

@@ -5,6 +5,8 @@
 //! nothing but its own call. This scanner follows the structure of the text at the speed of a
 //! string search, keeps nothing but the id, and leaves the validity of the result to its reader.
 
+use vmcp_model::raw::same_name;
+
 use crate::id::{Id, IdKey};
 
 /// The longest member name and id that are looked at, in bytes.
@@ -179,18 +181,18 @@ impl ResponseScan {
             serde_json::from_slice(&self.token).map_err(|_error| ScanError::NotAnObject)?;
         self.token.clear();
         self.member = Member::Other;
-        if name.eq_ignore_ascii_case("id") {
+        if same_name(&name, "id") {
             if std::mem::replace(&mut self.id_seen, true) || name != "id" {
                 return Err(ScanError::Ambiguous);
             }
             self.member = Member::Id;
         } else if name == "jsonrpc" {
             self.member = Member::Version;
-        } else if name.eq_ignore_ascii_case("result") || name.eq_ignore_ascii_case("error") {
+        } else if same_name(&name, "result") || same_name(&name, "error") {
             if std::mem::replace(&mut self.outcome_seen, true) {
                 return Err(ScanError::Ambiguous);
             }
-        } else if name.eq_ignore_ascii_case("method") {
+        } else if same_name(&name, "method") {
             return Err(ScanError::NoOutcome);
         }
         Ok(())

@@ -1,9 +1,9 @@
 //! Opens connections: TCP, and TLS where the URL asks for it.
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use http::Uri;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, pki_types::pem::PemObject as _};
 use tokio::net::TcpStream;
@@ -12,6 +12,12 @@ use tokio_util::task::TaskTracker;
 
 use super::pool::Sender;
 use crate::config::{Config, InvalidConfig};
+
+/// How often a connection of HTTP/2 that is in use is asked for a sign of life, and how long the
+/// backend may take to give it. Without this, everything on a dead connection would wait for its
+/// own deadline.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Knows where a backend is and how to get there.
 #[derive(Debug)]
@@ -49,10 +55,13 @@ impl Connector {
         if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
             return http1(TokioIo::new(stream), tasks).await;
         }
-        let (sender, driver) =
-            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
-                .await
-                .map_err(io::Error::other)?;
+        let (sender, driver) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_TIMEOUT)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(io::Error::other)?;
         tasks.spawn(async move {
             if let Err(error) = driver.await {
                 tracing::debug!(%error, "connection ended");

@@ -1,7 +1,11 @@
 //! The connections to one backend, shared by all sessions, kept apart by worker.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    io,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -21,6 +25,10 @@ const IDLE: Duration = Duration::from_secs(30);
 /// Idle connections that one worker keeps to one backend.
 const MAX_IDLE: usize = 512;
 
+/// Streams that are opened on one connection of HTTP/2. Servers mostly allow 100: one more than
+/// allowed would wait, and so would everything behind it on the same connection.
+const MAX_STREAMS: usize = 64;
+
 #[derive(Debug)]
 pub(crate) struct Pool {
     connector: Connector,
@@ -28,43 +36,86 @@ pub(crate) struct Pool {
     /// Counts the tasks that drive connections.
     tasks: TaskTracker,
     /// One for each worker, and one for everybody else.
-    shards: Box<[Mutex<Shard>]>,
+    shards: Box<[Shard]>,
+    /// Whether the last connection speaks HTTP/2, so that the next is shared too.
+    shares: AtomicBool,
 }
 
 #[derive(Debug, Default)]
 struct Shard {
-    /// The most recently used last.
-    idle: Vec<Idle>,
-    /// A connection of HTTP/2 serves any number of requests at once.
-    http2: Option<conn::http2::SendRequest<Full<Bytes>>>,
+    connections: Mutex<Connections>,
+    /// Held to open a connection that others wait to share.
+    connecting: tokio::sync::Mutex<()>,
 }
 
+#[derive(Debug, Default)]
+struct Connections {
+    /// The most recently used last.
+    idle: Vec<Idle>,
+    /// The oldest first.
+    shared: Vec<Shared>,
+}
+
+/// A connection of HTTP/1.1 that nobody uses.
 #[derive(Debug)]
 struct Idle {
     sender: conn::http1::SendRequest<Full<Bytes>>,
     until: Instant,
 }
 
+/// A connection of HTTP/2, which many requests use at once.
+#[derive(Debug)]
+struct Shared {
+    sender: conn::http2::SendRequest<Full<Bytes>>,
+    streams: Arc<Mutex<Streams>>,
+}
+
+/// The streams of a connection.
+#[derive(Debug)]
+struct Streams {
+    open: usize,
+    /// When the last of them ended.
+    idle_since: Instant,
+}
+
+/// One open stream; given back when dropped.
+#[derive(Debug)]
+struct Stream(Arc<Mutex<Streams>>);
+
+/// A new connection.
 #[derive(Debug)]
 pub(super) enum Sender {
     Http1(conn::http1::SendRequest<Full<Bytes>>),
     Http2(conn::http2::SendRequest<Full<Bytes>>),
 }
 
-/// A connection in use. Dropped without being given back, it is closed.
+/// A connection that one request may use.
+#[derive(Debug)]
+enum Taken {
+    Http1(conn::http1::SendRequest<Full<Bytes>>),
+    Http2(conn::http2::SendRequest<Full<Bytes>>, Stream),
+}
+
+/// A connection in use, or a stream of one. Dropped without being given back, a connection of
+/// HTTP/1.1 is closed.
 #[derive(Debug)]
 pub(crate) struct Lease {
     pool: Arc<Pool>,
     shard: usize,
-    /// `None` for HTTP/2, whose connection never left the pool.
-    sender: Option<conn::http1::SendRequest<Full<Bytes>>>,
+    held: Held,
     keep: Duration,
+}
+
+#[derive(Debug)]
+enum Held {
+    Connection(conn::http1::SendRequest<Full<Bytes>>),
+    Stream(#[expect(dead_code, reason = "held to be counted")] Stream),
 }
 
 impl Pool {
     pub(super) fn new(connector: Connector, connect_timeout: Duration, tasks: TaskTracker) -> Self {
-        let shards = (0..=worker::MAX).map(|_index| Mutex::default()).collect();
-        Self { connector, connect_timeout, tasks, shards }
+        let shards = (0..=worker::MAX).map(|_index| Shard::default()).collect();
+        Self { connector, connect_timeout, tasks, shards, shares: AtomicBool::new(false) }
     }
 
     /// Sends one request over an idle connection or a new one.
@@ -76,29 +127,18 @@ impl Pool {
         mut request: Request<Full<Bytes>>,
     ) -> Result<Response<(Incoming, Lease)>, Error> {
         let shard = worker::index();
-        while let Some(sender) = self.take(shard) {
-            match self.attempt(shard, sender, request).await? {
+        loop {
+            let (taken, new) = match self.take(shard) {
+                Some(taken) => (taken, false),
+                None => self.connect_in_time(shard).await?,
+            };
+            match self.attempt(shard, taken, request).await? {
                 Ok(response) => return Ok(response),
+                Err(_unsent) if new => {
+                    return Err(Error::Unreachable("closed a new connection at once".to_owned()));
+                }
                 Err(unsent) => request = unsent,
             }
-        }
-        // Boxed, as it is rare and large: every call would carry room for it.
-        let connecting = tokio::time::timeout(
-            self.connect_timeout,
-            Box::pin(self.connector.connect(&self.tasks)),
-        );
-        let sender = connecting
-            .await
-            .map_err(|_elapsed| {
-                Error::Unreachable(format!("no connection within {:?}", self.connect_timeout))
-            })?
-            .map_err(|error| Error::Unreachable(error.to_string()))?;
-        if let Sender::Http2(sender) = &sender {
-            self.lock(shard).http2 = Some(sender.clone());
-        }
-        match self.attempt(shard, sender, request).await? {
-            Ok(response) => Ok(response),
-            Err(_unsent) => Err(Error::Unreachable("closed a new connection at once".to_owned())),
         }
     }
 
@@ -106,23 +146,61 @@ impl Pool {
     pub(super) fn prune(&self) {
         let now = Instant::now();
         for index in 0..self.shards.len() {
-            let mut shard = self.lock(index);
-            shard.idle.retain(|idle| idle.until > now && !idle.sender.is_closed());
-            if shard.http2.as_ref().is_some_and(conn::http2::SendRequest::is_closed) {
-                shard.http2 = None;
-            }
+            let mut connections = self.lock(index);
+            connections.idle.retain(|idle| idle.until > now && !idle.sender.is_closed());
+            connections.shared.retain(|shared| shared.is_good(now));
         }
+    }
+
+    async fn connect_in_time(&self, shard: usize) -> Result<(Taken, bool), Error> {
+        // Boxed, as it is rare and large: every call would carry room for it.
+        let connecting = tokio::time::timeout(self.connect_timeout, Box::pin(self.connect(shard)));
+        connecting
+            .await
+            .map_err(|_elapsed| {
+                Error::Unreachable(format!("no connection within {:?}", self.connect_timeout))
+            })?
+            .map_err(|error| Error::Unreachable(error.to_string()))
+    }
+
+    /// Opens a connection, or finds that another call has opened one meanwhile that has room. Also
+    /// says whether it is new.
+    async fn connect(&self, shard: usize) -> io::Result<(Taken, bool)> {
+        let _turn = if self.shares.load(Ordering::Relaxed) {
+            let turn = self.shards[shard].connecting.lock().await;
+            if let Some(taken) = self.take(shard) {
+                return Ok((taken, false));
+            }
+            Some(turn)
+        } else {
+            None
+        };
+        let sender = self.connector.connect(&self.tasks).await?;
+        self.shares.store(matches!(sender, Sender::Http2(_)), Ordering::Relaxed);
+        let sender = match sender {
+            Sender::Http1(sender) => return Ok((Taken::Http1(sender), true)),
+            Sender::Http2(sender) => sender,
+        };
+        let mut connections = self.lock(shard);
+        // The first calls do not know that they could share, and each opens a connection.
+        if let Some(taken) = connections.take_shared() {
+            return Ok((taken, false));
+        }
+        let shared = Shared { sender, streams: Arc::default() };
+        let taken = shared.open();
+        connections.shared.push(shared);
+        Ok((taken, true))
     }
 
     /// One attempt on one connection. The inner error gives the request back: it was not sent.
     async fn attempt(
         self: &Arc<Self>,
         shard: usize,
-        sender: Sender,
+        taken: Taken,
         mut request: Request<Full<Bytes>>,
     ) -> Result<Result<Response<(Incoming, Lease)>, Request<Full<Bytes>>>, Error> {
-        let (sent, sender) = match sender {
-            Sender::Http1(mut sender) => {
+        let (sent, held) = match taken {
+            Taken::Http1(mut sender) => {
                 // The driver may not have seen the end of the last response yet.
                 if sender.ready().await.is_err() {
                     return Ok(Err(request));
@@ -142,9 +220,9 @@ impl Pool {
                     });
                     (unsent, error.into_error())
                 });
-                (sent, Some(sender))
+                (sent, Held::Connection(sender))
             }
-            Sender::Http2(mut sender) => {
+            Taken::Http2(mut sender, stream) => {
                 *request.version_mut() = Version::HTTP_2;
                 request.headers_mut().remove(header::HOST);
                 let sent = sender
@@ -152,15 +230,17 @@ impl Pool {
                     .await
                     .map_err(|mut error| (error.take_message(), error.into_error()));
                 if sent.is_err() {
-                    self.lock(shard).http2 = None;
+                    // It may be about to close, as far as one can tell from here.
+                    let failed = |shared: &Shared| Arc::ptr_eq(&shared.streams, &stream.0);
+                    self.lock(shard).shared.retain(|shared| !failed(shared));
                 }
-                (sent, None)
+                (sent, Held::Stream(stream))
             }
         };
         match sent {
             Ok(response) => {
                 let keep = keep_alive(response.headers());
-                let lease = Lease { pool: Arc::clone(self), shard, sender, keep };
+                let lease = Lease { pool: Arc::clone(self), shard, held, keep };
                 Ok(Ok(response.map(|incoming| (incoming, lease))))
             }
             Err((Some(unsent), _error)) => Ok(Err(unsent)),
@@ -168,40 +248,81 @@ impl Pool {
         }
     }
 
-    /// The most recently used connection that is still good.
-    fn take(&self, shard: usize) -> Option<Sender> {
-        let now = Instant::now();
-        let mut shard = self.lock(shard);
-        if let Some(sender) = &shard.http2 {
-            if !sender.is_closed() {
-                return Some(Sender::Http2(sender.clone()));
-            }
-            shard.http2 = None;
+    /// A connection that is still good and has room.
+    fn take(&self, shard: usize) -> Option<Taken> {
+        let mut connections = self.lock(shard);
+        connections.take_shared().or_else(|| connections.take_idle())
+    }
+
+    fn lock(&self, shard: usize) -> MutexGuard<'_, Connections> {
+        self.shards[shard].connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Connections {
+    /// The oldest that has room, so that those that are not needed any more become idle.
+    fn take_shared(&mut self) -> Option<Taken> {
+        if self.shared.is_empty() {
+            return None;
         }
-        while let Some(Idle { sender, until }) = shard.idle.pop() {
+        let now = Instant::now();
+        self.shared.retain(|shared| shared.is_good(now));
+        self.shared.iter().find(|shared| shared.streams().open < MAX_STREAMS).map(Shared::open)
+    }
+
+    /// The most recently used.
+    fn take_idle(&mut self) -> Option<Taken> {
+        let now = Instant::now();
+        while let Some(Idle { sender, until }) = self.idle.pop() {
             if until > now && !sender.is_closed() {
-                return Some(Sender::Http1(sender));
+                return Some(Taken::Http1(sender));
             }
         }
         None
     }
+}
 
-    fn lock(&self, shard: usize) -> std::sync::MutexGuard<'_, Shard> {
-        self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner)
+impl Shared {
+    fn open(&self) -> Taken {
+        self.streams().open += 1;
+        Taken::Http2(self.sender.clone(), Stream(Arc::clone(&self.streams)))
+    }
+
+    fn is_good(&self, now: Instant) -> bool {
+        let streams = self.streams();
+        !self.sender.is_closed() && (streams.open > 0 || streams.idle_since + IDLE > now)
+    }
+
+    fn streams(&self) -> MutexGuard<'_, Streams> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Streams {
+    fn default() -> Self {
+        Self { open: 0, idle_since: Instant::now() }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        let mut streams = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        streams.open -= 1;
+        streams.idle_since = Instant::now();
     }
 }
 
 impl Lease {
     /// Gives the connection back: its response has been read to the end.
-    pub(super) fn give_back(mut self) {
-        let Some(sender) = self.sender.take() else { return };
+    pub(super) fn give_back(self) {
+        let Held::Connection(sender) = self.held else { return };
         if sender.is_closed() {
             return;
         }
         let until = Instant::now() + self.keep;
-        let mut shard = self.pool.lock(self.shard);
-        if shard.idle.len() < MAX_IDLE {
-            shard.idle.push(Idle { sender, until });
+        let mut connections = self.pool.lock(self.shard);
+        if connections.idle.len() < MAX_IDLE {
+            connections.idle.push(Idle { sender, until });
         }
     }
 }

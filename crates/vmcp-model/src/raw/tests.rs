@@ -38,6 +38,16 @@ fn names_that_differ_in_case_are_ambiguous() {
 }
 
 #[test]
+fn names_that_fold_to_the_same_letters_are_ambiguous() {
+    let members =
+        Members::parse(r#"{"tasK":1,"ta\u017f\u212a":2,"Öl":3,"öl":4}"#.as_bytes()).unwrap();
+    assert!(members.is_ambiguous("task"));
+    assert!(members.is_ambiguous("ta\u{17f}k"));
+    assert!(!members.is_ambiguous("Öl"), "only letters of ASCII are folded");
+    assert!(!members.is_ambiguous("tas"));
+}
+
+#[test]
 fn what_is_not_one_object_is_refused() {
     for text in ["", "[]", "{", "{}x", r#"{"a":}"#, "null"] {
         assert!(Members::parse(text.as_bytes()).is_none(), "{text}");

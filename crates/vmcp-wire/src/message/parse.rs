@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt};
 use bytes::Bytes;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
-use vmcp_model::raw::span_in;
+use vmcp_model::raw::{same_name, span_in};
 
 use super::{Malformed, Message, Meta, Params, Shape, Span};
 use crate::id::Id;
@@ -269,9 +269,9 @@ pub(crate) const RELATED_TASK: &str = "io.modelcontextprotocol/related-task";
 const VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 const META: [&str; 3] = ["progressToken", RELATED_TASK, VERSION];
 
-/// Which of `names` this is, differences of case aside.
+/// Which of `names` this is to the reader that is the least strict.
 fn position(name: &str, names: &[&'static str]) -> Option<usize> {
-    names.iter().position(|known| known.eq_ignore_ascii_case(name))
+    names.iter().position(|known| same_name(name, known))
 }
 
 fn known(name: &str, names: &[&'static str]) -> Option<&'static str> {

@@ -72,6 +72,8 @@ fn a_routing_member_that_stands_twice_is_refused() {
         r#"{"jsonrpc":"2.0","id":1,"method":"a","params":{"name":"x","name":"y"}}"#,
         r#"{"jsonrpc":"2.0","id":1,"method":"a","params":{"name":"x","n\u0061me":"y"}}"#,
         r#"{"jsonrpc":"2.0","id":1,"method":"a","params":{"uri":"x","URI":"y"}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"a","params":{"taskId":"x","ta\u017fkId":"y"}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"a","params":{"ta\u017fkId":"x","tas\u212aId":"y"}}"#,
         r#"{"jsonrpc":"2.0","id":1,"method":"a","params":{"_meta":{"progressToken":1,"progressToken":2}}}"#,
     ] {
         let read = Message::parse(Bytes::from(text.to_owned()));
@@ -85,6 +87,10 @@ fn a_member_of_the_message_in_another_case_is_refused() {
     check(
         r#"{"jsonrpc":"2.0","Id":1,"method":"a"}"#,
         r#"refused: member "Id" must be written "id""#,
+    );
+    check(
+        r#"{"jsonrpc":"2.0","id":1,"method":"a","params":{"name":"x"},"param\u017f":{"name":"y"}}"#,
+        r#"refused: member "paramſ" must be written "params""#,
     );
 }
 

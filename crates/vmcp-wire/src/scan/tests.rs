@@ -33,6 +33,7 @@ fn the_answer_to_another_request_does_not() {
     check(r#"{"result":{},"id":7,"id":8}"#, Err(ScanError::Ambiguous));
     check(r#"{"result":{},"id":7,"i\u0064":8}"#, Err(ScanError::Ambiguous));
     check(r#"{"id":7,"result":{},"Result":{}}"#, Err(ScanError::Ambiguous));
+    check(r#"{"id":7,"result":{},"re\u017fult":{}}"#, Err(ScanError::Ambiguous));
 }
 
 #[test]

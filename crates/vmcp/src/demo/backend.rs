@@ -4,7 +4,10 @@ use std::{
     collections::HashMap,
     convert::Infallible,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -36,13 +39,16 @@ pub(super) type Notes = Vec<String>;
 struct Running {
     server: Server,
     sessions: Mutex<HashMap<String, Notes>>,
+    /// Counts every session, so that no two share an id.
+    greeted: AtomicU64,
 }
 
 /// Starts a server on a free port. It runs for as long as the process.
 pub(super) async fn start(server: Server, tasks: &TaskTracker) -> anyhow::Result<SocketAddr> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let address = listener.local_addr()?;
-    let running = Arc::new(Running { server, sessions: Mutex::default() });
+    let running =
+        Arc::new(Running { server, sessions: Mutex::default(), greeted: AtomicU64::new(0) });
     let connections = tasks.clone();
     tasks.spawn(async move {
         loop {
@@ -115,9 +121,9 @@ impl Running {
 
     fn greet(&self, message: &Message) -> Response<Full<Bytes>> {
         let Some(id) = message.id() else { return empty(StatusCode::BAD_REQUEST) };
-        let mut sessions = self.sessions();
-        let session_id = format!("{}-{}", self.server.name, sessions.len() + 1);
-        sessions.insert(session_id.clone(), Notes::new());
+        let number = self.greeted.fetch_add(1, Ordering::Relaxed) + 1;
+        let session_id = format!("{}-{number}", self.server.name);
+        self.sessions().insert(session_id.clone(), Notes::new());
         let result = json!({
             "protocolVersion": "2025-11-25",
             "capabilities": (self.server.capabilities)(),

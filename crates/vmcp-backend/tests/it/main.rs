@@ -1,0 +1,6 @@
+//! A backend over real sockets, in front of small servers of our own.
+
+#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
+
+mod server;
+mod tls;

@@ -1,0 +1,148 @@
+//! Backends behind TLS: whom vmcp trusts, and how calls share connections.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::task::JoinSet;
+use tokio_util::task::TaskTracker;
+use vmcp_backend::{
+    Backend, ClientView, Config, Error, InvalidConfig, Limits, Outgoing, Session, Timeouts,
+};
+use vmcp_model::{BackendId, ProtocolVersion};
+
+use crate::server::{Authority, Server};
+
+const BOTH: &[&str] = &["h2", "http/1.1"];
+const HTTP1: &[&str] = &["http/1.1"];
+
+/// Longer than any of these tests takes.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[tokio::test]
+async fn http2_is_spoken_where_the_backend_offers_it() {
+    let authority = Authority::new();
+    let server = Server::start(&authority, BOTH, 1).await;
+    assert_eq!(version(&server, &authority).await, "HTTP/2.0");
+}
+
+#[tokio::test]
+async fn http1_is_spoken_where_the_backend_offers_nothing_else() {
+    let authority = Authority::new();
+    let server = Server::start(&authority, HTTP1, 1).await;
+    assert_eq!(version(&server, &authority).await, "HTTP/1.1");
+}
+
+#[tokio::test]
+async fn a_backend_of_another_authority_is_unreachable() {
+    let server = Server::start(&Authority::new(), BOTH, 1).await;
+    let backend = backend(&server, "/mcp", Some(&Authority::new())).unwrap();
+    let opened = backend.open(&view()).await;
+    assert!(matches!(opened, Err(Error::Unreachable(_))), "{opened:?}");
+}
+
+#[tokio::test]
+async fn a_backend_of_a_private_authority_is_unreachable_without_its_bundle() {
+    let server = Server::start(&Authority::new(), BOTH, 1).await;
+    let backend = match backend(&server, "/mcp", None) {
+        Ok(backend) => backend,
+        // A machine without any authority trusts nobody, and says so earlier.
+        Err(InvalidConfig::SystemRoots(_)) => return,
+        Err(error) => panic!("{error}"),
+    };
+    let opened = backend.open(&view()).await;
+    assert!(matches!(opened, Err(Error::Unreachable(_))), "{opened:?}");
+}
+
+#[tokio::test]
+async fn more_calls_than_one_connection_takes_open_others() {
+    // More than the server allows on one connection, and each waits for all: had one to wait for
+    // another's end, none would ever be answered.
+    const CALLS: usize = 150;
+    let authority = Authority::new();
+    let server = Server::start(&authority, BOTH, CALLS).await;
+    let (backend, session) = open(&server, &authority).await;
+    let mut calls = JoinSet::new();
+    for _call in 0..CALLS {
+        let (backend, session) = (Arc::clone(&backend), session.clone());
+        calls.spawn(async move { backend.ask(&session, "meet", None).await.map(|_answer| ()) });
+    }
+    for answered in calls.join_all().await {
+        answered.unwrap();
+    }
+    assert_eq!(server.seen.connections.load(Ordering::Relaxed), 3, "64 calls share a connection");
+}
+
+#[tokio::test]
+async fn calls_that_are_given_up_make_room_again() {
+    const CALLS: u32 = 64;
+    let authority = Authority::new();
+    let server = Server::start(&authority, BOTH, 1).await;
+    let (backend, session) = open(&server, &authority).await;
+    let mut calls = JoinSet::new();
+    for _call in 0..CALLS {
+        let (backend, session) = (Arc::clone(&backend), session.clone());
+        calls.spawn(async move { backend.ask(&session, "hang", None).await.map(|_answer| ()) });
+    }
+    let arrived = tokio::time::timeout(PATIENCE, server.seen.hanging.acquire_many(CALLS)).await;
+    arrived.expect("every call reaches the server").unwrap().forget();
+    calls.shutdown().await;
+    backend.ask(&session, "ping", None).await.unwrap();
+    assert_eq!(server.seen.connections.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn redirects_are_followed_on_the_same_host_only() {
+    let authority = Authority::new();
+    for protocols in [BOTH, HTTP1] {
+        let server = Server::start(&authority, protocols, 1).await;
+        let moved = backend(&server, "/moved", Some(&authority)).unwrap();
+        let session = moved.open(&view()).await.unwrap();
+        moved.ask(&session, "ping", None).await.unwrap();
+
+        let elsewhere = backend(&server, "/elsewhere", Some(&authority)).unwrap();
+        let opened = elsewhere.open(&view()).await;
+        assert!(
+            matches!(&opened, Err(Error::Protocol(why)) if why.contains("another host")),
+            "{opened:?}"
+        );
+    }
+}
+
+/// The version of HTTP that a backend is called with.
+async fn version(server: &Server, authority: &Authority) -> String {
+    let (backend, session) = open(server, authority).await;
+    assert_eq!(session.id(), Some("one"));
+    backend.ask(&session, "ping", None).await.unwrap();
+    let answer = backend.ask(&session, "tools/list", None).await.unwrap();
+    let result: serde_json::Value = serde_json::from_slice(answer.result().unwrap()).unwrap();
+    result["over"].as_str().unwrap().to_owned()
+}
+
+async fn open(server: &Server, authority: &Authority) -> (Arc<Backend>, Session) {
+    let backend = backend(server, "/mcp", Some(authority)).unwrap();
+    let session = backend.open(&view()).await.unwrap();
+    (backend, session)
+}
+
+fn backend(
+    server: &Server,
+    path: &str,
+    trusts: Option<&Authority>,
+) -> Result<Arc<Backend>, InvalidConfig> {
+    let config = Config {
+        id: BackendId::new("tls").unwrap(),
+        url: format!("https://127.0.0.1:{}{path}", server.port).parse().unwrap(),
+        outgoing: Outgoing::Unauthenticated,
+        ca_bundle: trusts.map(|authority| Arc::clone(&authority.pem)),
+        timeouts: Timeouts::default(),
+        limits: Limits::default(),
+    };
+    Backend::new(&config, TaskTracker::new())
+}
+
+fn view() -> ClientView {
+    ClientView { version: ProtocolVersion::LATEST_LEGACY, capabilities: Bytes::from_static(b"{}") }
+}
