@@ -17,9 +17,10 @@ use crate::support::{call, client_of, session};
 const MEASURE: Duration = Duration::from_secs(3);
 /// Callers of the good backend, and of the bad one.
 const CALLERS: usize = 4;
-/// What the machine itself may add to the slowest calls of a measurement: the bad backend, its
-/// callers and this test all share its two cores with vmcp.
-const NOISE: Duration = Duration::from_millis(15);
+/// What the machine may add to the slowest calls of a measurement: the bad backend, its callers and
+/// this test share its cores with vmcp, and all of them are built without optimization. Results of
+/// 100 MiB that were carried as fast as possible added 84 ms.
+const NOISE: Duration = Duration::from_millis(40);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bad_backend_leaves_the_others_alone() {
