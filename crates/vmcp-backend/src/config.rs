@@ -1,6 +1,6 @@
 //! What a backend needs to know about itself.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use http::Uri;
 use vmcp_model::BackendId;
@@ -83,11 +83,5 @@ impl Default for Limits {
             list_pages: 1000,
             list_items: 100_000,
         }
-    }
-}
-
-impl fmt::Display for Timeouts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} idle, {:?} in all", self.idle, self.absolute)
     }
 }

@@ -16,7 +16,7 @@ use vmcp_wire::{Fault, IdKey, Message, task};
 
 use crate::{
     caller::ClientCapabilities,
-    inbound::{Inbound, ListKinds, Notice, NoticeKind, Question, receive},
+    inbound::{Inbound, Notice, NoticeKind, Question, receive},
     route::Then,
     vmcp::cancel,
 };
@@ -35,7 +35,7 @@ pub enum Outcome {
 pub enum CallEvent {
     Notice(Notice),
     /// The backend's lists have changed.
-    ListChanged(ListKinds),
+    ListChanged,
     Outcome(Outcome),
 }
 
@@ -100,7 +100,7 @@ impl CallStream {
             };
             match receive(&self.backend, &self.session, self.capabilities, message).await {
                 Some(Inbound::Notice(notice)) => return Ok(CallEvent::Notice(notice)),
-                Some(Inbound::ListChanged(kinds)) => return Ok(CallEvent::ListChanged(kinds)),
+                Some(Inbound::ListChanged) => return Ok(CallEvent::ListChanged),
                 Some(Inbound::Asks(question)) => {
                     return Ok(CallEvent::Outcome(Outcome::Asks(question)));
                 }

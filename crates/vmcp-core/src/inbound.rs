@@ -18,7 +18,7 @@ pub enum Inbound {
     /// The response to a request.
     Response(Box<Message>),
     /// Lists of the backend have changed; the client is told when its catalog has.
-    ListChanged(ListKinds),
+    ListChanged,
 }
 
 /// A notification for the client.
@@ -50,14 +50,6 @@ pub struct Question {
     pub text: Bytes,
     /// The token under which the client may report progress (JSON text).
     pub progress_token: Option<Bytes>,
-}
-
-/// Kinds of list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct ListKinds {
-    pub tools: bool,
-    pub resources: bool,
-    pub prompts: bool,
 }
 
 /// Takes a message that came on a session of a backend. What the client cannot be asked, and
@@ -116,15 +108,9 @@ fn notification(message: Message, backend: &BackendId) -> Option<Inbound> {
     let params = message.params();
     let notice = |kind, text| Some(Inbound::Notice(Notice { kind, text }));
     match method.as_str() {
-        "notifications/tools/list_changed" => {
-            Some(Inbound::ListChanged(ListKinds { tools: true, ..ListKinds::default() }))
-        }
-        "notifications/resources/list_changed" => {
-            Some(Inbound::ListChanged(ListKinds { resources: true, ..ListKinds::default() }))
-        }
-        "notifications/prompts/list_changed" => {
-            Some(Inbound::ListChanged(ListKinds { prompts: true, ..ListKinds::default() }))
-        }
+        "notifications/tools/list_changed"
+        | "notifications/resources/list_changed"
+        | "notifications/prompts/list_changed" => Some(Inbound::ListChanged),
         "notifications/message" => {
             let level = message.string(params.level.as_ref());
             let level = level.and_then(|level| LogLevel::from_name(&level));

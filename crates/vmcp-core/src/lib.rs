@@ -17,7 +17,7 @@ mod vmcp;
 pub use background::Background;
 pub use call::{CallEvent, CallStream, OpenQuestion, Outcome};
 pub use caller::{BackendSessions, Caller, ClientCapabilities, Pending};
-pub use inbound::{Inbound, ListKinds, Notice, NoticeKind, Question, receive};
+pub use inbound::{Inbound, Notice, NoticeKind, Question, receive};
 pub use relay::Relay;
 pub use route::{Routed, Then};
 pub use view::{BackendState, OfferStatus, Settled, View};

@@ -135,7 +135,7 @@ impl Session {
                 }
             }
             Some(Inbound::Asks(question)) => self.put_on_stream(backend, open, question),
-            Some(Inbound::ListChanged(_)) => self.shared.vmcp.refresh(backend.id()),
+            Some(Inbound::ListChanged) => self.shared.vmcp.refresh(backend.id()),
             Some(Inbound::Response(_)) | None => {}
         }
     }

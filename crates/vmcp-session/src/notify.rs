@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use vmcp_model::raw;
-use vmcp_wire::{Fault, Id, Message, split_question_id, task};
+use vmcp_backend::Backend;
+use vmcp_core::BackendSessions as _;
+use vmcp_wire::{Fault, Id, Message, reply, split_question_id, task};
 
 use crate::session::Session;
 
@@ -40,7 +41,7 @@ impl Session {
         let id = id.as_string().ok_or_else(unknown)?.into_owned();
         let (backend, original) = split_question_id(&id).ok_or_else(unknown)?;
         let found = self.shared.vmcp.backend(backend).ok_or_else(unknown)?;
-        let open = vmcp_core::BackendSessions::open(&**self, &found).ok_or_else(unknown)?;
+        let open = self.open(&found).ok_or_else(unknown)?;
         if !self.with_activity(|activity| activity.begin_answer(&id)) {
             return Ok(());
         }
@@ -64,9 +65,7 @@ impl Session {
         // The call may have ended meanwhile, which is no error.
         let Some((backend, signal)) = call else { return Ok(()) };
         signal.cancel();
-        let Some(open) = vmcp_core::BackendSessions::open(self, &backend) else { return Ok(()) };
-        let told = backend.tell(&open, message.text().clone()).await;
-        told.map_err(|error| error.fault(backend.id()))
+        self.pass_on(&backend, message).await
     }
 
     /// Passes the client's progress on to the backend whose question it is about.
@@ -78,7 +77,12 @@ impl Session {
         });
         let backend = backend.and_then(|id| self.shared.vmcp.backend(id.as_str()));
         let Some(backend) = backend else { return Ok(()) };
-        let Some(open) = vmcp_core::BackendSessions::open(self, &backend) else { return Ok(()) };
+        self.pass_on(&backend, message).await
+    }
+
+    /// Passes a notification on to a backend, if the session has a session on it.
+    async fn pass_on(&self, backend: &Arc<Backend>, message: &Message) -> Result<(), Fault> {
+        let Some(open) = self.open(backend) else { return Ok(()) };
         let told = backend.tell(&open, message.text().clone()).await;
         told.map_err(|error| error.fault(backend.id()))
     }
@@ -104,10 +108,7 @@ impl Session {
             (changed.prompts, "notifications/prompts/list_changed"),
         ];
         for (_, method) in kinds.into_iter().filter(|(changed, _)| *changed) {
-            let mut text = br#"{"jsonrpc":"2.0","method":"#.to_vec();
-            text.extend_from_slice(&raw::string(method));
-            text.push(b'}');
-            self.announce(&text);
+            self.announce(&reply::notification(method, None));
         }
     }
 }

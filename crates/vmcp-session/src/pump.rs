@@ -48,7 +48,7 @@ impl Session {
                         log.append(&notice.text);
                     }
                 }
-                Ok(CallEvent::ListChanged(_)) => self.shared.vmcp.refresh(call.backend().id()),
+                Ok(CallEvent::ListChanged) => self.shared.vmcp.refresh(call.backend().id()),
                 Ok(CallEvent::Outcome(Outcome::Asks(question))) => {
                     let asked = Asked {
                         backend: question.backend.clone(),

@@ -18,7 +18,7 @@ use crate::{
 /// The number of every session's GET stream.
 const STANDALONE: u64 = 0;
 
-/// How long what was not delivered of a finished stream is kept for resumption.
+/// How long a finished stream is kept for resumption.
 pub(crate) const RESUME: Duration = Duration::from_secs(30);
 
 /// The most finished streams of one session that are kept for resumption.

@@ -209,7 +209,7 @@ impl Watch {
                     }
                 }
                 Ok(Some(message)) => {
-                    if let Some(Inbound::ListChanged(_)) = Inbound::of(message, self.id()) {
+                    if let Some(Inbound::ListChanged) = Inbound::of(message, self.id()) {
                         tokio::time::sleep(COALESCE).await;
                         return End::Changed;
                     }

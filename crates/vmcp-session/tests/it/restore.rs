@@ -1,21 +1,13 @@
 //! A session goes on where another replica left it, and ends for good.
 
-use std::sync::Arc;
-
 use vmcp_model::Principal;
-use vmcp_store::{Memory, Store};
-use vmcp_testkit::{peers, raw::Form};
 use vmcp_wire::Fault;
 
-use crate::support::{TTL, call, client, initialize, keys, replica, subject};
+use crate::support::{TTL, call, client, initialize, subject, two_replicas};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_replica_goes_on_with_the_same_backend_session() {
-    let backend = peers::stateful().form(Form::Json).start().await.unwrap();
-    let store: Arc<dyn Store> = Arc::new(Memory::new());
-    let keys = keys(&store).await;
-    let first = replica(&store, &keys, &backend.url()).await;
-    let second = replica(&store, &keys, &backend.url()).await;
+    let (backend, first, second) = two_replicas().await;
     let owner = subject("ann");
     let id = initialize(&first, &owner).await.unwrap();
     let session = first.find(&id, &owner, client()).await.unwrap();
@@ -32,11 +24,7 @@ async fn another_replica_goes_on_with_the_same_backend_session() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_was_ended_is_not_restored() {
-    let backend = peers::stateful().form(Form::Json).start().await.unwrap();
-    let store: Arc<dyn Store> = Arc::new(Memory::new());
-    let keys = keys(&store).await;
-    let first = replica(&store, &keys, &backend.url()).await;
-    let second = replica(&store, &keys, &backend.url()).await;
+    let (backend, first, second) = two_replicas().await;
     let id = initialize(&first, &Principal::Anonymous).await.unwrap();
     let session = first.find(&id, &Principal::Anonymous, client()).await.unwrap();
     call(&session, 1, "backend_count").await;
@@ -57,11 +45,7 @@ async fn a_session_that_was_ended_is_not_restored() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_exists_for_its_owner_only() {
-    let backend = peers::stateful().form(Form::Json).start().await.unwrap();
-    let store: Arc<dyn Store> = Arc::new(Memory::new());
-    let keys = keys(&store).await;
-    let first = replica(&store, &keys, &backend.url()).await;
-    let second = replica(&store, &keys, &backend.url()).await;
+    let (_backend, first, second) = two_replicas().await;
     let owner = subject("ann");
     let id = initialize(&first, &owner).await.unwrap();
     for (replica, place) in [(&first, "where it lives"), (&second, "elsewhere")] {

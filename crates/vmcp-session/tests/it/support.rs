@@ -7,7 +7,11 @@ use vmcp_backend::{Backend, Outgoing};
 use vmcp_core::{Background, Vmcp};
 use vmcp_model::{BackendId, Principal};
 use vmcp_session::{ClientKey, Config, Limits, Reply, ServerInfo, Session, Sessions};
-use vmcp_store::{KeyRing, Store};
+use vmcp_store::{KeyRing, Memory, Store};
+use vmcp_testkit::{
+    peers,
+    raw::{Form, Running},
+};
 use vmcp_wire::{Fault, Message};
 
 /// How long sessions live in these tests.
@@ -55,6 +59,16 @@ pub(crate) async fn replica(store: &Arc<dyn Store>, keys: &KeyRing, url: &str) -
         },
     };
     Sessions::start(vmcp, Arc::clone(store), keys, config, background)
+}
+
+/// A counting backend, and two replicas in front of it that share a store.
+pub(crate) async fn two_replicas() -> (Running, Arc<Sessions>, Arc<Sessions>) {
+    let backend = peers::stateful().form(Form::Json).start().await.expect("a free port");
+    let store: Arc<dyn Store> = Arc::new(Memory::new());
+    let keys = keys(&store).await;
+    let first = replica(&store, &keys, &backend.url()).await;
+    let second = replica(&store, &keys, &backend.url()).await;
+    (backend, first, second)
 }
 
 pub(crate) fn client() -> ClientKey {
