@@ -16,7 +16,7 @@ use vmcp_model::{BackendId, raw};
 use vmcp_wire::{Fault, Id, IdKey, Message, Shape, headers::MediaType, reply};
 
 use crate::{
-    config::{Config, InvalidConfig, Limits, Timeouts},
+    config::{Config, InvalidConfig, Limits, Timeouts, Transport},
     error::Error,
     events::Events,
     http::{Http, body::Body},
@@ -86,11 +86,15 @@ pub struct StatsSnapshot {
 impl Backend {
     /// Makes a backend ready; nothing is sent yet. `tasks` counts the tasks of its connections.
     pub fn new(config: &Config, tasks: TaskTracker) -> Result<Arc<Self>, InvalidConfig> {
+        let endpoint = match &config.transport {
+            Transport::Http(endpoint) => endpoint,
+            Transport::Sse(_) | Transport::Stdio(_) => return Err(InvalidConfig::Url),
+        };
         Ok(Arc::new(Self {
             id: config.id.clone(),
             timeouts: config.timeouts,
             limits: config.limits,
-            http: Http::new(config, tasks.clone())?,
+            http: Http::new(endpoint, config, tasks.clone())?,
             tasks,
             facts: Mutex::default(),
             next_id: AtomicU64::new(0),

@@ -1,24 +1,67 @@
 //! What a backend needs to know about itself.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
-use http::Uri;
+use http::{HeaderMap, Uri};
 use vmcp_model::BackendId;
 
 use crate::outgoing::Outgoing;
 
 /// One backend, ready to use.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     pub id: BackendId,
-    /// Where its Streamable HTTP endpoint is: `http` or `https`, with a host.
+    pub transport: Transport,
+    pub timeouts: Timeouts,
+    pub limits: Limits,
+}
+
+/// How a backend is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Transport {
+    /// Streamable HTTP (specification 2025-11-25, basic/transports).
+    Http(Endpoint),
+    /// HTTP with SSE, as revision 2024-11-05 has it.
+    Sse(Endpoint),
+    /// A child process that is spoken to on its standard input and output.
+    Stdio(Program),
+}
+
+/// Where an HTTP backend is, and what it is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// `http` or `https`, with a host.
     pub url: Uri,
     /// What vmcp shows it about itself.
     pub outgoing: Outgoing,
+    /// Fixed headers that every request carries besides.
+    pub headers: HeaderMap,
     /// A PEM bundle of the authorities that may vouch for it, instead of the system's.
     pub ca_bundle: Option<Arc<[u8]>>,
-    pub timeouts: Timeouts,
-    pub limits: Limits,
+}
+
+/// What is run for a stdio backend.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Program {
+    /// A path, or a name that is looked up in `PATH`.
+    pub command: String,
+    pub args: Vec<String>,
+    /// What its environment holds besides what every child gets. The values may be secrets.
+    pub env: BTreeMap<String, String>,
+    /// Its working directory; vmcp's own if there is none.
+    pub directory: Option<PathBuf>,
+    pub isolation: Isolation,
+    /// How long a process lives that nobody uses. What it had in memory ends with it.
+    pub idle: Duration,
+}
+
+/// Who shares a process of a stdio backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Isolation {
+    /// Each client session has a process of its own.
+    Session,
+    /// All sessions use one process, which is told of no client's capabilities.
+    Shared,
 }
 
 /// How long one backend may take.
@@ -45,10 +88,42 @@ pub struct Limits {
     pub in_flight: usize,
     /// GET streams open at once.
     pub streams: usize,
+    /// Child processes, or connections of HTTP+SSE, at once.
+    pub links: usize,
     /// Pages of one list that are followed.
     pub list_pages: usize,
     /// Items of one list that are kept.
     pub list_items: usize,
+}
+
+impl Config {
+    /// A Streamable HTTP backend that is shown nothing, with the default timeouts and limits.
+    pub fn plain(id: BackendId, url: Uri) -> Self {
+        let transport = Transport::Http(Endpoint::plain(url));
+        Self { id, transport, timeouts: Timeouts::default(), limits: Limits::default() }
+    }
+}
+
+impl Endpoint {
+    /// An endpoint that is shown nothing.
+    pub fn plain(url: Uri) -> Self {
+        let (outgoing, headers) = (Outgoing::Unauthenticated, HeaderMap::new());
+        Self { url, outgoing, headers, ca_bundle: None }
+    }
+}
+
+impl fmt::Debug for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Arguments and values may be secrets.
+        f.debug_struct("Program")
+            .field("command", &self.command)
+            .field("args", &self.args.len())
+            .field("env", &self.env.keys())
+            .field("directory", &self.directory)
+            .field("isolation", &self.isolation)
+            .field("idle", &self.idle)
+            .finish()
+    }
 }
 
 /// Why a backend cannot be used as configured.
@@ -80,6 +155,7 @@ impl Default for Limits {
             event_bytes: 16 << 20,
             in_flight: 1024,
             streams: 10_000,
+            links: 256,
             list_pages: 1000,
             list_items: 100_000,
         }

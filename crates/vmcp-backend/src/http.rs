@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use vmcp_wire::headers;
 
 use crate::{
-    config::{Config, InvalidConfig},
+    config::{Config, Endpoint, InvalidConfig},
     error::Error,
     session::Session,
 };
@@ -42,8 +42,12 @@ pub(crate) struct Http {
 }
 
 impl Http {
-    pub(crate) fn new(config: &Config, tasks: TaskTracker) -> Result<Self, InvalidConfig> {
-        let authority = config.url.authority().ok_or(InvalidConfig::Url)?;
+    pub(crate) fn new(
+        endpoint: &Endpoint,
+        config: &Config,
+        tasks: TaskTracker,
+    ) -> Result<Self, InvalidConfig> {
+        let authority = endpoint.url.authority().ok_or(InvalidConfig::Url)?;
         let host =
             HeaderValue::from_str(authority.as_str()).map_err(|_error| InvalidConfig::Url)?;
         let mut base = HeaderMap::with_capacity(8);
@@ -52,10 +56,11 @@ impl Http {
             header::USER_AGENT,
             HeaderValue::from_static(concat!("vmcp/", env!("CARGO_PKG_VERSION"))),
         );
-        config.outgoing.apply(&mut base);
-        let connector = connect::Connector::new(config)?;
+        base.extend(endpoint.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
+        endpoint.outgoing.apply(&mut base);
+        let connector = connect::Connector::new(endpoint)?;
         Ok(Self {
-            url: config.url.clone(),
+            url: endpoint.url.clone(),
             base,
             pool: Arc::new(Pool::new(connector, config.timeouts.connect, tasks)),
             requests: Gauge::new(config.limits.in_flight),

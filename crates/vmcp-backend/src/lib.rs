@@ -15,7 +15,9 @@ mod session;
 pub mod worker;
 
 pub use backend::{Answer, Backend, StatsSnapshot};
-pub use config::{Config, InvalidConfig, Limits, Timeouts};
+pub use config::{
+    Config, Endpoint, InvalidConfig, Isolation, Limits, Program, Timeouts, Transport,
+};
 pub use error::Error;
 pub use events::Events;
 pub use http::body::Body;

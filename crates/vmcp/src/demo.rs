@@ -120,14 +120,8 @@ struct Client {
 
 impl Client {
     async fn connect(url: &str, tasks: &TaskTracker) -> anyhow::Result<Self> {
-        let config = vmcp_backend::Config {
-            id: vmcp_model::BackendId::new("vmcp")?,
-            url: url.parse()?,
-            outgoing: vmcp_backend::Outgoing::Unauthenticated,
-            ca_bundle: None,
-            timeouts: vmcp_backend::Timeouts::default(),
-            limits: vmcp_backend::Limits::default(),
-        };
+        let id = vmcp_model::BackendId::new("vmcp")?;
+        let config = vmcp_backend::Config::plain(id, url.parse()?);
         let connection = Backend::new(&config, tasks.clone())?;
         let version = ProtocolVersion::LATEST_LEGACY;
         let capabilities = Bytes::from_static(b"{}");

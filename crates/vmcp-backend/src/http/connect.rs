@@ -11,7 +11,7 @@ use tokio_rustls::TlsConnector;
 use tokio_util::task::TaskTracker;
 
 use super::pool::Sender;
-use crate::config::{Config, InvalidConfig};
+use crate::config::{Endpoint, InvalidConfig};
 
 /// How often a connection of HTTP/2 that is in use is asked for a sign of life, and how long the
 /// backend may take to give it. Without this, everything on a dead connection would wait for its
@@ -33,15 +33,15 @@ struct Tls {
 }
 
 impl Connector {
-    pub(super) fn new(config: &Config) -> Result<Self, InvalidConfig> {
-        let secure = match config.url.scheme_str() {
+    pub(super) fn new(endpoint: &Endpoint) -> Result<Self, InvalidConfig> {
+        let secure = match endpoint.url.scheme_str() {
             Some("http") => false,
             Some("https") => true,
             _ => return Err(InvalidConfig::Url),
         };
-        let host = host(&config.url).ok_or(InvalidConfig::Url)?;
-        let port = config.url.port_u16().unwrap_or(if secure { 443 } else { 80 });
-        let tls = if secure { Some(Tls::new(&host, config)?) } else { None };
+        let host = host(&endpoint.url).ok_or(InvalidConfig::Url)?;
+        let port = endpoint.url.port_u16().unwrap_or(if secure { 443 } else { 80 });
+        let tls = if secure { Some(Tls::new(&host, endpoint)?) } else { None };
         Ok(Self { host, port, tls })
     }
 
@@ -93,10 +93,10 @@ fn host(url: &Uri) -> Option<String> {
 }
 
 impl Tls {
-    fn new(host: &str, config: &Config) -> Result<Self, InvalidConfig> {
+    fn new(host: &str, endpoint: &Endpoint) -> Result<Self, InvalidConfig> {
         let name = ServerName::try_from(host.to_owned()).map_err(|_error| InvalidConfig::Url)?;
         let mut roots = RootCertStore::empty();
-        match &config.ca_bundle {
+        match &endpoint.ca_bundle {
             Some(bundle) => {
                 for certificate in CertificateDer::pem_slice_iter(bundle) {
                     let added =

@@ -9,7 +9,8 @@ use bytes::Bytes;
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 use vmcp_backend::{
-    Backend, ClientView, Config, Error, InvalidConfig, Limits, Outgoing, Session, Timeouts,
+    Backend, ClientView, Config, Endpoint, Error, InvalidConfig, Limits, Session, Timeouts,
+    Transport,
 };
 use vmcp_model::{BackendId, ProtocolVersion};
 
@@ -132,14 +133,13 @@ fn backend(
     path: &str,
     trusts: Option<&Authority>,
 ) -> Result<Arc<Backend>, InvalidConfig> {
-    let config = Config {
-        id: BackendId::new("tls").unwrap(),
-        url: format!("https://127.0.0.1:{}{path}", server.port).parse().unwrap(),
-        outgoing: Outgoing::Unauthenticated,
-        ca_bundle: trusts.map(|authority| Arc::clone(&authority.pem)),
-        timeouts: Timeouts::default(),
-        limits: Limits::default(),
-    };
+    let id = BackendId::new("tls").unwrap();
+    let url = format!("https://127.0.0.1:{}{path}", server.port).parse().unwrap();
+    let ca_bundle = trusts.map(|authority| Arc::clone(&authority.pem));
+    let endpoint = Endpoint { ca_bundle, ..Endpoint::plain(url) };
+    let transport = Transport::Http(endpoint);
+    let (timeouts, limits) = (Timeouts::default(), Limits::default());
+    let config = Config { id, transport, timeouts, limits };
     Backend::new(&config, TaskTracker::new())
 }
 

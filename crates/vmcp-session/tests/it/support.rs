@@ -3,7 +3,7 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use vmcp_backend::{Backend, Outgoing};
+use vmcp_backend::Backend;
 use vmcp_core::{Background, Vmcp};
 use vmcp_model::{BackendId, Principal};
 use vmcp_session::{ClientKey, Config, Limits, Reply, ServerInfo, Session, Sessions};
@@ -25,14 +25,8 @@ pub(crate) async fn keys(store: &Arc<dyn Store>) -> KeyRing {
 /// A replica in front of one backend.
 pub(crate) async fn replica(store: &Arc<dyn Store>, keys: &KeyRing, url: &str) -> Arc<Sessions> {
     let background = Background::new(tokio::runtime::Handle::current());
-    let config = vmcp_backend::Config {
-        id: BackendId::new("backend").expect("a name"),
-        url: url.parse().expect("a URL"),
-        outgoing: Outgoing::Unauthenticated,
-        ca_bundle: None,
-        timeouts: vmcp_backend::Timeouts::default(),
-        limits: vmcp_backend::Limits::default(),
-    };
+    let id = BackendId::new("backend").expect("a name");
+    let config = vmcp_backend::Config::plain(id, url.parse().expect("a URL"));
     let backend = Backend::new(&config, background.tasks().clone()).expect("a backend");
     let core = vmcp_core::Config {
         rules: vmcp_catalog::Rules::default(),

@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use http::Uri;
-use vmcp_backend::{Config, Limits, Timeouts};
+use http::{HeaderMap, Uri};
+use vmcp_backend::{Config, Endpoint, Limits, Timeouts, Transport};
 use vmcp_model::BackendId;
 
 use super::{
@@ -70,8 +70,10 @@ impl Draft {
             absolute: common.timeouts.absolute,
             ..Timeouts::default()
         };
-        let (url, ca_bundle, limits) = (self.url?, self.ca_bundle, common.limits);
-        let config = Config { id, url, outgoing, ca_bundle, timeouts, limits };
+        let (url, ca_bundle) = (self.url?, self.ca_bundle);
+        let endpoint = Endpoint { url, outgoing, headers: HeaderMap::new(), ca_bundle };
+        let transport = Transport::Http(endpoint);
+        let config = Config { id, transport, timeouts, limits: common.limits };
         Some(BackendSettings { config, metadata: self.metadata })
     }
 }

@@ -181,6 +181,7 @@ const LIMITS: &[Key] = &[
     Key::count("callsPerBackend", 1024, 1_000_000, "calls under way to one backend"),
     Key::count("streams", 20_000, 1_000_000, "streams open to clients"),
     Key::count("streamsPerBackend", 10_000, 1_000_000, "streams open to one backend"),
+    Key::count("linksPerBackend", 256, 1_000_000, "processes or SSE connections of one backend"),
     Key::count("views", 256, 1_000_000, "kinds of callers whose catalogs are kept"),
     Key::count("listPages", 1000, 1_000_000, "pages of a backend's list that are followed"),
     Key::count("listItems", 100_000, 10_000_000, "items of a backend's list that are kept"),

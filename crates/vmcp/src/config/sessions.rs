@@ -36,6 +36,7 @@ pub(super) fn backend_limits(reader: &Reader<'_>) -> vmcp_backend::Limits {
         event_bytes: reader.size("eventBytes"),
         in_flight: reader.count("callsPerBackend"),
         streams: reader.count("streamsPerBackend"),
+        links: reader.count("linksPerBackend"),
         list_pages: reader.count("listPages"),
         list_items: reader.count("listItems"),
     }

@@ -7,20 +7,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio_util::task::TaskTracker;
-use vmcp_backend::{Backend, ClientView, Error, Limits, Outgoing, Session, Timeouts};
+use vmcp_backend::{Backend, ClientView, Error, Session};
 use vmcp_model::{BackendId, ProtocolVersion};
 use vmcp_wire::Message;
 
 /// A client of the server at this URL.
 pub(crate) fn client_of(url: &str) -> Arc<Backend> {
-    let config = vmcp_backend::Config {
-        id: BackendId::new("vmcp").unwrap(),
-        url: url.parse().unwrap(),
-        outgoing: Outgoing::Unauthenticated,
-        ca_bundle: None,
-        timeouts: Timeouts::default(),
-        limits: Limits::default(),
-    };
+    let config = vmcp_backend::Config::plain(BackendId::new("vmcp").unwrap(), url.parse().unwrap());
     Backend::new(&config, TaskTracker::new()).unwrap()
 }
 

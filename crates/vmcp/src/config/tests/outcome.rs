@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use vmcp_backend::Outgoing;
+use vmcp_backend::{Endpoint, Outgoing, Transport};
 use vmcp_catalog::{Annotations, Naming, Override, Rules, ToolRules};
 
 use super::{
@@ -95,13 +95,17 @@ fn of_limits(limits: &Limits) -> Vec<String> {
 
 fn of_backend(backend: &BackendSettings) -> Vec<String> {
     let BackendSettings { config, metadata } = backend;
-    let vmcp_backend::Config { id, url, outgoing, ca_bundle, timeouts, limits } = config;
+    let vmcp_backend::Config { id, transport, timeouts, limits } = config;
+    let Transport::Http(Endpoint { url, outgoing, headers: _, ca_bundle }) = transport else {
+        unreachable!("only HTTP backends can be configured")
+    };
     let vmcp_backend::Timeouts { connect, initialize, idle, absolute } = timeouts;
     let vmcp_backend::Limits {
         response_bytes,
         event_bytes,
         in_flight,
         streams,
+        links,
         list_pages,
         list_items,
     } = limits;
@@ -112,7 +116,7 @@ fn of_backend(backend: &BackendSettings) -> Vec<String> {
         line(format!("connect {connect:?} initialize {initialize:?}")),
         line(format!("idle {idle:?} absolute {absolute:?}")),
         line(format!("response {response_bytes} event {event_bytes}")),
-        line(format!("in flight {in_flight} streams {streams}")),
+        line(format!("in flight {in_flight} streams {streams} links {links}")),
         line(format!("list pages {list_pages} items {list_items}")),
     ]
 }
