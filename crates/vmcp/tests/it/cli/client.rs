@@ -1,6 +1,6 @@
 //! The small client: list, tools, call, read, get; against a URL and against files.
 
-use vmcp_testkit::raw::Running;
+use vmcp_testkit::raw::{Answer, RawServer, Running, fixed};
 
 use super::{Desk, configuration, shop};
 
@@ -102,6 +102,18 @@ async fn what_fails_is_told_on_standard_error() {
     desk.check(
         &["tools", "http://127.0.0.1:1/mcp"],
         "! error: no session with http://127.0.0.1:1/mcp: cannot be reached: Connection refused (os error 111)\nexit 1\n",
+    )
+    .await;
+    let refusal = Answer::Http { status: 401, content_type: None, body: Vec::new().into() };
+    let closed = RawServer::builder().script("initialize", fixed(refusal));
+    let closed = closed.start().await.unwrap();
+    desk.check(
+        &["tools", &closed.url()],
+        &format!(
+            "! error: {} refuses this caller with HTTP status 401; \
+             show a credential with --header 'Authorization: Bearer ...'\nexit 1\n",
+            closed.url()
+        ),
     )
     .await;
     desk.check(

@@ -162,6 +162,18 @@ async fn backends_are_served_without_a_file() {
 }
 
 #[tokio::test]
+async fn a_port_that_is_taken_is_told_with_what_to_do() {
+    let server = shop().start().await.unwrap();
+    let port = server.address().port().to_string();
+    let desk = Desk::new().showing(&port, "PORT");
+    desk.check(
+        &["serve", "--backend", "a=http://h/", "--port", &port, "--log-format", "text"],
+        "! error: choose another port with --port: cannot listen on 127.0.0.1:PORT: Address already in use (os error 98)\nexit 1\n",
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn without_a_file_nobody_beyond_this_machine_is_served() {
     let desk = Desk::new().with("vmcp.yaml", &configuration("  - {name: a, url: 'http://h/'}\n"));
     desk.check(
