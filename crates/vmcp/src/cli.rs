@@ -101,7 +101,7 @@ pub(crate) struct Serve {
     #[arg(long, default_value_t = 4483)]
     pub(crate) port: u16,
     /// How long an unused session lives, such as 90s or 1h30m; replaces sessions.ttl.
-    #[arg(long, value_name = "DURATION", value_parser = crate::config::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = crate::config::parse_session_ttl)]
     pub(crate) session_ttl: Option<Duration>,
 }
 
@@ -261,3 +261,6 @@ fn pair(text: &str) -> Result<(String, String), String> {
 fn object(text: &str) -> Result<serde_json::Map<String, serde_json::Value>, String> {
     serde_json::from_str(text).map_err(|error| format!("not a JSON object: {error}"))
 }
+
+#[cfg(test)]
+mod tests;
