@@ -7,11 +7,17 @@ mod backend;
 mod config;
 mod error;
 mod events;
+mod gauge;
 mod handshake;
 mod http;
+mod link;
+mod links;
 mod offer;
 mod outgoing;
+mod pace;
 mod session;
+mod sse;
+mod stdio;
 pub mod worker;
 
 pub use backend::{Answer, Backend, StatsSnapshot};

@@ -109,6 +109,7 @@ fn backend_status(
         "failures": stats.failures,
         "in_flight": stats.in_flight,
         "streams": stats.streams,
+        "links": stats.links,
     })
 }
 

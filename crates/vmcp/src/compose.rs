@@ -117,12 +117,14 @@ impl Running {
         sessions.drain().await;
         serving.stop_accepting();
         tokio::task::spawn_blocking(|| serving.close()).await.context("the workers")?;
+        let vmcp = Arc::clone(sessions.vmcp());
         drop(view);
         background.stop().cancel();
         background.tasks().close();
         if tokio::time::timeout(FAREWELL, background.tasks().wait()).await.is_err() {
             tracing::warn!(tasks = background.tasks().len(), "background work did not end in time");
         }
+        vmcp.shutdown().await;
         Ok(())
     }
 }
