@@ -19,6 +19,7 @@ mod reader;
 mod schema;
 mod sessions;
 mod suggest;
+mod transports;
 mod tree;
 mod units;
 mod value;

@@ -35,10 +35,27 @@ pub(super) const ROOT: &[Key] = &[
 
 const BACKEND: &[Key] = &[
     Key::new("name", Shape::Text, "the backend's name").required(),
-    Key::new("url", Shape::Text, "the URL of its MCP endpoint").required(),
-    Key::choice("transport", &["streamable-http"], &["sse"], "how it is spoken to"),
+    Key::choice(
+        "transport",
+        &["streamable-http", "sse", "stdio"],
+        &[],
+        "how it is spoken to; if absent, stdio where a command is given, otherwise streamable-http",
+    ),
+    Key::new("url", Shape::Text, "the URL of its MCP endpoint; required unless it is a program"),
+    Key::new("headers", Shape::TextMap, "fixed headers that every request to it carries"),
     Key::choice("type", &["", "entry"], &[], "\"entry\" for a server reached directly"),
     Key::new("caBundlePath", Shape::Text, "a PEM file of the authorities that vouch for it"),
+    Key::new("command", Shape::Text, "the program to run: a path, or a name looked up in PATH"),
+    Key::new("args", Shape::AnyTexts, "its arguments"),
+    Key::new("env", Shape::TextMap, "what its environment holds besides what every child gets"),
+    Key::new("cwd", Shape::Text, "its working directory, an absolute path"),
+    Key::choice(
+        "isolation",
+        &["session", "shared"],
+        &[],
+        "whether each client session has a process of its own, or all use one",
+    ),
+    Key::time("processIdle", 600_000, 168, "how long a process lives that nobody uses"),
     Key::new("metadata", Shape::TextMap, "labels of your own, shown in /status"),
 ];
 

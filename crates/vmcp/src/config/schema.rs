@@ -42,8 +42,10 @@ pub(super) enum Shape {
     Size { default: usize, most: usize },
     /// A duration of at least [`LEAST_TIME`].
     Time { default: Duration, most: Duration },
-    /// A list of texts.
+    /// A list of texts that are not empty.
     Texts,
+    /// A list of texts that may be empty.
+    AnyTexts,
     /// A map of texts.
     TextMap,
     /// A map of durations.

@@ -11,6 +11,7 @@ mod outgoing;
 mod samples;
 mod scalars;
 mod structure;
+mod transports;
 
 use super::{Configuration, Problems, parse};
 
