@@ -105,7 +105,8 @@ impl Vmcp {
     /// Ends what cannot outlive this process: child processes and connections that are sessions.
     pub async fn shutdown(&self) {
         let mut ending = JoinSet::new();
-        for backend in self.backends.values().cloned() {
+        for backend in self.backends.values() {
+            let backend = Arc::clone(backend);
             ending.spawn(async move { backend.shutdown().await });
         }
         while ending.join_next().await.is_some() {}
