@@ -1,6 +1,6 @@
 """An MCP server on standard input and output, with good and bad habits on demand.
 
-    python3 child.py [--stubborn] [--greet] [--garbage] [--die] [--long-line]
+    python3 child.py [--stubborn] [--greet] [--garbage] [--die] [--die-if=FILE] [--long-line]
 
 Written against the specification (2025-11-25, basic/transports, "stdio") and nothing else.
 """
@@ -140,7 +140,8 @@ def main():
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if "--greet" in habits:
         print("Welcome to this server!\n", flush=True)
-    if "--die" in habits:
+    conditions = [habit.split("=", 1)[1] for habit in habits if habit.startswith("--die-if=")]
+    if "--die" in habits or any(os.path.exists(file) for file in conditions):
         sys.exit("cannot work like this")
     if "--garbage" in habits:
         while True:
