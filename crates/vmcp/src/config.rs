@@ -2,7 +2,8 @@
 //!
 //! [`load`] tells everything that is wrong with a file at once, each with its line. A key either
 //! takes effect or is refused. [`keys`] lists them all; each part of the file has a module that
-//! reads it, by way of [`reader`].
+//! reads it, by way of [`reader`]. Backends that are given without a file ([`Given`]) take the same
+//! way.
 //!
 //! What a running server does with the result is decided by whoever takes it apart.
 
@@ -11,7 +12,9 @@ mod aggregation;
 mod backends;
 mod expand;
 mod file;
+mod given;
 mod keys;
+mod mcp_json;
 mod operational;
 mod outgoing;
 mod problem;
@@ -23,13 +26,16 @@ mod transports;
 mod tree;
 mod units;
 mod value;
+mod write;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
 
 use tracing::Level;
 use vmcp_catalog::Rules;
 
+pub(crate) use given::Given;
 pub(crate) use problem::Problems;
+pub(crate) use write::starter;
 
 use problem::{Problem, Report};
 use reader::Reader;

@@ -1,17 +1,40 @@
 //! `vmcp serve`: serves a configuration until it is told to stop.
 
-use std::net::SocketAddr;
+use std::{io::IsTerminal as _, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::{Instant, interval},
+};
 use tracing::Level;
+use vmcp_core::{OfferStatus, View};
 
-use crate::{cli, compose, config, logging};
+use crate::{
+    cli::{self, Misuse},
+    client, compose,
+    config::Configuration,
+    connect,
+    logging::Logging,
+    output::{STRONG, progress},
+    sources,
+};
 
-pub(crate) fn run(options: &cli::Serve, debug: bool) -> anyhow::Result<()> {
-    let mut configuration = config::load(&options.config, &config::environment)?;
-    let configured = configuration.log_level.unwrap_or(Level::INFO);
-    logging::start(if debug { Level::DEBUG } else { configured });
+/// How often the backends are looked at while somebody watches.
+const LOOK: Duration = Duration::from_millis(50);
+
+pub(crate) fn run(options: &cli::Serve, logging: Logging) -> anyhow::Result<()> {
+    if options.sources.config.is_none() && !options.host.is_loopback() {
+        return Err(Misuse(format!(
+            "without a configuration file, vmcp serves this machine only, not {}: \
+             anybody there could call every backend; \
+             write a file with vmcp init -o vmcp.yaml and serve it with --config vmcp.yaml",
+            options.host
+        ))
+        .into());
+    }
+    let mut configuration = sources::load(&options.sources)?;
+    logging.start(configuration.log_level.unwrap_or(Level::INFO));
     for warning in &configuration.warnings {
         tracing::warn!("{warning}");
     }
@@ -19,15 +42,56 @@ pub(crate) fn run(options: &cli::Serve, debug: bool) -> anyhow::Result<()> {
         configuration.sessions.ttl = ttl;
     }
     let listen = SocketAddr::new(options.host, options.port);
-    control_runtime()?.block_on(async {
-        let stopped = stop_signal()?;
-        let count = configuration.backends.len();
-        let running = compose::start(configuration, listen).await?;
-        let url = format!("http://{}{}", running.address, compose::ENDPOINT);
-        tracing::info!(%url, backends = count, "serving");
-        stopped.await;
-        running.stop().await
-    })
+    control_runtime()?.block_on(serve(configuration, listen))
+}
+
+async fn serve(configuration: Configuration, listen: SocketAddr) -> anyhow::Result<()> {
+    let stopped = stop_signal()?;
+    let (count, patience) = (configuration.backends.len(), connect::patience(&configuration));
+    let began = Instant::now();
+    let running = compose::start(configuration, listen).await?;
+    let url = format!("http://{}{}", running.address, compose::ENDPOINT);
+    tracing::info!(%url, backends = count, "serving");
+    let watched = async {
+        if std::io::stderr().is_terminal() {
+            show_progress(&running.view, began, patience).await;
+            show_address(&url);
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = stopped => {}
+        () = watched => {}
+    }
+    running.stop().await
+}
+
+/// Shows each backend as soon as it has made its offer or failed to.
+async fn show_progress(view: &Arc<View>, began: Instant, patience: Duration) {
+    let mut ticks = interval(LOOK);
+    let mut shown = Vec::new();
+    while began.elapsed() < patience {
+        ticks.tick().await;
+        let backends = view.backends();
+        let width = backends.keys().map(|id| id.as_str().len()).max().unwrap_or_default();
+        for (id, state) in &backends {
+            if state.status != OfferStatus::Unknown && !shown.contains(id) {
+                progress(format_args!("  {}", connect::outcome(id, state, began).shown(width)));
+                shown.push(id.clone());
+            }
+        }
+        if shown.len() == backends.len() {
+            return;
+        }
+    }
+}
+
+fn show_address(url: &str) {
+    progress(format_args!(
+        "\nServing at {STRONG}{url}{STRONG:#} until Ctrl-C. To connect an editor,"
+    ));
+    progress(format_args!("add this to its MCP servers:\n  {}", client::entry(url)));
+    progress(format_args!("To look around: vmcp list {url}\n"));
 }
 
 /// The runtime of everything that is not on the path of a call.

@@ -6,6 +6,7 @@
 
 mod aggregation;
 mod backends;
+mod given;
 mod outcome;
 mod outgoing;
 mod samples;
