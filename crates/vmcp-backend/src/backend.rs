@@ -36,6 +36,7 @@ pub(crate) const REFUSAL_BYTES: usize = 64 << 10;
 #[derive(Debug)]
 pub struct Backend {
     id: BackendId,
+    lineage: Lineage,
     pub(crate) timeouts: Timeouts,
     limits: Limits,
     pub(crate) http: Http,
@@ -49,6 +50,10 @@ pub struct Backend {
     nonce: u64,
     pub(crate) stats: Stats,
 }
+
+/// Whose sessions are good on a backend: those that were opened on one of the same lineage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Lineage(u64);
 
 /// What a backend does with a message.
 #[derive(Debug)]
@@ -86,12 +91,31 @@ pub struct StatsSnapshot {
 impl Backend {
     /// Makes a backend ready; nothing is sent yet. `tasks` counts the tasks of its connections.
     pub fn new(config: &Config, tasks: TaskTracker) -> Result<Arc<Self>, InvalidConfig> {
+        Self::of_lineage(Lineage::begin(), config, tasks)
+    }
+
+    /// Makes a backend ready that takes the place of this one: sessions that were opened on this
+    /// one are good on it. Only where [`Config::keeps_sessions_of`] says so.
+    pub fn successor(
+        &self,
+        config: &Config,
+        tasks: TaskTracker,
+    ) -> Result<Arc<Self>, InvalidConfig> {
+        Self::of_lineage(self.lineage, config, tasks)
+    }
+
+    fn of_lineage(
+        lineage: Lineage,
+        config: &Config,
+        tasks: TaskTracker,
+    ) -> Result<Arc<Self>, InvalidConfig> {
         let endpoint = match &config.transport {
             Transport::Http(endpoint) => endpoint,
             Transport::Sse(_) | Transport::Stdio(_) => return Err(InvalidConfig::Url),
         };
         Ok(Arc::new(Self {
             id: config.id.clone(),
+            lineage,
             timeouts: config.timeouts,
             limits: config.limits,
             http: Http::new(endpoint, config, tasks.clone())?,
@@ -105,6 +129,10 @@ impl Backend {
 
     pub fn id(&self) -> &BackendId {
         &self.id
+    }
+
+    pub fn lineage(&self) -> Lineage {
+        self.lineage
     }
 
     pub fn timeouts(&self) -> Timeouts {
@@ -345,6 +373,13 @@ impl Backend {
             *last = Arc::new(facts);
         }
         Arc::clone(&last)
+    }
+}
+
+impl Lineage {
+    fn begin() -> Self {
+        static BEGUN: AtomicU64 = AtomicU64::new(0);
+        Self(BEGUN.fetch_add(1, Ordering::Relaxed))
     }
 }
 

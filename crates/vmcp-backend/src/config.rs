@@ -102,6 +102,15 @@ impl Config {
         let transport = Transport::Http(Endpoint::plain(url));
         Self { id, transport, timeouts: Timeouts::default(), limits: Limits::default() }
     }
+
+    /// Whether sessions that were opened as `before` had it are good as this has it: at the same
+    /// place, with the same credential, and held by nothing in this process.
+    pub fn keeps_sessions_of(&self, before: &Self) -> bool {
+        match &self.transport {
+            Transport::Http(_) => self.transport == before.transport,
+            Transport::Sse(_) | Transport::Stdio(_) => false,
+        }
+    }
 }
 
 impl Endpoint {

@@ -14,7 +14,7 @@ mod outgoing;
 mod session;
 pub mod worker;
 
-pub use backend::{Answer, Backend, StatsSnapshot};
+pub use backend::{Answer, Backend, Lineage, StatsSnapshot};
 pub use config::{
     Config, Endpoint, InvalidConfig, Isolation, Limits, Program, Timeouts, Transport,
 };
