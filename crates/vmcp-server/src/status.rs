@@ -47,6 +47,7 @@ pub(crate) async fn status(edge: &Edge) -> Response<Body> {
     }
     let backends: Vec<Value> = vmcp
         .backends()
+        .iter()
         .map(|backend| {
             let state = missing.get(backend.id());
             backend_status(backend.id(), backend.stats(), state)
