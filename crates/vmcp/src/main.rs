@@ -8,6 +8,7 @@ mod config;
 mod demo;
 mod logging;
 mod output;
+mod reload;
 mod serve;
 mod validate;
 

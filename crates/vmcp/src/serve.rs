@@ -6,26 +6,31 @@ use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::Level;
 
-use crate::{cli, compose, config, logging};
+use crate::{
+    cli, compose, logging,
+    reload::{Reloader, Source},
+};
 
 pub(crate) fn run(options: &cli::Serve, debug: bool) -> anyhow::Result<()> {
-    let mut configuration = config::load(&options.config, &config::environment)?;
+    let mut source = Source::new(&options.config, options.session_ttl);
+    let configuration = source.load()?;
     let configured = configuration.log_level.unwrap_or(Level::INFO);
-    logging::start(if debug { Level::DEBUG } else { configured });
+    let threshold = logging::start(if debug { Level::DEBUG } else { configured });
     for warning in &configuration.warnings {
         tracing::warn!("{warning}");
-    }
-    if let Some(ttl) = options.session_ttl {
-        configuration.sessions.ttl = ttl;
     }
     let listen = SocketAddr::new(options.host, options.port);
     control_runtime()?.block_on(async {
         let stopped = stop_signal()?;
+        let reloader = Reloader::new(source, &configuration, threshold, debug)?;
         let count = configuration.backends.len();
         let running = compose::start(configuration, listen).await?;
         let url = format!("http://{}{}", running.address, compose::ENDPOINT);
         tracing::info!(%url, backends = count, "serving");
-        stopped.await;
+        tokio::select! {
+            () = stopped => {}
+            () = reloader.run(&running) => {}
+        }
         running.stop().await
     })
 }

@@ -1,6 +1,10 @@
 //! What is wrong with a configuration, and where.
 
-use std::{cell::RefCell, fmt};
+use std::{
+    cell::RefCell,
+    fmt,
+    path::{Path, PathBuf},
+};
 
 /// Where something stands in the file. Both count from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,6 +35,7 @@ pub(super) struct Report<'a> {
     environment: &'a dyn Fn(&str) -> Option<String>,
     problems: RefCell<Vec<Problem>>,
     warnings: RefCell<Vec<Problem>>,
+    files: RefCell<Vec<PathBuf>>,
 }
 
 impl Problem {
@@ -53,14 +58,19 @@ impl Problems {
         list.dedup();
         Self { file: file.to_owned(), list }
     }
+
+    /// Each problem as people read it.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = String> {
+        self.list.iter().map(|problem| problem.rendered(&self.file))
+    }
 }
 
 /// One problem a line.
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, problem) in self.list.iter().enumerate() {
+        for (index, line) in self.lines().enumerate() {
             let separator = if index == 0 { "" } else { "\n" };
-            write!(f, "{separator}{}", problem.rendered(&self.file))?;
+            write!(f, "{separator}{line}")?;
         }
         Ok(())
     }
@@ -74,12 +84,27 @@ impl<'a> Report<'a> {
         environment: &'a dyn Fn(&str) -> Option<String>,
         problems: Vec<Problem>,
     ) -> Self {
-        Self { environment, problems: RefCell::new(problems), warnings: RefCell::default() }
+        Self {
+            environment,
+            problems: RefCell::new(problems),
+            warnings: RefCell::default(),
+            files: RefCell::default(),
+        }
     }
 
     /// What an environment variable holds.
     pub(super) fn variable(&self, name: &str) -> Option<String> {
         (self.environment)(name)
+    }
+
+    /// Notes a file that the configuration refers to.
+    pub(super) fn refers_to(&self, path: &Path) {
+        self.files.borrow_mut().push(path.to_owned());
+    }
+
+    /// The files that the configuration refers to.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        self.files.borrow().clone()
     }
 
     pub(super) fn problem(&self, place: Place, path: &str, text: impl Into<String>) {
