@@ -160,6 +160,7 @@ impl Views {
             backend: Arc::clone(backend),
             view: Arc::downgrade(view),
             stop: stop.clone(),
+            background: self.background.clone(),
             places: Arc::clone(places),
             wanted: Arc::clone(&wanted),
             max_age: self.config.offer_max_age,
