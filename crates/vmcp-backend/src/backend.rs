@@ -4,7 +4,7 @@ use std::{
     hash::{BuildHasher as _, Hasher as _, RandomState},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -36,6 +36,7 @@ pub(crate) const REFUSAL_BYTES: usize = 64 << 10;
 #[derive(Debug)]
 pub struct Backend {
     id: BackendId,
+    lineage: Lineage,
     pub(crate) timeouts: Timeouts,
     limits: Limits,
     pub(crate) wire: Wire,
@@ -47,6 +48,8 @@ pub struct Backend {
     /// Random, so that the id of a request of vmcp's own is never that of a client's, which travels
     /// on the same session. A client may well be another vmcp.
     nonce: u64,
+    /// Another one has taken its place, and its links over.
+    succeeded: AtomicBool,
     pub(crate) stats: Stats,
 }
 
@@ -58,6 +61,10 @@ pub(crate) enum Wire {
     /// All of a session on one link.
     Links(Arc<Links>),
 }
+
+/// Whose sessions are good on a backend: those that were opened on one of the same lineage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Lineage(u64);
 
 /// What a backend does with a message.
 #[derive(Debug)]
@@ -110,8 +117,39 @@ impl Backend {
                 Wire::Links(Links::to_processes(config, nonce, program.clone()))
             }
         };
-        Ok(Arc::new(Self {
+        Ok(Self::of_lineage(Lineage::begin(), config, tasks, nonce, wire))
+    }
+
+    /// Makes a backend ready that takes the place of this one: sessions that were opened on this
+    /// one are good on it. Only where [`Config::keeps_sessions_of`] says so.
+    pub fn successor(
+        &self,
+        config: &Config,
+        tasks: TaskTracker,
+    ) -> Result<Arc<Self>, InvalidConfig> {
+        let wire = match (&config.transport, &self.wire) {
+            (_, Wire::Links(links)) => {
+                self.succeeded.store(true, Ordering::Relaxed);
+                Wire::Links(Arc::clone(links))
+            }
+            (Transport::Http(endpoint) | Transport::Sse(endpoint), Wire::Http(_)) => {
+                Wire::Http(Box::new(Http::new(endpoint, config, tasks.clone())?))
+            }
+            (Transport::Stdio(_), Wire::Http(_)) => return Err(InvalidConfig::Url),
+        };
+        Ok(Self::of_lineage(self.lineage, config, tasks, self.nonce, wire))
+    }
+
+    fn of_lineage(
+        lineage: Lineage,
+        config: &Config,
+        tasks: TaskTracker,
+        nonce: u64,
+        wire: Wire,
+    ) -> Arc<Self> {
+        Arc::new(Self {
             id: config.id.clone(),
+            lineage,
             timeouts: config.timeouts,
             limits: config.limits,
             wire,
@@ -119,12 +157,17 @@ impl Backend {
             facts: Mutex::default(),
             next_id: AtomicU64::new(0),
             nonce,
+            succeeded: AtomicBool::new(false),
             stats: Stats::default(),
-        }))
+        })
     }
 
     pub fn id(&self) -> &BackendId {
         &self.id
+    }
+
+    pub fn lineage(&self) -> Lineage {
+        self.lineage
     }
 
     pub fn timeouts(&self) -> Timeouts {
@@ -168,8 +211,10 @@ impl Backend {
     /// connections of HTTP+SSE. No new one begins.
     pub async fn shutdown(&self) {
         match &self.wire {
-            Wire::Http(_) => {}
-            Wire::Links(links) => links.shutdown().await,
+            Wire::Links(links) if !self.succeeded.load(Ordering::Relaxed) => {
+                links.shutdown().await;
+            }
+            Wire::Links(_) | Wire::Http(_) => {}
         }
     }
 
@@ -334,6 +379,13 @@ pub(crate) fn refusal(request: &Message) -> Option<Bytes> {
     }
     let fault = Fault::MethodNotFound(format!("{} (no client is attached)", request.method()));
     Some(reply::error(request.id(), &fault))
+}
+
+impl Lineage {
+    fn begin() -> Self {
+        static BEGUN: AtomicU64 = AtomicU64::new(0);
+        Self(BEGUN.fetch_add(1, Ordering::Relaxed))
+    }
 }
 
 /// Waits for at most this long.

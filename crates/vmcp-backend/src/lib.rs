@@ -20,7 +20,7 @@ mod sse;
 mod stdio;
 pub mod worker;
 
-pub use backend::{Answer, Backend, StatsSnapshot};
+pub use backend::{Answer, Backend, Lineage, StatsSnapshot};
 pub use config::{
     Config, Endpoint, InvalidConfig, Isolation, Limits, Program, Timeouts, Transport,
 };

@@ -53,8 +53,9 @@ pub(crate) async fn connect(configuration: Configuration) -> anyhow::Result<Find
         catalog: entries(&settled.catalog),
         dropped: view.dropped(),
     };
-    drop((view, vmcp));
+    drop(view);
     compose::end(&background).await;
+    vmcp.shutdown().await;
     Ok(findings)
 }
 

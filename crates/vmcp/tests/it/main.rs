@@ -21,6 +21,7 @@ mod merging;
 mod outgoing;
 mod probes;
 mod regression;
+mod reload;
 mod requests;
 mod round;
 mod sse;

@@ -11,6 +11,7 @@ mod idle;
 mod load;
 mod neighbours;
 mod patience;
+mod reload;
 mod shutdown;
 mod support;
 

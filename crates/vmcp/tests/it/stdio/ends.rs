@@ -1,11 +1,9 @@
 //! How programs end, of themselves and when they are told to.
 
-use std::{
-    fs,
-    time::{Duration, Instant},
-};
+use std::{fs, time::Duration};
 
 use rustix::process::{Pid, Signal, kill_process};
+use tokio::time::Instant;
 use vmcp_testkit::gateway::eventually;
 
 use super::{error, is_running, kid, processes, text, zombies};

@@ -1,11 +1,9 @@
 //! What is said between a client and a program.
 
-use std::{
-    fs,
-    time::{Duration, Instant},
-};
+use std::{fs, time::Duration};
 
 use serde_json::Value;
+use tokio::time::Instant;
 use vmcp_testkit::client::Client;
 
 use super::{kid, text};
