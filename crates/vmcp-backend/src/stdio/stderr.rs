@@ -39,19 +39,18 @@ pub(super) struct Allowance {
 pub(super) async fn follow(mut stderr: ChildStderr, backend: BackendId, tail: Arc<Tail>) {
     let mut allowance = Allowance::default();
     let mut buffer = BytesMut::with_capacity(CHUNK);
+    // The line that is not complete yet, as much of it as is kept.
     let mut line = Vec::new();
     while let Ok(1..) = stderr.read_buf(&mut buffer).await {
-        for byte in buffer.split() {
-            if byte != b'\n' {
-                if line.len() < LINE {
-                    line.push(byte);
-                }
-                continue;
-            }
+        let mut rest = &buffer[..];
+        while let Some(at) = memchr::memchr(b'\n', rest) {
+            keep(&mut line, &rest[..at]);
             report(&line, &backend, &tail, &mut allowance);
             line.clear();
+            rest = &rest[at + 1..];
         }
-        buffer.reserve(CHUNK);
+        keep(&mut line, rest);
+        buffer.clear();
     }
     report(&line, &backend, &tail, &mut allowance);
     if allowance.refused > 0 {
@@ -59,11 +58,16 @@ pub(super) async fn follow(mut stderr: ChildStderr, backend: BackendId, tail: Ar
     }
 }
 
+fn keep(line: &mut Vec<u8>, more: &[u8]) {
+    let room = LINE.saturating_sub(line.len()).min(more.len());
+    line.extend_from_slice(&more[..room]);
+}
+
 fn report(line: &[u8], backend: &BackendId, tail: &Tail, allowance: &mut Allowance) {
-    let line = String::from_utf8_lossy(line.trim_ascii());
-    if line.is_empty() {
+    if line.trim_ascii().is_empty() {
         return;
     }
+    let line = String::from_utf8_lossy(line.trim_ascii());
     if allowance.grant() {
         tracing::info!(%backend, stderr = %line);
     }
