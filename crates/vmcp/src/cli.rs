@@ -36,6 +36,8 @@ pub(crate) enum Command {
     Validate(Validate),
     /// Write a configuration file to go on with.
     Init(Init),
+    /// Print the JSON Schema of the configuration file.
+    Schema(Schema),
     /// List what a server offers.
     List(List),
     /// List the tools of a server.
@@ -125,6 +127,13 @@ pub(crate) struct Init {
     /// Replace the file if it exists.
     #[arg(long, requires = "output")]
     pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Schema {
+    /// Print the reference of all keys for people instead.
+    #[arg(long)]
+    pub(crate) markdown: bool,
 }
 
 /// The server that a client command speaks to.

@@ -13,12 +13,14 @@ mod backends;
 mod expand;
 mod file;
 mod given;
+mod json_schema;
 mod keys;
 mod mcp_json;
 mod operational;
 mod outgoing;
 mod problem;
 mod reader;
+mod reference;
 mod schema;
 mod sessions;
 mod suggest;
@@ -39,7 +41,9 @@ use tracing::Level;
 use vmcp_catalog::Rules;
 
 pub(crate) use given::Given;
+pub(crate) use json_schema::json_schema;
 pub(crate) use problem::Problems;
+pub(crate) use reference::reference;
 pub(crate) use write::starter;
 
 use problem::{Problem, Report};

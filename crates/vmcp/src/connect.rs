@@ -12,6 +12,7 @@ use crate::{
     compose,
     config::Configuration,
     output::{BAD, GOOD, QUIET, STRONG, line, printable},
+    serve::{stop_signal, unless},
 };
 
 /// What reading the lists may take beyond what a backend has to initialize.
@@ -46,17 +47,19 @@ pub(crate) async fn connect(configuration: Configuration) -> anyhow::Result<Find
     let vmcp = compose::core(configuration, &background)?;
     let began = Instant::now();
     let view = vmcp.view(&compose::nobody()).map_err(anyhow::Error::from)?;
-    let settled = view.settle(patience).await;
+    let mut stopped = Box::pin(stop_signal()?);
+    let settled = unless(&mut stopped, async { Ok(view.settle(patience).await) }).await;
     let backends = view.backends();
-    let findings = Findings {
+    let findings = settled.map(|settled| Findings {
         backends: backends.iter().map(|(id, state)| outcome(id, state, began)).collect(),
         catalog: entries(&settled.catalog),
         dropped: view.dropped(),
-    };
+    });
     drop(view);
+    // Whatever was started to find out ends with it.
     compose::end(&background).await;
     vmcp.shutdown().await;
-    Ok(findings)
+    findings
 }
 
 /// How a backend did since a moment. One that is still at it is too slow.

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The width of the first column beyond which what follows goes on a line of its own.
-const COLUMN: usize = 44;
+const COLUMN: usize = 56;
 
 /// The longest description that is shown.
 const DESCRIPTION: usize = 100;
@@ -95,12 +95,15 @@ fn row(kind: Kind, item: &Value) -> Row {
     }
 }
 
-/// The parameters of a tool and their types; a question mark follows what may be left out.
+/// The parameters of a tool and their types, those first that it needs; a question mark follows
+/// what may be left out.
 fn of_tool(schema: &Value) -> String {
     let required = names(&schema["required"]);
     let Some(properties) = schema["properties"].as_object() else { return "()".to_owned() };
-    let one = |(name, property): (&String, &Value)| {
-        let mark = if required.contains(&name.as_str()) { "" } else { "?" };
+    let needed = required.iter().copied().filter(|name| properties.contains_key(*name));
+    let others = properties.keys().map(String::as_str).filter(|name| !required.contains(name));
+    let one = |name: &str| {
+        let (property, mark) = (&properties[name], if required.contains(&name) { "" } else { "?" });
         let kind = match &property["type"] {
             Value::String(kind) => format!(": {kind}"),
             kinds @ Value::Array(_) => format!(": {}", names(kinds).join("|")),
@@ -108,7 +111,7 @@ fn of_tool(schema: &Value) -> String {
         };
         format!("{name}{mark}{kind}")
     };
-    format!("({})", properties.iter().map(one).collect::<Vec<_>>().join(", "))
+    format!("({})", needed.chain(others).map(one).collect::<Vec<_>>().join(", "))
 }
 
 fn of_prompt(arguments: &Value) -> String {

@@ -38,6 +38,7 @@ fn main() -> ExitCode {
         Command::Serve(options) => serve::run(&options, logging),
         Command::Validate(options) => validate::run(&options, logging),
         Command::Init(options) => init::run(&options),
+        Command::Schema(options) => schema(&options),
         Command::List(options) => list::run(&options.target, options.what, logging),
         Command::Tools(options) => list::run(&options.target, cli::What::Tools, logging),
         Command::Call(options) => call::call(&options, logging),
@@ -59,6 +60,11 @@ fn main() -> ExitCode {
 /// Whether whoever typed the command, or wrote the configuration, has to correct it.
 fn is_mistake(error: &anyhow::Error) -> bool {
     error.is::<config::Problems>() || error.is::<cli::Misuse>() || error.is::<InvalidConfig>()
+}
+
+fn schema(options: &cli::Schema) -> anyhow::Result<()> {
+    let text = if options.markdown { config::reference() } else { config::json_schema() };
+    output::bytes(text.as_bytes())
 }
 
 fn completions(shell: clap_complete::Shell) -> anyhow::Result<()> {

@@ -1,8 +1,13 @@
 //! `vmcp serve`: serves a configuration until it is told to stop.
 
-use std::{io::IsTerminal as _, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io::{self, IsTerminal as _},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use tokio::{
     signal::unix::{SignalKind, signal},
     time::{Instant, interval},
@@ -62,11 +67,11 @@ async fn serve(
         source.map(|source| Reloader::new(source, &configuration, threshold)).transpose()?;
     let (count, patience) = (configuration.backends.len(), connect::patience(&configuration));
     let began = Instant::now();
-    let running = compose::start(configuration, listen).await?;
+    let running = compose::start(configuration, listen).await.map_err(advised)?;
     let url = format!("http://{}{}", running.address, compose::ENDPOINT);
     tracing::info!(%url, backends = count, "serving");
     let watched = async {
-        if std::io::stderr().is_terminal() {
+        if io::stderr().is_terminal() {
             show_progress(&running.view, began, patience).await;
             show_address(&url);
         }
@@ -84,6 +89,15 @@ async fn serve(
         () = reloaded => {}
     }
     running.stop().await
+}
+
+/// Says what to do about an address that somebody else listens on.
+fn advised(error: anyhow::Error) -> anyhow::Error {
+    let taken = error
+        .root_cause()
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::AddrInUse);
+    if taken { error.context("choose another port with --port") } else { error }
 }
 
 /// Shows each backend as soon as it has made its offer or failed to.
@@ -122,6 +136,17 @@ pub(crate) fn control_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .enable_all()
         .build()
         .context("the control runtime could not be started")
+}
+
+/// Does work that people may lose patience with.
+pub(crate) async fn unless<T>(
+    stopped: &mut (impl Future<Output = ()> + Unpin),
+    work: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
+    tokio::select! {
+        done = work => done,
+        () = stopped => bail!("interrupted"),
+    }
 }
 
 /// Completes when the process is told to stop.

@@ -3,6 +3,7 @@
 
 use std::{net::SocketAddr, path::Path, time::Duration};
 
+use anyhow::anyhow;
 use http::HeaderMap;
 use tokio_util::task::TaskTracker;
 use tracing::Level;
@@ -28,13 +29,22 @@ pub(crate) fn run<T>(
     logging.start_for_people(Level::WARN);
     serve::control_runtime()?.block_on(async {
         let tasks = TaskTracker::new();
+        let mut stopped = Box::pin(serve::stop_signal()?);
         let Some(configuration) = configuration else {
             let headers: HeaderMap = target.header.iter().cloned().collect();
-            return with_client(&target.target, headers, &tasks, command).await;
+            return with_client(&target.target, headers, &tasks, &mut stopped, command).await;
         };
+        let patience = connect::patience(&configuration);
         let running = start(configuration).await?;
         let url = format!("http://{}{ENDPOINT}", running.address);
-        let done = with_client(&url, HeaderMap::new(), &tasks, command).await;
+        let ready = async { Ok(running.view.settle(patience).await) };
+        let done = match serve::unless(&mut stopped, ready).await {
+            Ok(_settled) => {
+                with_client(&url, HeaderMap::new(), &tasks, &mut stopped, command).await
+            }
+            Err(error) => Err(error),
+        };
+        // Whatever was started for this command ends with it.
         running.stop().await?;
         done
     })
@@ -51,27 +61,37 @@ fn of_file(target: &cli::Target) -> anyhow::Result<Configuration> {
     Ok(configuration)
 }
 
-/// Serves a configuration where nobody else looks for it, and waits for its backends.
+/// Serves a configuration where nobody else looks for it.
 async fn start(mut configuration: Configuration) -> anyhow::Result<Running> {
     configuration.admin_listen = None;
     configuration.sessions.drain_timeout = Duration::from_millis(100);
-    let patience = connect::patience(&configuration);
-    let running = compose::start(configuration, SocketAddr::from(([127, 0, 0, 1], 0))).await?;
-    running.view.settle(patience).await;
-    Ok(running)
+    compose::start(configuration, SocketAddr::from(([127, 0, 0, 1], 0))).await
 }
 
 async fn with_client<T>(
     url: &str,
     headers: HeaderMap,
     tasks: &TaskTracker,
+    stopped: &mut (impl Future<Output = ()> + Unpin),
     command: impl AsyncFnOnce(&Client) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
-    let client = Client::connect(url, headers, tasks).await?;
-    let done = command(&client).await;
+    let connected = serve::unless(stopped, Client::connect(url, headers, tasks)).await;
+    let client = connected.map_err(|error| advised(error, url))?;
+    let done = serve::unless(stopped, command(&client)).await;
     // What the command found out is worth more than a good farewell.
     if let Err(error) = client.close().await {
         tracing::debug!(%error, "the session was not ended");
     }
     done
+}
+
+/// Says what to do about a server that does not let just anybody in.
+fn advised(error: anyhow::Error, url: &str) -> anyhow::Error {
+    match error.downcast_ref() {
+        Some(vmcp_backend::Error::Refused { status: status @ (401 | 403) }) => anyhow!(
+            "{url} refuses this caller with HTTP status {status}; \
+             show a credential with --header 'Authorization: Bearer ...'"
+        ),
+        _ => error,
+    }
 }

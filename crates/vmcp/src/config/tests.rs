@@ -11,6 +11,7 @@ mod outcome;
 mod outgoing;
 mod samples;
 mod scalars;
+mod schema;
 mod structure;
 mod transports;
 

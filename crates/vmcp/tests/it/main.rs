@@ -12,6 +12,7 @@ mod asking;
 mod batches;
 mod catalog;
 mod changes;
+mod cli;
 mod doors;
 mod fidelity;
 mod lies;
