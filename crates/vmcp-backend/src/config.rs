@@ -102,6 +102,18 @@ impl Config {
         let transport = Transport::Http(Endpoint::plain(url));
         Self { id, transport, timeouts: Timeouts::default(), limits: Limits::default() }
     }
+
+    /// Whether sessions that were opened as `before` had it are good as this has it: at the same
+    /// place, with the same credential, and held by nothing in this process.
+    pub fn keeps_sessions_of(&self, before: &Self) -> bool {
+        match &self.transport {
+            Transport::Http(_) => self.transport == before.transport,
+            // The links go on, with the limits that they were begun with.
+            Transport::Sse(_) | Transport::Stdio(_) => {
+                self.transport == before.transport && self.limits == before.limits
+            }
+        }
+    }
 }
 
 impl Endpoint {

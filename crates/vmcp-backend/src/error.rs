@@ -27,9 +27,9 @@ pub enum Error {
     /// The backend answered with something that the protocol does not allow.
     #[error("{0}")]
     Protocol(String),
-    /// The backend has as many requests under way as it may have.
-    #[error("has {limit} requests under way already; try again later")]
-    Busy { limit: usize },
+    /// The backend has as many of these as it may have.
+    #[error("has {limit} {what} already; try again later")]
+    Busy { what: &'static str, limit: usize },
 }
 
 impl Error {

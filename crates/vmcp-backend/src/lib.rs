@@ -7,14 +7,20 @@ mod backend;
 mod config;
 mod error;
 mod events;
+mod gauge;
 mod handshake;
 mod http;
+mod link;
+mod links;
 mod offer;
 mod outgoing;
+mod pace;
 mod session;
+mod sse;
+mod stdio;
 pub mod worker;
 
-pub use backend::{Answer, Backend, StatsSnapshot};
+pub use backend::{Answer, Backend, Lineage, StatsSnapshot};
 pub use config::{
     Config, Endpoint, InvalidConfig, Isolation, Limits, Program, Timeouts, Transport,
 };

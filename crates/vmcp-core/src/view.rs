@@ -15,17 +15,20 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
-use vmcp_backend::ClientView;
+use vmcp_backend::{Backend, ClientView};
 use vmcp_catalog::{Catalog, Dropped, Rules, merge};
 use vmcp_model::{BackendId, Offer};
 
 pub(crate) mod watching;
 
+/// How long new backends are waited for when others take the place of those there were, before
+/// their clients are told.
+const GATHER: Duration = Duration::from_millis(500);
+
 /// The offers of all backends to clients that they cannot tell apart, merged into one catalog.
 #[derive(Debug)]
 pub struct View {
     client: ClientView,
-    rules: Arc<Rules>,
     catalog: ArcSwap<Catalog>,
     offers: Mutex<Offers>,
     /// Wakes whoever waits for the offers to settle.
@@ -41,11 +44,14 @@ pub struct View {
     origin: Instant,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Offers {
+    rules: Arc<Rules>,
     backends: BTreeMap<BackendId, BackendState>,
-    /// Some offer is not in the catalog yet.
+    /// Some offer, or a rule, is not in the catalog yet.
     dirty: bool,
+    /// Until then the offers of new backends are waited for, so that they are announced together.
+    gather_until: Option<Instant>,
     dropped: Vec<Dropped>,
 }
 
@@ -61,7 +67,7 @@ pub struct BackendState {
 /// How the last attempt to get an offer went.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OfferStatus {
-    /// It is under way for the first time.
+    /// It is under way for the first time, or for the first time since the backend was changed.
     Unknown,
     Good,
     /// It failed; it is tried again in the background.
@@ -90,9 +96,14 @@ impl View {
         let (empty, _nothing_dropped) = merge(&BTreeMap::new(), &rules);
         Self {
             client,
-            rules,
             catalog: ArcSwap::from_pointee(empty),
-            offers: Mutex::new(Offers { backends, ..Offers::default() }),
+            offers: Mutex::new(Offers {
+                rules,
+                backends,
+                dirty: false,
+                gather_until: None,
+                dropped: Vec::new(),
+            }),
             settled: Notify::new(),
             dirty: Arc::default(),
             changes,
@@ -124,24 +135,60 @@ impl View {
 
     /// Waits until every backend has made an offer or failed to, but no longer than `wait`.
     pub async fn settle(&self, wait: Duration) -> Settled {
-        let all = async {
-            loop {
-                let changed = self.settled.notified();
-                tokio::pin!(changed);
-                changed.as_mut().enable();
-                if !self.offers().backends.values().any(|s| s.status == OfferStatus::Unknown) {
-                    return;
-                }
-                changed.await;
-            }
-        };
-        let _complete = tokio::time::timeout(wait, all).await;
+        // What a changed backend offered before it was changed is good enough to begin with.
+        let missing =
+            |state: &BackendState| state.status == OfferStatus::Unknown && state.offer.is_none();
+        let _complete = tokio::time::timeout(wait, self.wait_while_any(missing)).await;
         self.merge_if_dirty();
         let offers = self.offers();
         let missing = offers.backends.iter().filter(|(_, state)| state.offer.is_none());
         let missing = missing.map(|(id, _)| id.clone()).collect();
         drop(offers);
         Settled { catalog: self.catalog(), missing }
+    }
+
+    async fn wait_while_any(&self, waits: impl Fn(&BackendState) -> bool) {
+        loop {
+            let changed = self.settled.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if !self.offers().backends.values().any(&waits) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Takes other rules and backends. The offers of those that are `new` are to come.
+    pub(crate) fn replace(
+        &self,
+        rules: Arc<Rules>,
+        backends: &[Arc<Backend>],
+        new: &dyn Fn(&BackendId) -> bool,
+    ) {
+        let mut offers = self.offers();
+        offers.rules = rules;
+        offers.backends.retain(|id, _| backends.iter().any(|backend| backend.id() == id));
+        let since = Instant::now();
+        for id in backends.iter().map(|backend| backend.id()).filter(|id| new(id)) {
+            let offer = offers.backends.remove(id).and_then(|state| state.offer);
+            let state = BackendState { offer, status: OfferStatus::Unknown, since };
+            offers.backends.insert(id.clone(), state);
+        }
+        offers.dirty = true;
+        offers.gather_until = Some(since + GATHER);
+        drop(offers);
+        self.settled.notify_waiters();
+        self.dirty.notify_one();
+    }
+
+    /// Waits for the offers of new backends, after others have taken the place of those there were.
+    pub(crate) async fn gather(&self) {
+        let until = self.offers().gather_until.take();
+        if let Some(until) = until {
+            let all = self.wait_while_any(|state| state.status == OfferStatus::Unknown);
+            let _complete = tokio::time::timeout_at(until, all).await;
+        }
     }
 
     /// Merges what has come in since the last merge.
@@ -153,7 +200,7 @@ impl View {
         let known = offers.backends.iter().filter_map(|(id, state)| {
             state.offer.as_ref().map(|offer| (id.clone(), Arc::clone(offer)))
         });
-        let (catalog, dropped) = merge(&known.collect(), &self.rules);
+        let (catalog, dropped) = merge(&known.collect(), &offers.rules);
         if offers.dropped != dropped {
             for item in &dropped {
                 tracing::warn!("{item}");

@@ -6,6 +6,7 @@ use std::{
 };
 
 use tokio::sync::{Notify, Semaphore, watch};
+use tokio_util::sync::CancellationToken;
 use vmcp_backend::{Backend, ClientView};
 use vmcp_catalog::Rules;
 use vmcp_model::BackendId;
@@ -17,7 +18,7 @@ use crate::{
         View,
         watching::{Wanted, Watch},
     },
-    vmcp::Config,
+    vmcp::{Config, Replaced},
 };
 
 /// Late offers that come within this time are announced together.
@@ -25,52 +26,88 @@ const COALESCE: std::time::Duration = std::time::Duration::from_millis(50);
 
 #[derive(Debug)]
 pub(crate) struct Views {
-    backends: Vec<Arc<Backend>>,
     config: Config,
-    rules: Arc<Rules>,
     background: Background,
-    kept: Mutex<HashMap<ClientView, Kept>>,
+    all: Mutex<All>,
     changes: watch::Sender<u64>,
+}
+
+#[derive(Debug)]
+struct All {
+    kept: HashMap<ClientView, Kept>,
+    /// What each view is made of. Exchanged with the views that there are, under one lock.
+    backends: Vec<Arc<Backend>>,
+    rules: Arc<Rules>,
 }
 
 #[derive(Debug)]
 struct Kept {
     view: Arc<View>,
-    /// Asks for a backend's offer again.
-    wanted: HashMap<BackendId, Arc<Wanted>>,
+    /// Bounds the attempts to get an offer that are made at once.
+    places: Arc<Semaphore>,
+    watched: HashMap<BackendId, Watched>,
+}
+
+/// The watching of one backend for one view.
+#[derive(Debug)]
+struct Watched {
+    /// Asks for the offer again.
+    wanted: Arc<Wanted>,
+    stop: CancellationToken,
 }
 
 impl Views {
     pub(crate) fn new(backends: Vec<Arc<Backend>>, config: Config, background: Background) -> Self {
         let rules = Arc::new(config.rules.clone());
         let (changes, _) = watch::channel(0);
-        Self { backends, config, rules, background, kept: Mutex::default(), changes }
+        let all = All { kept: HashMap::new(), backends, rules };
+        Self { config, background, all: Mutex::new(all), changes }
     }
 
     pub(crate) fn obtain(&self, client: &ClientView) -> Result<Arc<View>, Fault> {
-        let mut kept = self.kept();
-        if let Some(known) = kept.get(client) {
+        let mut all = self.all();
+        if let Some(known) = all.kept.get(client) {
             known.view.touch();
-            for wanted in known.wanted.values() {
-                wanted.used.notify_waiters();
+            for watched in known.watched.values() {
+                watched.wanted.used.notify_waiters();
             }
             return Ok(Arc::clone(&known.view));
         }
-        if kept.len() >= self.config.views {
-            make_room(&mut kept)?;
+        if all.kept.len() >= self.config.views {
+            make_room(&mut all.kept)?;
         }
-        let made = self.make(client.clone());
+        let made = self.make(client.clone(), &all);
         let view = Arc::clone(&made.view);
-        kept.insert(client.clone(), made);
+        all.kept.insert(client.clone(), made);
         Ok(view)
     }
 
-    pub(crate) fn has(&self, client: &ClientView) -> bool {
-        self.kept().contains_key(client)
+    /// Gives every view other backends and rules.
+    pub(crate) fn replace(&self, backends: Vec<Arc<Backend>>, rules: Rules, replaced: &Replaced) {
+        let mut all = self.all();
+        let All { kept, backends: before, rules: rules_before } = &mut *all;
+        *before = backends;
+        *rules_before = Arc::new(rules);
+        let new = |id: &BackendId| replaced.added.contains(id) || replaced.changed.contains(id);
+        for Kept { view, places, watched } in kept.values_mut() {
+            for retired in &replaced.retired {
+                if let Some(ended) = watched.remove(retired.id()) {
+                    ended.stop.cancel();
+                }
+            }
+            view.replace(Arc::clone(rules_before), before, &new);
+            for backend in before.iter().filter(|backend| new(backend.id())) {
+                watched.insert(backend.id().clone(), self.watch(backend, view, places));
+            }
+        }
     }
 
-    pub(crate) fn all(&self) -> Vec<Arc<View>> {
-        self.kept().values().map(|kept| Arc::clone(&kept.view)).collect()
+    pub(crate) fn has(&self, client: &ClientView) -> bool {
+        self.all().kept.contains_key(client)
+    }
+
+    pub(crate) fn list(&self) -> Vec<Arc<View>> {
+        self.all().kept.values().map(|kept| Arc::clone(&kept.view)).collect()
     }
 
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
@@ -78,15 +115,15 @@ impl Views {
     }
 
     pub(crate) fn refresh(&self, backend: &BackendId) {
-        for kept in self.kept().values() {
-            if let Some(wanted) = kept.wanted.get(backend) {
-                wanted.fresh.notify_one();
+        for kept in self.all().kept.values() {
+            if let Some(watched) = kept.watched.get(backend) {
+                watched.wanted.fresh.notify_one();
             }
         }
     }
 
     pub(crate) fn prune(&self) {
-        self.kept().retain(|_, kept| {
+        self.all().kept.retain(|_, kept| {
             let keep = !unused(&kept.view) || kept.view.idle() < self.config.view_idle;
             if !keep {
                 kept.view.stop.cancel();
@@ -96,37 +133,44 @@ impl Views {
     }
 
     /// Makes a view and starts those who keep it true.
-    fn make(&self, client: ClientView) -> Kept {
-        let ids = self.backends.iter().map(|backend| backend.id().clone());
+    fn make(&self, client: ClientView, all: &All) -> Kept {
+        let ids = all.backends.iter().map(|backend| backend.id().clone());
         let stop = self.background.stop().child_token();
-        let (rules, changes) = (Arc::clone(&self.rules), self.changes.clone());
+        let (rules, changes) = (Arc::clone(&all.rules), self.changes.clone());
         let view = Arc::new(View::new(client, rules, ids, changes, stop.clone()));
         view.touch();
         let places = Arc::new(Semaphore::new(self.config.max_backend_init_concurrency.max(1)));
-        let mut all_wanted = HashMap::new();
-        for backend in &self.backends {
-            let wanted: Arc<Wanted> = Arc::default();
-            all_wanted.insert(backend.id().clone(), Arc::clone(&wanted));
-            let watch = Watch {
-                backend: Arc::clone(backend),
-                view: Arc::downgrade(&view),
-                stop: stop.clone(),
-                places: Arc::clone(&places),
-                wanted,
-                max_age: self.config.offer_max_age,
-            };
-            self.background.spawn(watch.run());
-        }
+        let watched = all
+            .backends
+            .iter()
+            .map(|backend| (backend.id().clone(), self.watch(backend, &view, &places)));
+        let watched = watched.collect();
         // Only a weak reference waits: a view that no session uses must be seen to be unused.
         let (weak, dirty) = (Arc::downgrade(&view), Arc::clone(&view.dirty));
         self.background.spawn(async move {
             stop.run_until_cancelled(merge_late(weak, dirty)).await;
         });
-        Kept { view, wanted: all_wanted }
+        Kept { view, places, watched }
     }
 
-    fn kept(&self) -> MutexGuard<'_, HashMap<ClientView, Kept>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Starts to watch a backend for a view.
+    fn watch(&self, backend: &Arc<Backend>, view: &Arc<View>, places: &Arc<Semaphore>) -> Watched {
+        let (wanted, stop) = (Arc::<Wanted>::default(), view.stop.child_token());
+        let watch = Watch {
+            backend: Arc::clone(backend),
+            view: Arc::downgrade(view),
+            stop: stop.clone(),
+            background: self.background.clone(),
+            places: Arc::clone(places),
+            wanted: Arc::clone(&wanted),
+            max_age: self.config.offer_max_age,
+        };
+        self.background.spawn(watch.run());
+        Watched { wanted, stop }
+    }
+
+    fn all(&self) -> MutexGuard<'_, All> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -136,6 +180,7 @@ async fn merge_late(view: Weak<View>, dirty: Arc<Notify>) {
         dirty.notified().await;
         tokio::time::sleep(COALESCE).await;
         let Some(view) = view.upgrade() else { return };
+        view.gather().await;
         view.merge_if_dirty();
     }
 }

@@ -2,8 +2,9 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
-use tokio::sync::watch;
+use tokio::{sync::watch, task::JoinSet};
 use vmcp_backend::{Answer, Backend, Body, ClientView, Error, Session};
 use vmcp_catalog::Rules;
 use vmcp_model::{BackendId, Kind};
@@ -36,8 +37,22 @@ pub struct Config {
 /// All backends behind one front.
 #[derive(Debug)]
 pub struct Vmcp {
-    backends: BTreeMap<BackendId, Arc<Backend>>,
+    /// Never changed, only exchanged as a whole.
+    backends: ArcSwap<Backends>,
     views: Views,
+}
+
+type Backends = BTreeMap<BackendId, Arc<Backend>>;
+
+/// What became of the backends when others took their place.
+#[derive(Debug, Clone, Default)]
+pub struct Replaced {
+    pub added: Vec<BackendId>,
+    pub changed: Vec<BackendId>,
+    pub removed: Vec<BackendId>,
+    /// The removed ones and those that the changed ones were before. Calls may be under way on
+    /// them still.
+    pub retired: Vec<Arc<Backend>>,
 }
 
 /// How a backend answers a request.
@@ -53,20 +68,46 @@ pub enum Reply {
 impl Vmcp {
     /// Puts backends behind one front. Nothing is sent until somebody needs it.
     pub fn new(backends: Vec<Arc<Backend>>, config: Config, background: Background) -> Arc<Self> {
-        let backends: BTreeMap<_, _> =
-            backends.into_iter().map(|backend| (backend.id().clone(), backend)).collect();
+        let backends = by_id(backends);
         let views = Views::new(backends.values().cloned().collect(), config, background);
-        Arc::new(Self { backends, views })
+        Arc::new(Self { backends: ArcSwap::from_pointee(backends), views })
+    }
+
+    /// Puts other backends and rules in the place of those there are. A backend that stays is the
+    /// very same as before; one of the same name that is another has changed, and what it offered
+    /// last is used until it offers something. Calls under way go on where they are. To be called
+    /// by one at a time.
+    pub fn replace(&self, backends: Vec<Arc<Backend>>, rules: Rules) -> Replaced {
+        let after = by_id(backends);
+        let before = self.backends.swap(Arc::new(after.clone()));
+        let mut replaced = Replaced::default();
+        for (id, backend) in before.iter() {
+            match after.get(id) {
+                Some(now) if Arc::ptr_eq(now, backend) => continue,
+                Some(_) => replaced.changed.push(id.clone()),
+                None => replaced.removed.push(id.clone()),
+            }
+            replaced.retired.push(Arc::clone(backend));
+        }
+        replaced.added = after.keys().filter(|id| !before.contains_key(*id)).cloned().collect();
+        self.views.replace(after.into_values().collect(), rules, &replaced);
+        replaced
     }
 
     /// A backend by its name.
     pub fn backend(&self, id: &str) -> Option<Arc<Backend>> {
-        self.backends.get(id).cloned()
+        self.backends.load().get(id).cloned()
     }
 
     /// All backends, in the order of their names.
-    pub fn backends(&self) -> impl Iterator<Item = &Arc<Backend>> {
-        self.backends.values()
+    pub fn backends(&self) -> Vec<Arc<Backend>> {
+        self.backends.load().values().cloned().collect()
+    }
+
+    /// Whether a backend is in use, or one on which its sessions are good.
+    pub fn is_in_use(&self, backend: &Backend) -> bool {
+        let backends = self.backends.load();
+        backends.get(backend.id()).is_some_and(|now| now.lineage() == backend.lineage())
     }
 
     /// What clients of this kind see, which is asked of the backends if it is not known yet.
@@ -81,7 +122,7 @@ impl Vmcp {
 
     /// Every view that is kept.
     pub fn views(&self) -> Vec<Arc<View>> {
-        self.views.all()
+        self.views.list()
     }
 
     /// Ticks whenever some view's catalog has changed.
@@ -97,9 +138,19 @@ impl Vmcp {
     /// Ends what nobody has used for a while. To be called now and then.
     pub fn prune(&self) {
         self.views.prune();
-        for backend in self.backends.values() {
+        for backend in self.backends.load().values() {
             backend.prune();
         }
+    }
+
+    /// Ends what cannot outlive this process: child processes and connections that are sessions.
+    pub async fn shutdown(&self) {
+        let mut ending = JoinSet::new();
+        for backend in self.backends.load().values() {
+            let backend = Arc::clone(backend);
+            ending.spawn(async move { backend.shutdown().await });
+        }
+        while ending.join_next().await.is_some() {}
     }
 
     /// One page of a list, as the result of its method.
@@ -171,6 +222,10 @@ impl Vmcp {
             }
         }
     }
+}
+
+fn by_id(backends: Vec<Arc<Backend>>) -> Backends {
+    backends.into_iter().map(|backend| (backend.id().clone(), backend)).collect()
 }
 
 /// Sends a request and waits for the beginning of its answer, for as long as a backend may be idle.

@@ -3,7 +3,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -36,8 +36,6 @@ pub struct Config {
     pub connections: usize,
     /// How long a stream may be silent.
     pub keep_alive: Duration,
-    /// Labels that `/status` shows.
-    pub metadata: serde_json::Value,
 }
 
 /// What a listener serves.
@@ -57,21 +55,41 @@ pub struct Edge {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) started: Instant,
     doors: Doors,
+    notes: Mutex<Notes>,
     streams: Arc<AtomicUsize>,
     draining: AtomicBool,
+}
+
+/// What `/status` is told by those who run this.
+#[derive(Debug, Clone)]
+pub(crate) struct Notes {
+    pub(crate) labels: serde_json::Value,
+    pub(crate) reload: Option<Reloaded>,
+}
+
+/// How the configuration was reloaded last.
+#[derive(Debug, Clone)]
+pub(crate) struct Reloaded {
+    pub(crate) at: Instant,
+    /// How often that was tried since the start.
+    pub(crate) attempts: u64,
+    /// Why it could not be.
+    pub(crate) problem: Option<String>,
 }
 
 /// One open GET stream; given back when dropped.
 pub(crate) struct StreamPermit(Arc<AtomicUsize>);
 
 impl Edge {
-    pub fn new(config: Config, sessions: Arc<Sessions>) -> Arc<Self> {
+    /// `labels` are shown in `/status`.
+    pub fn new(config: Config, labels: serde_json::Value, sessions: Arc<Sessions>) -> Arc<Self> {
         let doors = Doors::new(config.allowed_hosts.clone(), config.allowed_origins.clone());
         Arc::new(Self {
             config,
             sessions,
             started: Instant::now(),
             doors,
+            notes: Mutex::new(Notes { labels, reload: None }),
             streams: Arc::default(),
             draining: AtomicBool::new(false),
         })
@@ -81,6 +99,22 @@ impl Edge {
     pub fn begin_drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
         self.sessions.begin_drain();
+    }
+
+    /// Shows other labels.
+    pub fn set_labels(&self, labels: serde_json::Value) {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).labels = labels;
+    }
+
+    /// Shows that the configuration has just been reloaded, or why it could not be.
+    pub fn note_reload(&self, problem: Option<String>) {
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        let attempts = 1 + notes.reload.as_ref().map_or(0, |before| before.attempts);
+        notes.reload = Some(Reloaded { at: Instant::now(), attempts, problem });
+    }
+
+    pub(crate) fn notes(&self) -> Notes {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn is_draining(&self) -> bool {

@@ -8,7 +8,11 @@ use vmcp_core::OfferStatus;
 use vmcp_model::{BackendId, Kind};
 use vmcp_wire::headers;
 
-use crate::{body::Body, edge::Edge, respond};
+use crate::{
+    body::Body,
+    edge::{Edge, Notes, Reloaded},
+    respond,
+};
 
 /// Whether the process answers at all.
 pub(crate) fn health() -> Response<Body> {
@@ -47,6 +51,7 @@ pub(crate) async fn status(edge: &Edge) -> Response<Body> {
     }
     let backends: Vec<Value> = vmcp
         .backends()
+        .iter()
         .map(|backend| {
             let state = missing.get(backend.id());
             backend_status(backend.id(), backend.stats(), state)
@@ -59,10 +64,20 @@ pub(crate) async fn status(edge: &Edge) -> Response<Body> {
             item
         })
         .collect();
+    let Notes { labels, reload } = edge.notes();
+    let reload = reload.map(|Reloaded { at, attempts, problem }| {
+        json!({
+            "seconds_ago": at.elapsed().as_secs(),
+            "attempts": attempts,
+            "succeeded": problem.is_none(),
+            "problem": problem,
+        })
+    });
     let body = json!({
         "name": server.name,
         "version": server.version,
-        "metadata": edge.config.metadata,
+        "metadata": labels,
+        "reload": reload,
         "uptime_seconds": edge.started.elapsed().as_secs(),
         "draining": edge.is_draining(),
         "store": "ok",
@@ -109,6 +124,7 @@ fn backend_status(
         "failures": stats.failures,
         "in_flight": stats.in_flight,
         "streams": stats.streams,
+        "links": stats.links,
     })
 }
 

@@ -11,7 +11,6 @@ use tokio::{sync::Notify, time::Instant};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use vmcp_backend::Backend;
 use vmcp_core::OpenQuestion;
-use vmcp_model::BackendId;
 use vmcp_wire::{Fault, IdKey};
 
 use crate::{listen::Listening, log::StreamLog, session::Session};
@@ -54,7 +53,7 @@ pub(crate) struct Call {
 /// A question that the client has not answered.
 #[derive(Debug)]
 pub(crate) struct Asked {
-    pub(crate) backend: BackendId,
+    pub(crate) backend: Arc<Backend>,
     /// The token under which the client may report progress (JSON text).
     pub(crate) progress_token: Option<Bytes>,
     /// The call that asks; `None` if the backend asks on its own stream.

@@ -6,16 +6,25 @@ use std::{
 };
 
 use tokio::sync::watch;
-use vmcp_backend::{Backend, ClientView, Error, Session as BackendSession};
+use vmcp_backend::{Backend, ClientView, Error, Lineage, Session as BackendSession};
 use vmcp_core::{BackendSessions, Pending};
 use vmcp_model::{BackendId, Era, LogLevel, raw};
 use vmcp_store::{BackendRecord, Swap};
 
 use crate::session::Session;
 
-/// Backend sessions, in no particular order: there are few.
+/// Backend sessions, in the order in which they were begun: there are few.
 #[derive(Debug, Default)]
-pub(crate) struct Slots(Vec<(BackendId, Slot)>);
+pub(crate) struct Slots(Vec<Entry>);
+
+/// What there is of one backend. One that has been exchanged for another of the same name keeps its
+/// own entry until its calls have ended.
+#[derive(Debug)]
+struct Entry {
+    id: BackendId,
+    lineage: Lineage,
+    slot: Slot,
+}
 
 #[derive(Debug, Clone)]
 enum Slot {
@@ -28,42 +37,96 @@ enum Slot {
 
 type Opened = Result<BackendSession, Error>;
 
+/// What a session had on a backend that is not in use any more.
+pub(crate) enum Retired {
+    Nothing,
+    Open(BackendSession),
+    /// Somebody is opening it still.
+    Opening(watch::Receiver<Option<Opened>>),
+}
+
 impl Slots {
     /// Takes up sessions that are open already.
-    pub(crate) fn resumed(open: impl IntoIterator<Item = (BackendId, BackendSession)>) -> Self {
-        Self(open.into_iter().map(|(id, session)| (id, Slot::Open(session))).collect())
+    pub(crate) fn resumed<'a>(
+        open: impl IntoIterator<Item = (&'a Backend, BackendSession)>,
+    ) -> Self {
+        let mut slots = Self::default();
+        open.into_iter().for_each(|(backend, session)| slots.set(backend, Slot::Open(session)));
+        slots
     }
 
     /// The sessions that are open.
-    pub(crate) fn open(&self) -> Vec<(BackendId, BackendSession)> {
-        let open = self.0.iter().filter_map(|(id, slot)| match slot {
-            Slot::Open(session) => Some((id.clone(), session.clone())),
+    pub(crate) fn open(&self) -> Vec<(BackendId, Lineage, BackendSession)> {
+        let open = self.0.iter().filter_map(|Entry { id, lineage, slot }| match slot {
+            Slot::Open(session) => Some((id.clone(), *lineage, session.clone())),
             Slot::Opening(_) | Slot::Lost(_) => None,
         });
         open.collect()
     }
 
-    fn find(&self, id: &BackendId) -> Option<&Slot> {
-        self.0.iter().find(|(other, _)| other == id).map(|(_, slot)| slot)
+    /// Whether there is anything of this very backend.
+    pub(crate) fn has(&self, backend: &Backend) -> bool {
+        self.find(backend).is_some()
     }
 
-    fn set(&mut self, id: &BackendId, slot: Slot) {
-        if let Some((_, present)) = self.0.iter_mut().find(|(other, _)| other == id) {
-            *present = slot;
-        } else {
-            self.0.reserve_exact(1);
-            self.0.push((id.clone(), slot));
+    /// Takes out the session on a backend that is not in use any more. If the record still holds
+    /// it, that is remembered.
+    pub(crate) fn retire(&mut self, backend: &Backend) -> Retired {
+        let superseded = self.others(backend).any(|slot| matches!(slot, Slot::Open(_)));
+        match self.find(backend).cloned() {
+            None | Some(Slot::Lost(_)) => Retired::Nothing,
+            Some(Slot::Opening(outcome)) => Retired::Opening(outcome),
+            Some(Slot::Open(session)) => {
+                if superseded {
+                    self.remove(backend);
+                } else {
+                    self.set(backend, Slot::Lost(record_of(&session)));
+                }
+                Retired::Open(session)
+            }
         }
     }
 
-    fn remove(&mut self, id: &BackendId) {
-        self.0.retain(|(other, _)| other != id);
+    fn find(&self, backend: &Backend) -> Option<&Slot> {
+        let found = self.0.iter().find(|entry| entry.is_of(backend));
+        found.map(|entry| &entry.slot)
+    }
+
+    /// What there is of backends whose place this one has taken.
+    fn others(&self, backend: &Backend) -> impl Iterator<Item = &Slot> {
+        let of_name = self.0.iter().filter(|entry| entry.id == *backend.id());
+        of_name.filter(|entry| entry.lineage != backend.lineage()).map(|entry| &entry.slot)
+    }
+
+    fn set(&mut self, backend: &Backend, slot: Slot) {
+        if let Some(entry) = self.0.iter_mut().find(|entry| entry.is_of(backend)) {
+            entry.slot = slot;
+        } else {
+            self.0.reserve_exact(1);
+            self.0.push(Entry { id: backend.id().clone(), lineage: backend.lineage(), slot });
+        }
+    }
+
+    /// Enters a session that the record holds now: what it held before is of no use any more.
+    fn set_open(&mut self, backend: &Backend, session: BackendSession) {
+        self.0.retain(|entry| entry.id != *backend.id() || !matches!(entry.slot, Slot::Lost(_)));
+        self.set(backend, Slot::Open(session));
+    }
+
+    fn remove(&mut self, backend: &Backend) {
+        self.0.retain(|entry| !entry.is_of(backend));
+    }
+}
+
+impl Entry {
+    fn is_of(&self, backend: &Backend) -> bool {
+        self.lineage == backend.lineage() && self.id == *backend.id()
     }
 }
 
 impl BackendSessions for Session {
     fn open(&self, backend: &Backend) -> Option<BackendSession> {
-        match self.slots().find(backend.id()) {
+        match self.slots().find(backend) {
             Some(Slot::Open(session)) => Some(session.clone()),
             Some(Slot::Opening(_) | Slot::Lost(_)) | None => None,
         }
@@ -95,7 +158,7 @@ impl Session {
     async fn opened(&self, backend: &Arc<Backend>, lost: Option<&BackendSession>) -> Opened {
         let mut outcome = {
             let mut slots = self.slots();
-            match slots.find(backend.id()) {
+            match slots.find(backend) {
                 Some(Slot::Open(session)) if lost.is_none_or(|lost| lost.id() != session.id()) => {
                     return Ok(session.clone());
                 }
@@ -124,22 +187,26 @@ impl Session {
         lost: Option<BackendRecord>,
     ) -> watch::Receiver<Option<Opened>> {
         let (sender, outcome) = watch::channel(None);
-        slots.set(backend.id(), Slot::Opening(outcome.clone()));
+        slots.set(backend, Slot::Opening(outcome.clone()));
         let (me, backend) = (self.me.clone(), Arc::clone(backend));
         self.shared.background.spawn(async move {
             let Some(session) = me.upgrade() else { return };
+            let lost = match lost {
+                Some(record) => Some(record),
+                None => session.former(&backend).await,
+            };
             let opened = session.open_and_enter(&backend, lost.clone()).await;
             match &opened {
                 Ok(open) => {
-                    session.slots().set(backend.id(), Slot::Open(open.clone()));
+                    session.slots().set_open(&backend, open.clone());
                     session.hear(&backend, open).await;
                 }
                 Err(error) => {
                     tracing::warn!(backend = %backend.id(), %error, "could not open a backend session");
                     let mut slots = session.slots();
                     match lost {
-                        Some(record) => slots.set(backend.id(), Slot::Lost(record)),
-                        None => slots.remove(backend.id()),
+                        Some(record) => slots.set(&backend, Slot::Lost(record)),
+                        None => slots.remove(&backend),
                     }
                 }
             }
@@ -149,8 +216,30 @@ impl Session {
         outcome
     }
 
+    /// What the record holds of a backend whose place this one has taken.
+    async fn former(&self, backend: &Arc<Backend>) -> Option<BackendRecord> {
+        if !self.shared.vmcp.is_in_use(backend) {
+            return None;
+        }
+        loop {
+            let last = self.slots().others(backend).last().cloned()?;
+            match last {
+                Slot::Open(session) => return Some(record_of(&session)),
+                Slot::Lost(record) => return Some(record),
+                // Whether it comes to something or not, there is an end to it.
+                Slot::Opening(mut outcome) => {
+                    outcome.wait_for(Option::is_some).await.ok()?;
+                }
+            }
+        }
+    }
+
     async fn open_and_enter(&self, backend: &Arc<Backend>, lost: Option<BackendRecord>) -> Opened {
         let opened = backend.open(self.client_view()).await?;
+        if !self.shared.vmcp.is_in_use(backend) {
+            // A last call on a backend that has been taken out: the record is not about it any more.
+            return Ok(opened);
+        }
         let healed = lost.is_some();
         let entered = self.shared.store.swap_backend(
             self.key,

@@ -141,8 +141,9 @@ impl Sessions {
             let backend = self.shared.vmcp.backend(id.as_str())?;
             let facts = backend.facts();
             let open = BackendSession::resumed(kept.session_id.as_deref(), kept.version, facts)?;
-            Some((id.clone(), open))
+            Some((backend, open))
         });
+        let slots: Vec<_> = slots.collect();
         let session = Session::new(Parts {
             shared: Arc::clone(&self.shared),
             id: id.into(),
@@ -150,7 +151,7 @@ impl Sessions {
             client: profile,
             view,
             catalog,
-            slots: Slots::resumed(slots.collect::<Vec<_>>()),
+            slots: Slots::resumed(slots.iter().map(|(backend, open)| (&**backend, open.clone()))),
             subscriptions: record.subscriptions,
             log_level: record.log_level,
             counted,

@@ -246,9 +246,11 @@ impl Session {
     /// The backends on which the session has a session of its own.
     pub(crate) fn open_backends(&self) -> Vec<(Arc<vmcp_backend::Backend>, vmcp_backend::Session)> {
         let open = self.slots().open();
-        open.into_iter()
-            .filter_map(|(id, session)| Some((self.shared.vmcp.backend(id.as_str())?, session)))
-            .collect()
+        let open = open.into_iter().filter_map(|(id, lineage, session)| {
+            let backend = self.shared.vmcp.backend(id.as_str())?;
+            (backend.lineage() == lineage).then_some((backend, session))
+        });
+        open.collect()
     }
 }
 

@@ -17,6 +17,7 @@ mod listen;
 mod log;
 mod notify;
 mod pump;
+mod retire;
 mod session;
 mod sessions;
 mod stream;

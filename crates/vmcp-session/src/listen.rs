@@ -8,7 +8,7 @@ use std::{
 
 use tokio::{sync::oneshot, time::Instant};
 use tokio_util::sync::CancellationToken;
-use vmcp_backend::{Backend, Error, Session as BackendSession};
+use vmcp_backend::{Backend, Error, Lineage, Session as BackendSession};
 use vmcp_core::{BackendSessions as _, Inbound, Notice, NoticeKind, Question};
 use vmcp_model::BackendId;
 use vmcp_wire::Message;
@@ -27,7 +27,14 @@ const BEGIN: Duration = Duration::from_millis(500);
 pub(crate) struct Listening {
     stop: CancellationToken,
     /// The backend sessions that are listened to, or offer nothing to listen to.
-    followed: HashMap<BackendId, Option<Box<str>>>,
+    followed: HashMap<(BackendId, Lineage), Followed>,
+}
+
+/// The listening to one backend session.
+#[derive(Debug)]
+struct Followed {
+    id: Option<Box<str>>,
+    stop: CancellationToken,
 }
 
 impl Listening {
@@ -36,14 +43,32 @@ impl Listening {
     }
 
     /// Notes that a backend session is listened to. `None` if it is already.
-    fn enter(&mut self, backend: &BackendId, open: &BackendSession) -> Option<CancellationToken> {
+    fn enter(&mut self, backend: &Backend, open: &BackendSession) -> Option<CancellationToken> {
         let id = open.id().map(Box::<str>::from);
-        let before = self.followed.insert(backend.clone(), id.clone());
-        (before != Some(id)).then(|| self.stop.clone())
+        let key = (backend.id().clone(), backend.lineage());
+        if self.followed.get(&key).is_some_and(|before| before.id == id) {
+            return None;
+        }
+        let stop = self.stop.child_token();
+        self.followed.insert(key, Followed { id, stop: stop.clone() });
+        Some(stop)
+    }
+
+    /// Stops to listen to a backend. `false` if it was not listened to.
+    fn leave(&mut self, backend: &Backend) -> bool {
+        let left = self.followed.remove(&(backend.id().clone(), backend.lineage()));
+        left.map(|followed| followed.stop.cancel()).is_some()
     }
 }
 
 impl Session {
+    /// Stops to listen to a backend. `false` if it was not listened to.
+    pub(crate) fn stop_listening_to(&self, backend: &Backend) -> bool {
+        self.with_activity(|activity| {
+            activity.listening.as_mut().is_some_and(|listening| listening.leave(backend))
+        })
+    }
+
     /// Begins to listen to every backend session that is open, unless that is done already.
     pub(crate) fn listen_to_backends(&self) {
         let begun = self.with_activity(|activity| {
@@ -88,13 +113,13 @@ impl Session {
 
     /// Listens to a backend session, once, if the session listens at all. The receiver learns when
     /// its stream is open, or that there is none.
-    fn listen_if_wanted(
+    pub(crate) fn listen_if_wanted(
         &self,
         backend: &Arc<Backend>,
         open: &BackendSession,
     ) -> Option<oneshot::Receiver<()>> {
         let stop = self.with_activity(|activity| {
-            activity.listening.as_mut().and_then(|listening| listening.enter(backend.id(), open))
+            activity.listening.as_mut().and_then(|listening| listening.enter(backend, open))
         })?;
         let (begun, beginning) = oneshot::channel();
         let (me, backend, open) = (self.me.clone(), Arc::clone(backend), open.clone());
@@ -111,7 +136,7 @@ impl Session {
         open: &BackendSession,
         begun: &mut Option<oneshot::Sender<()>>,
     ) -> Result<bool, Error> {
-        let Some(mut stream) = backend.listen(open, None).await? else { return Ok(false) };
+        let Some(mut stream) = backend.listen(open).await? else { return Ok(false) };
         if let Some(begun) = begun.take() {
             // Nobody may wait for it.
             let _ = begun.send(());
@@ -160,7 +185,7 @@ impl Session {
             return;
         };
         let asked = Asked {
-            backend: question.backend.clone(),
+            backend: Arc::clone(backend),
             progress_token: question.progress_token.clone(),
             call: None,
             log,

@@ -40,7 +40,11 @@ impl Session {
         };
         let id = id.as_string().ok_or_else(unknown)?.into_owned();
         let (backend, original) = split_question_id(&id).ok_or_else(unknown)?;
-        let found = self.shared.vmcp.backend(backend).ok_or_else(unknown)?;
+        // The one that has asked, though another may have taken its place.
+        let asked = self.with_activity(|activity| {
+            activity.questions.get(&id).map(|asked| Arc::clone(&asked.backend))
+        });
+        let found = asked.or_else(|| self.shared.vmcp.backend(backend)).ok_or_else(unknown)?;
         let open = self.open(&found).ok_or_else(unknown)?;
         if !self.with_activity(|activity| activity.begin_answer(&id)) {
             return Ok(());
@@ -73,9 +77,8 @@ impl Session {
         let token = message.params().progress_token.as_ref().map(|span| message.slice(span));
         let backend = self.with_activity(|activity| {
             let asked = activity.questions.values().find(|asked| asked.progress_token == token)?;
-            token.as_ref().map(|_| asked.backend.clone())
+            token.as_ref().map(|_| Arc::clone(&asked.backend))
         });
-        let backend = backend.and_then(|id| self.shared.vmcp.backend(id.as_str()));
         let Some(backend) = backend else { return Ok(()) };
         self.pass_on(&backend, message).await
     }

@@ -51,7 +51,7 @@ impl Session {
                 Ok(CallEvent::ListChanged) => self.shared.vmcp.refresh(call.backend().id()),
                 Ok(CallEvent::Outcome(Outcome::Asks(question))) => {
                     let asked = Asked {
-                        backend: question.backend.clone(),
+                        backend: Arc::clone(call.backend()),
                         progress_token: question.progress_token.clone(),
                         call: Some(in_flight.id.clone()),
                         log: Arc::clone(&log),

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use tokio_util::task::TaskTracker;
 use vmcp_backend::{Backend, ClientView};
-use vmcp_core::{Background, View, Vmcp};
+use vmcp_core::{Background, Replaced, View, Vmcp};
 use vmcp_model::ProtocolVersion;
 use vmcp_server::{Edge, Listens, Serving};
 use vmcp_session::{ServerInfo, Sessions};
@@ -37,6 +37,8 @@ pub(crate) struct Running {
     sessions: Arc<Sessions>,
     serving: Serving,
     background: Background,
+    /// Counts the tasks of the backends' connections.
+    pub(crate) connections: TaskTracker,
     /// What a client without capabilities sees; keeps `/status` and the log informed of backends
     /// that nobody has used yet.
     pub(crate) view: Arc<View>,
@@ -47,13 +49,15 @@ pub(crate) async fn start(
     configuration: Configuration,
     listen: SocketAddr,
 ) -> anyhow::Result<Running> {
+    let labels = labels(&configuration);
     let Configuration {
         name,
-        group,
-        metadata,
+        group: _,
+        metadata: _,
         backends: settings,
         rules,
         log_level: _,
+        reload: _,
         sessions,
         limits,
         admin_listen,
@@ -75,10 +79,6 @@ pub(crate) async fn start(
     let session_config = session_config(server, &sessions, &limits, event_bytes);
     let sessions_running =
         Sessions::start(Arc::clone(&vmcp), store, &keys, session_config, background.clone());
-    let labels: serde_json::Map<_, _> = settings
-        .iter()
-        .map(|backend| (backend.config.id.to_string(), serde_json::json!(backend.metadata)))
-        .collect();
     let edge = Edge::new(
         vmcp_server::Config {
             endpoint: ENDPOINT.to_owned(),
@@ -88,8 +88,8 @@ pub(crate) async fn start(
             streams: limits.streams,
             connections: limits.connections,
             keep_alive: sessions.keep_alive,
-            metadata: serde_json::json!({"group": group, "labels": metadata, "backends": labels}),
         },
+        labels,
         Arc::clone(&sessions_running),
     );
     let (listeners, address) = listeners(listen, admin_listen)?;
@@ -98,10 +98,41 @@ pub(crate) async fn start(
         .context("the workers could not be started")?;
     let view = vmcp.view(&nobody()).map_err(anyhow::Error::from)?;
     report(Arc::clone(&view), sessions.initialize_wait, &background);
-    Ok(Running { address, edge, sessions: sessions_running, serving, background, view })
+    Ok(Running {
+        address,
+        edge,
+        sessions: sessions_running,
+        serving,
+        background,
+        connections,
+        view,
+    })
 }
 
 impl Running {
+    /// The backends in use.
+    pub(crate) fn vmcp(&self) -> &Arc<Vmcp> {
+        self.sessions.vmcp()
+    }
+
+    /// Puts other backends, rules and labels in the place of the present ones. No session ends.
+    pub(crate) fn replace(
+        &self,
+        backends: Vec<Arc<Backend>>,
+        rules: vmcp_catalog::Rules,
+        labels: serde_json::Value,
+    ) -> Replaced {
+        let replaced = self.vmcp().replace(backends, rules);
+        self.sessions.retire(replaced.retired.clone());
+        self.edge.set_labels(labels);
+        replaced
+    }
+
+    /// Lets `/status` show how the last reload went.
+    pub(crate) fn note_reload(&self, problem: Option<String>) {
+        self.edge.note_reload(problem);
+    }
+
     /// Ends everything: no new work, what is in flight has its time, the rest is cut off.
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
         let Self { edge, sessions, serving, background, view, .. } = self;
@@ -113,8 +144,10 @@ impl Running {
         sessions.drain().await;
         serving.stop_accepting();
         tokio::task::spawn_blocking(|| serving.close()).await.context("the workers")?;
+        let vmcp = Arc::clone(sessions.vmcp());
         drop(view);
         end(&background).await;
+        vmcp.shutdown().await;
         Ok(())
     }
 }
@@ -153,6 +186,16 @@ pub(crate) fn backends<'a>(
             Backend::new(config, tasks.clone()).with_context(|| format!("backend {}", config.id))
         })
         .collect()
+}
+
+/// What the configuration says about things that only people read, for `/status`.
+pub(crate) fn labels(configuration: &Configuration) -> serde_json::Value {
+    let Configuration { group, metadata, backends, .. } = configuration;
+    let backends: serde_json::Map<_, _> = backends
+        .iter()
+        .map(|backend| (backend.config.id.to_string(), serde_json::json!(backend.metadata)))
+        .collect();
+    serde_json::json!({"group": group, "labels": metadata, "backends": backends})
 }
 
 fn core_config(

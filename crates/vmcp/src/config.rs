@@ -30,7 +30,12 @@ mod units;
 mod value;
 mod write;
 
-use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use tracing::Level;
 use vmcp_catalog::Rules;
@@ -47,7 +52,7 @@ use schema::Shape;
 use tree::Content;
 
 /// Everything that a file says, with the defaults for what it leaves out.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Configuration {
     pub(crate) name: String,
     pub(crate) group: Option<String>,
@@ -57,6 +62,7 @@ pub(crate) struct Configuration {
     pub(crate) rules: Rules,
     /// `None` leaves the choice to the command line.
     pub(crate) log_level: Option<Level>,
+    pub(crate) reload: Reload,
     pub(crate) sessions: Sessions,
     pub(crate) limits: Limits,
     pub(crate) admin_listen: Option<SocketAddr>,
@@ -70,7 +76,7 @@ pub(crate) struct Configuration {
 }
 
 /// One backend.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct BackendSettings {
     pub(crate) config: vmcp_backend::Config,
     pub(crate) metadata: BTreeMap<String, String>,
@@ -105,6 +111,15 @@ pub(crate) enum BackendInit {
     Eager,
 }
 
+/// How a running server takes up changes of its file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reload {
+    /// Whether it looks for changes itself.
+    pub(crate) watch_file: bool,
+    /// Whether they may be about what is run.
+    pub(crate) allow_commands: bool,
+}
+
 /// How much of everything there may be. What bounds a single backend is in its own settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limits {
@@ -124,10 +139,19 @@ pub(crate) fn load(
     path: &Path,
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Configuration, Problems> {
+    load_noting(path, environment, &mut Vec::new())
+}
+
+/// The same, and notes in `files` which files it refers to, whether it can be used or not.
+pub(crate) fn load_noting(
+    path: &Path,
+    environment: &dyn Fn(&str) -> Option<String>,
+    files: &mut Vec<PathBuf>,
+) -> Result<Configuration, Problems> {
     let name = path.display().to_string();
     let text = file::read_text(path)
         .map_err(|problem| Problems::new(&name, vec![Problem::of_file(problem)]))?;
-    parse(&text, &name, environment)
+    parse_noting(&text, &name, environment, files)
 }
 
 /// Reads the text of a file. `file_name` is what messages call it.
@@ -135,6 +159,15 @@ pub(crate) fn parse(
     text: &str,
     file_name: &str,
     environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Configuration, Problems> {
+    parse_noting(text, file_name, environment, &mut Vec::new())
+}
+
+fn parse_noting(
+    text: &str,
+    file_name: &str,
+    environment: &dyn Fn(&str) -> Option<String>,
+    files: &mut Vec<PathBuf>,
 ) -> Result<Configuration, Problems> {
     let (root, duplicates) =
         tree::parse(text).map_err(|problem| Problems::new(file_name, vec![problem]))?;
@@ -147,6 +180,7 @@ pub(crate) fn parse(
         let reader = Reader::root(&root, keys::ROOT, &report);
         read(&reader)
     };
+    *files = report.files();
     let warnings = report.finish(file_name)?;
     Ok(Configuration { warnings, ..configuration })
 }
@@ -172,6 +206,7 @@ fn read(root: &Reader<'_>) -> Configuration {
         backends: drafts.into_iter().filter_map(|draft| draft.finish(&common)).collect(),
         rules: aggregation::read(&root.section("aggregation"), &names),
         log_level: operational.log_level,
+        reload: operational.reload,
         sessions: sessions::read(&sessions),
         limits: sessions::limits(&limits),
         admin_listen: addresses::listen(&root.section("admin")),

@@ -55,9 +55,10 @@ pub(crate) async fn connect(configuration: Configuration) -> anyhow::Result<Find
         catalog: entries(&settled.catalog),
         dropped: view.dropped(),
     });
-    drop((view, vmcp));
+    drop(view);
     // Whatever was started to find out ends with it.
     compose::end(&background).await;
+    vmcp.shutdown().await;
     findings
 }
 

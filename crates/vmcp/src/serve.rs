@@ -20,8 +20,9 @@ use crate::{
     client, compose,
     config::Configuration,
     connect,
-    logging::Logging,
+    logging::{Logging, Threshold},
     output::{STRONG, progress},
+    reload::{Reloader, Source},
     sources,
 };
 
@@ -38,20 +39,32 @@ pub(crate) fn run(options: &cli::Serve, logging: Logging) -> anyhow::Result<()> 
         ))
         .into());
     }
-    let mut configuration = sources::load(&options.sources)?;
-    logging.start(configuration.log_level.unwrap_or(Level::INFO));
-    for warning in &configuration.warnings {
-        tracing::warn!("{warning}");
-    }
+    let mut source =
+        options.sources.config.as_ref().map(|file| Source::new(file, options.session_ttl));
+    let mut configuration = match &mut source {
+        Some(source) => source.load()?,
+        None => sources::load(&options.sources)?,
+    };
     if let Some(ttl) = options.session_ttl {
         configuration.sessions.ttl = ttl;
     }
+    let threshold = logging.start(configuration.log_level.unwrap_or(Level::INFO));
+    for warning in &configuration.warnings {
+        tracing::warn!("{warning}");
+    }
     let listen = SocketAddr::new(options.host, options.port);
-    control_runtime()?.block_on(serve(configuration, listen))
+    control_runtime()?.block_on(serve(configuration, listen, source, threshold))
 }
 
-async fn serve(configuration: Configuration, listen: SocketAddr) -> anyhow::Result<()> {
+async fn serve(
+    configuration: Configuration,
+    listen: SocketAddr,
+    source: Option<Source>,
+    threshold: Threshold,
+) -> anyhow::Result<()> {
     let stopped = stop_signal()?;
+    let reloader =
+        source.map(|source| Reloader::new(source, &configuration, threshold)).transpose()?;
     let (count, patience) = (configuration.backends.len(), connect::patience(&configuration));
     let began = Instant::now();
     let running = compose::start(configuration, listen).await.map_err(advised)?;
@@ -64,9 +77,16 @@ async fn serve(configuration: Configuration, listen: SocketAddr) -> anyhow::Resu
         }
         std::future::pending::<()>().await;
     };
+    let reloaded = async {
+        match reloader {
+            Some(reloader) => reloader.run(&running).await,
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
         () = stopped => {}
         () = watched => {}
+        () = reloaded => {}
     }
     running.stop().await
 }

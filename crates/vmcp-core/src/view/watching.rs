@@ -9,16 +9,16 @@ use std::{
 };
 
 use tokio::{
-    sync::{Notify, Semaphore},
+    sync::{Notify, Semaphore, oneshot},
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
-use vmcp_backend::{Backend, Error, Events, Session};
+use vmcp_backend::{Backend, ClientView, Error, Events, Session};
 use vmcp_model::BackendId;
 use vmcp_wire::Shape;
 
 use super::View;
-use crate::inbound::Inbound;
+use crate::{background::Background, inbound::Inbound};
 
 /// Changes that come within this time are one change.
 const COALESCE: Duration = Duration::from_millis(50);
@@ -41,6 +41,7 @@ pub(crate) struct Watch {
     pub(crate) backend: Arc<Backend>,
     pub(crate) view: Weak<View>,
     pub(crate) stop: CancellationToken,
+    pub(crate) background: Background,
     /// Bounds the attempts that are made at once.
     pub(crate) places: Arc<Semaphore>,
     pub(crate) wanted: Arc<Wanted>,
@@ -132,7 +133,7 @@ impl Watch {
             let watched = match current {
                 Some(watched) => watched,
                 None => {
-                    let session = self.backend.open(&client).await?;
+                    let session = self.open(client).await?;
                     current.insert(Watched { session, stream: None })
                 }
             };
@@ -153,12 +154,31 @@ impl Watch {
         work.await
     }
 
+    /// Opens a session. If the watching ends meanwhile, the opening is gone through with all the same
+    /// and the session ended: the backend may have made it, and only its answer says which it is.
+    async fn open(&self, client: ClientView) -> Result<Session, Error> {
+        let (sender, opened) = oneshot::channel();
+        let backend = Arc::clone(&self.backend);
+        // Not ended with the watching, but with the process.
+        self.background.spawn_until_stop(async move {
+            let opening = backend.open(&client).await;
+            if let Err(Ok(unwanted)) = sender.send(opening)
+                && let Err(error) = backend.close(&unwanted).await
+            {
+                tracing::debug!(backend = %backend.id(), %error, "could not end the watch session");
+            }
+        });
+        opened
+            .await
+            .unwrap_or_else(|_closed| Err(Error::Broken("the opening was given up".to_owned())))
+    }
+
     /// Opens the stream, if the backend does not take long over it.
     async fn begin_to_listen(&self, watched: &mut Watched) {
         if watched.stream.is_some() || !watched.session.facts().has.list_changes {
             return;
         }
-        let opening = self.backend.listen(&watched.session, None);
+        let opening = self.backend.listen(&watched.session);
         if let Ok(Ok(stream)) = tokio::time::timeout(BEGIN, opening).await {
             watched.stream = stream;
         }
@@ -170,7 +190,7 @@ impl Watch {
             return self.wait_for_demand().await;
         }
         if watched.stream.is_none() {
-            match self.backend.listen(&watched.session, None).await {
+            match self.backend.listen(&watched.session).await {
                 Ok(Some(stream)) => watched.stream = Some(stream),
                 // It offers none, whatever it says of list changes.
                 Ok(None) | Err(Error::Refused { .. } | Error::Protocol(_)) => {

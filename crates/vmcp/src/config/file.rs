@@ -33,6 +33,7 @@ pub(super) fn referenced(value: &Value<'_>) -> Option<Vec<u8>> {
         value.problem(format!("{} is not an absolute path", value.quoted()));
         return None;
     }
+    value.report().refers_to(path);
     match read(path) {
         Ok(bytes) => Some(bytes),
         Err(why) => {

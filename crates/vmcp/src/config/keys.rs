@@ -16,7 +16,7 @@ pub(super) const ROOT: &[Key] = &[
     Key::new("outgoingAuth", Shape::Section(OUTGOING_AUTH), "what each backend is shown"),
     Key::new("aggregation", Shape::Section(AGGREGATION), "how the backends' offers are merged")
         .required(),
-    Key::new("operational", Shape::Section(OPERATIONAL), "logging and timeouts"),
+    Key::new("operational", Shape::Section(OPERATIONAL), "logging, timeouts and reloading"),
     Key::new("sessionStorage", Shape::Section(SESSION_STORAGE), "where session records live"),
     Key::new("sessions", Shape::Section(SESSIONS), "how client sessions are kept"),
     Key::new("limits", Shape::Section(LIMITS), "how much of everything there may be"),
@@ -163,7 +163,21 @@ const OPERATIONAL: &[Key] = &[
     Key::choice("logLevel", &["error", "warn", "info", "debug", "trace"], &[], "what is logged")
         .default("info"),
     Key::new("timeouts", Shape::Section(TIMEOUTS), "how long calls may take"),
+    Key::new("reload", Shape::Section(RELOAD), "how a running server takes up changes of its file"),
     Key::not_yet("failureHandling"),
+];
+
+const RELOAD: &[Key] = &[
+    Key::new(
+        "watchFile",
+        Shape::Flag,
+        "whether changes of the file are taken up at once (the default) or on SIGHUP only",
+    ),
+    Key::new(
+        "allowCommands",
+        Shape::Flag,
+        "whether a reload may add or change what a stdio backend runs; not by default",
+    ),
 ];
 
 const TIMEOUTS: &[Key] = &[

@@ -1,15 +1,16 @@
-//! Logging and the timeouts of calls: `operational`.
+//! Logging, the timeouts of calls, and reloading: `operational`.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use tracing::Level;
 use vmcp_model::BackendId;
 
-use super::{backends::Names, reader::Reader, units::show_duration};
+use super::{Reload, backends::Names, reader::Reader, units::show_duration};
 
 pub(super) struct Operational {
     pub(super) log_level: Option<Level>,
     pub(super) timeouts: CallTimeouts,
+    pub(super) reload: Reload,
 }
 
 /// How long calls may take.
@@ -29,6 +30,7 @@ pub(super) fn read(reader: &Reader<'_>, names: &Names) -> Operational {
     Operational {
         log_level: reader.choice("logLevel", &LEVELS),
         timeouts: timeouts(&reader.section("timeouts"), names),
+        reload: reload(&reader.section("reload")),
     }
 }
 
@@ -36,6 +38,13 @@ impl CallTimeouts {
     /// How long a call to a backend may go without a sign of life.
     pub(super) fn idle(&self, backend: &BackendId) -> Duration {
         self.single.get(backend).copied().unwrap_or(self.default)
+    }
+}
+
+fn reload(reader: &Reader<'_>) -> Reload {
+    Reload {
+        watch_file: reader.flag("watchFile").unwrap_or(true),
+        allow_commands: reader.flag("allowCommands").unwrap_or(false),
     }
 }
 

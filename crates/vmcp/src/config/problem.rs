@@ -1,6 +1,10 @@
 //! What is wrong with a configuration, and where.
 
-use std::{cell::RefCell, fmt};
+use std::{
+    cell::RefCell,
+    fmt,
+    path::{Path, PathBuf},
+};
 
 /// Where something stands in the file. Both count from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,6 +32,7 @@ pub(super) struct Report<'a> {
     environment: &'a dyn Fn(&str) -> Option<String>,
     problems: RefCell<Vec<Problem>>,
     warnings: RefCell<Vec<Problem>>,
+    files: RefCell<Vec<PathBuf>>,
 }
 
 impl Problem {
@@ -55,6 +60,11 @@ impl Problems {
     pub(crate) fn extend(&mut self, other: Self) {
         self.0.extend(other.0);
     }
+
+    /// Each problem as people read it.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
 }
 
 /// One problem a line.
@@ -72,12 +82,27 @@ impl<'a> Report<'a> {
         environment: &'a dyn Fn(&str) -> Option<String>,
         problems: Vec<Problem>,
     ) -> Self {
-        Self { environment, problems: RefCell::new(problems), warnings: RefCell::default() }
+        Self {
+            environment,
+            problems: RefCell::new(problems),
+            warnings: RefCell::default(),
+            files: RefCell::default(),
+        }
     }
 
     /// What an environment variable holds.
     pub(super) fn variable(&self, name: &str) -> Option<String> {
         (self.environment)(name)
+    }
+
+    /// Notes a file that the configuration refers to.
+    pub(super) fn refers_to(&self, path: &Path) {
+        self.files.borrow_mut().push(path.to_owned());
+    }
+
+    /// The files that the configuration refers to.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        self.files.borrow().clone()
     }
 
     pub(super) fn problem(&self, place: Place, path: &str, text: impl Into<String>) {

@@ -40,6 +40,11 @@ enum Reached {
 const OF_HTTP: [&str; 4] = ["url", "headers", "type", "caBundlePath"];
 const OF_STDIO: [&str; 6] = ["command", "args", "env", "cwd", "isolation", "processIdle"];
 
+/// What every program finds in its environment if vmcp has it in its own: what is needed to run at
+/// all, and nothing that is secret.
+const INHERITED: [&str; 10] =
+    ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "LANG", "LC_ALL", "TZ", "TMPDIR"];
+
 /// Reads the transport of a backend.
 pub(super) fn read<'a>(reader: &Reader<'a>) -> Draft<'a> {
     let chosen = reader.choice("transport", &[Kind::Http, Kind::Sse, Kind::Stdio]);
@@ -130,6 +135,11 @@ fn program(reader: &Reader<'_>) -> Option<Program> {
     if command.is_none() {
         reader.missing("command", "is required for transport: stdio");
     }
+    let inherited = |name: &&str| {
+        let value = command.as_ref()?.report().variable(name)?;
+        Some(((*name).to_owned(), value))
+    };
+    let mut environment: BTreeMap<_, _> = INHERITED.iter().filter_map(inherited).collect();
     let command = command.and_then(|value| without_nul(&value, value.text()?));
     let args: Vec<_> = reader.items("args").iter().map(argument).collect();
     let env: Vec<_> =
@@ -140,10 +150,11 @@ fn program(reader: &Reader<'_>) -> Option<Program> {
         Some(value) => Some(directory(&value)?),
         None => None,
     };
+    environment.extend(env.into_iter().collect::<Option<Vec<_>>>()?);
     Some(Program {
         command: command?,
         args: args.into_iter().collect::<Option<_>>()?,
-        env: env.into_iter().collect::<Option<BTreeMap<_, _>>>()?,
+        env: environment,
         directory,
         isolation: isolation.unwrap_or(Isolation::Session),
         idle,

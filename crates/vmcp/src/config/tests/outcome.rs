@@ -7,7 +7,7 @@ use vmcp_backend::{Endpoint, Outgoing, Program, Transport};
 use vmcp_catalog::{Annotations, Naming, Override, Rules, ToolRules};
 
 use super::{
-    super::{BackendSettings, Configuration, Limits, Sessions},
+    super::{BackendSettings, Configuration, Limits, Reload, Sessions},
     complete, parsed,
 };
 
@@ -28,6 +28,7 @@ pub(super) fn rendered(configuration: &Configuration) -> Vec<String> {
         backends,
         rules,
         log_level,
+        reload: Reload { watch_file, allow_commands },
         sessions,
         limits,
         admin_listen,
@@ -40,6 +41,7 @@ pub(super) fn rendered(configuration: &Configuration) -> Vec<String> {
         format!("group {group:?}"),
         format!("metadata {}", labels(metadata)),
         format!("log level {log_level:?}"),
+        format!("reload watches {watch_file}, allows commands {allow_commands}"),
         format!("admin {admin_listen:?}"),
         format!("hosts {allowed_hosts:?}"),
         format!("origins {allowed_origins:?}"),

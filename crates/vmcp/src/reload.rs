@@ -1,0 +1,147 @@
+//! Takes up changes of the configuration file while serving: no session ends, and no call fails.
+//!
+//! A file that cannot be used is reported, and what runs stays as it is. What is exchanged is
+//! decided here; how it is exchanged is the business of those who use it.
+
+mod difference;
+mod source;
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    time::MissedTickBehavior,
+};
+use tracing::Level;
+use vmcp_backend::Backend;
+use vmcp_core::Replaced;
+
+use crate::{
+    compose::{self, Running},
+    config::{self, Configuration},
+    logging::Threshold,
+};
+
+pub(crate) use source::Source;
+
+/// How often the file is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// How long a file must have been left alone: one that is being written is not complete.
+const STILL: Duration = Duration::from_millis(100);
+
+/// Reloads the configuration on SIGHUP and when its file has changed.
+pub(crate) struct Reloader {
+    source: Source,
+    hangup: Signal,
+    threshold: Threshold,
+    /// What the server was started with: some of it holds until its end.
+    started: Configuration,
+    /// What holds now.
+    current: Configuration,
+}
+
+impl Reloader {
+    /// Ready to reload what a server is about to be started with. From here on SIGHUP ends nothing.
+    pub(crate) fn new(
+        source: Source,
+        configuration: &Configuration,
+        threshold: Threshold,
+    ) -> anyhow::Result<Self> {
+        let hangup = signal(SignalKind::hangup()).context("SIGHUP cannot be received")?;
+        let (started, current) = (configuration.clone(), configuration.clone());
+        Ok(Self { source, hangup, threshold, started, current })
+    }
+
+    /// Reloads whenever there is reason to, for ever.
+    pub(crate) async fn run(mut self, running: &Running) {
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                Some(()) = self.hangup.recv() => {}
+                _ = look.tick() => {
+                    if !self.current.reload.watch_file || !self.source.has_changed() {
+                        continue;
+                    }
+                    while self.source.changes_within(STILL).await {}
+                }
+            }
+            let problem = self.reload(running).err();
+            running.note_reload(problem.as_ref().map(|problem| format!("{problem:#}")));
+            if let Some(problem) = problem {
+                report(&problem);
+            }
+        }
+    }
+
+    /// Reads the file and puts it to use, as a whole or not at all.
+    fn reload(&mut self, running: &Running) -> anyhow::Result<()> {
+        let new = self.source.load()?;
+        if !self.current.reload.allow_commands {
+            difference::refuse_other_programs(&self.current, &new)?;
+        }
+        let backends = self.backends(&new, running)?;
+        for warning in &new.warnings {
+            tracing::warn!("{warning}");
+        }
+        let later = difference::later(&self.started, &new);
+        if !later.is_empty() {
+            tracing::warn!(settings = later.join(", "), "these take effect at the next start");
+        }
+        let replaced = running.replace(backends, new.rules.clone(), compose::labels(&new));
+        self.threshold.set(new.log_level.unwrap_or(Level::INFO));
+        tell(&replaced);
+        self.current = new;
+        Ok(())
+    }
+
+    /// The backends of a configuration: those that have not changed are those in use.
+    fn backends(
+        &self,
+        new: &Configuration,
+        running: &Running,
+    ) -> anyhow::Result<Vec<Arc<Backend>>> {
+        let backend = |config: &vmcp_backend::Config| {
+            let before = self.current.backends.iter().map(|before| &before.config);
+            let before = before.into_iter().find(|before| before.id == config.id);
+            let in_use = running.vmcp().backend(config.id.as_str());
+            let tasks = running.connections.clone();
+            match before.zip(in_use) {
+                Some((before, in_use)) if before == config => Ok(in_use),
+                Some((before, in_use)) if config.keeps_sessions_of(before) => {
+                    in_use.successor(config, tasks)
+                }
+                Some(_) | None => Backend::new(config, tasks),
+            }
+        };
+        let made = new.backends.iter().map(|settings| {
+            let config = &settings.config;
+            backend(config).with_context(|| format!("backend {}", config.id))
+        });
+        made.collect()
+    }
+}
+
+/// Says what has changed.
+fn tell(replaced: &Replaced) {
+    let names = |ids: &[vmcp_model::BackendId]| {
+        ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    };
+    let Replaced { added, changed, removed, retired: _ } = replaced;
+    tracing::info!(
+        added = names(added),
+        changed = names(changed),
+        removed = names(removed),
+        "the configuration has been reloaded"
+    );
+}
+
+fn report(problem: &anyhow::Error) {
+    match problem.downcast_ref::<config::Problems>() {
+        Some(problems) => problems.lines().for_each(|line| tracing::error!("{line}")),
+        None => tracing::error!("{problem:#}"),
+    }
+    tracing::error!("the configuration was not reloaded; what was in use stays in use");
+}

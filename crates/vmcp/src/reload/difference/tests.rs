@@ -1,0 +1,78 @@
+//! Two configurations in, what lies between them out.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use vmcp_backend::{Isolation, Program, Transport};
+
+use super::{later, refuse_other_programs};
+use crate::config::{self, Configuration};
+
+const MINIMUM: &str = "name: example
+backends:
+  - {name: one, url: 'http://127.0.0.1:1/mcp'}
+  - {name: two, url: 'http://127.0.0.1:2/mcp'}
+incomingAuth: {type: anonymous}
+aggregation: {conflictResolution: prefix, conflictResolutionConfig: {prefixFormat: '{workload}_'}}
+";
+
+fn with(text: &str) -> Configuration {
+    config::parse(&format!("{MINIMUM}{text}"), "vmcp.yaml", &|_name| None).unwrap()
+}
+
+fn program() -> Program {
+    Program {
+        command: "server".to_owned(),
+        args: vec!["--fast".to_owned()],
+        env: BTreeMap::from([("KEY".to_owned(), "value".to_owned())]),
+        directory: None,
+        isolation: Isolation::Session,
+        idle: Duration::from_secs(60),
+    }
+}
+
+/// A configuration whose first backend runs this.
+fn running(program: Program) -> Configuration {
+    let mut configuration = with("");
+    configuration.backends[0].config.transport = Transport::Stdio(program);
+    configuration
+}
+
+#[test]
+fn what_needs_a_start_is_named() {
+    let started = with("");
+    let check = |text: &str, expected: &[&str]| {
+        assert_eq!(later(&started, &with(text)), expected, "{text}");
+    };
+    check("", &[]);
+    check("sessions: {ttl: 5m}\nlimits: {views: 3}", &["sessions", "limits"]);
+    check("limits: {eventBytes: 1KiB}", &["limits.eventBytes"]);
+    check("admin: {listen: '127.0.0.1:1'}", &["admin.listen"]);
+    check("allowedHosts: [a]\nallowedOrigins: ['http://a']", &["allowedHosts", "allowedOrigins"]);
+    check("operational: {logLevel: debug, timeouts: {default: 1s}}\nmetadata: {a: b}", &[]);
+    check("limits: {responseBytes: 1KiB, callsPerBackend: 3}", &[]);
+}
+
+#[test]
+fn a_program_may_go_or_stay_and_neither_come_nor_change() {
+    let refused = |before: &Configuration, after: &Configuration| {
+        refuse_other_programs(before, after).err().map(|error| error.to_string())
+    };
+    let before = running(program());
+    assert_eq!(refused(&before, &before), None);
+    assert_eq!(refused(&before, &with("")), None, "it goes");
+    let why = refused(&with(""), &before).unwrap();
+    assert!(why.contains("backend one") && why.contains("allowCommands"), "{why}");
+    for change in [
+        |program: &mut Program| program.command = "other".to_owned(),
+        |program: &mut Program| program.args.clear(),
+        |program: &mut Program| program.env.clear(),
+        |program: &mut Program| program.directory = Some("/".into()),
+    ] {
+        let mut other = program();
+        change(&mut other);
+        assert!(refused(&before, &running(other)).is_some());
+    }
+    let mut patient = program();
+    (patient.isolation, patient.idle) = (Isolation::Shared, Duration::from_secs(1));
+    assert_eq!(refused(&before, &running(patient)), None);
+}

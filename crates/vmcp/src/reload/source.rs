@@ -1,0 +1,88 @@
+//! The configuration file and the files it refers to: read again, and looked at for changes.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use crate::config::{self, Configuration, Problems};
+
+/// Where the configuration comes from.
+#[derive(Debug)]
+pub(crate) struct Source {
+    path: PathBuf,
+    /// From the command line, instead of what the file says.
+    session_ttl: Option<Duration>,
+    /// Every file that was read, as it was before it was read.
+    seen: BTreeMap<PathBuf, Option<Trace>>,
+}
+
+/// What tells one state of a file from another without reading it. Links are followed, so that one
+/// that leads elsewhere now is noticed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Trace {
+    device: u64,
+    inode: u64,
+    length: u64,
+    modified: (i64, i64),
+}
+
+impl Source {
+    pub(crate) fn new(path: &Path, session_ttl: Option<Duration>) -> Self {
+        Self { path: path.to_owned(), session_ttl, seen: BTreeMap::new() }
+    }
+
+    /// Reads the configuration.
+    pub(crate) fn load(&mut self) -> Result<Configuration, Problems> {
+        // Looked at before they are read: what changes meanwhile is a change.
+        self.look();
+        let mut seen = BTreeMap::from([(self.path.clone(), Trace::of(&self.path))]);
+        let mut files = Vec::new();
+        let loaded = config::load_noting(&self.path, &config::environment, &mut files);
+        for path in files {
+            let before = self.seen.get(&path).cloned();
+            seen.insert(path.clone(), before.unwrap_or_else(|| Trace::of(&path)));
+        }
+        self.seen = seen;
+        let mut configuration = loaded?;
+        if let Some(ttl) = self.session_ttl {
+            configuration.sessions.ttl = ttl;
+        }
+        Ok(configuration)
+    }
+
+    /// Whether some file is not as it was when it was last looked at.
+    pub(crate) fn has_changed(&mut self) -> bool {
+        let before = self.seen.clone();
+        self.look();
+        self.seen != before
+    }
+
+    /// The same, a moment later.
+    pub(crate) async fn changes_within(&mut self, moment: Duration) -> bool {
+        tokio::time::sleep(moment).await;
+        self.has_changed()
+    }
+
+    fn look(&mut self) {
+        self.seen.iter_mut().for_each(|(path, trace)| *trace = Trace::of(path));
+    }
+}
+
+impl Trace {
+    fn of(path: &Path) -> Option<Self> {
+        let found = fs::metadata(path).ok()?;
+        Some(Self {
+            device: found.dev(),
+            inode: found.ino(),
+            length: found.len(),
+            modified: (found.mtime(), found.mtime_nsec()),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

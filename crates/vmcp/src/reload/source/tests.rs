@@ -1,0 +1,59 @@
+//! Files that change under a source.
+
+use std::{fs, os::unix::fs::symlink};
+
+use super::Source;
+
+const FILE: &str = "name: example
+backends:
+  - {name: one, url: 'http://127.0.0.1:1/mcp'}
+incomingAuth: {type: anonymous}
+outgoingAuth:
+  default: {type: header_injection, headerInjection: {headerName: X-Key, headerValueFile: KEY}}
+aggregation: {conflictResolution: prefix, conflictResolutionConfig: {prefixFormat: '{workload}_'}}
+";
+
+#[test]
+fn what_it_reads_is_looked_at_and_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, key) = (directory.path().join("vmcp.yaml"), directory.path().join("key"));
+    fs::write(&key, "first").unwrap();
+    fs::write(&path, FILE.replace("KEY", &key.to_string_lossy())).unwrap();
+    let mut source = Source::new(&path, None);
+    source.load().unwrap();
+    assert!(!source.has_changed());
+    fs::write(directory.path().join("other"), "x").unwrap();
+    assert!(!source.has_changed());
+    fs::write(&key, "another").unwrap();
+    assert!(source.has_changed());
+    assert!(!source.has_changed(), "it is the same change");
+    fs::remove_file(&path).unwrap();
+    assert!(source.has_changed());
+    source.load().unwrap_err();
+    assert!(!source.has_changed());
+    fs::write(&path, "name: [").unwrap();
+    assert!(source.has_changed());
+}
+
+/// A mounted ConfigMap is a link to a link to a directory, which is exchanged as a whole.
+#[test]
+fn a_link_that_leads_elsewhere_is_a_change() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    for version in ["one", "two"] {
+        fs::create_dir(at(version)).unwrap();
+        fs::write(
+            at(version).join("vmcp.yaml"),
+            FILE.replace("headerValueFile: KEY", "headerValue: k"),
+        )
+        .unwrap();
+    }
+    symlink(at("one"), at("data")).unwrap();
+    symlink(at("data").join("vmcp.yaml"), at("vmcp.yaml")).unwrap();
+    let mut source = Source::new(&at("vmcp.yaml"), None);
+    source.load().unwrap();
+    assert!(!source.has_changed());
+    symlink(at("two"), at("next")).unwrap();
+    fs::rename(at("next"), at("data")).unwrap();
+    assert!(source.has_changed());
+}

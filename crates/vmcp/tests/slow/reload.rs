@@ -1,0 +1,108 @@
+//! The configuration changes all the time while clients are at work.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+};
+
+use rustix::process::Signal;
+use serde_json::Value;
+use tokio::{task::JoinSet, time::Duration};
+use vmcp_testkit::{
+    client::fetch,
+    gateway::{Gateway, eventually},
+    peers,
+    process::Process,
+};
+
+use crate::{
+    serve,
+    support::{call, client_of, session},
+};
+
+const RELOADS: u64 = 100;
+const SESSIONS: usize = 16;
+const MOST_GROWTH: u64 = 16 << 20;
+
+async fn reloads(process: &Process) -> Value {
+    let (_, text) = fetch(&process.url_of("/status")).await.unwrap();
+    let status: Value = serde_json::from_slice(&text).unwrap();
+    status["reload"].clone()
+}
+
+/// Reloads, and waits until that is done.
+async fn reload(process: &Process, gateway: &Gateway, attempt: u64) {
+    process.write_config(&gateway.yaml()).unwrap();
+    process.signal(Signal::HUP).unwrap();
+    eventually("the reload is done", async || {
+        let reload = reloads(process).await;
+        assert_ne!(reload["succeeded"], false, "{reload}");
+        (reload["attempts"].as_u64() == Some(attempt)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_reloads_under_load_fail_no_call_and_lose_no_session() {
+    let stays = peers::stateful().start().await.unwrap();
+    let (one, two) = (peers::slow().start().await.unwrap(), peers::slow().start().await.unwrap());
+    let comes = peers::slow().start().await.unwrap();
+    let still = "operational: {reload: {watchFile: false}}";
+    // One stays, one changes each time, and one comes and goes.
+    let variants = [
+        Gateway::before(&[("a", stays.url()), ("b", one.url())]).with(still),
+        Gateway::before(&[("a", stays.url()), ("b", two.url()), ("c", comes.url())]).with(still),
+    ];
+    let process = serve(&variants[0]).await;
+    let client = client_of(&process.url());
+    let (stop, calls) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let mut working = JoinSet::new();
+    for _ in 0..SESSIONS {
+        let (client, stop, calls) = (Arc::clone(&client), Arc::clone(&stop), Arc::clone(&calls));
+        working.spawn(async move {
+            let session = session(&client).await;
+            let mut count = 0_u64;
+            while !stop.load(Ordering::Relaxed) {
+                count += 1;
+                let counted = call(&client, &session, "a_count", "{}").await.unwrap();
+                let text = String::from_utf8_lossy(counted.text()).into_owned();
+                assert!(text.contains(&format!(r#""text":"{count}""#)), "{count}: {text}");
+                let slow = call(&client, &session, "b_slow", r#"{"delay_ms":5}"#).await.unwrap();
+                assert!(slow.result().is_some_and(result_is_done), "{slow:?}");
+                calls.fetch_add(2, Ordering::Relaxed);
+            }
+        });
+    }
+    // Warm, so that what is kept once is not taken for growth.
+    for attempt in 1..=10 {
+        reload(&process, &variants[attempt as usize % 2], attempt).await;
+    }
+    let before = process.memory().unwrap();
+    for attempt in 11..=10 + RELOADS {
+        reload(&process, &variants[attempt as usize % 2], attempt).await;
+    }
+    stop.store(true, Ordering::Relaxed);
+    while let Some(worked) = working.join_next().await {
+        worked.unwrap();
+    }
+    let growth = process.memory().unwrap().saturating_sub(before);
+    println!(
+        "{RELOADS} reloads, {} calls in {SESSIONS} sessions, grown by {} KiB",
+        calls.load(Ordering::Relaxed),
+        growth >> 10
+    );
+    assert!(growth < MOST_GROWTH, "grown by {} KiB", growth >> 10);
+    // The last calls on what was retired end with the drain at the latest.
+    for retired in [&two, &comes] {
+        eventually("no session is left behind", async || {
+            retired.sessions().is_empty().then_some(())
+        })
+        .await;
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(one.sessions().len() <= SESSIONS + 2, "{} sessions", one.sessions().len());
+}
+
+fn result_is_done(result: &[u8]) -> bool {
+    String::from_utf8_lossy(result).contains("done")
+}
