@@ -2,6 +2,7 @@
 
 mod client;
 mod configuration;
+mod programs;
 mod terminal;
 
 use std::{path::Path, process::Stdio, time::Duration};
