@@ -11,6 +11,7 @@ use vmcp_model::{BackendId, Kind};
 use crate::{
     compose,
     config::Configuration,
+    list::title,
     output::{BAD, GOOD, QUIET, STRONG, line, printable},
     serve::{stop_signal, unless},
 };
@@ -158,13 +159,11 @@ impl Findings {
         if entries.is_empty() {
             return Ok(());
         }
-        let mut title = kind.list_member().to_owned();
-        title[..1].make_ascii_uppercase();
-        line(format_args!("\n{STRONG}{title}{STRONG:#}"))?;
+        line(format_args!("\n{STRONG}{}{STRONG:#} ({})", title(kind), entries.len()))?;
         let keys: Vec<_> = entries.iter().map(|(_, key, ..)| printable(key)).collect();
         let width = keys.iter().map(|key| key.chars().count()).max().unwrap_or_default();
         for (key, (_, _, backend, name)) in keys.iter().zip(entries) {
-            let name = name.as_ref().map(|name| format!(", there {}", printable(name)));
+            let name = name.as_ref().map(|name| format!(": {}", printable(name)));
             let name = name.unwrap_or_default();
             line(format_args!("  {key:width$}  {QUIET}{backend}{name}{QUIET:#}"))?;
         }

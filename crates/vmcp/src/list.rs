@@ -48,14 +48,18 @@ pub(crate) fn run(target: &cli::Target, what: cli::What, logging: Logging) -> an
     Ok(())
 }
 
-fn show(kind: Kind, items: &[Value]) -> anyhow::Result<()> {
-    let title = match kind {
+/// What stands above a list of this kind.
+pub(crate) fn title(kind: Kind) -> &'static str {
+    match kind {
         Kind::Tool => "Tools",
         Kind::Resource => "Resources",
         Kind::ResourceTemplate => "Templates",
         Kind::Prompt => "Prompts",
-    };
-    line(format_args!("{STRONG}{title}{STRONG:#} ({})", items.len()))?;
+    }
+}
+
+fn show(kind: Kind, items: &[Value]) -> anyhow::Result<()> {
+    line(format_args!("{STRONG}{}{STRONG:#} ({})", title(kind), items.len()))?;
     let rows: Vec<Row> = items.iter().map(|item| row(kind, item)).collect();
     let widths = rows.iter().map(Row::width).filter(|width| *width <= COLUMN);
     let column = widths.max().unwrap_or(COLUMN);

@@ -171,13 +171,15 @@ const RELOAD: &[Key] = &[
     Key::new(
         "watchFile",
         Shape::Flag,
-        "whether changes of the file are taken up at once (the default) or on SIGHUP only",
-    ),
+        "whether changes of the file are taken up at once, or on SIGHUP only",
+    )
+    .default("true"),
     Key::new(
         "allowCommands",
         Shape::Flag,
-        "whether a reload may add or change what a stdio backend runs; not by default",
-    ),
+        "whether a reload may add or change what a stdio backend runs",
+    )
+    .default("false"),
 ];
 
 const TIMEOUTS: &[Key] = &[

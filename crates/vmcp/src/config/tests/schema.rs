@@ -134,6 +134,7 @@ fn defaults_are_true() {
     for text in [
         "sessions: {backendInit: lazy}",
         "outgoingAuth: {source: inline}",
+        "operational: {reload: {watchFile: true, allowCommands: false}}",
         "aggregation: {conflictResolution: prefix, conflictResolutionConfig: {prefixFormat: '{workload}_'}, \
          excludeAllTools: false, defaultToolVisibility: allow}",
     ] {

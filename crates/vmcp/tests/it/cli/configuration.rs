@@ -67,21 +67,21 @@ good.yaml is valid: shops with 1 backend(s)
 Backends
   ok      one  tools 4, resources 2, templates 1, prompts 1  N ms
 
-Tools
-  one_break  one, there break
-  one_count  one, there count
-  one_look   one, there look
-  one_order  one, there order
+Tools (4)
+  one_break  one: break
+  one_count  one: count
+  one_look   one: look
+  one_order  one: order
 
-Resources
+Resources (2)
   shop://logo   one
   shop://terms  one
 
-ResourceTemplates
+Templates (1)
   shop://item/{id}  one
 
-Prompts
-  one_greet  one, there greet
+Prompts (1)
+  one_greet  one: greet
 ",
     )
     .await;
