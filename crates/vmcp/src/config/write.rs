@@ -120,5 +120,15 @@ fn scalar(text: &str) -> String {
     if begins && !word && !text.ends_with(':') && text.chars().all(plain) {
         return text.to_owned();
     }
-    serde_json::Value::from(text).to_string()
+    let quoted = serde_json::Value::from(text).to_string();
+    quoted.chars().map(escaped).collect()
+}
+
+/// A character as JSON text may have it and YAML text may not.
+fn escaped(c: char) -> String {
+    let hidden = c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}'..);
+    match u32::from(c) {
+        code @ ..=0xffff if hidden => format!("\\u{code:04x}"),
+        _ => c.to_string(),
+    }
 }

@@ -111,6 +111,85 @@ fn editors_files_are_read_as_they_are() {
     );
 }
 
+/// Texts that mean something else in YAML unless they are quoted.
+#[test]
+fn every_text_is_written_as_what_it_is() {
+    let texts = [
+        "",
+        " ",
+        "#",
+        "- a",
+        "a: b",
+        "a #b",
+        "a:",
+        ":",
+        "&x",
+        "*x",
+        "!x",
+        "%x",
+        "@x",
+        "`x",
+        "{",
+        "[",
+        "]",
+        ",",
+        "? x",
+        "|",
+        ">",
+        "<<",
+        "=",
+        "---",
+        "...",
+        "~",
+        "null",
+        "Null",
+        "true",
+        "yes",
+        "No",
+        "off",
+        "y",
+        ".",
+        "/",
+        "a/b:c",
+        "1e3",
+        "0x1",
+        "0o7",
+        "1_000",
+        ".5",
+        ".inf",
+        ".nan",
+        "12:30",
+        "2024-01-01",
+        "a\\b",
+        "'q'",
+        "\"",
+        "a\nb",
+        "a\n",
+        "\ta\t",
+        "\u{7f}",
+        "\u{85}",
+        "\u{2028}",
+        "\u{feff}",
+        "\u{e000}",
+        "😀",
+        "$",
+        "$x",
+        "$$",
+        "$${TOKEN}",
+    ];
+    let env: serde_json::Map<String, serde_json::Value> = texts
+        .iter()
+        .filter(|text| !text.is_empty() && !text.contains('='))
+        .map(|text| ((*text).to_owned(), (*text).into()))
+        .collect();
+    let json = serde_json::json!({"mcpServers": {"a": {"command": "run", "args": texts.to_vec(), "env": env}}});
+    let escaped = |c: char| if c == '\u{7f}' { "\\u007f".to_owned() } else { c.to_string() };
+    let json: String = json.to_string().chars().map(escaped).collect();
+    let lines = given(&[], &json).expect("every text can be given");
+    let expected = texts.map(|text| text.replace("$${", "${"));
+    assert!(lines.contains(&format!("runs run {expected:?}")), "{lines}");
+}
+
 #[test]
 fn names_are_made_usable_and_kept_apart() {
     check(
