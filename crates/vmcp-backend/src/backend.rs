@@ -11,6 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use vmcp_model::{BackendId, raw};
 use vmcp_wire::{Fault, Id, IdKey, Message, Shape, headers::MediaType, reply};
@@ -19,7 +20,9 @@ use crate::{
     config::{Config, InvalidConfig, Limits, Timeouts, Transport},
     error::Error,
     events::Events,
+    health::Health,
     http::{Http, body::Body},
+    latency::{Latency, LatencySnapshot},
     session::{Facts, Session},
 };
 
@@ -49,6 +52,7 @@ pub struct Backend {
     /// on the same session. A client may well be another vmcp.
     nonce: u64,
     pub(crate) stats: Stats,
+    pub(crate) health: Health,
 }
 
 /// Whose sessions are good on a backend: those that were opened on one of the same lineage.
@@ -69,11 +73,12 @@ pub enum Answer {
 }
 
 /// Counts since the start.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Stats {
     pub(crate) sessions_opened: AtomicU64,
     requests: AtomicU64,
     pub(crate) failures: AtomicU64,
+    latency: Latency,
 }
 
 /// Counts since the start, at one moment.
@@ -86,6 +91,8 @@ pub struct StatsSnapshot {
     pub in_flight: usize,
     /// GET streams open.
     pub streams: usize,
+    /// How long the beginning of an answer took lately.
+    pub latency: Option<LatencySnapshot>,
 }
 
 impl Backend {
@@ -123,7 +130,13 @@ impl Backend {
             facts: Mutex::default(),
             next_id: AtomicU64::new(0),
             nonce: RandomState::new().build_hasher().finish(),
-            stats: Stats::default(),
+            stats: Stats {
+                sessions_opened: AtomicU64::new(0),
+                requests: AtomicU64::new(0),
+                failures: AtomicU64::new(0),
+                latency: Latency::new(),
+            },
+            health: Health::new(config.id.clone()),
         }))
     }
 
@@ -151,6 +164,7 @@ impl Backend {
             failures: self.stats.failures.load(Ordering::Relaxed),
             in_flight,
             streams,
+            latency: self.stats.latency.snapshot(),
         }
     }
 
@@ -174,13 +188,29 @@ impl Backend {
         text: Bytes,
         id: Option<&IdKey>,
     ) -> Result<Answer, Error> {
+        let admitted = self.health.admit()?;
+        let answer = self.exchange(session, text, id).await;
+        admitted.note(answer.as_ref().err());
+        answer
+    }
+
+    /// The same, whatever the backend's health.
+    pub(crate) async fn exchange(
+        self: &Arc<Self>,
+        session: &Session,
+        text: Bytes,
+        id: Option<&IdKey>,
+    ) -> Result<Answer, Error> {
         self.stats.requests.fetch_add(1, Ordering::Relaxed);
+        let began = Instant::now();
         let answer = match self.http.post(Some(session), text, id.is_some()).await {
             Ok(response) => self.judge(session, response, id).await,
             Err(error) => Err(error),
         };
         if answer.is_err() {
             self.stats.failures.fetch_add(1, Ordering::Relaxed);
+        } else if id.is_some() {
+            self.stats.latency.note(began.elapsed());
         }
         answer
     }
@@ -194,11 +224,11 @@ impl Backend {
         params: Option<&[u8]>,
     ) -> Result<Message, Error> {
         let (id, text) = self.own_request(method, params);
-        within(self.timeouts.idle, async {
+        let answer = within(self.timeouts.idle, async {
             let answer = self.post(session, text, Some(&id)).await?;
             self.own_answer(session, answer, &id).await
-        })
-        .await
+        });
+        answer.await.inspect_err(|error| self.note_late(error))
     }
 
     /// Sends a message that has no answer.
@@ -220,7 +250,10 @@ impl Backend {
         session: &Session,
         last_event_id: Option<&str>,
     ) -> Result<Option<Events>, Error> {
-        let response = within(self.timeouts.idle, self.http.listen(session, last_event_id)).await?;
+        let admitted = self.health.admit()?;
+        let response = within(self.timeouts.idle, self.http.listen(session, last_event_id)).await;
+        admitted.note(response.as_ref().err());
+        let response = response?;
         match response.status() {
             StatusCode::OK if MediaType::of(response.headers()) == MediaType::EventStream => {
                 Ok(Some(Events::new(self, session, response.into_body())))

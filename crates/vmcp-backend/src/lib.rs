@@ -8,7 +8,9 @@ mod config;
 mod error;
 mod events;
 mod handshake;
+mod health;
 mod http;
+mod latency;
 mod offer;
 mod outgoing;
 mod session;
@@ -20,6 +22,8 @@ pub use config::{
 };
 pub use error::Error;
 pub use events::Events;
+pub use health::{BreakerSettings, Due, HealthSettings, HealthSnapshot, Phase, State};
 pub use http::body::Body;
+pub use latency::LatencySnapshot;
 pub use outgoing::Outgoing;
 pub use session::{ClientView, Facts, Session};
