@@ -10,6 +10,7 @@ mod logging;
 mod output;
 mod reload;
 mod serve;
+mod summary;
 mod validate;
 
 use std::process::ExitCode;
