@@ -49,6 +49,7 @@ pub(crate) use write::starter;
 
 use problem::{Problem, Report};
 use reader::Reader;
+use schema::Shape;
 use tree::Content;
 
 /// Everything that a file says, with the defaults for what it leaves out.
@@ -235,10 +236,17 @@ fn incoming_auth(root: &Reader<'_>) {
     incoming.section("authz").choice("type", &[()]);
 }
 
-/// A duration as it is written in the file, for the command line.
-pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
-    units::duration(text)
-        .ok_or_else(|| "write a positive duration such as 30s, 1m30s or 500ms".to_owned())
+/// `sessions.ttl` as the command line has it, which may be what it may be in the file.
+pub(crate) fn parse_session_ttl(text: &str) -> Result<Duration, String> {
+    let key = keys::SESSIONS.iter().find(|key| key.name == "ttl");
+    let Some(Shape::Time { most, .. }) = key.map(|key| key.shape) else {
+        unreachable!("sessions.ttl is a duration")
+    };
+    let bounds = schema::LEAST_TIME..=most;
+    units::duration(text).filter(|time| bounds.contains(time)).ok_or_else(|| {
+        let (least, most) = (units::show_duration(schema::LEAST_TIME), units::show_duration(most));
+        format!("write a duration between {least} and {most}, such as 90s or 1h30m")
+    })
 }
 
 /// The process's environment.

@@ -8,6 +8,8 @@ use std::{
 
 use anstyle::{AnsiColor, Style};
 
+use crate::config::Problems;
+
 /// What stands out.
 pub(crate) const STRONG: Style = Style::new().bold();
 /// What is good.
@@ -35,10 +37,13 @@ pub(crate) fn bytes(bytes: &[u8]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Prints why the command failed; each line of a list of problems is one.
+/// Prints why the command failed; each problem of a configuration is a failure of its own.
 pub(crate) fn failure(error: &anyhow::Error) {
-    for line in format!("{error:#}").lines() {
-        tell(BAD, "error", line);
+    let text = format!("{error:#}");
+    if error.is::<Problems>() {
+        text.lines().for_each(|problem| tell(BAD, "error", problem));
+    } else {
+        tell(BAD, "error", &text);
     }
 }
 
@@ -54,7 +59,7 @@ pub(crate) fn progress(text: fmt::Arguments<'_>) {
 }
 
 fn tell(style: Style, word: &str, text: &str) {
-    progress(format_args!("{style}{word}:{style:#} {text}"));
+    progress(format_args!("{style}{word}:{style:#} {}", printable(text)));
 }
 
 /// A text of somebody else's as it may be shown: what would steer a terminal is shown as such.

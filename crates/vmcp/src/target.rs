@@ -4,9 +4,10 @@
 use std::{net::SocketAddr, path::Path, time::Duration};
 
 use anyhow::anyhow;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio_util::task::TaskTracker;
 use tracing::Level;
+use vmcp_backend::Outgoing;
 
 use crate::{
     cli::{self, Misuse},
@@ -26,12 +27,13 @@ pub(crate) fn run<T>(
 ) -> anyhow::Result<T> {
     let is_url = ["http://", "https://"].iter().any(|scheme| target.target.starts_with(scheme));
     let configuration = if is_url { None } else { Some(of_file(target)?) };
+    let headers: HeaderMap =
+        target.header.iter().map(|text| header(text)).collect::<Result<_, _>>()?;
     logging.start_for_people(Level::WARN);
     serve::control_runtime()?.block_on(async {
         let tasks = TaskTracker::new();
         let mut stopped = Box::pin(serve::stop_signal()?);
         let Some(configuration) = configuration else {
-            let headers: HeaderMap = target.header.iter().cloned().collect();
             return with_client(&target.target, headers, &tasks, &mut stopped, command).await;
         };
         let patience = connect::patience(&configuration);
@@ -59,6 +61,22 @@ fn of_file(target: &cli::Target) -> anyhow::Result<Configuration> {
         output::warning(warning);
     }
     Ok(configuration)
+}
+
+/// A header as it was typed. What is wrong is not quoted: it may be a secret.
+fn header(text: &str) -> Result<(HeaderName, HeaderValue), Misuse> {
+    let wrong = |why: &str| Misuse(format!("--header: {why}; write 'Name: value'"));
+    let (name, value) = text.split_once(':').ok_or_else(|| wrong("there is no colon"))?;
+    let name = HeaderName::from_bytes(name.trim().as_bytes());
+    let name = name.map_err(|_invalid| wrong("what precedes the colon is no name"))?;
+    let value = HeaderValue::from_str(value.trim());
+    let mut value =
+        value.map_err(|_invalid| wrong("the value holds a character that no header may have"))?;
+    if Outgoing::RESERVED.contains(&name) {
+        return Err(Misuse(format!("--header: {name} belongs to the transport and cannot be set")));
+    }
+    value.set_sensitive(true);
+    Ok((name, value))
 }
 
 /// Serves a configuration where nobody else looks for it.

@@ -55,6 +55,9 @@ fn map_of(keys: &[Key]) -> Map<String, Value> {
 
 fn property(key: &Key) -> Value {
     let mut schema = of_shape(&key.shape);
+    if key.need == Need::Required && matches!(key.shape, Shape::Sections(_)) {
+        schema["minItems"] = json!(1);
+    }
     let bounds = match key.shape {
         Shape::Time { most, .. } | Shape::TimeMap { most } => {
             format!("; from {} to {}", show_duration(LEAST_TIME), show_duration(most))

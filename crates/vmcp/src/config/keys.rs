@@ -250,7 +250,7 @@ const SESSION_STORAGE: &[Key] = &[
     Key::not_yet("keyPrefix"),
 ];
 
-const SESSIONS: &[Key] = &[
+pub(super) const SESSIONS: &[Key] = &[
     Key::time("ttl", 1_800_000, 720, "how long a session lives that nobody uses"),
     Key::time("initializeWait", 3000, 1, "how long initialize waits for slow backends"),
     Key::choice("backendInit", &["lazy", "eager"], &[], "when backend sessions are opened")

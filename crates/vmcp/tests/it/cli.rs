@@ -2,6 +2,7 @@
 
 mod client;
 mod configuration;
+mod programs;
 mod terminal;
 
 use std::{path::Path, process::Stdio, time::Duration};
@@ -99,7 +100,7 @@ fn shop() -> RawServer {
             r#"{"name":"order","description":"Orders something.\nAnd more.","inputSchema":{"type":"object","properties":{"item":{"type":"string"},"count":{"type":["integer","null"]},"note":{}},"required":["item"]}}"#,
             text("ordered"),
         )
-        .tool(r#"{"name":"break","inputSchema":{"type":"object"}}"#, r#"{"content":[{"type":"text","text":"it broke"}],"isError":true}"#)
+        .tool(r#"{"name":"break","inputSchema":{"type":"object"}}"#, r#"{"content":[{"type":"text","text":"it broke\n\u001b[31mbadly"}],"isError":true}"#)
         .tool(r#"{"name":"look","description":"Shows \u001b[31mred","inputSchema":{"type":"object"}}"#, r#"{"content":[{"type":"text","text":"a picture:"},{"type":"image","mimeType":"image/png","data":"AAAAAAAA"}]}"#)
         .tool(r#"{"name":"count","inputSchema":{"type":"object"}}"#, r#"{"content":[],"structuredContent":{"stock":1.10}}"#)
         .resource(r#"{"uri":"shop://terms","name":"terms","description":"What holds."}"#, r#"{"contents":[{"uri":"shop://terms","text":"No returns."}]}"#)

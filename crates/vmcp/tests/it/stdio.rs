@@ -65,7 +65,7 @@ impl Kid {
 
 /// The processes with this argument. A zombie has lost its arguments: the children of a gateway are
 /// looked at by [`zombies`].
-fn processes(tag: &str) -> Vec<i32> {
+pub(crate) fn processes(tag: &str) -> Vec<i32> {
     let all = fs::read_dir("/proc").unwrap().filter_map(|entry| {
         let entry = entry.ok()?;
         let pid: i32 = entry.file_name().to_str()?.parse().ok()?;

@@ -79,6 +79,7 @@ fn the_schema_refuses_what_is_mistyped() {
             "aggregation: {conflictResolution: prefix, excludeAllTools: yes}",
             "/aggregation/excludeAllTools",
         ),
+        ("backends: []", "/backends"),
         ("backends: [{name: a, ulr: x}]", "/backends/0"),
         ("backends: [{url: 'http://h/'}]", "/backends/0"),
         ("backends: [{name: a, command: b, args: c}]", "/backends/0/args"),

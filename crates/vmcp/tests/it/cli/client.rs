@@ -91,8 +91,12 @@ async fn what_fails_is_told_on_standard_error() {
     let server = shop().start().await.unwrap();
     let url = server.url();
     let desk = Desk::new().showing(&url, "URL");
-    desk.check(&["call", &url, "break"], "! error: break reports: it broke\nexit 1\n").await;
-    let json = "{\"content\":[{\"type\":\"text\",\"text\":\"it broke\"}],\"isError\":true}\n";
+    desk.check(
+        &["call", &url, "break"],
+        "! error: break reports: it broke\n! \\u{1b}[31mbadly\nexit 1\n",
+    )
+    .await;
+    let json = "{\"content\":[{\"type\":\"text\",\"text\":\"it broke\\n\\u001b[31mbadly\"}],\"isError\":true}\n";
     let expected = format!("{json}! error: break reports an error\nexit 1\n");
     desk.check(&["call", &url, "break", "--json"], &expected).await;
     let (_, error, code) = desk.run(&["call", &url, "nothing"]).await;
@@ -128,10 +132,12 @@ async fn what_fails_is_told_on_standard_error() {
         &["call", &url, "order", "a=b", "--arguments", "{}"],
         &["tools", &url, "--header", "s3cret"],
         &["tools", &url, "--header", "a b: s3cret"],
+        &["tools", &url, "--header", "a: s3cret\u{1}x"],
+        &["tools", &url, "--header", "Mcp-Session-Id: s3cret"],
     ] {
         let (out, error, code) = desk.run(arguments).await;
         assert_eq!((out.as_str(), code), ("", 2), "{error}");
-        assert!(error.contains("error:"), "{error}");
+        assert!(error.contains("error:") && !error.contains("s3cret"), "{error}");
     }
 }
 
