@@ -10,6 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use vmcp_model::{BackendId, raw};
 use vmcp_wire::{Fault, Id, IdKey, Message, Shape, reply};
@@ -18,7 +19,9 @@ use crate::{
     config::{Config, InvalidConfig, Limits, Timeouts, Transport},
     error::Error,
     events::Events,
+    health::Health,
     http::{Http, body::Body},
+    latency::{Latency, LatencySnapshot},
     links::Links,
     session::{Facts, Session},
 };
@@ -51,6 +54,7 @@ pub struct Backend {
     /// Another one has taken its place, and its links over.
     succeeded: AtomicBool,
     pub(crate) stats: Stats,
+    pub(crate) health: Health,
 }
 
 /// How messages travel.
@@ -80,11 +84,12 @@ pub enum Answer {
 }
 
 /// Counts since the start.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Stats {
     pub(crate) sessions_opened: AtomicU64,
     requests: AtomicU64,
     pub(crate) failures: AtomicU64,
+    latency: Latency,
 }
 
 /// Counts since the start, at one moment.
@@ -99,6 +104,8 @@ pub struct StatsSnapshot {
     pub streams: usize,
     /// Child processes that run, or connections of HTTP+SSE that are open.
     pub links: usize,
+    /// How long the beginning of an answer took lately.
+    pub latency: Option<LatencySnapshot>,
 }
 
 impl Backend {
@@ -158,7 +165,13 @@ impl Backend {
             next_id: AtomicU64::new(0),
             nonce,
             succeeded: AtomicBool::new(false),
-            stats: Stats::default(),
+            stats: Stats {
+                sessions_opened: AtomicU64::new(0),
+                requests: AtomicU64::new(0),
+                failures: AtomicU64::new(0),
+                latency: Latency::new(),
+            },
+            health: Health::new(config.id.clone()),
         })
     }
 
@@ -190,6 +203,7 @@ impl Backend {
             in_flight,
             streams,
             links,
+            latency: self.stats.latency.snapshot(),
         }
     }
 
@@ -228,13 +242,29 @@ impl Backend {
         text: Bytes,
         id: Option<&IdKey>,
     ) -> Result<Answer, Error> {
+        let admitted = self.health.admit()?;
+        let answer = self.exchange(session, text, id).await;
+        admitted.note(answer.as_ref().err());
+        answer
+    }
+
+    /// The same, whatever the backend's health.
+    pub(crate) async fn exchange(
+        self: &Arc<Self>,
+        session: &Session,
+        text: Bytes,
+        id: Option<&IdKey>,
+    ) -> Result<Answer, Error> {
         self.stats.requests.fetch_add(1, Ordering::Relaxed);
+        let began = Instant::now();
         let answer = match &self.wire {
-            Wire::Http(http) => self.exchange(http, session, text, id).await,
+            Wire::Http(http) => self.exchange_over_http(http, session, text, id).await,
             Wire::Links(links) => links.exchange(session, text, id).await,
         };
         if answer.is_err() {
             self.stats.failures.fetch_add(1, Ordering::Relaxed);
+        } else if id.is_some() {
+            self.stats.latency.note(began.elapsed());
         }
         answer
     }
@@ -248,11 +278,11 @@ impl Backend {
         params: Option<&[u8]>,
     ) -> Result<Message, Error> {
         let (id, text) = self.own_request(method, params);
-        within(self.timeouts.idle, async {
+        let answer = within(self.timeouts.idle, async {
             let answer = self.post(session, text, Some(&id)).await?;
             self.own_answer(session, answer, &id).await
-        })
-        .await
+        });
+        answer.await.inspect_err(|error| self.note_late(error))
     }
 
     /// Sends a message that has no answer.

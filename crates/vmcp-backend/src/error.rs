@@ -30,6 +30,9 @@ pub enum Error {
     /// The backend has as many of these as it may have.
     #[error("has {limit} {what} already; try again later")]
     Busy { what: &'static str, limit: usize },
+    /// Nothing was sent: the backend has failed too often.
+    #[error("has failed too often lately and is left alone; tried again in {} s", .again_in.as_millis().div_ceil(1000))]
+    LeftAlone { again_in: Duration },
 }
 
 impl Error {
@@ -39,7 +42,9 @@ impl Error {
             Self::Timeout(after) => {
                 Fault::BackendTimeout { backend: backend.to_string(), seconds: after.as_secs() }
             }
-            Self::Busy { .. } => Fault::Unavailable(format!("backend {backend} {self}").into()),
+            Self::Busy { .. } | Self::LeftAlone { .. } => {
+                Fault::Unavailable(format!("backend {backend} {self}").into())
+            }
             Self::SessionLost
             | Self::Unreachable(_)
             | Self::Broken(_)

@@ -20,6 +20,21 @@ pub(crate) struct Opening(Option<(Arc<Backend>, Session)>);
 impl Backend {
     /// Opens a session, within the time that configuration gives.
     pub async fn open(self: &Arc<Self>, view: &ClientView) -> Result<Session, Error> {
+        let admitted = self.health.admit()?;
+        let opened = self.opened(view).await;
+        admitted.note(opened.as_ref().err());
+        opened
+    }
+
+    /// Opens a session to watch the backend with, which is a check of its health.
+    pub async fn open_to_watch(self: &Arc<Self>, view: &ClientView) -> Result<Session, Error> {
+        let admitted = self.health.admit()?;
+        let opened = self.opened(view).await;
+        admitted.note_check(opened.as_ref().err());
+        opened
+    }
+
+    async fn opened(self: &Arc<Self>, view: &ClientView) -> Result<Session, Error> {
         let mut opening = Opening(None);
         let opened = within(self.timeouts.initialize, async {
             match &self.wire {

@@ -9,7 +9,9 @@ mod error;
 mod events;
 mod gauge;
 mod handshake;
+mod health;
 mod http;
+mod latency;
 mod link;
 mod links;
 mod offer;
@@ -26,6 +28,8 @@ pub use config::{
 };
 pub use error::Error;
 pub use events::Events;
+pub use health::{BreakerSettings, Due, HealthSettings, HealthSnapshot, Phase, State};
 pub use http::body::Body;
+pub use latency::LatencySnapshot;
 pub use outgoing::Outgoing;
 pub use session::{ClientView, Facts, Session};

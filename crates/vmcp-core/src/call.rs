@@ -92,6 +92,7 @@ impl CallStream {
             let message = match self.message().await {
                 Ok(message) => message,
                 Err(error) => {
+                    self.backend.note_spoiled(&error);
                     if matches!(error, Error::Timeout(_)) {
                         Box::pin(cancel(&self.backend, &self.session, &self.id)).await;
                     }

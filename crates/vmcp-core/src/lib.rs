@@ -21,4 +21,4 @@ pub use inbound::{Inbound, Notice, NoticeKind, Question, receive};
 pub use relay::Relay;
 pub use route::{Routed, Then};
 pub use view::{BackendState, OfferStatus, Settled, View};
-pub use vmcp::{Config, Replaced, Reply, Vmcp};
+pub use vmcp::{Config, PartialFailure, Replaced, Reply, Vmcp};

@@ -2,6 +2,7 @@
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -9,7 +10,6 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use tokio::time::{Instant, Sleep};
 use vmcp_backend::{Backend, Body, Error};
-use vmcp_model::BackendId;
 use vmcp_wire::{Fault, IdKey, ResponseScan};
 
 /// A result up to this size is read whole before it is passed on, so that whatever is wrong with it
@@ -28,7 +28,7 @@ const REST: Duration = Duration::from_millis(5);
 
 /// A large result under way. Every piece has been checked to belong to the answer to the request.
 pub struct Relay {
-    backend: BackendId,
+    backend: Arc<Backend>,
     body: Body,
     scan: ResponseScan,
     /// What was read already.
@@ -52,7 +52,7 @@ pub(crate) enum Read {
 impl Relay {
     /// Reads the beginning of a result, or all of a small one.
     pub(crate) async fn begin(
-        backend: &Backend,
+        backend: &Arc<Backend>,
         mut body: Body,
         id: &IdKey,
     ) -> Result<Read, Error> {
@@ -80,7 +80,7 @@ impl Relay {
             }
             if head.as_ref().is_some_and(|head| head.len() >= WHOLE) {
                 let deadline = Box::pin(tokio::time::sleep(timeouts.idle));
-                let (backend, idle) = (backend.id().clone(), timeouts.idle);
+                let (backend, idle) = (Arc::clone(backend), timeouts.idle);
                 let relay = Self {
                     backend,
                     body,
@@ -108,7 +108,7 @@ impl Relay {
     /// Polls for the next piece. After an error the answer must be broken off, so that its reader
     /// does not take it for complete.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
-        self.poll(context).map_err(|error| error.fault(&self.backend))
+        self.poll(context).map_err(|error| error.fault(self.backend.id()))
     }
 
     /// Reads to the end, which must come within `limit` bytes.
@@ -126,6 +126,14 @@ impl Relay {
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+        let polled = self.poll_body(context);
+        if let Poll::Ready(Some(Err(error))) = &polled {
+            self.backend.note_spoiled(error);
+        }
+        polled
+    }
+
+    fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         if let Some(head) = self.head.take() {
             return Poll::Ready(Some(Ok(head)));
         }

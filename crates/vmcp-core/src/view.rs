@@ -147,6 +147,16 @@ impl View {
         Settled { catalog: self.catalog(), missing }
     }
 
+    /// Backends that have made no offer, though they have had their time.
+    pub(crate) fn missing(&self, time: Duration) -> Vec<BackendId> {
+        let offers = self.offers();
+        let missing = offers.backends.iter().filter(|(_, state)| {
+            let late = state.status != OfferStatus::Unknown || state.since.elapsed() >= time;
+            state.offer.is_none() && late
+        });
+        missing.map(|(id, _)| id.clone()).collect()
+    }
+
     async fn wait_while_any(&self, waits: impl Fn(&BackendState) -> bool) {
         loop {
             let changed = self.settled.notified();

@@ -1,6 +1,13 @@
 //! The domain object: all backends, and what can be done with them.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -30,6 +37,8 @@ pub struct Config {
     pub views: usize,
     /// How long a view that nobody uses is kept.
     pub view_idle: Duration,
+    /// How long a backend may take over its first offer before it counts as missing.
+    pub initialize_wait: Duration,
     /// How old an offer may be, whose backend does not announce changes, before it is asked again.
     pub offer_max_age: Duration,
 }
@@ -40,6 +49,18 @@ pub struct Vmcp {
     /// Never changed, only exchanged as a whole.
     backends: ArcSwap<Backends>,
     views: Views,
+    /// Whether the catalog is shown as a whole or not at all.
+    whole_only: AtomicBool,
+    initialize_wait: Duration,
+}
+
+/// What happens when some of the backends cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PartialFailure {
+    /// Nobody is shown anything until all are back.
+    Fail,
+    /// The rest goes on, and what the others have offered last is shown still.
+    BestEffort,
 }
 
 type Backends = BTreeMap<BackendId, Arc<Backend>>;
@@ -69,8 +90,14 @@ impl Vmcp {
     /// Puts backends behind one front. Nothing is sent until somebody needs it.
     pub fn new(backends: Vec<Arc<Backend>>, config: Config, background: Background) -> Arc<Self> {
         let backends = by_id(backends);
+        let initialize_wait = config.initialize_wait;
         let views = Views::new(backends.values().cloned().collect(), config, background);
-        Arc::new(Self { backends: ArcSwap::from_pointee(backends), views })
+        Arc::new(Self {
+            backends: ArcSwap::from_pointee(backends),
+            views,
+            whole_only: AtomicBool::new(false),
+            initialize_wait,
+        })
     }
 
     /// Puts other backends and rules in the place of those there are. A backend that stays is the
@@ -108,6 +135,39 @@ impl Vmcp {
     pub fn is_in_use(&self, backend: &Backend) -> bool {
         let backends = self.backends.load();
         backends.get(backend.id()).is_some_and(|now| now.lineage() == backend.lineage())
+    }
+
+    /// Decides what happens when some of the backends cannot be used.
+    pub fn set_partial_failure(&self, mode: PartialFailure) {
+        self.whole_only.store(mode == PartialFailure::Fail, Ordering::Relaxed);
+    }
+
+    /// Refuses to show a catalog in which something is missing, if that is how it is to be.
+    pub fn check_whole(&self, view: &View) -> Result<(), Fault> {
+        if !self.whole_only.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let out: Vec<_> = self.out(view).iter().map(ToString::to_string).collect();
+        if out.is_empty() {
+            return Ok(());
+        }
+        let why = format!(
+            "these backends cannot be used: {}; operational.failureHandling.partialFailureMode is \
+             fail, so nothing is shown without them (with best_effort the rest would be)",
+            out.join(", ")
+        );
+        Err(Fault::Unavailable(why.into()))
+    }
+
+    /// The backends that cannot be used, or have had their time to say what they offer.
+    fn out(&self, view: &View) -> Vec<BackendId> {
+        let mut out = view.missing(self.initialize_wait);
+        for backend in self.backends.load().values().filter(|backend| backend.is_out()) {
+            if !out.contains(backend.id()) {
+                out.push(backend.id().clone());
+            }
+        }
+        out
     }
 
     /// What clients of this kind see, which is asked of the backends if it is not known yet.
@@ -237,7 +297,11 @@ async fn post(
 ) -> Result<Answer, Error> {
     let idle = backend.timeouts().idle;
     let answer = tokio::time::timeout(idle, backend.post(session, text, Some(id)));
-    answer.await.unwrap_or(Err(Error::Timeout(idle)))
+    answer.await.unwrap_or_else(|_elapsed| {
+        let error = Error::Timeout(idle);
+        backend.note_given_up(&error);
+        Err(error)
+    })
 }
 
 /// Reads the beginning of a result. A backend that does not get on with it is told to stop.
@@ -248,6 +312,9 @@ async fn begin(
     id: &IdKey,
 ) -> Result<Read, Error> {
     let read = Relay::begin(backend, body, id).await;
+    if let Err(error) = &read {
+        backend.note_spoiled(error);
+    }
     if matches!(read, Err(Error::Timeout(_))) {
         Box::pin(cancel(backend, session, id)).await;
     }

@@ -1,11 +1,12 @@
 //! Probes, and what there is to know about this process.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
-use vmcp_core::OfferStatus;
-use vmcp_model::{BackendId, Kind};
+use vmcp_backend::Backend;
+use vmcp_core::{BackendState, OfferStatus};
+use vmcp_model::Kind;
 use vmcp_wire::headers;
 
 use crate::{
@@ -54,7 +55,7 @@ pub(crate) async fn status(edge: &Edge) -> Response<Body> {
         .iter()
         .map(|backend| {
             let state = missing.get(backend.id());
-            backend_status(backend.id(), backend.stats(), state)
+            backend_status(backend, state)
         })
         .collect();
     let dropped: Vec<Value> = dropped
@@ -94,16 +95,12 @@ pub(crate) async fn status(edge: &Edge) -> Response<Body> {
     answer(StatusCode::OK, &body)
 }
 
-fn backend_status(
-    id: &BackendId,
-    stats: vmcp_backend::StatsSnapshot,
-    state: Option<&vmcp_core::BackendState>,
-) -> Value {
-    let (status, last_error) = match state.map(|state| &state.status) {
-        Some(OfferStatus::Good) => ("ok", None),
-        Some(OfferStatus::Failed(why)) => ("failed", Some(why.as_str())),
-        Some(OfferStatus::Unknown) | None => ("unknown", None),
-    };
+fn backend_status(backend: &Backend, state: Option<&BackendState>) -> Value {
+    let (health, stats) = (backend.health(), backend.stats());
+    let offer_problem = state.and_then(|state| match &state.status {
+        OfferStatus::Failed(why) => Some(why.as_str()),
+        OfferStatus::Good | OfferStatus::Unknown => None,
+    });
     let offer = state.and_then(|state| state.offer.as_ref()).map(|offer| {
         json!({
             "tools": offer.items(Kind::Tool).len(),
@@ -112,19 +109,36 @@ fn backend_status(
             "prompts": offer.items(Kind::Prompt).len(),
         })
     });
+    let (last_error, last_error_age) = health.last_error.clone().unzip();
+    let breaker = health
+        .breaker
+        .map(|(phase, age)| json!({"state": phase.name(), "since_seconds": age.as_secs()}));
+    let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
+    let latency = stats.latency.map(|latency| {
+        json!({
+            "calls": latency.calls,
+            "p50_ms": milliseconds(latency.p50),
+            "p99_ms": milliseconds(latency.p99),
+        })
+    });
     json!({
-        "name": id.as_str(),
-        "state": status,
-        "since_seconds": state.map(|state| state.since.elapsed().as_secs()),
+        "name": backend.id().as_str(),
+        "state": health.state.name(),
+        "since_seconds": health.state_age.as_secs(),
+        "consecutive_failures": health.consecutive_failures,
         "last_error": last_error,
+        "last_error_seconds_ago": last_error_age.map(|age| age.as_secs()),
+        "breaker": breaker,
         "era": "legacy",
         "offers": offer,
+        "offer_problem": offer_problem,
         "sessions_opened": stats.sessions_opened,
         "requests": stats.requests,
         "failures": stats.failures,
         "in_flight": stats.in_flight,
         "streams": stats.streams,
         "links": stats.links,
+        "latency": latency,
     })
 }
 

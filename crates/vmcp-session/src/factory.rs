@@ -73,6 +73,10 @@ impl Sessions {
         }
         let began = Instant::now();
         let settled = view.settle(config.initialize_wait).await;
+        if let Err(fault) = self.shared.vmcp.check_whole(&view) {
+            self.abandon(key).await;
+            return Err(fault);
+        }
         let catalog = Arc::clone(&settled.catalog);
         let record = Record {
             created: now,

@@ -112,6 +112,7 @@ impl Session {
                     "the parameter \"cursor\" must be a string".into(),
                 ))?),
             };
+        self.shared.vmcp.check_whole(&self.view)?;
         let catalog = self.catalog.load_full();
         let page = self.shared.vmcp.list(&self.caller(&catalog), kind, cursor.as_deref())?;
         Ok(Reply::Ready(reply::result(id, &page)))

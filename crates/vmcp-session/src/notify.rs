@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use vmcp_backend::Backend;
 use vmcp_core::BackendSessions as _;
+use vmcp_model::Kind;
 use vmcp_wire::{Fault, Id, Message, reply, split_question_id, task};
 
 use crate::session::Session;
@@ -101,6 +102,17 @@ impl Session {
                 }
             });
         }
+    }
+
+    /// Announces to the client that every list is to be read again that it has anything in.
+    pub(crate) fn announce_everything(&self) {
+        let catalog = self.catalog.load();
+        let any = |kinds: &[Kind]| kinds.iter().any(|kind| catalog.len(*kind) > 0);
+        self.announce_changes(vmcp_catalog::Changed {
+            tools: any(&[Kind::Tool]),
+            resources: any(&[Kind::Resource, Kind::ResourceTemplate]),
+            prompts: any(&[Kind::Prompt]),
+        });
     }
 
     /// Announces to the client which lists have changed.

@@ -138,6 +138,7 @@ impl Sessions {
         background.spawn_until_stop(Arc::clone(&sessions).keep_deadlines());
         background.spawn_until_stop(Arc::clone(&sessions).keep_ending());
         background.spawn_until_stop(Arc::clone(&sessions).keep_catalogs());
+        background.spawn_until_stop(Arc::clone(&sessions).keep_whole());
         sessions
     }
 

@@ -1,12 +1,13 @@
 //! What must happen without anybody asking: deadlines, closing, and catalogs that change.
 
 use std::{
-    sync::{Arc, PoisonError, atomic::Ordering},
+    sync::{Arc, PoisonError, Weak, atomic::Ordering},
     time::Duration,
 };
 
 use vmcp_backend::Session as BackendSession;
 use vmcp_catalog::Catalog;
+use vmcp_core::View;
 use vmcp_store::{Change, Error, SessionKey, Timestamp, Tombstone};
 
 use crate::{session::Session, sessions::Sessions, stream::RESUME};
@@ -16,6 +17,9 @@ const CHUNK: usize = 1000;
 
 /// Sessions whose backend sessions are closed at once.
 const CLOSING: usize = 32;
+
+/// How often it is looked whether all backends can be used.
+const WHOLE: Duration = Duration::from_millis(500);
 
 /// How long a claim lasts before another replica may take it.
 const CLAIM: Duration = Duration::from_secs(60);
@@ -56,6 +60,29 @@ impl Sessions {
         while changes.changed().await.is_ok() {
             for session in self.all() {
                 self.update(&session).await;
+            }
+        }
+    }
+
+    /// Tells clients when lists begin to be refused because backends are out, and when that ends,
+    /// for ever.
+    pub(crate) async fn keep_whole(self: Arc<Self>) {
+        let mut refused: Vec<Weak<View>> = Vec::new();
+        loop {
+            tokio::time::sleep(WHOLE).await;
+            refused.retain(|view| view.strong_count() > 0);
+            for view in self.shared.vmcp.views() {
+                let weak = Arc::downgrade(&view);
+                let before = refused.iter().position(|known| known.ptr_eq(&weak));
+                let whole = self.shared.vmcp.check_whole(&view).is_ok();
+                match (before, whole) {
+                    (None, true) | (Some(_), false) => continue,
+                    (None, false) => refused.push(weak),
+                    (Some(index), true) => drop(refused.swap_remove(index)),
+                }
+                let told =
+                    self.all().into_iter().filter(|session| Arc::ptr_eq(&session.view, &view));
+                told.for_each(|session| session.announce_everything());
             }
         }
     }

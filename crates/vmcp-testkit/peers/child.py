@@ -16,7 +16,7 @@ import time
 out_lock = threading.Lock()
 answers = {}
 answered = threading.Condition()
-state = {"count": 0, "level": "info", "extra": False}
+state = {"count": 0, "extra": False, "cancelled": []}
 
 
 def send(message):
@@ -48,6 +48,8 @@ def call(name, arguments, meta):
     if name == "count":
         state["count"] += 1
         return text(state["count"])
+    if name == "cancelled":
+        return text(json.dumps(state["cancelled"]))
     if name == "pid":
         return text(os.getpid())
     if name == "environment":
@@ -93,7 +95,7 @@ def call(name, arguments, meta):
 
 
 def tools():
-    names = "echo count pid environment sleep die progress log ask garbage noise big spawn change"
+    names = "echo count cancelled pid environment sleep die progress log ask garbage noise big spawn change"
     names = names.split() + (["extra"] if state["extra"] else [])
     return [{"name": name, "inputSchema": {"type": "object"}} for name in names]
 
@@ -155,6 +157,8 @@ def main():
             with answered:
                 answers[message["id"]] = message
                 answered.notify_all()
+        elif message["method"] == "notifications/cancelled":
+            state["cancelled"].append(message["params"]["requestId"])
         elif "id" in message:
             threading.Thread(target=respond, args=(message,), daemon=True).start()
     while "--stubborn" in habits:

@@ -17,9 +17,11 @@ mod host;
 pub mod peers;
 pub mod process;
 pub mod raw;
+mod rmcp_client;
 mod rmcp_host;
 mod sse_host;
 
+pub use rmcp_client::RustClient;
 pub use rmcp_host::RmcpServer;
 pub use sse_host::SseServer;
 

@@ -15,7 +15,10 @@ use vmcp_server::{Edge, Listens, Serving};
 use vmcp_session::{ServerInfo, Sessions};
 use vmcp_store::{Memory, Store};
 
-use crate::config::{self, Configuration};
+use crate::{
+    config::{self, Configuration},
+    summary::Reporter,
+};
 
 /// The path of the MCP endpoint.
 pub(crate) const ENDPOINT: &str = "/mcp";
@@ -39,6 +42,7 @@ pub(crate) struct Running {
     background: Background,
     /// Counts the tasks of the backends' connections.
     pub(crate) connections: TaskTracker,
+    reporter: Reporter,
     /// What a client without capabilities sees; keeps `/status` and the log informed of backends
     /// that nobody has used yet.
     pub(crate) view: Arc<View>,
@@ -58,6 +62,7 @@ pub(crate) async fn start(
         rules,
         log_level: _,
         reload: _,
+        failures,
         sessions,
         limits,
         admin_listen,
@@ -73,6 +78,8 @@ pub(crate) async fn start(
     let event_bytes = settings.first().map_or(0, |backend| backend.config.limits.event_bytes);
     let core = core_config(rules, &sessions, &limits);
     let vmcp = Vmcp::new(made, core, background.clone());
+    handle_failures(&vmcp, &failures);
+    let reporter = Reporter::start(Arc::clone(&vmcp), failures.reporting_interval, &background);
     let store: Arc<dyn Store> = Arc::new(Memory::new());
     let keys = store.key_ring().await.context("the session store has no keys")?;
     let server = ServerInfo { name: name.clone(), version: env!("CARGO_PKG_VERSION").to_owned() };
@@ -105,6 +112,7 @@ pub(crate) async fn start(
         serving,
         background,
         connections,
+        reporter,
         view,
     })
 }
@@ -115,16 +123,18 @@ impl Running {
         self.sessions.vmcp()
     }
 
-    /// Puts other backends, rules and labels in the place of the present ones. No session ends.
+    /// Puts other backends in the place of the present ones, and what `configuration` says about
+    /// everything else that can change. No session ends.
     pub(crate) fn replace(
         &self,
         backends: Vec<Arc<Backend>>,
-        rules: vmcp_catalog::Rules,
-        labels: serde_json::Value,
+        configuration: &Configuration,
     ) -> Replaced {
-        let replaced = self.vmcp().replace(backends, rules);
+        let replaced = self.vmcp().replace(backends, configuration.rules.clone());
+        handle_failures(self.vmcp(), &configuration.failures);
+        self.reporter.set_interval(configuration.failures.reporting_interval);
         self.sessions.retire(replaced.retired.clone());
-        self.edge.set_labels(labels);
+        self.edge.set_labels(labels(configuration));
         replaced
     }
 
@@ -189,13 +199,21 @@ pub(crate) fn backends<'a>(
 }
 
 /// What the configuration says about things that only people read, for `/status`.
-pub(crate) fn labels(configuration: &Configuration) -> serde_json::Value {
+fn labels(configuration: &Configuration) -> serde_json::Value {
     let Configuration { group, metadata, backends, .. } = configuration;
     let backends: serde_json::Map<_, _> = backends
         .iter()
         .map(|backend| (backend.config.id.to_string(), serde_json::json!(backend.metadata)))
         .collect();
     serde_json::json!({"group": group, "labels": metadata, "backends": backends})
+}
+
+/// Decides when a backend counts as failed, and what happens then.
+fn handle_failures(vmcp: &Vmcp, failures: &config::FailureHandling) {
+    for backend in vmcp.backends() {
+        backend.set_health(failures.health);
+    }
+    vmcp.set_partial_failure(failures.partial);
 }
 
 fn core_config(
@@ -208,6 +226,7 @@ fn core_config(
         max_backend_init_concurrency: sessions.max_backend_init_concurrency,
         views: limits.views,
         view_idle: sessions.ttl,
+        initialize_wait: sessions.initialize_wait,
         offer_max_age: sessions.offer_max_age,
     }
 }

@@ -44,6 +44,7 @@ pub(crate) use given::Given;
 pub(crate) use json_schema::json_schema;
 pub(crate) use problem::Problems;
 pub(crate) use reference::reference;
+pub(crate) use transports::INHERITED;
 pub(crate) use write::starter;
 
 use problem::{Problem, Report};
@@ -63,6 +64,7 @@ pub(crate) struct Configuration {
     /// `None` leaves the choice to the command line.
     pub(crate) log_level: Option<Level>,
     pub(crate) reload: Reload,
+    pub(crate) failures: FailureHandling,
     pub(crate) sessions: Sessions,
     pub(crate) limits: Limits,
     pub(crate) admin_listen: Option<SocketAddr>,
@@ -118,6 +120,16 @@ pub(crate) struct Reload {
     pub(crate) watch_file: bool,
     /// Whether they may be about what is run.
     pub(crate) allow_commands: bool,
+}
+
+/// When a backend counts as failed, and what happens then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FailureHandling {
+    pub(crate) health: vmcp_backend::HealthSettings,
+    /// How often the health of all backends is logged.
+    pub(crate) reporting_interval: Duration,
+    /// What happens while some of them cannot be used.
+    pub(crate) partial: vmcp_core::PartialFailure,
 }
 
 /// How much of everything there may be. What bounds a single backend is in its own settings.
@@ -207,6 +219,7 @@ fn read(root: &Reader<'_>) -> Configuration {
         rules: aggregation::read(&root.section("aggregation"), &names),
         log_level: operational.log_level,
         reload: operational.reload,
+        failures: operational.failures,
         sessions: sessions::read(&sessions),
         limits: sessions::limits(&limits),
         admin_listen: addresses::listen(&root.section("admin")),

@@ -45,6 +45,10 @@ fn checked(given: &Given) -> Result<(Configuration, BTreeSet<String>), Problems>
     let unset = RefCell::new(BTreeSet::new());
     let environment = |name: &str| {
         config::environment(name).or_else(|| {
+            // What programs inherit need not be there.
+            if config::INHERITED.contains(&name) {
+                return None;
+            }
             unset.borrow_mut().insert(name.to_owned());
             // Can be part of most values, a port included.
             Some("1".to_owned())

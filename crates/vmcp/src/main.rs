@@ -16,6 +16,7 @@ mod output;
 mod reload;
 mod serve;
 mod sources;
+mod summary;
 mod target;
 mod validate;
 

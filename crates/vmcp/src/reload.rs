@@ -18,7 +18,7 @@ use vmcp_backend::Backend;
 use vmcp_core::Replaced;
 
 use crate::{
-    compose::{self, Running},
+    compose::Running,
     config::{self, Configuration},
     logging::Threshold,
 };
@@ -90,7 +90,7 @@ impl Reloader {
         if !later.is_empty() {
             tracing::warn!(settings = later.join(", "), "these take effect at the next start");
         }
-        let replaced = running.replace(backends, new.rules.clone(), compose::labels(&new));
+        let replaced = running.replace(backends, &new);
         self.threshold.set(new.log_level.unwrap_or(Level::INFO));
         tell(&replaced);
         self.current = new;

@@ -16,7 +16,7 @@ use crate::{
 
 impl Backend {
     /// Sends a message and gives what the backend does with it.
-    pub(crate) async fn exchange(
+    pub(crate) async fn exchange_over_http(
         self: &Arc<Self>,
         http: &Http,
         session: &Session,
@@ -35,8 +35,10 @@ impl Backend {
         last_event_id: Option<&str>,
     ) -> Result<Option<Stream>, Error> {
         let Some(http) = self.http() else { return Ok(None) };
-        let response =
-            within(self.timeouts.idle, http.listen(Some(session), last_event_id)).await?;
+        let admitted = self.health.admit()?;
+        let response = within(self.timeouts.idle, http.listen(Some(session), last_event_id)).await;
+        admitted.note(response.as_ref().err());
+        let response = response?;
         match response.status() {
             StatusCode::OK if MediaType::of(response.headers()) == MediaType::EventStream => {
                 Ok(Some(Stream::new(self, session, response.into_body())))

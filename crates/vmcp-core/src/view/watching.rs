@@ -13,7 +13,7 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
-use vmcp_backend::{Backend, ClientView, Error, Events, Session};
+use vmcp_backend::{Backend, ClientView, Due, Error, Events, Session};
 use vmcp_model::BackendId;
 use vmcp_wire::Shape;
 
@@ -114,8 +114,13 @@ impl Watch {
             return;
         }
         self.report(error, failures);
+        if let Error::LeftAlone { again_in } = error {
+            // The next attempt may be the one that decides whether it goes on.
+            tokio::time::sleep(*again_in).await;
+            return;
+        }
         tokio::select! {
-            () = tokio::time::sleep(backoff(failures, self.id())) => {}
+            () = tokio::time::sleep(self.backoff(failures)) => {}
             () = self.wanted.fresh.notified() => {}
             () = self.wanted.used.notified() => {}
         }
@@ -139,7 +144,8 @@ impl Watch {
             };
             // Before the lists are read, so that no change comes between.
             self.begin_to_listen(watched).await;
-            let offer = self.backend.offer(&watched.session).await?;
+            let offer = self.backend.offer(&watched.session).await;
+            let offer = offer.inspect_err(|error| self.backend.note_failed_check(error))?;
             if let Some(view) = self.view.upgrade() {
                 view.enter(self.id(), Ok(offer));
             }
@@ -161,7 +167,7 @@ impl Watch {
         let backend = Arc::clone(&self.backend);
         // Not ended with the watching, but with the process.
         self.background.spawn_until_stop(async move {
-            let opening = backend.open(&client).await;
+            let opening = backend.open_to_watch(&client).await;
             if let Err(Ok(unwanted)) = sender.send(opening)
                 && let Err(error) = backend.close(&unwanted).await
             {
@@ -187,14 +193,14 @@ impl Watch {
     /// Waits until the offer is to be asked for again. The error says that the session is no good.
     async fn follow(&self, watched: &mut Watched, broken: &mut u32) -> Result<(), Error> {
         if !watched.session.facts().has.list_changes {
-            return self.wait_for_demand().await;
+            return self.wait_for_demand(&watched.session).await;
         }
         if watched.stream.is_none() {
             match self.backend.listen(&watched.session).await {
                 Ok(Some(stream)) => watched.stream = Some(stream),
                 // It offers none, whatever it says of list changes.
                 Ok(None) | Err(Error::Refused { .. } | Error::Protocol(_)) => {
-                    return self.wait_for_demand().await;
+                    return self.wait_for_demand(&watched.session).await;
                 }
                 Err(error) => return Err(error),
             }
@@ -208,7 +214,7 @@ impl Watch {
                 // asked as often. What has changed while nobody listened is found by asking.
                 watched.stream = None;
                 *broken = if began.elapsed() > BACKOFF.1 { 1 } else { *broken + 1 };
-                tokio::time::sleep(backoff(*broken, self.id())).await;
+                tokio::time::sleep(self.backoff(*broken)).await;
                 Ok(())
             }
             End::Failed(error) => Err(error),
@@ -217,10 +223,16 @@ impl Watch {
 
     /// Listens until a list changes.
     async fn listen(&self, session: &Session, stream: &mut Events) -> End {
+        let checking = self.keep_checking(session);
+        tokio::pin!(checking);
         loop {
             let message = tokio::select! {
                 message = stream.next() => message,
                 () = self.wanted.fresh.notified() => return End::Changed,
+                checked = &mut checking => match checked {
+                    Ok(()) => return End::Changed,
+                    Err(error) => return End::Failed(error),
+                },
             };
             match message {
                 Ok(Some(message)) if message.shape() == Shape::Request => {
@@ -241,16 +253,35 @@ impl Watch {
     }
 
     /// A backend that announces nothing is asked again when somebody needs its offer and it is old.
-    async fn wait_for_demand(&self) -> Result<(), Error> {
+    async fn wait_for_demand(&self, session: &Session) -> Result<(), Error> {
         let began = Instant::now();
+        let checking = self.keep_checking(session);
+        tokio::pin!(checking);
         loop {
             tokio::select! {
+                checked = &mut checking => return checked,
                 () = self.wanted.fresh.notified() => return Ok(()),
                 () = self.wanted.used.notified() => {
                     if began.elapsed() >= self.max_age {
                         return Ok(());
                     }
                 }
+            }
+        }
+    }
+
+    /// Checks the backend when it has shown no sign of life for long and nobody else does. Ends
+    /// when it can be used again after it could not. The error says that the session is no good.
+    async fn keep_checking(&self, session: &Session) -> Result<(), Error> {
+        loop {
+            let was_out = match self.backend.due().await {
+                Due::Recovered => return Ok(()),
+                Due::Check => self.backend.is_out(),
+            };
+            match self.backend.check(session).await {
+                Ok(()) if was_out => return Ok(()),
+                Ok(()) | Err(Error::LeftAlone { .. }) => {}
+                Err(error) => return Err(error),
             }
         }
     }
@@ -264,18 +295,18 @@ impl Watch {
         }
     }
 
+    /// How long to wait before the next attempt: longer each time, and not the same for all
+    /// backends.
+    fn backoff(&self, failures: u32) -> Duration {
+        let (first, longest) = BACKOFF;
+        let longest = longest.min(self.backend.health_settings().check_interval);
+        let wait = first.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(longest);
+        let add = |sum: u32, byte: u8| sum.wrapping_mul(31).wrapping_add(u32::from(byte));
+        let spread = self.id().as_str().bytes().fold(failures, add);
+        wait.mul_f64(0.75 + f64::from(spread % 256) / 512.0)
+    }
+
     fn id(&self) -> &BackendId {
         self.backend.id()
     }
-}
-
-/// How long to wait before the next attempt: longer each time, and not the same for all backends.
-fn backoff(failures: u32, id: &BackendId) -> Duration {
-    let (first, longest) = BACKOFF;
-    let wait = first.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(longest);
-    let spread = id
-        .as_str()
-        .bytes()
-        .fold(failures, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)));
-    wait.mul_f64(0.75 + f64::from(spread % 256) / 512.0)
 }

@@ -29,6 +29,7 @@ pub(crate) async fn replica(store: &Arc<dyn Store>, keys: &KeyRing, url: &str) -
     let config = vmcp_backend::Config::plain(id, url.parse().expect("a URL"));
     let backend = Backend::new(&config, background.tasks().clone()).expect("a backend");
     let core = vmcp_core::Config {
+        initialize_wait: Duration::from_secs(3),
         rules: vmcp_catalog::Rules::default(),
         max_backend_init_concurrency: 10,
         views: 16,

@@ -16,7 +16,11 @@ pub(super) const ROOT: &[Key] = &[
     Key::new("outgoingAuth", Shape::Section(OUTGOING_AUTH), "what each backend is shown"),
     Key::new("aggregation", Shape::Section(AGGREGATION), "how the backends' offers are merged")
         .required(),
-    Key::new("operational", Shape::Section(OPERATIONAL), "logging, timeouts and reloading"),
+    Key::new(
+        "operational",
+        Shape::Section(OPERATIONAL),
+        "logging, timeouts, reloading and failures",
+    ),
     Key::new("sessionStorage", Shape::Section(SESSION_STORAGE), "where session records live"),
     Key::new("sessions", Shape::Section(SESSIONS), "how client sessions are kept"),
     Key::new("limits", Shape::Section(LIMITS), "how much of everything there may be"),
@@ -164,7 +168,60 @@ const OPERATIONAL: &[Key] = &[
         .default("info"),
     Key::new("timeouts", Shape::Section(TIMEOUTS), "how long calls may take"),
     Key::new("reload", Shape::Section(RELOAD), "how a running server takes up changes of its file"),
-    Key::not_yet("failureHandling"),
+    Key::new(
+        "failureHandling",
+        Shape::Section(FAILURE_HANDLING),
+        "when a backend counts as failed, and what happens then",
+    ),
+];
+
+const FAILURE_HANDLING: &[Key] = &[
+    Key::time(
+        "healthCheckInterval",
+        30_000,
+        24,
+        "how long a backend may show no sign of life before it is checked",
+    ),
+    Key::time(
+        "healthCheckTimeout",
+        10_000,
+        24,
+        "how long a check may take, less than the interval; by default, and for 0, 10s or half the interval",
+    ),
+    Key::count("unhealthyThreshold", 3, 1000, "checks in a row that fail until it is unhealthy"),
+    Key::time(
+        "statusReportingInterval",
+        30_000,
+        24,
+        "how often the health of all backends is logged, at level info where it has changed",
+    ),
+    Key::choice(
+        "partialFailureMode",
+        &["best_effort", "fail"],
+        &[],
+        "what initialize and lists do while backends are out: go on without them, or refuse",
+    ),
+    Key::new(
+        "circuitBreaker",
+        Shape::Section(CIRCUIT_BREAKER),
+        "leaves a backend alone that fails too often",
+    ),
+];
+
+const CIRCUIT_BREAKER: &[Key] = &[
+    Key::new("enabled", Shape::Flag, "whether there is one; not by default"),
+    Key::count(
+        "failureThreshold",
+        5,
+        100_000,
+        "how many calls must have failed within 10s, and at least half of all",
+    ),
+    Key::time(
+        "timeout",
+        60_000,
+        24,
+        "how long it is left alone, at least 1s, before one call is let through",
+    ),
 ];
 
 const RELOAD: &[Key] = &[

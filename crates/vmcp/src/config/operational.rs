@@ -1,16 +1,24 @@
-//! Logging, the timeouts of calls, and reloading: `operational`.
+//! Logging, the timeouts of calls, reloading, and what happens when backends fail: `operational`.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use tracing::Level;
+use vmcp_backend::{BreakerSettings, HealthSettings};
+use vmcp_core::PartialFailure;
 use vmcp_model::BackendId;
 
-use super::{Reload, backends::Names, reader::Reader, units::show_duration};
+use super::{
+    FailureHandling, Reload,
+    backends::Names,
+    reader::Reader,
+    units::{self, show_duration},
+};
 
 pub(super) struct Operational {
     pub(super) log_level: Option<Level>,
     pub(super) timeouts: CallTimeouts,
     pub(super) reload: Reload,
+    pub(super) failures: FailureHandling,
 }
 
 /// How long calls may take.
@@ -31,6 +39,7 @@ pub(super) fn read(reader: &Reader<'_>, names: &Names) -> Operational {
         log_level: reader.choice("logLevel", &LEVELS),
         timeouts: timeouts(&reader.section("timeouts"), names),
         reload: reload(&reader.section("reload")),
+        failures: failures(&reader.section("failureHandling")),
     }
 }
 
@@ -46,6 +55,61 @@ fn reload(reader: &Reader<'_>) -> Reload {
         watch_file: reader.flag("watchFile").unwrap_or(true),
         allow_commands: reader.flag("allowCommands").unwrap_or(false),
     }
+}
+
+fn failures(reader: &Reader<'_>) -> FailureHandling {
+    let check_interval = reader.time("healthCheckInterval");
+    let modes = [PartialFailure::BestEffort, PartialFailure::Fail];
+    FailureHandling {
+        health: HealthSettings {
+            check_interval,
+            check_timeout: check_timeout(reader, check_interval),
+            unhealthy_threshold: small(reader.count("unhealthyThreshold")),
+            breaker: breaker(&reader.section("circuitBreaker")),
+        },
+        reporting_interval: reader.time("statusReportingInterval"),
+        partial: reader.choice("partialFailureMode", &modes).unwrap_or(PartialFailure::BestEffort),
+    }
+}
+
+/// Less than the interval. The reference system takes 0 for a word of its own; here it asks for the
+/// default.
+fn check_timeout(reader: &Reader<'_>, interval: Duration) -> Duration {
+    let zero = |text: String| units::duration(&text) == Some(Duration::ZERO) || text == "0";
+    let given = reader.value("healthCheckTimeout");
+    let given = given.filter(|value| !value.any_text().is_some_and(zero));
+    let Some(value) = given else {
+        return Duration::from_secs(10).min(interval / 2);
+    };
+    let timeout = reader.time("healthCheckTimeout");
+    if timeout >= interval {
+        value.problem(format!(
+            "{} is not less than healthCheckInterval ({})",
+            value.quoted(),
+            show_duration(interval)
+        ));
+    }
+    timeout
+}
+
+fn breaker(reader: &Reader<'_>) -> Option<BreakerSettings> {
+    const LEAST: Duration = Duration::from_secs(1);
+    let enabled = reader.flag("enabled").unwrap_or(false);
+    let settings = BreakerSettings {
+        failure_threshold: small(reader.count("failureThreshold")),
+        timeout: reader.time("timeout"),
+    };
+    if settings.timeout < LEAST
+        && let Some(value) = reader.value("timeout")
+    {
+        value.problem(format!("{} is less than {}", value.quoted(), show_duration(LEAST)));
+    }
+    enabled.then_some(settings)
+}
+
+/// A number that its key keeps small.
+fn small(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 fn timeouts(reader: &Reader<'_>, names: &Names) -> CallTimeouts {

@@ -42,7 +42,7 @@ const OF_STDIO: [&str; 6] = ["command", "args", "env", "cwd", "isolation", "proc
 
 /// What every program finds in its environment if vmcp has it in its own: what is needed to run at
 /// all, and nothing that is secret.
-const INHERITED: [&str; 10] =
+pub(crate) const INHERITED: [&str; 10] =
     ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "LANG", "LC_ALL", "TZ", "TMPDIR"];
 
 /// Reads the transport of a backend.

@@ -16,6 +16,7 @@ pub(super) fn later(started: &Configuration, new: &Configuration) -> Vec<&'stati
         rules: _,
         log_level: _,
         reload: _,
+        failures: _,
         sessions,
         limits,
         admin_listen,

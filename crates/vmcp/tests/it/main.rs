@@ -25,6 +25,7 @@ mod regression;
 mod reload;
 mod requests;
 mod round;
+mod sdk;
 mod sse;
 mod state;
 mod stdio;

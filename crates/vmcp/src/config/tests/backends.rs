@@ -215,3 +215,34 @@ limits: {views: 0}"
          vmcp.yaml:11:17: limits.views: \"0\" is not between 1 and 1000000",
     );
 }
+
+#[test]
+fn a_check_takes_less_than_the_time_between_two() {
+    check(
+        "operational: {failureHandling: {healthCheckInterval: 10s, healthCheckTimeout: 10s}}",
+        "vmcp.yaml:1:79: operational.failureHandling.healthCheckTimeout: \"10s\" is not less than \
+         healthCheckInterval (10s)",
+    );
+    check(
+        "operational: {failureHandling: {healthCheckInterval: 5s}}",
+        "checks each 5s in 2.5s, 3 fail",
+    );
+    for zero in ["0", "0s"] {
+        check(&format!("operational: {{failureHandling: {{healthCheckTimeout: {zero}}}}}"), "");
+    }
+}
+
+#[test]
+fn a_backend_is_left_alone_for_a_second_at_least() {
+    check(
+        "operational: {failureHandling: {circuitBreaker: {timeout: 999ms, failureThreshold: 0}}}",
+        "vmcp.yaml:1:59: operational.failureHandling.circuitBreaker.timeout: \"999ms\" is less than 1s
+         vmcp.yaml:1:84: operational.failureHandling.circuitBreaker.failureThreshold: \"0\" is not \
+         between 1 and 100000",
+    );
+    check("operational: {failureHandling: {circuitBreaker: {timeout: 2s}}}", "");
+    check(
+        "operational: {failureHandling: {circuitBreaker: {enabled: true}}}",
+        "breaker Some(BreakerSettings { failure_threshold: 5, timeout: 60s })",
+    );
+}

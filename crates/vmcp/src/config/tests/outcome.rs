@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use http::HeaderMap;
-use vmcp_backend::{Endpoint, Outgoing, Program, Transport};
+use vmcp_backend::{Endpoint, HealthSettings, Outgoing, Program, Transport};
 use vmcp_catalog::{Annotations, Naming, Override, Rules, ToolRules};
 
 use super::{
-    super::{BackendSettings, Configuration, Limits, Reload, Sessions},
+    super::{BackendSettings, Configuration, FailureHandling, Limits, Reload, Sessions},
     complete, parsed,
 };
 
@@ -29,6 +29,7 @@ pub(super) fn rendered(configuration: &Configuration) -> Vec<String> {
         rules,
         log_level,
         reload: Reload { watch_file, allow_commands },
+        failures,
         sessions,
         limits,
         admin_listen,
@@ -46,12 +47,23 @@ pub(super) fn rendered(configuration: &Configuration) -> Vec<String> {
         format!("hosts {allowed_hosts:?}"),
         format!("origins {allowed_origins:?}"),
     ];
+    lines.extend(of_failures(failures));
     lines.extend(of_sessions(sessions));
     lines.extend(of_limits(limits));
     lines.extend(backends.iter().flat_map(of_backend));
     lines.extend(of_rules(rules));
     lines.extend(warnings.iter().map(|warning| format!("warning {warning}")));
     lines
+}
+
+fn of_failures(failures: &FailureHandling) -> Vec<String> {
+    let FailureHandling { health, reporting_interval, partial } = failures;
+    let HealthSettings { check_interval, check_timeout, unhealthy_threshold, breaker } = health;
+    vec![
+        format!("checks each {check_interval:?} in {check_timeout:?}, {unhealthy_threshold} fail"),
+        format!("reports each {reporting_interval:?}, partial failure {partial:?}"),
+        format!("breaker {breaker:?}"),
+    ]
 }
 
 fn of_sessions(sessions: &Sessions) -> Vec<String> {

@@ -1,0 +1,81 @@
+//! What others do with a backend's health.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use tokio::time::Instant;
+
+use super::{Due, HealthSettings, HealthSnapshot};
+use crate::{
+    backend::{Backend, within},
+    error::Error,
+    session::Session,
+};
+
+impl Backend {
+    /// Finds out by a ping whether the backend is alive.
+    pub async fn check(self: &Arc<Self>, session: &Session) -> Result<(), Error> {
+        let admitted = self.health.admit()?;
+        let (id, text) = self.own_request("ping", None);
+        let began = Instant::now();
+        let limit = self.health.settings().check_timeout.min(self.timeouts.idle);
+        let answer = within(limit, async {
+            let answer = self.exchange(session, text, Some(&id)).await?;
+            self.own_answer(session, answer, &id).await
+        });
+        // An error is an answer, too.
+        let alive = answer.await.map(|_answer| ());
+        admitted.note_check(alive.as_ref().err());
+        if alive.is_ok() {
+            self.health.checked_within(began.elapsed());
+        }
+        alive
+    }
+
+    /// Waits until somebody who watches the backend has something to do. Of all who wait, one is
+    /// told to check.
+    pub async fn due(&self) -> Due {
+        self.health.due().await
+    }
+
+    /// Notes that a request was given up, which nothing else here can know.
+    pub fn note_given_up(&self, error: &Error) {
+        self.stats.failures.fetch_add(1, Ordering::Relaxed);
+        self.health.failed(error);
+    }
+
+    /// Notes that an answer went wrong that had begun well.
+    pub fn note_spoiled(&self, error: &Error) {
+        self.health.spoiled(error);
+    }
+
+    /// Notes that an attempt to find out what the backend offers has failed.
+    pub fn note_failed_check(&self, error: &Error) {
+        self.health.check_failed(error);
+    }
+
+    /// What the backend is taken for.
+    pub fn health(&self) -> HealthSnapshot {
+        self.health.snapshot()
+    }
+
+    /// Whether the backend cannot be used, as far as is known.
+    pub fn is_out(&self) -> bool {
+        self.health.is_out()
+    }
+
+    pub fn health_settings(&self) -> HealthSettings {
+        self.health.settings()
+    }
+
+    /// Judges by other settings from now on.
+    pub fn set_health(&self, settings: HealthSettings) {
+        self.health.set(settings);
+    }
+
+    /// Of a request of vmcp's own: what [`Self::post`] cannot know.
+    pub(crate) fn note_late(&self, error: &Error) {
+        if matches!(error, Error::Timeout(_)) {
+            self.health.failed(error);
+        }
+    }
+}

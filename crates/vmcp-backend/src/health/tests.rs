@@ -1,0 +1,257 @@
+//! What comes of exchanges in, what the backend is taken for out. The clock stands still.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, advance};
+use vmcp_model::BackendId;
+
+use super::{BreakerSettings, Due, Health, HealthSettings, Phase, State};
+use crate::error::Error;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn health(breaker: Option<BreakerSettings>) -> Health {
+    let health = Health::new(BackendId::new("a").unwrap());
+    health.set(HealthSettings { breaker, ..HealthSettings::default() });
+    health
+}
+
+fn broken() -> Error {
+    Error::Broken("it broke".to_owned())
+}
+
+fn with_breaker() -> Health {
+    health(Some(BreakerSettings { failure_threshold: 5, timeout: 60 * SECOND }))
+}
+
+impl Health {
+    fn state(&self) -> State {
+        self.snapshot().state
+    }
+
+    fn phase(&self) -> Phase {
+        self.snapshot().breaker.unwrap().0
+    }
+
+    /// Calls of clients.
+    fn calls(&self, count: usize, error: Option<&Error>) {
+        for _ in 0..count {
+            self.admit().unwrap().note(error);
+        }
+    }
+
+    fn refused(&self) -> Option<Duration> {
+        match self.admit() {
+            Err(Error::LeftAlone { again_in }) => Some(again_in),
+            Ok(_) | Err(_) => None,
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn checks_in_a_row_make_it_unhealthy_and_any_success_healthy() {
+    let health = health(None);
+    assert_eq!(health.state(), State::Unknown);
+    health.check_failed(&broken());
+    health.check_failed(&broken());
+    assert_eq!(health.state(), State::Unknown, "it has never been seen alive");
+    health.calls(1, None);
+    assert_eq!(health.state(), State::Healthy);
+    for expected in [State::Degraded, State::Degraded, State::Unhealthy, State::Unhealthy] {
+        assert_eq!(health.is_out(), expected == State::Unhealthy && health.is_out());
+        health.check_failed(&broken());
+        assert_eq!(health.state(), expected);
+    }
+    assert!(health.is_out());
+    advance(7 * SECOND).await;
+    let snapshot = health.snapshot();
+    assert_eq!((snapshot.consecutive_failures, snapshot.state_age), (4, 7 * SECOND));
+    assert_eq!(snapshot.last_error, Some(("broke off: it broke".to_owned(), 7 * SECOND)));
+    health.calls(1, None);
+    assert_eq!((health.state(), health.is_out()), (State::Healthy, false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn failed_calls_degrade_it_for_a_while_and_have_it_checked() {
+    let health = health(None);
+    health.calls(10, None);
+    health.calls(20, Some(&broken()));
+    assert_eq!(health.state(), State::Degraded, "only checks make it unhealthy");
+    let began = Instant::now();
+    assert_eq!(health.due().await, Due::Check);
+    assert_eq!(began.elapsed().as_secs(), 1);
+    health.calls(1, None);
+    assert_eq!(health.state(), State::Degraded);
+    advance(10 * SECOND).await;
+    assert_eq!(health.state(), State::Healthy);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_failure_counts_as_none() {
+    let health = with_breaker();
+    for status in [400, 401, 403, 404, 429] {
+        health.calls(10, Some(&Error::Refused { status }));
+    }
+    health.calls(10, Some(&Error::SessionLost));
+    health.calls(10, Some(&Error::Busy { what: "requests under way", limit: 1 }));
+    assert_eq!((health.state(), health.phase()), (State::Healthy, Phase::Closed));
+    health.check_failed(&Error::Refused { status: 401 });
+    assert_eq!((health.state(), health.is_out()), (State::Unauthenticated, true));
+    health.calls(1, None);
+    assert_eq!(health.state(), State::Healthy);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_breaker_opens_when_half_of_enough_calls_failed_lately() {
+    let health = with_breaker();
+    health.calls(1, None);
+    health.calls(4, Some(&broken()));
+    assert_eq!(health.refused(), None, "there are too few");
+    advance(11 * SECOND).await;
+    health.calls(4, Some(&broken()));
+    assert_eq!(health.refused(), None, "there are too few lately");
+    advance(11 * SECOND).await;
+    health.calls(6, None);
+    health.calls(5, Some(&Error::Refused { status: 503 }));
+    assert_eq!(health.refused(), None, "most went well");
+    health.calls(1, Some(&Error::Unreachable("gone".to_owned())));
+    assert_eq!((health.state(), health.phase()), (State::Unhealthy, Phase::Open));
+    advance(20 * SECOND).await;
+    assert_eq!(health.refused(), Some(40 * SECOND));
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_go_wrong_late_count_once() {
+    let health = with_breaker();
+    health.calls(10, None);
+    for _ in 0..4 {
+        health.spoiled(&broken());
+    }
+    assert_eq!(health.phase(), Phase::Closed);
+    health.spoiled(&broken());
+    assert_eq!(health.phase(), Phase::Open, "5 of 10");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_exchange_decides_whether_it_closes() {
+    let health = with_breaker();
+    health.calls(5, Some(&broken()));
+    advance(60 * SECOND).await;
+    let probe = health.admit().unwrap();
+    assert_eq!((health.phase(), health.state()), (Phase::HalfOpen, State::Degraded));
+    assert!(health.is_out(), "nobody knows yet");
+    assert!(health.refused().is_some(), "there is one already");
+    probe.note(Some(&broken()));
+    assert_eq!(health.phase(), Phase::Open);
+    assert_eq!(health.refused(), Some(60 * SECOND));
+    advance(60 * SECOND).await;
+    health.admit().unwrap().note(None);
+    assert_eq!(
+        (health.phase(), health.state(), health.is_out()),
+        (Phase::Closed, State::Healthy, false)
+    );
+    health.calls(4, Some(&broken()));
+    assert_eq!(health.phase(), Phase::Closed, "the old failures are forgotten");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_exchange_that_comes_to_nothing_wedges_nothing() {
+    let health = with_breaker();
+    health.calls(5, Some(&broken()));
+    advance(60 * SECOND).await;
+    drop(health.admit().unwrap());
+    assert_eq!(health.phase(), Phase::HalfOpen);
+    health.admit().unwrap().note(Some(&Error::Busy { what: "requests under way", limit: 1 }));
+    drop(health.admit().unwrap());
+    // It took too long for those who waited for it.
+    health.failed(&Error::Timeout(SECOND));
+    assert_eq!(health.refused(), Some(60 * SECOND));
+}
+
+/// Checks say nothing about how many calls fail: neither do they open the breaker of a backend that
+/// is not there yet, nor keep that of a failing one closed.
+#[tokio::test(start_paused = true)]
+async fn checks_are_no_calls() {
+    let health = with_breaker();
+    for _ in 0..20 {
+        health.check_failed(&broken());
+    }
+    assert_eq!((health.state(), health.phase()), (State::Unhealthy, Phase::Closed));
+    for _ in 0..20 {
+        health.admit().unwrap().note_check(None);
+    }
+    health.calls(5, Some(&broken()));
+    assert_eq!(health.phase(), Phase::Open);
+    let began = Instant::now();
+    assert_eq!(health.due().await, Due::Check);
+    assert_eq!(began.elapsed(), 60 * SECOND);
+    health.admit().unwrap().note_check(None);
+    assert_eq!(health.phase(), Phase::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_backend_is_checked_by_one_of_many() {
+    let health = health(None);
+    health.calls(1, None);
+    let began = Instant::now();
+    let all = [health.due(), health.due(), health.due()];
+    let mut all = all.map(Box::pin);
+    let [one, two, three] = &mut all;
+    let none_more = async { tokio::join!(two, three) };
+    assert_eq!(one.await, Due::Check);
+    let waited = began.elapsed();
+    assert!(waited >= 27 * SECOND && waited <= 33 * SECOND, "{waited:?}");
+    let more = tokio::time::timeout(20 * SECOND, none_more).await;
+    assert!(more.is_err(), "one is enough: {more:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_used_backend_needs_no_check() {
+    let health = health(None);
+    let used = async {
+        for _ in 0..100 {
+            advance(20 * SECOND).await;
+            health.calls(1, None);
+        }
+    };
+    tokio::select! {
+        biased;
+        due = health.due() => panic!("{due:?}"),
+        () = used => {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_watch_hear_of_its_recovery() {
+    let health = health(None);
+    health.calls(1, None);
+    (0..3).for_each(|_| health.check_failed(&broken()));
+    let back = async {
+        tokio::time::sleep(SECOND / 2).await;
+        health.calls(1, None);
+    };
+    let (due, ()) = tokio::join!(health.due(), back);
+    assert_eq!(due, Due::Recovered);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_check_degrades_it_until_one_is_quick() {
+    let health = health(None);
+    health.calls(1, None);
+    health.checked_within(6 * SECOND);
+    assert_eq!(health.state(), State::Degraded);
+    health.checked_within(SECOND);
+    assert_eq!(health.state(), State::Healthy);
+}
+
+#[tokio::test(start_paused = true)]
+async fn settings_change_at_once() {
+    let health = with_breaker();
+    health.calls(5, Some(&broken()));
+    assert!(health.refused().is_some());
+    health.set(HealthSettings { unhealthy_threshold: 1, ..HealthSettings::default() });
+    assert_eq!(health.refused(), None);
+    assert_eq!(health.state(), State::Unknown);
+    health.check_failed(&broken());
+    assert_eq!(health.state(), State::Unhealthy);
+}
