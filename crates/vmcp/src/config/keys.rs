@@ -200,7 +200,8 @@ const FAILURE_HANDLING: &[Key] = &[
         &["best_effort", "fail"],
         &[],
         "what initialize and lists do while backends are out: go on without them, or refuse",
-    ),
+    )
+    .default("best_effort"),
     Key::new(
         "circuitBreaker",
         Shape::Section(CIRCUIT_BREAKER),
@@ -209,7 +210,7 @@ const FAILURE_HANDLING: &[Key] = &[
 ];
 
 const CIRCUIT_BREAKER: &[Key] = &[
-    Key::new("enabled", Shape::Flag, "whether there is one; not by default"),
+    Key::new("enabled", Shape::Flag, "whether there is one").default("false"),
     Key::count(
         "failureThreshold",
         5,

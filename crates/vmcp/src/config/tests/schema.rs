@@ -134,6 +134,7 @@ fn defaults_are_true() {
     for text in [
         "sessions: {backendInit: lazy}",
         "outgoingAuth: {source: inline}",
+        "operational: {failureHandling: {partialFailureMode: best_effort, circuitBreaker: {enabled: false}}}",
         "operational: {reload: {watchFile: true, allowCommands: false}}",
         "aggregation: {conflictResolution: prefix, conflictResolutionConfig: {prefixFormat: '{workload}_'}, \
          excludeAllTools: false, defaultToolVisibility: allow}",
