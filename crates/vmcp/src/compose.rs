@@ -145,11 +145,20 @@ impl Running {
 
     /// Ends everything: no new work, what is in flight has its time, the rest is cut off.
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        self.stop_after(LAME_DUCK).await
+    }
+
+    /// The same for a server whose only client is done.
+    pub(crate) async fn stop_at_once(self) -> anyhow::Result<()> {
+        self.stop_after(std::time::Duration::ZERO).await
+    }
+
+    async fn stop_after(self, lame_duck: std::time::Duration) -> anyhow::Result<()> {
         let Self { edge, sessions, serving, background, view, .. } = self;
         tracing::info!("shutting down");
         edge.begin_drain();
         // Probes and clients that come meanwhile are told; what a client has sent is not lost.
-        tokio::time::sleep(LAME_DUCK).await;
+        tokio::time::sleep(lame_duck).await;
         // A call under way may need its client's answer, which comes on a connection of its own.
         sessions.drain().await;
         serving.stop_accepting();

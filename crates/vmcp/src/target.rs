@@ -47,7 +47,7 @@ pub(crate) fn run<T>(
             Err(error) => Err(error),
         };
         // Whatever was started for this command ends with it.
-        running.stop().await?;
+        running.stop_at_once().await?;
         done
     })
 }
