@@ -51,6 +51,8 @@ fn main() -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads has read enough, as `head` does.
+        Err(error) if output::is_unwanted(&error) => ExitCode::SUCCESS,
         Err(error) => {
             output::failure(&error);
             if is_mistake(&error) { ExitCode::from(2) } else { ExitCode::FAILURE }

@@ -3,7 +3,7 @@
 
 use std::{
     fmt::{self, Write as _},
-    io::Write as _,
+    io::{self, Write as _},
 };
 
 use anstyle::{AnsiColor, Style};
@@ -31,10 +31,16 @@ pub(crate) fn line(text: fmt::Arguments<'_>) -> anyhow::Result<()> {
 
 /// Prints bytes as they are.
 pub(crate) fn bytes(bytes: &[u8]) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
+    let mut out = io::stdout().lock();
     out.write_all(bytes)?;
     out.flush()?;
     Ok(())
+}
+
+/// Whether a command failed because nobody reads its result any more.
+pub(crate) fn is_unwanted(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<io::Error>();
+    error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// Prints why the command failed; each problem of a configuration is a failure of its own.

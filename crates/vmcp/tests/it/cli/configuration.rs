@@ -214,6 +214,20 @@ async fn schemas_and_completions_are_printed() {
     assert!(out.contains("Exit status: 0 if all went well, 1 if something failed, 2 if"), "{out}");
 }
 
+#[test]
+fn a_reader_may_have_read_enough() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let vmcp = std::process::Command::new(env!("CARGO_BIN_EXE_vmcp"))
+        .arg("schema")
+        .stdout(writer)
+        .stderr(std::process::Stdio::piped())
+        .spawn();
+    let output = vmcp.unwrap().wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert!(output.status.success(), "{}", output.status);
+}
+
 #[tokio::test]
 async fn log_lines_have_the_form_that_is_asked_for() {
     let server = shop().start().await.unwrap();
