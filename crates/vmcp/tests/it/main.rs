@@ -14,6 +14,7 @@ mod catalog;
 mod changes;
 mod doors;
 mod fidelity;
+mod health;
 mod lies;
 mod limits;
 mod lost;
