@@ -124,6 +124,7 @@ impl Health {
         let mut judgement = self.judgement();
         judgement.set(settings, Instant::now());
         self.conclude(judgement);
+        self.changed.notify_waiters();
     }
 
     pub(crate) fn settings(&self) -> HealthSettings {
@@ -222,6 +223,7 @@ impl Health {
         let counts = self.window.counts(self.seconds());
         let now = Instant::now();
         let mut judgement = self.judgement();
+        let doubted = judgement.doubt.is_some();
         if let (Verdict::Failed | Verdict::Denied, Some(error)) = (verdict, error) {
             judgement.last_error = Some((error.to_string(), now));
         }
@@ -243,7 +245,11 @@ impl Health {
         } else if judgement.breaker.succeed(now, probe) {
             self.window.clear();
         }
+        let doubts = !doubted && judgement.doubt.is_some();
         self.conclude(judgement);
+        if doubts {
+            self.changed.notify_waiters();
+        }
     }
 
     /// Lets another exchange decide instead of one that came to nothing.
@@ -264,12 +270,11 @@ impl Health {
         self.calm.store(judgement.is_calm(), Ordering::Relaxed);
         let closed = judgement.breaker.is_closed();
         let was_closed = self.closed.swap(closed, Ordering::Relaxed);
-        let doubted = judgement.doubt == Some(now);
         if out != was_out {
             self.tell(out, &judgement);
         }
         drop(judgement);
-        if changed || out != was_out || closed != was_closed || doubted {
+        if changed || out != was_out || closed != was_closed {
             self.changed.notify_waiters();
         }
     }

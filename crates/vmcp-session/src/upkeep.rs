@@ -80,11 +80,9 @@ impl Sessions {
                     (None, false) => refused.push(weak),
                     (Some(index), true) => drop(refused.swap_remove(index)),
                 }
-                for session in self.all() {
-                    if Arc::ptr_eq(&session.view, &view) {
-                        session.announce_everything();
-                    }
-                }
+                let all = self.all();
+                let shown = all.iter().filter(|session| Arc::ptr_eq(&session.view, &view));
+                shown.for_each(|session| session.announce_everything());
             }
         }
     }

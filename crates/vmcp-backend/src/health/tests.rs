@@ -87,6 +87,28 @@ async fn failed_calls_degrade_it_for_a_while_and_have_it_checked() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn those_who_watch_check_soon_after_a_call_has_failed() {
+    let health = health(None);
+    health.calls(1, None);
+    let began = Instant::now();
+    let fails = async {
+        tokio::time::sleep(5 * SECOND).await;
+        health.calls(3, Some(&broken()));
+    };
+    let (due, ()) = tokio::join!(health.due(), fails);
+    assert_eq!((due, began.elapsed().as_secs()), (Due::Check, 6));
+    let began = Instant::now();
+    let sooner = async {
+        let settings = HealthSettings { check_interval: SECOND / 2, ..HealthSettings::default() };
+        health.calls(1, None);
+        tokio::time::sleep(SECOND).await;
+        health.set(settings);
+    };
+    let (due, ()) = tokio::join!(health.due(), sooner);
+    assert_eq!((due, began.elapsed().as_secs()), (Due::Check, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_no_failure_counts_as_none() {
     let health = with_breaker();
     for status in [400, 401, 403, 404, 429] {

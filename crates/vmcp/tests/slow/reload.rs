@@ -68,7 +68,7 @@ async fn a_hundred_reloads_under_load_fail_no_call_and_lose_no_session() {
                 let text = String::from_utf8_lossy(counted.text()).into_owned();
                 assert!(text.contains(&format!(r#""text":"{count}""#)), "{count}: {text}");
                 let slow = call(&client, &session, "b_slow", r#"{"delay_ms":5}"#).await.unwrap();
-                assert!(slow.result().is_some_and(|result| result_is_done(result)), "{slow:?}");
+                assert!(slow.result().is_some_and(result_is_done), "{slow:?}");
                 calls.fetch_add(2, Ordering::Relaxed);
             }
         });
