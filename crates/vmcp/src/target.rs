@@ -29,7 +29,7 @@ pub(crate) fn run<T>(
     let configuration = if is_url { None } else { Some(of_file(target)?) };
     let headers: HeaderMap =
         target.header.iter().map(|text| header(text)).collect::<Result<_, _>>()?;
-    logging.start_for_people(Level::WARN);
+    logging.start_for_people(Level::ERROR);
     serve::control_runtime()?.block_on(async {
         let tasks = TaskTracker::new();
         let mut stopped = Box::pin(serve::stop_signal()?);

@@ -46,7 +46,7 @@ async fn an_editors_program_is_tried_and_leaves_nothing_behind() {
     assert!(processes(&tag).is_empty());
     let (out, error, code) = desk.run(&["validate", "--connect", "--mcp-json", "mcp.json"]).await;
     assert_eq!((error.as_str(), code), ("error: 1 of 2 backend(s) failed\n", 1), "{out}");
-    assert!(out.contains("  ok      kid   tools 14, resources 1,"), "{out}");
+    assert!(out.contains("  ok      kid   tools 15, resources 1,"), "{out}");
     assert!(out.contains("  failed  lost  "), "{out}");
     assert!(!out.contains("s3cret"), "{out}");
     assert!(processes(&tag).is_empty());
