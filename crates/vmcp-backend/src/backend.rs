@@ -19,7 +19,7 @@ use crate::{
     config::{Config, InvalidConfig, Limits, Timeouts, Transport},
     error::Error,
     events::Events,
-    health::Health,
+    health::{Health, Sign},
     http::{Http, body::Body},
     latency::{Latency, LatencySnapshot},
     links::Links,
@@ -244,7 +244,8 @@ impl Backend {
     ) -> Result<Answer, Error> {
         let admitted = self.health.admit()?;
         let answer = self.exchange(session, text, id).await;
-        admitted.note(answer.as_ref().err());
+        let sign = if id.is_some() { Sign::Call } else { Sign::Own };
+        admitted.note(sign, answer.as_ref().err());
         answer
     }
 
@@ -278,11 +279,14 @@ impl Backend {
         params: Option<&[u8]>,
     ) -> Result<Message, Error> {
         let (id, text) = self.own_request(method, params);
+        let admitted = self.health.admit()?;
         let answer = within(self.timeouts.idle, async {
-            let answer = self.post(session, text, Some(&id)).await?;
+            let answer = self.exchange(session, text, Some(&id)).await?;
             self.own_answer(session, answer, &id).await
         });
-        answer.await.inspect_err(|error| self.note_late(error))
+        let answer = answer.await;
+        admitted.note(Sign::Own, answer.as_ref().err());
+        answer
     }
 
     /// Sends a message that has no answer.

@@ -10,6 +10,7 @@ use vmcp_wire::{ServerHello, headers::SESSION_ID, reply};
 use crate::{
     backend::{Backend, REFUSAL_BYTES, Wire, excerpt, within},
     error::Error,
+    health::Sign,
     session::{ClientView, Facts, Session},
 };
 
@@ -22,7 +23,7 @@ impl Backend {
     pub async fn open(self: &Arc<Self>, view: &ClientView) -> Result<Session, Error> {
         let admitted = self.health.admit()?;
         let opened = self.opened(view).await;
-        admitted.note(opened.as_ref().err());
+        admitted.note(Sign::Opening, opened.as_ref().err());
         opened
     }
 
@@ -30,7 +31,7 @@ impl Backend {
     pub async fn open_to_watch(self: &Arc<Self>, view: &ClientView) -> Result<Session, Error> {
         let admitted = self.health.admit()?;
         let opened = self.opened(view).await;
-        admitted.note_check(opened.as_ref().err());
+        admitted.note(Sign::Check, opened.as_ref().err());
         opened
     }
 

@@ -29,7 +29,7 @@ pub use judgement::{HealthSnapshot, State};
 use crate::error::Error;
 use breaker::Admission;
 use judgement::Judgement;
-use window::Window;
+use window::{Counts, Window};
 
 /// When a backend is taken for what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,9 +92,14 @@ enum Verdict {
 
 /// Who has something to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sign {
-    /// An exchange that somebody waited for.
-    Live,
+pub(crate) enum Sign {
+    /// A request of a client: how many of these fail decides about the breaker.
+    Call,
+    /// The opening of a session for one, which counts if it fails: else its request does.
+    Opening,
+    /// What vmcp says or asks on its own account. It neither opens the breaker nor hides how many
+    /// requests fail.
+    Own,
     /// An exchange that is made to find out.
     Check,
 }
@@ -119,6 +124,7 @@ impl Health {
         let mut judgement = self.judgement();
         judgement.set(settings, Instant::now());
         self.conclude(judgement);
+        self.changed.notify_waiters();
     }
 
     pub(crate) fn settings(&self) -> HealthSettings {
@@ -141,21 +147,16 @@ impl Health {
     }
 
     /// Notes that an exchange has failed of which nothing else has been said.
-    pub(crate) fn failed(&self, error: &Error) {
-        self.note(Some(error), Sign::Live, false);
+    pub(crate) fn failed(&self, sign: Sign, error: &Error) {
+        self.note(Some(error), sign, false);
     }
 
     /// Notes that an exchange has failed that had begun well, and has been counted.
     pub(crate) fn spoiled(&self, error: &Error) {
         if Verdict::of(Some(error)) == Verdict::Failed {
             self.window.spoil(self.seconds());
-            self.judge(Verdict::Failed, Some(error), Sign::Live, false);
+            self.judge(Verdict::Failed, Some(error), Sign::Call, false);
         }
-    }
-
-    /// Notes that a check has failed of which nothing else has been said.
-    pub(crate) fn check_failed(&self, error: &Error) {
-        self.note(Some(error), Sign::Check, false);
     }
 
     /// Notes how long a check took that went well.
@@ -209,8 +210,9 @@ impl Health {
         }
         let since = u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.last_sign.store(since, Ordering::Relaxed);
-        if sign == Sign::Live {
-            self.window.add(since / 1000, verdict == Verdict::Failed);
+        let failed = verdict == Verdict::Failed;
+        if sign == Sign::Call || (sign == Sign::Opening && failed) {
+            self.window.add(since / 1000, failed);
         }
         if verdict != Verdict::Alive || probe || !self.calm.load(Ordering::Relaxed) {
             self.judge(verdict, error, sign, probe);
@@ -221,26 +223,33 @@ impl Health {
         let counts = self.window.counts(self.seconds());
         let now = Instant::now();
         let mut judgement = self.judgement();
+        let doubted = judgement.doubt.is_some();
         if let (Verdict::Failed | Verdict::Denied, Some(error)) = (verdict, error) {
             judgement.last_error = Some((error.to_string(), now));
         }
         match (verdict, sign) {
             (Verdict::Alive, _) => judgement.alive(),
-            (Verdict::Denied, Sign::Check) => judgement.denied(),
+            (Verdict::Denied, Sign::Check | Sign::Opening) => judgement.denied(),
             (Verdict::Failed, Sign::Check) => judgement.check_failed(now),
-            (Verdict::Failed, Sign::Live) => judgement.doubt = Some(now),
-            (Verdict::Denied, Sign::Live) | (Verdict::Nothing, _) => {}
+            (Verdict::Failed, Sign::Call | Sign::Opening | Sign::Own) => {
+                judgement.doubt = Some(now);
+            }
+            (Verdict::Denied, Sign::Call | Sign::Own) | (Verdict::Nothing, _) => {}
         }
         if verdict == Verdict::Failed {
             let settings = judgement.settings.breaker;
-            // Of checks, only the one decides that is let through.
-            let counts = if sign == Sign::Live { counts } else { window::Counts::default() };
-            let decides = probe || sign == Sign::Live;
-            judgement.breaker.fail(now, decides, counts, settings);
+            let counted = matches!(sign, Sign::Call | Sign::Opening);
+            let counts = if counted { counts } else { Counts::default() };
+            // Of what is not counted, only that decides which is let through.
+            judgement.breaker.fail(now, probe || counted, counts, settings);
         } else if judgement.breaker.succeed(now, probe) {
             self.window.clear();
         }
+        let doubts = !doubted && judgement.doubt.is_some();
         self.conclude(judgement);
+        if doubts {
+            self.changed.notify_waiters();
+        }
     }
 
     /// Lets another exchange decide instead of one that came to nothing.
@@ -261,12 +270,11 @@ impl Health {
         self.calm.store(judgement.is_calm(), Ordering::Relaxed);
         let closed = judgement.breaker.is_closed();
         let was_closed = self.closed.swap(closed, Ordering::Relaxed);
-        let doubted = judgement.doubt == Some(now);
         if out != was_out {
             self.tell(out, &judgement);
         }
         drop(judgement);
-        if changed || out != was_out || closed != was_closed || doubted {
+        if changed || out != was_out || closed != was_closed {
             self.changed.notify_waiters();
         }
     }
@@ -297,16 +305,10 @@ impl Health {
 }
 
 impl Admitted<'_> {
-    /// Says what came of an exchange that somebody waited for.
-    pub(crate) fn note(mut self, error: Option<&Error>) {
+    /// Says what came of it.
+    pub(crate) fn note(mut self, sign: Sign, error: Option<&Error>) {
         let probe = std::mem::take(&mut self.probe);
-        self.health.note(error, Sign::Live, probe);
-    }
-
-    /// Says what came of one that was made to find out.
-    pub(crate) fn note_check(mut self, error: Option<&Error>) {
-        let probe = std::mem::take(&mut self.probe);
-        self.health.note(error, Sign::Check, probe);
+        self.health.note(error, sign, probe);
     }
 }
 

@@ -38,7 +38,8 @@ use inbox::{Arrival, Inbox, QUEUE, Whose};
 /// life meanwhile.
 const BEGIN: Duration = Duration::from_secs(10);
 
-/// How long a message waits for room at a receiver that does not read.
+/// How long a message waits for room at a receiver that does not read, and what was sent for its
+/// answer when the link has ended.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Questions that are refused at once, because nobody is there to be asked.
@@ -159,7 +160,15 @@ impl Link {
                 sent?;
                 Ok(receiving.await)
             }
-            first = &mut receiving => Ok(first),
+            first = &mut receiving => {
+                // The link has ended: whether the request was refused decides what may be done.
+                if let Ok(None) = first
+                    && let Ok(sent) = tokio::time::timeout(PATIENCE, sending).await
+                {
+                    sent?;
+                }
+                Ok(first)
+            }
         }
     }
 

@@ -80,9 +80,9 @@ impl Sessions {
                     (None, false) => refused.push(weak),
                     (Some(index), true) => drop(refused.swap_remove(index)),
                 }
-                let told =
-                    self.all().into_iter().filter(|session| Arc::ptr_eq(&session.view, &view));
-                told.for_each(|session| session.announce_everything());
+                let all = self.all();
+                let shown = all.iter().filter(|session| Arc::ptr_eq(&session.view, &view));
+                shown.for_each(|session| session.announce_everything());
             }
         }
     }

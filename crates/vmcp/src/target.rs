@@ -29,7 +29,8 @@ pub(crate) fn run<T>(
     let configuration = if is_url { None } else { Some(of_file(target)?) };
     let headers: HeaderMap =
         target.header.iter().map(|text| header(text)).collect::<Result<_, _>>()?;
-    logging.start_for_people(Level::WARN);
+    // Of a server that is asked directly, the command itself says what is wrong.
+    logging.start_for_people(if is_url { Level::ERROR } else { Level::WARN });
     serve::control_runtime()?.block_on(async {
         let tasks = TaskTracker::new();
         let mut stopped = Box::pin(serve::stop_signal()?);

@@ -4,7 +4,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use tokio::time::Instant;
 
-use super::{Due, HealthSettings, HealthSnapshot};
+use super::{Due, HealthSettings, HealthSnapshot, Sign};
 use crate::{
     backend::{Backend, within},
     error::Error,
@@ -24,7 +24,7 @@ impl Backend {
         });
         // An error is an answer, too.
         let alive = answer.await.map(|_answer| ());
-        admitted.note_check(alive.as_ref().err());
+        admitted.note(Sign::Check, alive.as_ref().err());
         if alive.is_ok() {
             self.health.checked_within(began.elapsed());
         }
@@ -40,7 +40,7 @@ impl Backend {
     /// Notes that a request was given up, which nothing else here can know.
     pub fn note_given_up(&self, error: &Error) {
         self.stats.failures.fetch_add(1, Ordering::Relaxed);
-        self.health.failed(error);
+        self.health.failed(Sign::Call, error);
     }
 
     /// Notes that an answer went wrong that had begun well.
@@ -50,7 +50,7 @@ impl Backend {
 
     /// Notes that an attempt to find out what the backend offers has failed.
     pub fn note_failed_check(&self, error: &Error) {
-        self.health.check_failed(error);
+        self.health.failed(Sign::Check, error);
     }
 
     /// What the backend is taken for.
@@ -70,12 +70,5 @@ impl Backend {
     /// Judges by other settings from now on.
     pub fn set_health(&self, settings: HealthSettings) {
         self.health.set(settings);
-    }
-
-    /// Of a request of vmcp's own: what [`Self::post`] cannot know.
-    pub(crate) fn note_late(&self, error: &Error) {
-        if matches!(error, Error::Timeout(_)) {
-            self.health.failed(error);
-        }
     }
 }

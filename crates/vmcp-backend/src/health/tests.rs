@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, advance};
 use vmcp_model::BackendId;
 
-use super::{BreakerSettings, Due, Health, HealthSettings, Phase, State};
+use super::{BreakerSettings, Due, Health, HealthSettings, Phase, Sign, State};
 use crate::error::Error;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -36,7 +36,7 @@ impl Health {
     /// Calls of clients.
     fn calls(&self, count: usize, error: Option<&Error>) {
         for _ in 0..count {
-            self.admit().unwrap().note(error);
+            self.admit().unwrap().note(Sign::Call, error);
         }
     }
 
@@ -52,14 +52,14 @@ impl Health {
 async fn checks_in_a_row_make_it_unhealthy_and_any_success_healthy() {
     let health = health(None);
     assert_eq!(health.state(), State::Unknown);
-    health.check_failed(&broken());
-    health.check_failed(&broken());
+    health.failed(Sign::Check, &broken());
+    health.failed(Sign::Check, &broken());
     assert_eq!(health.state(), State::Unknown, "it has never been seen alive");
     health.calls(1, None);
     assert_eq!(health.state(), State::Healthy);
     for expected in [State::Degraded, State::Degraded, State::Unhealthy, State::Unhealthy] {
         assert_eq!(health.is_out(), expected == State::Unhealthy && health.is_out());
-        health.check_failed(&broken());
+        health.failed(Sign::Check, &broken());
         assert_eq!(health.state(), expected);
     }
     assert!(health.is_out());
@@ -87,6 +87,28 @@ async fn failed_calls_degrade_it_for_a_while_and_have_it_checked() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn those_who_watch_check_soon_after_a_call_has_failed() {
+    let health = health(None);
+    health.calls(1, None);
+    let began = Instant::now();
+    let fails = async {
+        tokio::time::sleep(5 * SECOND).await;
+        health.calls(3, Some(&broken()));
+    };
+    let (due, ()) = tokio::join!(health.due(), fails);
+    assert_eq!((due, began.elapsed().as_secs()), (Due::Check, 6));
+    let began = Instant::now();
+    let sooner = async {
+        let settings = HealthSettings { check_interval: SECOND / 2, ..HealthSettings::default() };
+        health.calls(1, None);
+        tokio::time::sleep(SECOND).await;
+        health.set(settings);
+    };
+    let (due, ()) = tokio::join!(health.due(), sooner);
+    assert_eq!((due, began.elapsed().as_secs()), (Due::Check, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_no_failure_counts_as_none() {
     let health = with_breaker();
     for status in [400, 401, 403, 404, 429] {
@@ -95,7 +117,7 @@ async fn what_is_no_failure_counts_as_none() {
     health.calls(10, Some(&Error::SessionLost));
     health.calls(10, Some(&Error::Busy { what: "requests under way", limit: 1 }));
     assert_eq!((health.state(), health.phase()), (State::Healthy, Phase::Closed));
-    health.check_failed(&Error::Refused { status: 401 });
+    health.failed(Sign::Check, &Error::Refused { status: 401 });
     assert_eq!((health.state(), health.is_out()), (State::Unauthenticated, true));
     health.calls(1, None);
     assert_eq!(health.state(), State::Healthy);
@@ -141,11 +163,11 @@ async fn one_exchange_decides_whether_it_closes() {
     assert_eq!((health.phase(), health.state()), (Phase::HalfOpen, State::Degraded));
     assert!(health.is_out(), "nobody knows yet");
     assert!(health.refused().is_some(), "there is one already");
-    probe.note(Some(&broken()));
+    probe.note(Sign::Call, Some(&broken()));
     assert_eq!(health.phase(), Phase::Open);
     assert_eq!(health.refused(), Some(60 * SECOND));
     advance(60 * SECOND).await;
-    health.admit().unwrap().note(None);
+    health.admit().unwrap().note(Sign::Call, None);
     assert_eq!(
         (health.phase(), health.state(), health.is_out()),
         (Phase::Closed, State::Healthy, false)
@@ -161,10 +183,13 @@ async fn an_exchange_that_comes_to_nothing_wedges_nothing() {
     advance(60 * SECOND).await;
     drop(health.admit().unwrap());
     assert_eq!(health.phase(), Phase::HalfOpen);
-    health.admit().unwrap().note(Some(&Error::Busy { what: "requests under way", limit: 1 }));
+    health
+        .admit()
+        .unwrap()
+        .note(Sign::Call, Some(&Error::Busy { what: "requests under way", limit: 1 }));
     drop(health.admit().unwrap());
     // It took too long for those who waited for it.
-    health.failed(&Error::Timeout(SECOND));
+    health.failed(Sign::Call, &Error::Timeout(SECOND));
     assert_eq!(health.refused(), Some(60 * SECOND));
 }
 
@@ -174,18 +199,20 @@ async fn an_exchange_that_comes_to_nothing_wedges_nothing() {
 async fn checks_are_no_calls() {
     let health = with_breaker();
     for _ in 0..20 {
-        health.check_failed(&broken());
+        health.failed(Sign::Check, &broken());
     }
     assert_eq!((health.state(), health.phase()), (State::Unhealthy, Phase::Closed));
     for _ in 0..20 {
-        health.admit().unwrap().note_check(None);
+        health.admit().unwrap().note(Sign::Check, None);
+        health.admit().unwrap().note(Sign::Own, None);
+        health.admit().unwrap().note(Sign::Opening, None);
     }
     health.calls(5, Some(&broken()));
     assert_eq!(health.phase(), Phase::Open);
     let began = Instant::now();
     assert_eq!(health.due().await, Due::Check);
     assert_eq!(began.elapsed(), 60 * SECOND);
-    health.admit().unwrap().note_check(None);
+    health.admit().unwrap().note(Sign::Check, None);
     assert_eq!(health.phase(), Phase::Closed);
 }
 
@@ -225,7 +252,7 @@ async fn a_used_backend_needs_no_check() {
 async fn those_who_watch_hear_of_its_recovery() {
     let health = health(None);
     health.calls(1, None);
-    (0..3).for_each(|_| health.check_failed(&broken()));
+    (0..3).for_each(|_| health.failed(Sign::Check, &broken()));
     let back = async {
         tokio::time::sleep(SECOND / 2).await;
         health.calls(1, None);
@@ -252,6 +279,6 @@ async fn settings_change_at_once() {
     health.set(HealthSettings { unhealthy_threshold: 1, ..HealthSettings::default() });
     assert_eq!(health.refused(), None);
     assert_eq!(health.state(), State::Unknown);
-    health.check_failed(&broken());
+    health.failed(Sign::Check, &broken());
     assert_eq!(health.state(), State::Unhealthy);
 }

@@ -11,6 +11,7 @@ use crate::{
     backend::{Answer, Backend, REFUSAL_BYTES, within},
     error::Error,
     events::Events,
+    health::Sign,
     session::Session,
 };
 
@@ -37,7 +38,7 @@ impl Backend {
         let Some(http) = self.http() else { return Ok(None) };
         let admitted = self.health.admit()?;
         let response = within(self.timeouts.idle, http.listen(Some(session), last_event_id)).await;
-        admitted.note(response.as_ref().err());
+        admitted.note(Sign::Own, response.as_ref().err());
         let response = response?;
         match response.status() {
             StatusCode::OK if MediaType::of(response.headers()) == MediaType::EventStream => {

@@ -174,9 +174,19 @@ impl Watch {
                 tracing::debug!(backend = %backend.id(), %error, "could not end the watch session");
             }
         });
-        opened
-            .await
-            .unwrap_or_else(|_closed| Err(Error::Broken("the opening was given up".to_owned())))
+        let opened = async {
+            let gave_up = || Err(Error::Broken("the opening was given up".to_owned()));
+            opened.await.unwrap_or_else(|_closed| gave_up())
+        };
+        tokio::pin!(opened);
+        // One that takes for ever counts each time that another would have been made.
+        let interval = self.backend.health_settings().check_interval;
+        loop {
+            match tokio::time::timeout(interval, &mut opened).await {
+                Ok(opened) => return opened,
+                Err(_elapsed) => self.backend.note_failed_check(&Error::Timeout(interval)),
+            }
+        }
     }
 
     /// Opens the stream, if the backend does not take long over it.

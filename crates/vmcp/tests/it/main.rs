@@ -15,6 +15,7 @@ mod changes;
 mod cli;
 mod doors;
 mod fidelity;
+mod health;
 mod lies;
 mod limits;
 mod lost;
