@@ -63,15 +63,10 @@ pub(crate) enum LogFormat {
 
 /// Where a configuration comes from.
 #[derive(Debug, Args)]
+#[group(id = "source", required = true, multiple = true, args = ["config", "backend", "mcp_json"])]
 pub(crate) struct Sources {
     /// The configuration file (YAML).
-    #[arg(
-        short,
-        long,
-        value_name = "FILE",
-        required_unless_present_any = ["backend", "mcp_json"],
-        conflicts_with_all = ["backend", "mcp_json"]
-    )]
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["backend", "mcp_json"])]
     pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) given: Given,

@@ -49,9 +49,12 @@ pub(crate) const INHERITED: [&str; 10] =
 pub(super) fn read<'a>(reader: &Reader<'a>) -> Draft<'a> {
     let chosen = reader.choice("transport", &[Kind::Http, Kind::Sse, Kind::Stdio]);
     let kind = chosen.or_else(|| {
-        let by_command = if reader.has("command") { Kind::Stdio } else { Kind::Http };
+        // A misspelt command has company.
+        let stdio = reader.has("command")
+            || !reader.has("url") && OF_STDIO.iter().any(|key| reader.has(key));
+        let by_keys = if stdio { Kind::Stdio } else { Kind::Http };
         // An unknown word has been reported, and says nothing about the other keys.
-        (!reader.has("transport")).then_some(by_command)
+        (!reader.has("transport")).then_some(by_keys)
     });
     let (foreign, needed) = match kind {
         Some(Kind::Http | Kind::Sse) => (&OF_STDIO[..], "stdio"),

@@ -244,8 +244,7 @@ fn what_an_editors_file_has_wrong_is_told_with_its_place() {
          mcp.json:5:72: mcpServers.d.cwd: \"there\" is not an absolute path
          mcp.json:6:8: mcpServers.e.url: is required: the URL of its MCP endpoint
          mcp.json:6:36: mcpServers.e.command: only takes effect with transport: stdio
-         mcp.json:7:8: mcpServers.f.url: is required: the URL of its MCP endpoint
-         mcp.json:7:17: mcpServers.f.args: only takes effect with transport: stdio",
+         mcp.json:7:8: mcpServers.f.command: is required for transport: stdio",
     );
     check(
         &[],

@@ -68,8 +68,7 @@ backends:
          vmcp.yaml:4:5: backends[2].url: is required: the URL of its MCP endpoint
          vmcp.yaml:4:40: backends[2].command: only takes effect with transport: stdio
          vmcp.yaml:5:5: backends[3].command: is required for transport: stdio
-         vmcp.yaml:6:5: backends[4].url: is required: the URL of its MCP endpoint
-         vmcp.yaml:6:21: backends[4].args: only takes effect with transport: stdio",
+         vmcp.yaml:6:5: backends[4].command: is required for transport: stdio",
     );
 }
 
