@@ -50,6 +50,7 @@ impl Backend {
 
     /// Notes that an answer went wrong that had begun well.
     pub fn note_spoiled(&self, error: &Error) {
+        self.stats.failures.fetch_add(1, Ordering::Relaxed);
         self.health.spoiled(error);
     }
 

@@ -195,6 +195,24 @@ async fn calls_that_are_never_answered_open_the_breaker() {
     assert!(refused.error().unwrap().contains("is left alone"), "{refused:?}");
 }
 
+/// Such answers begin well, in a body or on a stream, and are counted as failed all the same.
+#[tokio::test]
+async fn calls_whose_answers_break_off_open_the_breaker() {
+    for (tool, said) in [("a_cut_off", "broke off"), ("a_close_after_event", "broke off")] {
+        let dying = peers::dying().start().await.unwrap();
+        let breaker = "circuitBreaker: {enabled: true, failureThreshold: 3, timeout: 1h}";
+        let process = serve(&Gateway::before(&[("a", dying.url())]).with(&failing(breaker))).await;
+        let client = connect(&process).await;
+        for _ in 0..3 {
+            let broken = client.call("1", tool, "{}").await.unwrap();
+            assert!(broken.error().unwrap().contains(said), "{broken:?}");
+        }
+        let refused = client.call("1", tool, "{}").await.unwrap();
+        assert!(refused.error().unwrap().contains("is left alone"), "{refused:?}");
+        assert_eq!(backend(&process, "a").await["failures"], 3);
+    }
+}
+
 #[tokio::test]
 async fn a_dead_backend_that_nobody_uses_is_noticed() {
     let port = free_port().unwrap();
