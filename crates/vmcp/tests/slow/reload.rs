@@ -8,6 +8,7 @@ use std::sync::{
 use rustix::process::Signal;
 use serde_json::Value;
 use tokio::{task::JoinSet, time::Duration};
+use vmcp_backend::{Backend, Session};
 use vmcp_testkit::{
     client::fetch,
     gateway::{Gateway, eventually},
@@ -70,13 +71,7 @@ async fn a_hundred_reloads_under_load_fail_no_call_and_lose_no_session() {
             let mut count = 0_u64;
             while !stop.load(Ordering::Relaxed) {
                 count += 1;
-                for tool in ["a_count", "d_count"] {
-                    let counted = call(&client, &session, tool, "{}").await.unwrap();
-                    let text = String::from_utf8_lossy(counted.text()).into_owned();
-                    assert!(text.contains(&format!(r#""text":"{count}""#)), "{count}: {text}");
-                }
-                let slow = call(&client, &session, "b_slow", r#"{"delay_ms":5}"#).await.unwrap();
-                assert!(slow.result().is_some_and(result_is_done), "{slow:?}");
+                work(&client, &session, count).await;
                 calls.fetch_add(3, Ordering::Relaxed);
             }
         });
@@ -115,6 +110,15 @@ async fn a_hundred_reloads_under_load_fail_no_call_and_lose_no_session() {
     }
 }
 
-fn result_is_done(result: &[u8]) -> bool {
-    String::from_utf8_lossy(result).contains("done")
+/// Counts on those that stay, and calls the one that changes.
+async fn work(client: &Arc<Backend>, session: &Session, count: u64) {
+    for (tool, said) in [
+        ("a_count", format!(r#""text":"{count}""#)),
+        ("d_count", format!(r#""text":"{count}""#)),
+        ("b_slow", "done".to_owned()),
+    ] {
+        let answer = call(client, session, tool, r#"{"delay_ms":5}"#).await.unwrap();
+        let text = String::from_utf8_lossy(answer.text()).into_owned();
+        assert!(text.contains(&said), "{tool} {count}: {text}");
+    }
 }
