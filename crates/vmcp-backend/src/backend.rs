@@ -4,17 +4,16 @@ use std::{
     hash::{BuildHasher as _, Hasher as _, RandomState},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use bytes::Bytes;
-use http::{Response, StatusCode};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use vmcp_model::{BackendId, raw};
-use vmcp_wire::{Fault, Id, IdKey, Message, Shape, headers::MediaType, reply};
+use vmcp_wire::{Fault, Id, IdKey, Message, Shape, reply};
 
 use crate::{
     config::{Config, InvalidConfig, Limits, Timeouts, Transport},
@@ -23,6 +22,7 @@ use crate::{
     health::{Health, Sign},
     http::{Http, body::Body},
     latency::{Latency, LatencySnapshot},
+    links::Links,
     session::{Facts, Session},
 };
 
@@ -42,7 +42,7 @@ pub struct Backend {
     lineage: Lineage,
     pub(crate) timeouts: Timeouts,
     limits: Limits,
-    pub(crate) http: Http,
+    pub(crate) wire: Wire,
     /// Counts the tasks that outlive who asked for something.
     pub(crate) tasks: TaskTracker,
     /// What it said about itself last, so that sessions share one copy.
@@ -51,8 +51,19 @@ pub struct Backend {
     /// Random, so that the id of a request of vmcp's own is never that of a client's, which travels
     /// on the same session. A client may well be another vmcp.
     nonce: u64,
+    /// Another one has taken its place, and its links over.
+    succeeded: AtomicBool,
     pub(crate) stats: Stats,
     pub(crate) health: Health,
+}
+
+/// How messages travel.
+#[derive(Debug)]
+pub(crate) enum Wire {
+    /// Each on a request of its own.
+    Http(Box<Http>),
+    /// All of a session on one link.
+    Links(Arc<Links>),
 }
 
 /// Whose sessions are good on a backend: those that were opened on one of the same lineage.
@@ -69,7 +80,7 @@ pub enum Answer {
     /// It answers with one JSON message that has been read already.
     Ready(Bytes),
     /// It answers with a stream of messages.
-    Events(Box<Events>),
+    Events(Events),
 }
 
 /// Counts since the start.
@@ -91,6 +102,8 @@ pub struct StatsSnapshot {
     pub in_flight: usize,
     /// GET streams open.
     pub streams: usize,
+    /// Child processes that run, or connections of HTTP+SSE that are open.
+    pub links: usize,
     /// How long the beginning of an answer took lately.
     pub latency: Option<LatencySnapshot>,
 }
@@ -98,7 +111,20 @@ pub struct StatsSnapshot {
 impl Backend {
     /// Makes a backend ready; nothing is sent yet. `tasks` counts the tasks of its connections.
     pub fn new(config: &Config, tasks: TaskTracker) -> Result<Arc<Self>, InvalidConfig> {
-        Self::of_lineage(Lineage::begin(), config, tasks)
+        let nonce = RandomState::new().build_hasher().finish();
+        let wire = match &config.transport {
+            Transport::Http(endpoint) => {
+                Wire::Http(Box::new(Http::new(endpoint, config, tasks.clone())?))
+            }
+            Transport::Sse(endpoint) => {
+                let http = Http::new(endpoint, config, tasks.clone())?;
+                Wire::Links(Links::over_sse(config, nonce, http))
+            }
+            Transport::Stdio(program) => {
+                Wire::Links(Links::to_processes(config, nonce, program.clone()))
+            }
+        };
+        Ok(Self::of_lineage(Lineage::begin(), config, tasks, nonce, wire))
     }
 
     /// Makes a backend ready that takes the place of this one: sessions that were opened on this
@@ -108,28 +134,37 @@ impl Backend {
         config: &Config,
         tasks: TaskTracker,
     ) -> Result<Arc<Self>, InvalidConfig> {
-        Self::of_lineage(self.lineage, config, tasks)
+        let wire = match (&config.transport, &self.wire) {
+            (_, Wire::Links(links)) => {
+                self.succeeded.store(true, Ordering::Relaxed);
+                Wire::Links(Arc::clone(links))
+            }
+            (Transport::Http(endpoint) | Transport::Sse(endpoint), Wire::Http(_)) => {
+                Wire::Http(Box::new(Http::new(endpoint, config, tasks.clone())?))
+            }
+            (Transport::Stdio(_), Wire::Http(_)) => return Err(InvalidConfig::Url),
+        };
+        Ok(Self::of_lineage(self.lineage, config, tasks, self.nonce, wire))
     }
 
     fn of_lineage(
         lineage: Lineage,
         config: &Config,
         tasks: TaskTracker,
-    ) -> Result<Arc<Self>, InvalidConfig> {
-        let endpoint = match &config.transport {
-            Transport::Http(endpoint) => endpoint,
-            Transport::Sse(_) | Transport::Stdio(_) => return Err(InvalidConfig::Url),
-        };
-        Ok(Arc::new(Self {
+        nonce: u64,
+        wire: Wire,
+    ) -> Arc<Self> {
+        Arc::new(Self {
             id: config.id.clone(),
             lineage,
             timeouts: config.timeouts,
             limits: config.limits,
-            http: Http::new(endpoint, config, tasks.clone())?,
+            wire,
             tasks,
             facts: Mutex::default(),
             next_id: AtomicU64::new(0),
-            nonce: RandomState::new().build_hasher().finish(),
+            nonce,
+            succeeded: AtomicBool::new(false),
             stats: Stats {
                 sessions_opened: AtomicU64::new(0),
                 requests: AtomicU64::new(0),
@@ -137,7 +172,7 @@ impl Backend {
                 latency: Latency::new(),
             },
             health: Health::new(config.id.clone()),
-        }))
+        })
     }
 
     pub fn id(&self) -> &BackendId {
@@ -157,13 +192,17 @@ impl Backend {
     }
 
     pub fn stats(&self) -> StatsSnapshot {
-        let (in_flight, streams) = self.http.under_way();
+        let (in_flight, streams, links) = match &self.wire {
+            Wire::Http(http) => (http.under_way().0, http.under_way().1, 0),
+            Wire::Links(links) => links.under_way(),
+        };
         StatsSnapshot {
             sessions_opened: self.stats.sessions_opened.load(Ordering::Relaxed),
             requests: self.stats.requests.load(Ordering::Relaxed),
             failures: self.stats.failures.load(Ordering::Relaxed),
             in_flight,
             streams,
+            links,
             latency: self.stats.latency.snapshot(),
         }
     }
@@ -173,9 +212,24 @@ impl Backend {
         Arc::clone(&self.facts.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Closes connections that have been idle for too long. To be called now and then.
+    /// Closes connections and ends processes that have been idle for too long. To be called now
+    /// and then.
     pub fn prune(&self) {
-        self.http.prune();
+        match &self.wire {
+            Wire::Http(http) => http.prune(),
+            Wire::Links(links) => links.prune(),
+        }
+    }
+
+    /// Ends what cannot outlive this process, and waits until it has ended: child processes and
+    /// connections of HTTP+SSE. No new one begins.
+    pub async fn shutdown(&self) {
+        match &self.wire {
+            Wire::Links(links) if !self.succeeded.load(Ordering::Relaxed) => {
+                links.shutdown().await;
+            }
+            Wire::Links(_) | Wire::Http(_) => {}
+        }
     }
 
     /// Sends a message of a client and gives what the backend does with it. `id` is that of a
@@ -204,9 +258,9 @@ impl Backend {
     ) -> Result<Answer, Error> {
         self.stats.requests.fetch_add(1, Ordering::Relaxed);
         let began = Instant::now();
-        let answer = match self.http.post(Some(session), text, id.is_some()).await {
-            Ok(response) => self.judge(session, response, id).await,
-            Err(error) => Err(error),
+        let answer = match &self.wire {
+            Wire::Http(http) => self.exchange_over_http(http, session, text, id).await,
+            Wire::Links(links) => links.exchange(session, text, id).await,
         };
         if answer.is_err() {
             self.stats.failures.fetch_add(1, Ordering::Relaxed);
@@ -247,27 +301,14 @@ impl Backend {
         .await
     }
 
-    /// Opens the session's GET stream, or goes on behind the event of this id. `None` if the
-    /// backend has none to offer.
-    pub async fn listen(
-        self: &Arc<Self>,
-        session: &Session,
-        last_event_id: Option<&str>,
-    ) -> Result<Option<Events>, Error> {
-        let admitted = self.health.admit()?;
-        let response = within(self.timeouts.idle, self.http.listen(session, last_event_id)).await;
-        admitted.note(Sign::Own, response.as_ref().err());
-        let response = response?;
-        match response.status() {
-            StatusCode::OK if MediaType::of(response.headers()) == MediaType::EventStream => {
-                Ok(Some(Events::new(self, session, response.into_body())))
+    /// Listens to what the backend says of its own accord. `None` if it offers no stream for that.
+    pub async fn listen(self: &Arc<Self>, session: &Session) -> Result<Option<Events>, Error> {
+        match &self.wire {
+            Wire::Http(_) => {
+                let stream = self.open_stream(session, None).await?;
+                Ok(stream.map(|stream| Events::of_stream(Box::new(stream))))
             }
-            StatusCode::METHOD_NOT_ALLOWED => Ok(None),
-            StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST if session.id.is_some() => {
-                Box::pin(self.confirm_lost(session)).await.map(|()| None)
-            }
-            StatusCode::OK => Err(Error::Protocol("offers a stream of an unknown type".to_owned())),
-            status => Err(Error::Refused { status: status.as_u16() }),
+            Wire::Links(links) => links.listen(session).map(Some),
         }
     }
 
@@ -276,69 +317,16 @@ impl Backend {
         if session.id.is_none() {
             return Ok(());
         }
-        within(FAREWELL.min(self.timeouts.idle), self.http.delete(session)).await.map(|_status| ())
-    }
-
-    /// Decides what an answer is.
-    pub(crate) async fn judge(
-        self: &Arc<Self>,
-        session: &Session,
-        response: Response<Body>,
-        id: Option<&IdKey>,
-    ) -> Result<Answer, Error> {
-        let status = response.status();
-        let media_type = MediaType::of(response.headers());
-        let body = response.into_body();
-        if status.is_success() {
-            return match media_type {
-                _ if id.is_none() => {
-                    body.collect(REFUSAL_BYTES).await?;
-                    Ok(Answer::Accepted)
-                }
-                MediaType::Json => Ok(Answer::Whole(body)),
-                MediaType::EventStream => {
-                    Ok(Answer::Events(Box::new(Events::new(self, session, body))))
-                }
-                MediaType::Other => Err(Error::Protocol(format!(
-                    "answered a request with HTTP status {status} and neither JSON nor a stream"
-                ))),
-            };
+        match &self.wire {
+            Wire::Http(http) => {
+                let deleted = within(FAREWELL.min(self.timeouts.idle), http.delete(session)).await;
+                deleted.map(|_status| ())
+            }
+            Wire::Links(links) => {
+                links.close(session);
+                Ok(())
+            }
         }
-        if status == StatusCode::NOT_FOUND && session.id.is_some() {
-            // Read to its end, so that the connection can be used again.
-            let _ended = body.collect(REFUSAL_BYTES).await;
-            return Err(Error::SessionLost);
-        }
-        let text = body.collect(REFUSAL_BYTES).await?;
-        if status == StatusCode::BAD_REQUEST && session.id.is_some() {
-            Box::pin(self.confirm_lost(session)).await?;
-        }
-        // A refusal may still be a proper answer to this very request.
-        let answers = |message: &Message| {
-            message.shape() == Shape::Response
-                && message.id().zip(id).is_some_and(|(answered, asked)| answered.is(asked))
-        };
-        match Message::parse(text.clone()) {
-            Ok(message) if answers(&message) => Ok(Answer::Ready(text)),
-            Ok(_) | Err(_) => Err(Error::Refused { status: status.as_u16() }),
-        }
-    }
-
-    /// Finds out by a ping whether a refusal means that the session is gone: some published servers
-    /// say so with 400. The error says that it is.
-    async fn confirm_lost(&self, session: &Session) -> Result<(), Error> {
-        let (_id, text) = self.own_request("ping", None);
-        let status = within(self.timeouts.idle, async {
-            let response = self.http.post(Some(session), text, false).await?;
-            let status = response.status();
-            let _ended = response.into_body().collect(REFUSAL_BYTES).await;
-            Ok(status)
-        });
-        let status = status.await?;
-        if matches!(status, StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND) {
-            return Err(Error::SessionLost);
-        }
-        Ok(())
     }
 
     /// Waits for the response to a request of vmcp's own.
@@ -381,17 +369,15 @@ impl Backend {
         session: &Session,
         request: &Message,
     ) -> Result<(), Error> {
-        let text = if request.method() == "ping" {
-            let Some(id) = request.id() else { return Ok(()) };
-            reply::result(id, b"{}")
-        } else {
-            let fault =
-                Fault::MethodNotFound(format!("{} (no client is attached)", request.method()));
-            reply::error(request.id(), &fault)
-        };
+        let Some(text) = refusal(request) else { return Ok(()) };
         within(self.timeouts.idle, async {
-            let response = self.http.post(Some(session), text, false).await?;
-            response.into_body().collect(REFUSAL_BYTES).await.map(|_body| ())
+            match &self.wire {
+                Wire::Http(http) => {
+                    let response = http.post(Some(session), text, false).await?;
+                    response.into_body().collect(REFUSAL_BYTES).await.map(|_body| ())
+                }
+                Wire::Links(links) => links.tell(session, text).await,
+            }
         })
         .await
     }
@@ -404,6 +390,13 @@ impl Backend {
         (Id::parse(&quoted).expect("a short string is an id").key(), text)
     }
 
+    pub(crate) fn http(&self) -> Option<&Http> {
+        match &self.wire {
+            Wire::Http(http) => Some(http),
+            Wire::Links(_) => None,
+        }
+    }
+
     pub(crate) fn share(&self, facts: Facts) -> Arc<Facts> {
         let mut last = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
         if **last != facts {
@@ -411,6 +404,15 @@ impl Backend {
         }
         Arc::clone(&last)
     }
+}
+
+/// The answer to a backend's request that nobody is there to answer.
+pub(crate) fn refusal(request: &Message) -> Option<Bytes> {
+    if request.method() == "ping" {
+        return request.id().map(|id| reply::result(id, b"{}"));
+    }
+    let fault = Fault::MethodNotFound(format!("{} (no client is attached)", request.method()));
+    Some(reply::error(request.id(), &fault))
 }
 
 impl Lineage {

@@ -108,7 +108,10 @@ impl Config {
     pub fn keeps_sessions_of(&self, before: &Self) -> bool {
         match &self.transport {
             Transport::Http(_) => self.transport == before.transport,
-            Transport::Sse(_) | Transport::Stdio(_) => false,
+            // The links go on, with the limits that they were begun with.
+            Transport::Sse(_) | Transport::Stdio(_) => {
+                self.transport == before.transport && self.limits == before.limits
+            }
         }
     }
 }

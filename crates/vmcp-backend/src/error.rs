@@ -27,9 +27,9 @@ pub enum Error {
     /// The backend answered with something that the protocol does not allow.
     #[error("{0}")]
     Protocol(String),
-    /// The backend has as many requests under way as it may have.
-    #[error("has {limit} requests under way already; try again later")]
-    Busy { limit: usize },
+    /// The backend has as many of these as it may have.
+    #[error("has {limit} {what} already; try again later")]
+    Busy { what: &'static str, limit: usize },
     /// Nothing was sent: the backend has failed too often.
     #[error("has failed too often lately and is left alone; tried again in {} s", .again_in.as_millis().div_ceil(1000))]
     LeftAlone { again_in: Duration },

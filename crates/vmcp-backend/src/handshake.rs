@@ -8,7 +8,7 @@ use vmcp_model::ProtocolVersion;
 use vmcp_wire::{ServerHello, headers::SESSION_ID, reply};
 
 use crate::{
-    backend::{Backend, REFUSAL_BYTES, excerpt, within},
+    backend::{Backend, REFUSAL_BYTES, Wire, excerpt, within},
     error::Error,
     health::Sign,
     session::{ClientView, Facts, Session},
@@ -16,7 +16,7 @@ use crate::{
 
 /// A session that the backend has given and that nobody holds yet. Dropped, it is ended, so that
 /// none is left behind by a handshake that fails late or is given up.
-struct Opening(Option<(Arc<Backend>, Session)>);
+pub(crate) struct Opening(Option<(Arc<Backend>, Session)>);
 
 impl Backend {
     /// Opens a session, within the time that configuration gives.
@@ -37,9 +37,15 @@ impl Backend {
 
     async fn opened(self: &Arc<Self>, view: &ClientView) -> Result<Session, Error> {
         let mut opening = Opening(None);
-        let opened = within(self.timeouts.initialize, self.handshake(view, &mut opening)).await;
+        let opened = within(self.timeouts.initialize, async {
+            match &self.wire {
+                Wire::Links(links) if links.is_shared() => links.join(self, &mut opening).await,
+                Wire::Links(_) | Wire::Http(_) => self.handshake(view, &mut opening).await,
+            }
+        });
+        let opened = opened.await;
         if opened.is_ok() {
-            opening.0 = None;
+            opening.take();
         }
         let counter =
             if opened.is_ok() { &self.stats.sessions_opened } else { &self.stats.failures };
@@ -47,7 +53,7 @@ impl Backend {
         opened
     }
 
-    async fn handshake(
+    pub(crate) async fn handshake(
         self: &Arc<Self>,
         view: &ClientView,
         opening: &mut Opening,
@@ -64,18 +70,29 @@ impl Backend {
         params.extend_from_slice(&view.capabilities);
         params.push(b'}');
         let (id, text) = self.own_request("initialize", Some(&params));
-        let response = self.http.post(None, text, false).await?;
-        // Copied: a header's value would keep the whole buffer alive that it was received in.
-        let session_id = response.headers().get(SESSION_ID);
-        let session_id = session_id.and_then(|id| HeaderValue::from_bytes(id.as_bytes()).ok());
         let mut session = Session { id: None, version: view.version, facts: Arc::default() };
-        if session_id.is_some() {
-            let given = Session { id: session_id.clone(), ..session.clone() };
-            opening.0 = Some((Arc::clone(self), given));
-        }
-        // Without the id: a refusal of initialize says nothing about a session.
-        let answer = self.judge(&session, response, Some(&id)).await?;
-        session.id = session_id;
+        let answer = match &self.wire {
+            Wire::Http(http) => {
+                let response = http.post(None, text, false).await?;
+                // Copied: a header's value would keep the whole buffer alive that it came in.
+                let session_id = response.headers().get(SESSION_ID);
+                let session_id =
+                    session_id.and_then(|id| HeaderValue::from_bytes(id.as_bytes()).ok());
+                if session_id.is_some() {
+                    let given = Session { id: session_id.clone(), ..session.clone() };
+                    opening.0 = Some((Arc::clone(self), given));
+                }
+                // Without the id: a refusal of initialize says nothing about a session.
+                let answer = self.judge(&session, response, Some(&id)).await?;
+                session.id = session_id;
+                answer
+            }
+            Wire::Links(links) => {
+                session.id = Some(links.connect().await?);
+                opening.0 = Some((Arc::clone(self), session.clone()));
+                links.exchange(&session, text, Some(&id)).await?
+            }
+        };
         let message = self.own_answer(&session, answer, &id).await?;
         if message.result().is_none() {
             return Err(Error::Protocol(format!(
@@ -92,12 +109,24 @@ impl Backend {
         })?;
         session.facts = self.share(Facts::new(hello));
         let initialized = reply::notification("notifications/initialized", None);
-        let response = self.http.post(Some(&session), initialized, false).await?;
-        if !response.status().is_success() {
-            return Err(Error::Refused { status: response.status().as_u16() });
+        match &self.wire {
+            Wire::Http(http) => {
+                let response = http.post(Some(&session), initialized, false).await?;
+                if !response.status().is_success() {
+                    return Err(Error::Refused { status: response.status().as_u16() });
+                }
+                response.into_body().collect(REFUSAL_BYTES).await?;
+            }
+            Wire::Links(links) => links.tell(&session, initialized).await?,
         }
-        response.into_body().collect(REFUSAL_BYTES).await?;
         Ok(session)
+    }
+}
+
+impl Opening {
+    /// Notes that somebody holds the session.
+    pub(crate) fn take(&mut self) {
+        self.0 = None;
     }
 }
 

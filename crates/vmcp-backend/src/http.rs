@@ -1,9 +1,6 @@
 //! Streamable HTTP (specification 2025-11-25, basic/transports): requests, and what a status says.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
@@ -15,6 +12,7 @@ use vmcp_wire::headers;
 use crate::{
     config::{Config, Endpoint, InvalidConfig},
     error::Error,
+    gauge::{Gauge, Permit},
     session::Session,
 };
 use body::Body;
@@ -22,7 +20,9 @@ use pool::Pool;
 
 pub(crate) mod body;
 mod connect;
+mod exchange;
 pub(crate) mod pool;
+pub(crate) mod stream;
 
 /// Redirects that are followed, all on the backend's own host.
 const MAX_REDIRECTS: usize = 3;
@@ -63,9 +63,9 @@ impl Http {
             url: endpoint.url.clone(),
             base,
             pool: Arc::new(Pool::new(connector, config.timeouts.connect, tasks)),
-            requests: Gauge::new(config.limits.in_flight),
-            errands: Gauge::new(config.limits.in_flight),
-            streams: Gauge::new(config.limits.streams),
+            requests: Gauge::new("requests under way", config.limits.in_flight),
+            errands: Gauge::new("errands under way", config.limits.in_flight),
+            streams: Gauge::new("streams open", config.limits.streams),
             response_bytes: config.limits.response_bytes,
         })
     }
@@ -81,23 +81,35 @@ impl Http {
         let mut headers = self.headers(session, 3);
         headers.insert(header::CONTENT_TYPE, headers::JSON);
         headers.insert(header::ACCEPT, headers::ACCEPT_BOTH);
-        let response = self.send(&Method::POST, headers, text).await?;
+        let response = self.send(&Method::POST, &self.url, headers, text).await?;
         Ok(self.bounded(response, permit))
+    }
+
+    /// Sends one message to another place of the same origin, and reads the answer, which counts
+    /// by its status only.
+    pub(crate) async fn post_to(&self, target: &Uri, text: Bytes) -> Result<StatusCode, Error> {
+        let permit = self.errands.enter()?;
+        let mut headers = self.headers(None, 1);
+        headers.insert(header::CONTENT_TYPE, headers::JSON);
+        let response = self.send(&Method::POST, target, headers, text).await?;
+        let status = response.status();
+        self.bounded(response, permit).into_body().collect(1 << 16).await?;
+        Ok(status)
     }
 
     /// Opens a GET stream, or goes on with one behind the event of this id.
     pub(crate) async fn listen(
         &self,
-        session: &Session,
+        session: Option<&Session>,
         last_event_id: Option<&str>,
     ) -> Result<Response<Body>, Error> {
         let permit = self.streams.enter()?;
-        let mut headers = self.headers(Some(session), 2);
+        let mut headers = self.headers(session, 2);
         headers.insert(header::ACCEPT, headers::EVENT_STREAM);
         if let Some(id) = last_event_id.and_then(|id| HeaderValue::from_str(id).ok()) {
             headers.insert(headers::LAST_EVENT_ID, id);
         }
-        let response = self.send(&Method::GET, headers, Bytes::new()).await?;
+        let response = self.send(&Method::GET, &self.url, headers, Bytes::new()).await?;
         // A stream that is listened to has no length: each event is bounded instead.
         Ok(response.map(|(incoming, lease)| Body::new(incoming, lease, permit, usize::MAX)))
     }
@@ -105,8 +117,9 @@ impl Http {
     /// Ends a session.
     pub(crate) async fn delete(&self, session: &Session) -> Result<StatusCode, Error> {
         let permit = self.errands.enter()?;
-        let response =
-            self.send(&Method::DELETE, self.headers(Some(session), 0), Bytes::new()).await?;
+        let response = self
+            .send(&Method::DELETE, &self.url, self.headers(Some(session), 0), Bytes::new())
+            .await?;
         let status = response.status();
         // Reading the body to its end lets the connection be used again.
         let _ended = self.bounded(response, permit).into_body().collect(1 << 16).await;
@@ -116,6 +129,11 @@ impl Http {
     /// Closes connections that have been idle for too long.
     pub(crate) fn prune(&self) {
         self.pool.prune();
+    }
+
+    /// Where the backend is.
+    pub(crate) fn url(&self) -> &Uri {
+        &self.url
     }
 
     /// Requests and streams that are under way.
@@ -149,10 +167,11 @@ impl Http {
     async fn send(
         &self,
         method: &Method,
+        target: &Uri,
         headers: HeaderMap,
         text: Bytes,
     ) -> Result<Response<(Incoming, pool::Lease)>, Error> {
-        let mut uri = self.url.clone();
+        let mut uri = target.clone();
         for _redirect in 0..=MAX_REDIRECTS {
             let mut request = Request::new(Full::new(text.clone()));
             *request.method_mut() = method.clone();
@@ -193,39 +212,4 @@ fn redirect<T>(from: &Uri, response: &Response<T>) -> Result<Option<Uri>, Error>
     Uri::from_parts(parts)
         .map(Some)
         .map_err(|_error| Error::Protocol("redirects to an unusable path".to_owned()))
-}
-
-/// Counts what is under way, up to a bound.
-#[derive(Debug)]
-struct Gauge {
-    count: Arc<AtomicUsize>,
-    limit: usize,
-}
-
-/// One unit of what is under way; given back when dropped.
-#[derive(Debug)]
-pub(crate) struct Permit(Arc<AtomicUsize>);
-
-impl Gauge {
-    fn new(limit: usize) -> Self {
-        Self { count: Arc::default(), limit }
-    }
-
-    fn enter(&self) -> Result<Permit, Error> {
-        let permit = Permit(Arc::clone(&self.count));
-        if self.count.fetch_add(1, Ordering::Relaxed) >= self.limit {
-            return Err(Error::Busy { limit: self.limit });
-        }
-        Ok(permit)
-    }
-
-    fn count(&self) -> usize {
-        self.count.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }

@@ -44,7 +44,7 @@ pub enum CallEvent {
 pub struct CallStream {
     backend: Arc<Backend>,
     session: Session,
-    events: Box<Events>,
+    events: Events,
     id: IdKey,
     then: Then,
     capabilities: ClientCapabilities,
@@ -61,7 +61,7 @@ impl CallStream {
     pub(crate) fn new(
         backend: Arc<Backend>,
         session: Session,
-        events: Box<Events>,
+        events: Events,
         id: IdKey,
         then: Then,
         capabilities: ClientCapabilities,

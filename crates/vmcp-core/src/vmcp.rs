@@ -11,7 +11,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use tokio::sync::watch;
+use tokio::{sync::watch, task::JoinSet};
 use vmcp_backend::{Answer, Backend, Body, ClientView, Error, Session};
 use vmcp_catalog::Rules;
 use vmcp_model::{BackendId, Kind};
@@ -206,6 +206,16 @@ impl Vmcp {
         for backend in self.backends.load().values() {
             backend.prune();
         }
+    }
+
+    /// Ends what cannot outlive this process: child processes and connections that are sessions.
+    pub async fn shutdown(&self) {
+        let mut ending = JoinSet::new();
+        for backend in self.backends.load().values() {
+            let backend = Arc::clone(backend);
+            ending.spawn(async move { backend.shutdown().await });
+        }
+        while ending.join_next().await.is_some() {}
     }
 
     /// One page of a list, as the result of its method.

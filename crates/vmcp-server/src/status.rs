@@ -137,6 +137,7 @@ fn backend_status(backend: &Backend, state: Option<&BackendState>) -> Value {
         "failures": stats.failures,
         "in_flight": stats.in_flight,
         "streams": stats.streams,
+        "links": stats.links,
         "latency": latency,
     })
 }

@@ -136,7 +136,7 @@ impl Session {
         open: &BackendSession,
         begun: &mut Option<oneshot::Sender<()>>,
     ) -> Result<bool, Error> {
-        let Some(mut stream) = backend.listen(open, None).await? else { return Ok(false) };
+        let Some(mut stream) = backend.listen(open).await? else { return Ok(false) };
         if let Some(begun) = begun.take() {
             // Nobody may wait for it.
             let _ = begun.send(());

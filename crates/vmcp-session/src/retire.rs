@@ -33,9 +33,8 @@ impl Sessions {
                 } else {
                     sessions.part_with(&backend).await;
                 }
-                // Nobody uses the backend any more. What it holds itself, such as connections,
-                // ends with it; whatever has to be ended, such as processes, is to be ended here.
-                drop(backend);
+                // Nobody uses the backend any more: its processes end.
+                backend.shutdown().await;
             });
         }
     }

@@ -19,7 +19,7 @@ use std::{
 };
 
 use rmcp::{
-    ErrorData, Peer, RoleServer, ServerHandler,
+    ErrorData, Peer, RoleServer, ServerHandler, ServiceExt as _,
     model::{
         CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult,
         GetPromptRequestParams, GetPromptResponse, InitializeResult, ListPromptsResult,
@@ -32,7 +32,10 @@ use rmcp::{
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::rmcp_host::{self, RmcpServer};
+use crate::{
+    rmcp_host::{self, RmcpServer},
+    sse_host::{self, SseServer},
+};
 
 /// Which part of the fixture a server carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,13 +50,25 @@ pub enum Part {
 
 /// Starts the fixture on a port; 0 takes any.
 pub async fn start(part: Part, port: u16) -> io::Result<RmcpServer> {
+    rmcp_host::serve(port, fixtures(part)).await
+}
+
+/// The same over HTTP+SSE.
+pub async fn start_sse(part: Part, port: u16) -> io::Result<SseServer> {
+    sse_host::serve(port, fixtures(part)).await
+}
+
+/// Serves the fixture on standard input and output, until the input ends.
+pub async fn serve_stdio(part: Part) -> anyhow::Result<()> {
+    let running = fixtures(part)().serve(rmcp::transport::stdio()).await?;
+    running.waiting().await?;
+    Ok(())
+}
+
+/// Makes the handlers of all sessions.
+fn fixtures(part: Part) -> impl Fn() -> Fixture {
     let shared = Arc::new(Shared::default());
-    rmcp_host::serve(port, move || Fixture {
-        part,
-        shared: Arc::clone(&shared),
-        session: Arc::default(),
-    })
-    .await
+    move || Fixture { part, shared: Arc::clone(&shared), session: Arc::default() }
 }
 
 /// The handler of one session.

@@ -35,6 +35,13 @@ impl Gateway {
         Self { backends: list, aggregation: PREFIX.to_owned(), sections: String::new() }
     }
 
+    /// One more backend: `name: kid, command: python3`.
+    #[must_use]
+    pub fn backend(mut self, flow: &str) -> Self {
+        let _ = writeln!(self.backends, "  - {{{flow}}}");
+        self
+    }
+
     /// Names stay as they are; who comes first in `order` wins.
     #[must_use]
     pub fn priority(self, order: &[&str]) -> Self {

@@ -80,6 +80,11 @@ impl Drop for Host {
 }
 
 impl Life {
+    /// Ends the tasks.
+    pub(crate) fn end(&self) {
+        self.over.cancel();
+    }
+
     /// Runs `work` until it ends or the peer does.
     pub(crate) fn spawn<F>(&self, work: F)
     where

@@ -17,6 +17,13 @@ mod host;
 pub mod peers;
 pub mod process;
 pub mod raw;
+mod rmcp_client;
 mod rmcp_host;
+mod sse_host;
 
+pub use rmcp_client::RustClient;
 pub use rmcp_host::RmcpServer;
+pub use sse_host::SseServer;
+
+/// A script for `python3`: an MCP server on standard input and output, with habits on demand.
+pub const CHILD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/child.py");

@@ -1,12 +1,15 @@
 //! Starts one peer of the testkit and serves until it is ended.
 //!
-//! The first line on standard output is `listening on URL`.
+//! The first line on standard output is `listening on URL`, unless that is where it speaks MCP.
 
 use std::io::Write;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::{Parser, ValueEnum};
-use vmcp_testkit::{conformance::Part, peers::Peer};
+use vmcp_testkit::{
+    conformance::{self, Part},
+    peers::Peer,
+};
 
 /// Real MCP servers for tests: some behave, some do not.
 #[derive(Parser)]
@@ -19,6 +22,19 @@ struct Arguments {
     /// Which half of the conformance fixture
     #[arg(long, default_value = "all")]
     part: Half,
+    /// How the conformance fixture is spoken to
+    #[arg(long, default_value = "http")]
+    transport: Transport,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Transport {
+    /// Streamable HTTP
+    Http,
+    /// HTTP+SSE of 2024-11-05
+    Sse,
+    /// Standard input and output
+    Stdio,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -36,9 +52,26 @@ async fn main() -> Result<()> {
         Half::A => Part::A,
         Half::B => Part::B,
     };
-    let peer = arguments.peer.start(part, arguments.port).await?;
+    if arguments.transport != Transport::Http {
+        ensure!(arguments.peer == Peer::Conformance, "only the conformance fixture speaks this");
+    }
+    match arguments.transport {
+        Transport::Stdio => conformance::serve_stdio(part).await,
+        Transport::Sse => {
+            let server = conformance::start_sse(part, arguments.port).await?;
+            announce(&server.url()).await
+        }
+        Transport::Http => {
+            let peer = arguments.peer.start(part, arguments.port).await?;
+            announce(&peer.url()).await
+        }
+    }
+}
+
+/// Says where the server is, and waits to be ended.
+async fn announce(url: &str) -> Result<()> {
     let mut out = std::io::stdout();
-    writeln!(out, "listening on {}", peer.url())?;
+    writeln!(out, "listening on {url}")?;
     out.flush()?;
     Ok(tokio::signal::ctrl_c().await?)
 }

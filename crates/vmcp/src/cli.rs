@@ -1,37 +1,97 @@
 //! The command line: what may be typed, and nothing else.
 
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use vmcp_model::Kind;
 
 /// One MCP endpoint in front of many MCP servers.
 #[derive(Debug, Parser)]
-#[command(name = "vmcp", version, propagate_version = true, arg_required_else_help = true)]
+#[command(
+    name = "vmcp",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true,
+    after_help = "Exit status: 0 if all went well, 1 if something failed, \
+                  2 if the configuration or the command line is wrong."
+)]
 pub(crate) struct Cli {
     /// Log what is of interest to developers, too.
     #[arg(long, global = true)]
     pub(crate) debug: bool,
+    /// How log lines look; auto is text on a terminal, otherwise json.
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "auto")]
+    pub(crate) log_format: LogFormat,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Serve the backends of a configuration file.
+    /// Serve the backends of a configuration file, or those given here.
     Serve(Serve),
-    /// Check a configuration file without serving it.
+    /// Check a configuration without serving it.
     Validate(Validate),
-    /// Print the version.
-    Version,
+    /// Write a configuration file to go on with.
+    Init(Init),
+    /// Print the JSON Schema of the configuration file.
+    Schema(Schema),
+    /// List what a server offers.
+    List(List),
+    /// List the tools of a server.
+    Tools(Tools),
+    /// Call a tool.
+    Call(Call),
+    /// Read a resource.
+    Read(Read),
+    /// Get a prompt.
+    Get(Get),
     /// Serve two small backends that come with vmcp, and show a call to each.
     Demo(Demo),
+    /// Print a shell's completions of this command line.
+    Completions { shell: clap_complete::Shell },
+    /// Print the version.
+    Version,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Auto,
+    Text,
+    Json,
+}
+
+/// Where a configuration comes from.
+#[derive(Debug, Args)]
+pub(crate) struct Sources {
+    /// The configuration file (YAML).
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        required_unless_present_any = ["backend", "mcp_json"],
+        conflicts_with_all = ["backend", "mcp_json"]
+    )]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) given: Given,
+}
+
+/// Backends that are given without a configuration file.
+#[derive(Debug, Args)]
+pub(crate) struct Given {
+    /// A backend: its URL, or the command that runs it; may be repeated.
+    #[arg(long, value_name = "NAME=URL|COMMAND")]
+    pub(crate) backend: Vec<String>,
+    /// A file with the MCP servers of an editor (mcpServers); may be repeated.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) mcp_json: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
-    /// The configuration file (YAML).
-    #[arg(short, long, value_name = "FILE")]
-    pub(crate) config: PathBuf,
+    #[command(flatten)]
+    pub(crate) sources: Sources,
     /// The address to listen on.
     #[arg(long, default_value = "127.0.0.1")]
     pub(crate) host: IpAddr,
@@ -39,15 +99,111 @@ pub(crate) struct Serve {
     #[arg(long, default_value_t = 4483)]
     pub(crate) port: u16,
     /// How long an unused session lives, such as 90s or 1h30m; replaces sessions.ttl.
-    #[arg(long, value_name = "DURATION", value_parser = crate::config::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = crate::config::parse_session_ttl)]
     pub(crate) session_ttl: Option<Duration>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Validate {
-    /// The configuration file (YAML).
+    #[command(flatten)]
+    pub(crate) sources: Sources,
+    /// Connect to the backends, and show what they offer.
+    #[arg(long)]
+    pub(crate) connect: bool,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    #[command(flatten)]
+    pub(crate) given: Given,
+    /// The file to write, readable by its owner only; standard output if absent.
     #[arg(short, long, value_name = "FILE")]
-    pub(crate) config: PathBuf,
+    pub(crate) output: Option<PathBuf>,
+    /// Replace the file if it exists.
+    #[arg(long, requires = "output")]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Schema {
+    /// Print the reference of all keys for people instead.
+    #[arg(long)]
+    pub(crate) markdown: bool,
+}
+
+/// The server that a client command speaks to.
+#[derive(Debug, Args)]
+pub(crate) struct Target {
+    /// The URL of an MCP endpoint, or a configuration (.yaml) or an editor's file (.json), which
+    /// is served inside this process.
+    #[arg(value_name = "URL|FILE")]
+    pub(crate) target: String,
+    /// A header for every request to the URL; may be repeated.
+    #[arg(long, value_name = "NAME: VALUE")]
+    pub(crate) header: Vec<String>,
+    /// Print what the server answers as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// What to list.
+    #[arg(default_value = "all")]
+    pub(crate) what: What,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum What {
+    Tools,
+    Resources,
+    Templates,
+    Prompts,
+    All,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Tools {
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Call {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// The name of the tool.
+    pub(crate) tool: String,
+    /// Its arguments; a value is JSON if the tool does not ask for text and it can be read as JSON.
+    #[arg(value_name = "KEY=VALUE", value_parser = pair, conflicts_with = "arguments")]
+    pub(crate) pairs: Vec<(String, String)>,
+    /// Its arguments as one JSON object.
+    #[arg(long, value_name = "JSON", value_parser = object)]
+    pub(crate) arguments: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Read {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// The URI of the resource.
+    pub(crate) uri: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Get {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// The name of the prompt.
+    pub(crate) prompt: String,
+    /// Its arguments.
+    #[arg(value_name = "KEY=VALUE", value_parser = pair)]
+    pub(crate) pairs: Vec<(String, String)>,
 }
 
 #[derive(Debug, Args)]
@@ -59,3 +215,39 @@ pub(crate) struct Demo {
     #[arg(long, default_value_t = 4483)]
     pub(crate) port: u16,
 }
+
+/// Something on the command line that cannot be, though each option for itself can.
+#[derive(Debug)]
+pub(crate) struct Misuse(pub(crate) String);
+
+impl fmt::Display for Misuse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Misuse {}
+
+impl What {
+    pub(crate) fn kinds(self) -> &'static [Kind] {
+        match self {
+            Self::Tools => &[Kind::Tool],
+            Self::Resources => &[Kind::Resource],
+            Self::Templates => &[Kind::ResourceTemplate],
+            Self::Prompts => &[Kind::Prompt],
+            Self::All => &Kind::ALL,
+        }
+    }
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+fn object(text: &str) -> Result<serde_json::Map<String, serde_json::Value>, String> {
+    serde_json::from_str(text).map_err(|error| format!("not a JSON object: {error}"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -103,11 +103,7 @@ pub(crate) async fn start(
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let serving = vmcp_server::serve(listeners, &edge, workers, &background)
         .context("the workers could not be started")?;
-    let nobody = ClientView {
-        version: ProtocolVersion::LATEST_LEGACY,
-        capabilities: Bytes::from_static(b"{}"),
-    };
-    let view = vmcp.view(&nobody).map_err(anyhow::Error::from)?;
+    let view = vmcp.view(&nobody()).map_err(anyhow::Error::from)?;
     report(Arc::clone(&view), sessions.initialize_wait, &background);
     Ok(Running {
         address,
@@ -158,14 +154,36 @@ impl Running {
         sessions.drain().await;
         serving.stop_accepting();
         tokio::task::spawn_blocking(|| serving.close()).await.context("the workers")?;
+        let vmcp = Arc::clone(sessions.vmcp());
         drop(view);
-        background.stop().cancel();
-        background.tasks().close();
-        if tokio::time::timeout(FAREWELL, background.tasks().wait()).await.is_err() {
-            tracing::warn!(tasks = background.tasks().len(), "background work did not end in time");
-        }
+        end(&background).await;
+        vmcp.shutdown().await;
         Ok(())
     }
+}
+
+/// Ends background work and waits for it, bounded.
+pub(crate) async fn end(background: &Background) {
+    background.stop().cancel();
+    background.tasks().close();
+    if tokio::time::timeout(FAREWELL, background.tasks().wait()).await.is_err() {
+        tracing::warn!(tasks = background.tasks().len(), "background work did not end in time");
+    }
+}
+
+/// The core alone, for whoever wants to know what backends offer and serves nobody.
+pub(crate) fn core(
+    configuration: Configuration,
+    background: &Background,
+) -> anyhow::Result<Arc<Vmcp>> {
+    let Configuration { backends: settings, rules, sessions, limits, .. } = configuration;
+    let made = backends(settings.iter().map(|backend| &backend.config), &TaskTracker::new())?;
+    Ok(Vmcp::new(made, core_config(rules, &sessions, &limits), background.clone()))
+}
+
+/// A client without capabilities.
+pub(crate) fn nobody() -> ClientView {
+    ClientView { version: ProtocolVersion::LATEST_LEGACY, capabilities: Bytes::from_static(b"{}") }
 }
 
 /// Makes the backends ready. Nothing is sent yet.

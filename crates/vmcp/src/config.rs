@@ -2,7 +2,8 @@
 //!
 //! [`load`] tells everything that is wrong with a file at once, each with its line. A key either
 //! takes effect or is refused. [`keys`] lists them all; each part of the file has a module that
-//! reads it, by way of [`reader`].
+//! reads it, by way of [`reader`]. Backends that are given without a file ([`Given`]) take the same
+//! way.
 //!
 //! What a running server does with the result is decided by whoever takes it apart.
 
@@ -11,17 +12,23 @@ mod aggregation;
 mod backends;
 mod expand;
 mod file;
+mod given;
+mod json_schema;
 mod keys;
+mod mcp_json;
 mod operational;
 mod outgoing;
 mod problem;
 mod reader;
+mod reference;
 mod schema;
 mod sessions;
 mod suggest;
+mod transports;
 mod tree;
 mod units;
 mod value;
+mod write;
 
 use std::{
     collections::BTreeMap,
@@ -33,10 +40,16 @@ use std::{
 use tracing::Level;
 use vmcp_catalog::Rules;
 
+pub(crate) use given::Given;
+pub(crate) use json_schema::json_schema;
 pub(crate) use problem::Problems;
+pub(crate) use reference::reference;
+pub(crate) use transports::INHERITED;
+pub(crate) use write::starter;
 
 use problem::{Problem, Report};
 use reader::Reader;
+use schema::Shape;
 use tree::Content;
 
 /// Everything that a file says, with the defaults for what it leaves out.
@@ -223,10 +236,17 @@ fn incoming_auth(root: &Reader<'_>) {
     incoming.section("authz").choice("type", &[()]);
 }
 
-/// A duration as it is written in the file, for the command line.
-pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
-    units::duration(text)
-        .ok_or_else(|| "write a positive duration such as 30s, 1m30s or 500ms".to_owned())
+/// `sessions.ttl` as the command line has it, which may be what it may be in the file.
+pub(crate) fn parse_session_ttl(text: &str) -> Result<Duration, String> {
+    let key = keys::SESSIONS.iter().find(|key| key.name == "ttl");
+    let Some(Shape::Time { most, .. }) = key.map(|key| key.shape) else {
+        unreachable!("sessions.ttl is a duration")
+    };
+    let bounds = schema::LEAST_TIME..=most;
+    units::duration(text).filter(|time| bounds.contains(time)).ok_or_else(|| {
+        let (least, most) = (units::show_duration(schema::LEAST_TIME), units::show_duration(most));
+        format!("write a duration between {least} and {most}, such as 90s or 1h30m")
+    })
 }
 
 /// The process's environment.

@@ -6,26 +6,27 @@ mod backend;
 mod calculator;
 mod notebook;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::net::SocketAddr;
 
 use anyhow::{Context as _, bail};
-use bytes::Bytes;
-use serde_json::{Value, json};
+use http::HeaderMap;
+use serde_json::json;
 use tokio_util::task::TaskTracker;
 use tracing::Level;
-use vmcp_backend::{Backend, ClientView, Session};
-use vmcp_model::ProtocolVersion;
+use vmcp_model::Kind;
 
 use crate::{
     cli,
+    client::{self, Client},
     compose::{self, ENDPOINT},
-    config, logging,
+    config,
+    logging::Logging,
     output::line,
     serve::{control_runtime, stop_signal},
 };
 
-pub(crate) fn run(options: &cli::Demo, debug: bool) -> anyhow::Result<()> {
-    logging::start(if debug { Level::DEBUG } else { Level::WARN });
+pub(crate) fn run(options: &cli::Demo, logging: Logging) -> anyhow::Result<()> {
+    logging.start_for_people(Level::WARN);
     control_runtime()?.block_on(async {
         let stopped = stop_signal()?;
         let tasks = TaskTracker::new();
@@ -70,25 +71,20 @@ fn configuration(calculator: SocketAddr, notebook: SocketAddr) -> String {
 
 /// Does what a client does, and shows what comes back.
 async fn walk(url: &str, tasks: &TaskTracker) -> anyhow::Result<()> {
-    let client = Client::connect(url, tasks).await?;
+    let client = Client::connect(url, HeaderMap::new(), tasks).await?;
     line(format_args!("\nA client connects and sees one catalog:"))?;
-    for (method, member, key) in [
-        ("tools/list", "tools", "name"),
-        ("resources/list", "resources", "uri"),
-        ("prompts/list", "prompts", "name"),
-    ] {
-        let result = client.ask(method, &json!({})).await?;
-        for item in result[member].as_array().into_iter().flatten() {
-            let (name, text) = (item[key].as_str(), item["description"].as_str());
-            let (name, text) = (name.unwrap_or("?"), text.unwrap_or(""));
-            line(format_args!("  {:<9}  {name:<24}  {text}", member.trim_end_matches('s')))?;
+    for kind in [Kind::Tool, Kind::Resource, Kind::Prompt] {
+        for item in client.list(kind).await? {
+            let name = item[kind.key()].as_str().unwrap_or("?");
+            let text = item["description"].as_str().unwrap_or_default();
+            line(format_args!("  {:<9}  {name:<24}  {text}", kind.noun()))?;
         }
     }
     line(format_args!("\nIt calls a tool of each, reads a resource and gets a prompt:"))?;
-    let sum = client.call("calculator_add", &json!({"a": 2, "b": 40})).await?;
+    let sum = text_of(&client.call("calculator_add", &json!({"a": 2, "b": 40})).await?);
     line(format_args!("  calculator_add {{a: 2, b: 40}}  ->  {sum}"))?;
     client.call("notebook_write", &json!({"text": "the answer is 42"})).await?;
-    let notes = client.call("notebook_read", &json!({})).await?;
+    let notes = text_of(&client.call("notebook_read", &json!({})).await?);
     line(format_args!("  notebook_write, then notebook_read  ->  {notes}"))?;
     let resource = client.ask("resources/read", &json!({"uri": "note://welcome"})).await?;
     let text = resource["contents"][0]["text"].as_str().unwrap_or_default();
@@ -102,49 +98,17 @@ async fn walk(url: &str, tasks: &TaskTracker) -> anyhow::Result<()> {
     client.close().await
 }
 
+/// The text that a tool answers.
+fn text_of(result: &serde_json::Value) -> String {
+    result["content"][0]["text"].as_str().unwrap_or_default().to_owned()
+}
+
 fn how_to_connect(url: &str) -> anyhow::Result<()> {
     line(format_args!("\nConnect an editor or another client: add this to its MCP servers,"))?;
-    line(format_args!("  {}", json!({"mcpServers": {"vmcp": {"type": "http", "url": url}}})))?;
+    line(format_args!("  {}", client::entry(url)))?;
     line(format_args!("or look around with the inspector:"))?;
     line(format_args!(
         "  npx @modelcontextprotocol/inspector --cli {url} --transport http --method tools/list"
     ))?;
     line(format_args!("\nServing until Ctrl-C."))
-}
-
-/// A client of vmcp, over the same transport that vmcp uses towards backends.
-struct Client {
-    connection: Arc<Backend>,
-    session: Session,
-}
-
-impl Client {
-    async fn connect(url: &str, tasks: &TaskTracker) -> anyhow::Result<Self> {
-        let id = vmcp_model::BackendId::new("vmcp")?;
-        let config = vmcp_backend::Config::plain(id, url.parse()?);
-        let connection = Backend::new(&config, tasks.clone())?;
-        let version = ProtocolVersion::LATEST_LEGACY;
-        let capabilities = Bytes::from_static(b"{}");
-        let session = connection.open(&ClientView { version, capabilities }).await?;
-        Ok(Self { connection, session })
-    }
-
-    async fn ask(&self, method: &str, params: &Value) -> anyhow::Result<Value> {
-        let params = params.to_string();
-        let answer = self.connection.ask(&self.session, method, Some(params.as_bytes())).await?;
-        let Some(result) = answer.result() else {
-            bail!("{method} failed: {}", String::from_utf8_lossy(answer.text()));
-        };
-        Ok(serde_json::from_slice(result)?)
-    }
-
-    /// Calls a tool and gives the text it answers.
-    async fn call(&self, name: &str, arguments: &Value) -> anyhow::Result<String> {
-        let result = self.ask("tools/call", &json!({"name": name, "arguments": arguments})).await?;
-        Ok(result["content"][0]["text"].as_str().unwrap_or_default().to_owned())
-    }
-
-    async fn close(self) -> anyhow::Result<()> {
-        Ok(self.connection.close(&self.session).await?)
-    }
 }

@@ -2,40 +2,74 @@
 //!
 //! This file is the program's table of contents; each command has a file of its own.
 
+mod call;
 mod cli;
+mod client;
 mod compose;
 mod config;
+mod connect;
 mod demo;
+mod init;
+mod list;
 mod logging;
 mod output;
 mod reload;
 mod serve;
+mod sources;
 mod summary;
+mod target;
 mod validate;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
+use vmcp_backend::InvalidConfig;
 
 use cli::{Cli, Command};
+use logging::Logging;
 
 /// Gives memory back that a burst of sessions has used, and finds it again for the next burst.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let Cli { debug, command } = Cli::parse();
+    let Cli { debug, log_format: format, command } = Cli::parse();
+    let logging = Logging { debug, format };
     let done = match command {
-        Command::Serve(options) => serve::run(&options, debug),
-        Command::Validate(options) => validate::run(&options),
+        Command::Serve(options) => serve::run(&options, logging),
+        Command::Validate(options) => validate::run(&options, logging),
+        Command::Init(options) => init::run(&options),
+        Command::Schema(options) => schema(&options),
+        Command::List(options) => list::run(&options.target, options.what, logging),
+        Command::Tools(options) => list::run(&options.target, cli::What::Tools, logging),
+        Command::Call(options) => call::call(&options, logging),
+        Command::Read(options) => call::read(&options, logging),
+        Command::Get(options) => call::get(&options, logging),
+        Command::Demo(options) => demo::run(&options, logging),
+        Command::Completions { shell } => completions(shell),
         Command::Version => output::line(format_args!("vmcp {}", env!("CARGO_PKG_VERSION"))),
-        Command::Demo(options) => demo::run(&options, debug),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             output::failure(&error);
-            if error.is::<config::Problems>() { ExitCode::from(2) } else { ExitCode::FAILURE }
+            if is_mistake(&error) { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
+}
+
+/// Whether whoever typed the command, or wrote the configuration, has to correct it.
+fn is_mistake(error: &anyhow::Error) -> bool {
+    error.is::<config::Problems>() || error.is::<cli::Misuse>() || error.is::<InvalidConfig>()
+}
+
+fn schema(options: &cli::Schema) -> anyhow::Result<()> {
+    let text = if options.markdown { config::reference() } else { config::json_schema() };
+    output::bytes(text.as_bytes())
+}
+
+fn completions(shell: clap_complete::Shell) -> anyhow::Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "vmcp", &mut script);
+    output::bytes(&script)
 }

@@ -33,8 +33,6 @@ pub(crate) struct Reloader {
     source: Source,
     hangup: Signal,
     threshold: Threshold,
-    /// The level that the command line asks for, whatever the file says.
-    debug: bool,
     /// What the server was started with: some of it holds until its end.
     started: Configuration,
     /// What holds now.
@@ -47,11 +45,10 @@ impl Reloader {
         source: Source,
         configuration: &Configuration,
         threshold: Threshold,
-        debug: bool,
     ) -> anyhow::Result<Self> {
         let hangup = signal(SignalKind::hangup()).context("SIGHUP cannot be received")?;
         let (started, current) = (configuration.clone(), configuration.clone());
-        Ok(Self { source, hangup, threshold, debug, started, current })
+        Ok(Self { source, hangup, threshold, started, current })
     }
 
     /// Reloads whenever there is reason to, for ever.
@@ -91,9 +88,7 @@ impl Reloader {
             tracing::warn!(settings = later.join(", "), "these take effect at the next start");
         }
         let replaced = running.replace(backends, &new);
-        if !self.debug {
-            self.threshold.set(new.log_level.unwrap_or(Level::INFO));
-        }
+        self.threshold.set(new.log_level.unwrap_or(Level::INFO));
         tell(&replaced);
         self.current = new;
         Ok(())

@@ -1,38 +1,131 @@
 //! `vmcp serve`: serves a configuration until it is told to stop.
 
-use std::net::SocketAddr;
-
-use anyhow::Context as _;
-use tokio::signal::unix::{SignalKind, signal};
-use tracing::Level;
-
-use crate::{
-    cli, compose, logging,
-    reload::{Reloader, Source},
+use std::{
+    io::{self, IsTerminal as _},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
 };
 
-pub(crate) fn run(options: &cli::Serve, debug: bool) -> anyhow::Result<()> {
-    let mut source = Source::new(&options.config, options.session_ttl);
-    let configuration = source.load()?;
-    let configured = configuration.log_level.unwrap_or(Level::INFO);
-    let threshold = logging::start(if debug { Level::DEBUG } else { configured });
+use anyhow::{Context as _, bail};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::{Instant, interval},
+};
+use tracing::Level;
+use vmcp_core::{OfferStatus, View};
+
+use crate::{
+    cli::{self, Misuse},
+    client, compose,
+    config::Configuration,
+    connect,
+    logging::{Logging, Threshold},
+    output::{STRONG, progress},
+    reload::{Reloader, Source},
+    sources,
+};
+
+/// How often the backends are looked at while somebody watches.
+const LOOK: Duration = Duration::from_millis(50);
+
+pub(crate) fn run(options: &cli::Serve, logging: Logging) -> anyhow::Result<()> {
+    if options.sources.config.is_none() && !options.host.is_loopback() {
+        return Err(Misuse(format!(
+            "without a configuration file, vmcp serves this machine only, not {}: \
+             anybody there could call every backend; \
+             write a file with vmcp init -o vmcp.yaml and serve it with --config vmcp.yaml",
+            options.host
+        ))
+        .into());
+    }
+    let mut source =
+        options.sources.config.as_ref().map(|file| Source::new(file, options.session_ttl));
+    let mut configuration = match &mut source {
+        Some(source) => source.load()?,
+        None => sources::load(&options.sources)?,
+    };
+    if let Some(ttl) = options.session_ttl {
+        configuration.sessions.ttl = ttl;
+    }
+    let threshold = logging.start(configuration.log_level.unwrap_or(Level::INFO));
     for warning in &configuration.warnings {
         tracing::warn!("{warning}");
     }
     let listen = SocketAddr::new(options.host, options.port);
-    control_runtime()?.block_on(async {
-        let stopped = stop_signal()?;
-        let reloader = Reloader::new(source, &configuration, threshold, debug)?;
-        let count = configuration.backends.len();
-        let running = compose::start(configuration, listen).await?;
-        let url = format!("http://{}{}", running.address, compose::ENDPOINT);
-        tracing::info!(%url, backends = count, "serving");
-        tokio::select! {
-            () = stopped => {}
-            () = reloader.run(&running) => {}
+    control_runtime()?.block_on(serve(configuration, listen, source, threshold))
+}
+
+async fn serve(
+    configuration: Configuration,
+    listen: SocketAddr,
+    source: Option<Source>,
+    threshold: Threshold,
+) -> anyhow::Result<()> {
+    let stopped = stop_signal()?;
+    let reloader =
+        source.map(|source| Reloader::new(source, &configuration, threshold)).transpose()?;
+    let (count, patience) = (configuration.backends.len(), connect::patience(&configuration));
+    let began = Instant::now();
+    let running = compose::start(configuration, listen).await.map_err(advised)?;
+    let url = format!("http://{}{}", running.address, compose::ENDPOINT);
+    tracing::info!(%url, backends = count, "serving");
+    let watched = async {
+        if io::stderr().is_terminal() {
+            show_progress(&running.view, began, patience).await;
+            show_address(&url);
         }
-        running.stop().await
-    })
+        std::future::pending::<()>().await;
+    };
+    let reloaded = async {
+        match reloader {
+            Some(reloader) => reloader.run(&running).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = stopped => {}
+        () = watched => {}
+        () = reloaded => {}
+    }
+    running.stop().await
+}
+
+/// Says what to do about an address that somebody else listens on.
+fn advised(error: anyhow::Error) -> anyhow::Error {
+    let taken = error
+        .root_cause()
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::AddrInUse);
+    if taken { error.context("choose another port with --port") } else { error }
+}
+
+/// Shows each backend as soon as it has made its offer or failed to.
+async fn show_progress(view: &Arc<View>, began: Instant, patience: Duration) {
+    let mut ticks = interval(LOOK);
+    let mut shown = Vec::new();
+    while began.elapsed() < patience {
+        ticks.tick().await;
+        let backends = view.backends();
+        let width = backends.keys().map(|id| id.as_str().len()).max().unwrap_or_default();
+        for (id, state) in &backends {
+            if state.status != OfferStatus::Unknown && !shown.contains(id) {
+                progress(format_args!("  {}", connect::outcome(id, state, began).shown(width)));
+                shown.push(id.clone());
+            }
+        }
+        if shown.len() == backends.len() {
+            return;
+        }
+    }
+}
+
+fn show_address(url: &str) {
+    progress(format_args!(
+        "\nServing at {STRONG}{url}{STRONG:#} until Ctrl-C. To connect an editor,"
+    ));
+    progress(format_args!("add this to its MCP servers:\n  {}", client::entry(url)));
+    progress(format_args!("To look around: vmcp list {url}\n"));
 }
 
 /// The runtime of everything that is not on the path of a call.
@@ -43,6 +136,17 @@ pub(crate) fn control_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .enable_all()
         .build()
         .context("the control runtime could not be started")
+}
+
+/// Does work that people may lose patience with.
+pub(crate) async fn unless<T>(
+    stopped: &mut (impl Future<Output = ()> + Unpin),
+    work: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
+    tokio::select! {
+        done = work => done,
+        () = stopped => bail!("interrupted"),
+    }
 }
 
 /// Completes when the process is told to stop.

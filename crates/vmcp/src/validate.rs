@@ -1,20 +1,66 @@
-//! `vmcp validate`: everything that `serve` checks before it listens.
+//! `vmcp validate`: everything that `serve` checks before it listens, and on request what it would
+//! find behind the backends' addresses.
 
+use anyhow::bail;
+use serde_json::json;
 use tokio_util::task::TaskTracker;
+use tracing::Level;
 
-use crate::{cli, compose, config, output};
+use crate::{
+    cli, compose, config::Configuration, connect, logging::Logging, output, serve::control_runtime,
+    sources,
+};
 
-pub(crate) fn run(options: &cli::Validate) -> anyhow::Result<()> {
-    let configuration = config::load(&options.config, &config::environment)?;
+pub(crate) fn run(options: &cli::Validate, logging: Logging) -> anyhow::Result<()> {
+    let checked = check(&options.sources);
+    let configuration = match (checked, options.json) {
+        (Ok(configuration), _) => configuration,
+        (Err(error), true) => {
+            let problems: Vec<_> = format!("{error:#}").lines().map(str::to_owned).collect();
+            print(&json!({"valid": false, "problems": problems}))?;
+            return Err(error);
+        }
+        (Err(error), false) => return Err(error),
+    };
+    let (name, count) = (configuration.name.clone(), configuration.backends.len());
+    let warnings = configuration.warnings.clone();
+    if !options.json {
+        for warning in &warnings {
+            output::line(format_args!("warning: {warning}"))?;
+        }
+        let file = sources::named(&options.sources);
+        output::line(format_args!("{file} is valid: {name} with {count} backend(s)"))?;
+    }
+    let mut result = json!({"valid": true, "name": name, "warnings": warnings});
+    let mut failed = 0;
+    if options.connect {
+        // What fails is in the result.
+        logging.start_for_people(Level::ERROR);
+        let findings = control_runtime()?.block_on(connect::connect(configuration))?;
+        failed = findings.failed();
+        if options.json {
+            result["found"] = findings.to_json();
+        } else {
+            findings.show()?;
+        }
+    }
+    if options.json {
+        print(&result)?;
+    }
+    if failed > 0 {
+        bail!("{failed} of {count} backend(s) failed");
+    }
+    Ok(())
+}
+
+/// Reads the configuration and makes its backends ready, as `serve` does.
+fn check(sources: &cli::Sources) -> anyhow::Result<Configuration> {
+    let configuration = sources::load(sources)?;
     let backends = configuration.backends.iter().map(|backend| &backend.config);
     compose::backends(backends, &TaskTracker::new())?;
-    for warning in &configuration.warnings {
-        output::line(format_args!("warning: {warning}"))?;
-    }
-    output::line(format_args!(
-        "{} is valid: {} with {} backend(s)",
-        options.config.display(),
-        configuration.name,
-        configuration.backends.len(),
-    ))
+    Ok(configuration)
+}
+
+fn print(json: &serde_json::Value) -> anyhow::Result<()> {
+    output::line(format_args!("{}", serde_json::to_string_pretty(json)?))
 }

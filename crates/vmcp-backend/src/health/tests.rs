@@ -115,7 +115,7 @@ async fn what_is_no_failure_counts_as_none() {
         health.calls(10, Some(&Error::Refused { status }));
     }
     health.calls(10, Some(&Error::SessionLost));
-    health.calls(10, Some(&Error::Busy { limit: 1 }));
+    health.calls(10, Some(&Error::Busy { what: "requests under way", limit: 1 }));
     assert_eq!((health.state(), health.phase()), (State::Healthy, Phase::Closed));
     health.failed(Sign::Check, &Error::Refused { status: 401 });
     assert_eq!((health.state(), health.is_out()), (State::Unauthenticated, true));
@@ -183,7 +183,10 @@ async fn an_exchange_that_comes_to_nothing_wedges_nothing() {
     advance(60 * SECOND).await;
     drop(health.admit().unwrap());
     assert_eq!(health.phase(), Phase::HalfOpen);
-    health.admit().unwrap().note(Sign::Call, Some(&Error::Busy { limit: 1 }));
+    health
+        .admit()
+        .unwrap()
+        .note(Sign::Call, Some(&Error::Busy { what: "requests under way", limit: 1 }));
     drop(health.admit().unwrap());
     // It took too long for those who waited for it.
     health.failed(Sign::Call, &Error::Timeout(SECOND));

@@ -9,8 +9,8 @@ use bytes::{Bytes, BytesMut};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
-use super::{Permit, pool::Lease};
-use crate::error::Error;
+use super::pool::Lease;
+use crate::{error::Error, gauge::Permit};
 
 /// A body that is being received. Dropping it before its end closes the connection.
 #[derive(Debug)]

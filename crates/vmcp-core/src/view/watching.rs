@@ -195,7 +195,7 @@ impl Watch {
         if watched.stream.is_some() || !watched.session.facts().has.list_changes {
             return;
         }
-        let opening = self.backend.listen(&watched.session, None);
+        let opening = self.backend.listen(&watched.session);
         if let Ok(Ok(stream)) = tokio::time::timeout(BEGIN, opening).await {
             watched.stream = stream;
         }
@@ -207,7 +207,7 @@ impl Watch {
             return self.wait_for_demand(&watched.session).await;
         }
         if watched.stream.is_none() {
-            match self.backend.listen(&watched.session, None).await {
+            match self.backend.listen(&watched.session).await {
                 Ok(Some(stream)) => watched.stream = Some(stream),
                 // It offers none, whatever it says of list changes.
                 Ok(None) | Err(Error::Refused { .. } | Error::Protocol(_)) => {

@@ -10,7 +10,8 @@ pub(super) enum Unexpanded {
     Malformed,
 }
 
-/// Puts the values of variables in the place of their names. `$${` stands for `${` itself.
+/// Puts the values of variables in the place of their names: `${NAME}`, or `${NAME:-default}` for
+/// one that may be unset or empty. `$${` stands for `${` itself.
 pub(super) fn expand(
     text: &str,
     variable: impl Fn(&str) -> Option<String>,
@@ -27,11 +28,21 @@ pub(super) fn expand(
             continue;
         }
         let (name, after) = after.split_once('}').ok_or(Unexpanded::Malformed)?;
+        let (name, default) = match name.split_once(":-") {
+            Some((name, default)) => (name, Some(default)),
+            None => (name, None),
+        };
         if !is_name(name) {
             return Err(Unexpanded::Malformed);
         }
         expanded += before;
-        expanded += &variable(name).ok_or_else(|| Unexpanded::Unset(name.to_owned()))?;
+        expanded += &match (variable(name), default) {
+            (Some(value), None) => value,
+            (value, Some(default)) => {
+                value.filter(|value| !value.is_empty()).unwrap_or_else(|| default.to_owned())
+            }
+            (None, None) => return Err(Unexpanded::Unset(name.to_owned())),
+        };
         rest = after;
     }
     Ok(expanded + rest)

@@ -39,10 +39,28 @@ pub(super) const ROOT: &[Key] = &[
 
 const BACKEND: &[Key] = &[
     Key::new("name", Shape::Text, "the backend's name").required(),
-    Key::new("url", Shape::Text, "the URL of its MCP endpoint").required(),
-    Key::choice("transport", &["streamable-http"], &["sse"], "how it is spoken to"),
+    Key::choice(
+        "transport",
+        &["streamable-http", "sse", "stdio"],
+        &[],
+        "how it is spoken to; if absent, stdio where a command is given, otherwise streamable-http",
+    ),
+    Key::new("url", Shape::Text, "the URL of its MCP endpoint; required unless it is a program"),
+    Key::new("headers", Shape::TextMap, "fixed headers that every request to it carries"),
     Key::choice("type", &["", "entry"], &[], "\"entry\" for a server reached directly"),
     Key::new("caBundlePath", Shape::Text, "a PEM file of the authorities that vouch for it"),
+    Key::new("command", Shape::Text, "the program to run: a path, or a name looked up in PATH"),
+    Key::new("args", Shape::AnyTexts, "its arguments"),
+    Key::new("env", Shape::TextMap, "what its environment holds besides what every child gets"),
+    Key::new("cwd", Shape::Text, "its working directory, an absolute path"),
+    Key::choice(
+        "isolation",
+        &["session", "shared"],
+        &[],
+        "whether each client session has a process of its own, or all use one",
+    )
+    .default("session"),
+    Key::time("processIdle", 600_000, 168, "how long a process lives that nobody uses"),
     Key::new("metadata", Shape::TextMap, "labels of your own, shown in /status"),
 ];
 
@@ -63,7 +81,8 @@ const AUTHORIZATION: &[Key] = &[
 ];
 
 const OUTGOING_AUTH: &[Key] = &[
-    Key::choice("source", &["inline"], &["discovered"], "where the strategies come from"),
+    Key::choice("source", &["inline"], &["discovered"], "where the strategies come from")
+        .default("inline"),
     Key::new("default", Shape::Section(STRATEGY), "for backends without an entry of their own"),
     Key::new("backends", Shape::Named(STRATEGY), "for single backends, by name"),
 ];
@@ -100,13 +119,14 @@ const AGGREGATION: &[Key] = &[
     )
     .required(),
     Key::new("conflictResolutionConfig", Shape::Section(CONFLICTS), "how exactly"),
-    Key::new("excludeAllTools", Shape::Flag, "shows no tool at all"),
+    Key::new("excludeAllTools", Shape::Flag, "shows no tool at all").default("false"),
     Key::choice(
         "defaultToolVisibility",
         &["", "allow", "deny"],
         &[],
         "whether tools of backends without an entry under tools are shown",
-    ),
+    )
+    .default("allow"),
     Key::new("tools", Shape::Sections(TOOLS), "what holds for the tools of single backends"),
     Key::new(
         "nameLimit",
@@ -124,7 +144,7 @@ const CONFLICTS: &[Key] = &[
 const TOOLS: &[Key] = &[
     Key::new("workload", Shape::Text, "the backend it is about").required(),
     Key::new("filter", Shape::Texts, "the tools to show, by their names after overrides"),
-    Key::new("excludeAll", Shape::Flag, "shows none of them"),
+    Key::new("excludeAll", Shape::Flag, "shows none of them").default("false"),
     Key::new("overrides", Shape::Named(OVERRIDE), "changes, by the backend's own tool names"),
     Key::not_yet("toolConfigRef"),
 ];
@@ -144,7 +164,8 @@ const ANNOTATIONS: &[Key] = &[
 ];
 
 const OPERATIONAL: &[Key] = &[
-    Key::choice("logLevel", &["error", "warn", "info", "debug", "trace"], &[], "what is logged"),
+    Key::choice("logLevel", &["error", "warn", "info", "debug", "trace"], &[], "what is logged")
+        .default("info"),
     Key::new("timeouts", Shape::Section(TIMEOUTS), "how long calls may take"),
     Key::new("reload", Shape::Section(RELOAD), "how a running server takes up changes of its file"),
     Key::new(
@@ -229,10 +250,11 @@ const SESSION_STORAGE: &[Key] = &[
     Key::not_yet("keyPrefix"),
 ];
 
-const SESSIONS: &[Key] = &[
+pub(super) const SESSIONS: &[Key] = &[
     Key::time("ttl", 1_800_000, 720, "how long a session lives that nobody uses"),
     Key::time("initializeWait", 3000, 1, "how long initialize waits for slow backends"),
-    Key::choice("backendInit", &["lazy", "eager"], &[], "when backend sessions are opened"),
+    Key::choice("backendInit", &["lazy", "eager"], &[], "when backend sessions are opened")
+        .default("lazy"),
     Key::count("maxBackendInitConcurrency", 10, 1000, "backends initialized at once"),
     Key::time("backendInitTimeout", 30_000, 1, "how long a backend may take to initialize"),
     Key::time("keepAlive", 15_000, 1, "how often an idle stream shows that it is alive"),

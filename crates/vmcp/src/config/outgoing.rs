@@ -30,6 +30,12 @@ pub(super) fn read(reader: &Reader<'_>, names: &Names) -> OutgoingAuth {
     let mut single = BTreeMap::new();
     for (name, value, section) in reader.named("backends") {
         let id = names.of_key(name, &value);
+        if names.is_program(name) {
+            value.problem(
+                "only takes effect with transport: streamable-http or sse; a program gets its \
+                 credentials in env",
+            );
+        }
         if let (Some(id), Some(strategy)) = (id, strategy(&section)) {
             single.insert(id, strategy);
         }
@@ -127,12 +133,12 @@ fn from_file(value: &Value<'_>) -> Option<HeaderValue> {
     header_value(value, text, value.quoted().as_str())
 }
 
-fn header_value(value: &Value<'_>, bytes: &[u8], what: &str) -> Option<HeaderValue> {
+/// The value of a header, hidden from whoever prints it for debugging.
+pub(super) fn header_value(value: &Value<'_>, bytes: &[u8], what: &str) -> Option<HeaderValue> {
     let Ok(mut header) = HeaderValue::from_bytes(bytes) else {
         value.problem(format!("{what} holds a character that no header may have"));
         return None;
     };
-    // Keeps it out of Debug.
     header.set_sensitive(true);
     Some(header)
 }

@@ -23,12 +23,9 @@ pub(super) struct Problem {
     pub(super) text: String,
 }
 
-/// Everything that is wrong with one file, in the order of its lines.
+/// Everything that is wrong, file by file, in the order of the lines. Holds the lines to show.
 #[derive(Debug)]
-pub(crate) struct Problems {
-    file: String,
-    list: Vec<Problem>,
-}
+pub(crate) struct Problems(Vec<String>);
 
 /// Collects what the readers of a file have to say about it.
 pub(super) struct Report<'a> {
@@ -45,7 +42,7 @@ impl Problem {
     }
 
     /// The line that people read.
-    fn rendered(&self, file: &str) -> String {
+    pub(super) fn rendered(&self, file: &str) -> String {
         let place = self.place.map(|at| format!(":{}:{}", at.line, at.column)).unwrap_or_default();
         let path = if self.path.is_empty() { String::new() } else { format!("{}: ", self.path) };
         format!("{file}{place}: {path}{}", self.text)
@@ -56,23 +53,24 @@ impl Problems {
     pub(super) fn new(file: &str, mut list: Vec<Problem>) -> Self {
         list.sort();
         list.dedup();
-        Self { file: file.to_owned(), list }
+        Self(list.iter().map(|problem| problem.rendered(file)).collect())
+    }
+
+    /// Adds what is wrong with another file.
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.0.extend(other.0);
     }
 
     /// Each problem as people read it.
-    pub(crate) fn lines(&self) -> impl Iterator<Item = String> {
-        self.list.iter().map(|problem| problem.rendered(&self.file))
+    pub(crate) fn lines(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
     }
 }
 
 /// One problem a line.
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, line) in self.lines().enumerate() {
-            let separator = if index == 0 { "" } else { "\n" };
-            write!(f, "{separator}{line}")?;
-        }
-        Ok(())
+        f.write_str(&self.0.join("\n"))
     }
 }
 
@@ -116,6 +114,14 @@ impl<'a> Report<'a> {
     pub(super) fn warning(&self, place: Place, path: &str, text: impl Into<String>) {
         let warning = Problem { place: Some(place), path: path.to_owned(), text: text.into() };
         self.warnings.borrow_mut().push(warning);
+    }
+
+    /// Changes how everything is told that has been found so far.
+    pub(super) fn retold(self, retell: impl Fn(&mut Problem)) -> Self {
+        for list in [&self.problems, &self.warnings] {
+            list.borrow_mut().iter_mut().for_each(&retell);
+        }
+        self
     }
 
     /// The warnings, if there is no problem.

@@ -65,6 +65,11 @@ impl<'a> Reader<'a> {
         self.present
     }
 
+    /// Passes over a key whose meaning is unknown because of another problem.
+    pub(super) fn leave(&self, name: &str) {
+        self.key(name);
+    }
+
     pub(super) fn has(&self, name: &str) -> bool {
         self.entries.iter().any(|entry| entry.key == name)
     }

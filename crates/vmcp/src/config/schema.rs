@@ -10,6 +10,8 @@ pub(super) struct Key {
     pub(super) shape: Shape,
     /// What it is for, in the words of somebody who looks it up.
     pub(super) doc: &'static str,
+    /// What holds where the key is absent, for shapes that do not say so themselves.
+    pub(super) default: Option<&'static str>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,8 +44,10 @@ pub(super) enum Shape {
     Size { default: usize, most: usize },
     /// A duration of at least [`LEAST_TIME`].
     Time { default: Duration, most: Duration },
-    /// A list of texts.
+    /// A list of texts that are not empty.
     Texts,
+    /// A list of texts that may be empty.
+    AnyTexts,
     /// A map of texts.
     TextMap,
     /// A map of durations.
@@ -63,15 +67,20 @@ pub(super) const LEAST_TIME: Duration = Duration::from_millis(1);
 
 impl Key {
     pub(super) const fn new(name: &'static str, shape: Shape, doc: &'static str) -> Self {
-        Self { name, need: Need::Optional, shape, doc }
+        Self { name, need: Need::Optional, shape, doc, default: None }
     }
 
     pub(super) const fn required(self) -> Self {
         Self { need: Need::Required, ..self }
     }
 
+    /// What holds where the key is absent, for whoever looks it up.
+    pub(super) const fn default(self, default: &'static str) -> Self {
+        Self { default: Some(default), ..self }
+    }
+
     pub(super) const fn not_yet(name: &'static str) -> Self {
-        Self { name, need: Need::NotYet, shape: Shape::Anything, doc: "" }
+        Self { name, need: Need::NotYet, shape: Shape::Anything, doc: "", default: None }
     }
 
     /// One word out of several.

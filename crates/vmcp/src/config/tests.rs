@@ -6,11 +6,14 @@
 
 mod aggregation;
 mod backends;
+mod given;
 mod outcome;
 mod outgoing;
 mod samples;
 mod scalars;
+mod schema;
 mod structure;
+mod transports;
 
 use super::{Configuration, Problems, parse};
 

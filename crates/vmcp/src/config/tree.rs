@@ -19,6 +19,7 @@ use super::problem::{Place, Problem};
 const MAX_ALIASED: usize = 10_000;
 
 /// One value.
+#[derive(Clone)]
 pub(super) struct Node {
     pub(super) place: Place,
     pub(super) content: Content,
@@ -26,6 +27,7 @@ pub(super) struct Node {
 
 /// What a value is. A number or a truth value is the text that stands in the file: the key under
 /// which it stands says how to read it.
+#[derive(Clone)]
 pub(super) enum Content {
     Null,
     Text(String),
@@ -34,6 +36,7 @@ pub(super) enum Content {
 }
 
 /// One key of a map, with its value.
+#[derive(Clone)]
 pub(super) struct Entry {
     pub(super) key: String,
     pub(super) place: Place,

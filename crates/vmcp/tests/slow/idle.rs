@@ -117,7 +117,7 @@ async fn call_each(connection: &Arc<Backend>, sessions: &[Session]) {
 async fn listen(connection: &Arc<Backend>, sessions: &[Session]) -> Vec<Events> {
     let mut streams = Vec::new();
     for session in sessions {
-        let stream = connection.listen(session, None).await.unwrap();
+        let stream = connection.listen(session).await.unwrap();
         streams.push(stream.expect("vmcp offers a stream"));
     }
     streams

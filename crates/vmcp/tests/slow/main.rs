@@ -11,6 +11,7 @@ mod idle;
 mod load;
 mod neighbours;
 mod patience;
+mod programs;
 mod reload;
 mod shutdown;
 mod support;

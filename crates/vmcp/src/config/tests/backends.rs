@@ -72,10 +72,9 @@ fn transports_and_types_are_known() {
         "
 backends:
   - {name: a, url: 'http://h/', transport: sse, type: remote}
-  - {name: b, url: 'http://h/', transport: stdio}",
-        "vmcp.yaml:2:44: backends[0].transport: \"sse\" is not supported yet; use streamable-http
-         vmcp.yaml:2:55: backends[0].type: must be entry, not \"remote\"
-         vmcp.yaml:3:44: backends[1].transport: must be streamable-http, not \"stdio\"",
+  - {name: b, url: 'ftp://h/', args: 1, transport: ssh}",
+        "vmcp.yaml:2:55: backends[0].type: must be entry, not \"remote\"
+         vmcp.yaml:3:52: backends[1].transport: must be streamable-http or sse or stdio, not \"ssh\"; did you mean \"sse\"?",
     );
 }
 

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use vmcp_backend::{Endpoint, HealthSettings, Outgoing, Transport};
+use http::HeaderMap;
+use vmcp_backend::{Endpoint, HealthSettings, Outgoing, Program, Transport};
 use vmcp_catalog::{Annotations, Naming, Override, Rules, ToolRules};
 
 use super::{
@@ -110,9 +111,6 @@ fn of_limits(limits: &Limits) -> Vec<String> {
 fn of_backend(backend: &BackendSettings) -> Vec<String> {
     let BackendSettings { config, metadata } = backend;
     let vmcp_backend::Config { id, transport, timeouts, limits } = config;
-    let Transport::Http(Endpoint { url, outgoing, headers: _, ca_bundle }) = transport else {
-        unreachable!("only HTTP backends can be configured")
-    };
     let vmcp_backend::Timeouts { connect, initialize, idle, absolute } = timeouts;
     let vmcp_backend::Limits {
         response_bytes,
@@ -123,16 +121,44 @@ fn of_backend(backend: &BackendSettings) -> Vec<String> {
         list_pages,
         list_items,
     } = limits;
-    let ca_bundle = ca_bundle.as_ref().map_or(0, |bytes| bytes.len());
     let line = |text: String| format!("{id}: {text}");
     vec![
-        line(format!("{url} {} ca {ca_bundle} {}", shown(outgoing), labels(metadata))),
+        line(format!("{} {}", of_transport(transport), labels(metadata))),
         line(format!("connect {connect:?} initialize {initialize:?}")),
         line(format!("idle {idle:?} absolute {absolute:?}")),
         line(format!("response {response_bytes} event {event_bytes}")),
         line(format!("in flight {in_flight} streams {streams} links {links}")),
         line(format!("list pages {list_pages} items {list_items}")),
     ]
+}
+
+fn of_transport(transport: &Transport) -> String {
+    match transport {
+        Transport::Http(endpoint) => of_endpoint(endpoint),
+        Transport::Sse(endpoint) => format!("sse {}", of_endpoint(endpoint)),
+        Transport::Stdio(program) => of_program(program),
+    }
+}
+
+fn of_endpoint(endpoint: &Endpoint) -> String {
+    let Endpoint { url, outgoing, headers, ca_bundle } = endpoint;
+    let ca_bundle = ca_bundle.as_ref().map_or(0, |bytes| bytes.len());
+    format!("{url} {}{} ca {ca_bundle}", shown(outgoing), fixed(headers))
+}
+
+fn of_program(program: &Program) -> String {
+    let Program { command, args, env, directory, isolation, idle } = program;
+    let directory = directory.as_ref().and_then(|path| path.file_name());
+    format!("runs {command} {args:?} {env:?} in {directory:?} {isolation:?} idle {idle:?}")
+}
+
+/// The fixed headers.
+fn fixed(headers: &HeaderMap) -> String {
+    let one = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
+        assert!(value.is_sensitive());
+        format!(" {name}:{:?}", String::from_utf8_lossy(value.as_bytes()))
+    };
+    headers.iter().map(one).collect()
 }
 
 /// What a backend is shown. Values of headers must be hidden from everything but this.

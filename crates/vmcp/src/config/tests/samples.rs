@@ -41,6 +41,11 @@ fn a_minimal_file_gets_the_defaults() {
 }
 
 #[test]
+fn a_file_of_the_reference_system_is_taken_as_it_is() {
+    check_as_it_is(include_str!("toolhive-today.yaml"), include_str!("toolhive-today.txt"));
+}
+
+#[test]
 fn a_file_of_the_reference_system_is_told_all_that_is_not_built_yet() {
     check_as_it_is(include_str!("toolhive.yaml"), include_str!("toolhive.txt"));
 }
@@ -50,6 +55,7 @@ fn nothing_that_is_printed_for_debugging_holds_a_secret() {
     let debug = format!("{:?}", parsed(COMPLETE).expect("the sample is accepted"));
     assert!(debug.contains("Sensitive"), "{debug}");
     assert!(!debug.contains("s3cret") && !debug.contains("literal"), "{debug}");
+    assert!(!debug.contains("\"github\"}") && !debug.contains("fallback"), "{debug}");
 }
 
 /// Whatever stands in a line, the answer is a configuration or a list of problems, and neither a

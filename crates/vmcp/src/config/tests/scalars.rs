@@ -162,15 +162,16 @@ fn a_variable_must_be_set_and_well_written() {
         "
 name: ${NOBODY}
 groupRef: ${BACKEND
-metadata: {a: '${}', b: '${BACKEND:-x}', c: '${1}'}
+metadata: {a: '${}', b: '${BACKEND:-x}', c: '${1}', d: '${1:-x}', e: '${BACKEND:x}'}
 limits: {views: '${TOKEN}'}
 sessions: {ttl: '${EMPTY}'}",
         &format!(
             "vmcp.yaml:1:7: name: the environment variable NOBODY is not set; set it, or write $${{ for ${{
              vmcp.yaml:2:11: groupRef: {malformed}
              vmcp.yaml:3:15: metadata.a: {malformed}
-             vmcp.yaml:3:25: metadata.b: {malformed}
              vmcp.yaml:3:45: metadata.c: {malformed}
+             vmcp.yaml:3:56: metadata.d: {malformed}
+             vmcp.yaml:3:70: metadata.e: {malformed}
              vmcp.yaml:4:17: limits.views: \"${{TOKEN}}\" is not a whole number
              vmcp.yaml:5:17: sessions.ttl: is empty"
         ),
@@ -185,6 +186,8 @@ fn expansion_is_not_repeated() {
     assert_eq!(expand("é$", environment), Ok("é$".to_owned()));
     assert_eq!(expand("${B}", variable), Err(Unexpanded::Unset("B".to_owned())));
     assert_eq!(expand("${A", variable), Err(Unexpanded::Malformed));
+    assert_eq!(expand("${A:-x} ${B:-${A} ${B:-}", variable), Ok("${A} ${A ".to_owned()));
+    assert_eq!(expand("${EMPTY:-x}", environment), Ok("x".to_owned()));
 }
 
 #[test]

@@ -1,0 +1,119 @@
+//! What an HTTP backend's status and media type say about a message that was sent to it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use vmcp_wire::{IdKey, Message, Shape, headers::MediaType};
+
+use super::{Http, body::Body, stream::Stream};
+use crate::{
+    backend::{Answer, Backend, REFUSAL_BYTES, within},
+    error::Error,
+    events::Events,
+    health::Sign,
+    session::Session,
+};
+
+impl Backend {
+    /// Sends a message and gives what the backend does with it.
+    pub(crate) async fn exchange_over_http(
+        self: &Arc<Self>,
+        http: &Http,
+        session: &Session,
+        text: Bytes,
+        id: Option<&IdKey>,
+    ) -> Result<Answer, Error> {
+        let response = http.post(Some(session), text, id.is_some()).await?;
+        self.judge(session, response, id).await
+    }
+
+    /// Opens the session's GET stream, or goes on behind the event of this id. `None` if the
+    /// backend has none to offer.
+    pub(crate) async fn open_stream(
+        self: &Arc<Self>,
+        session: &Session,
+        last_event_id: Option<&str>,
+    ) -> Result<Option<Stream>, Error> {
+        let Some(http) = self.http() else { return Ok(None) };
+        let admitted = self.health.admit()?;
+        let response = within(self.timeouts.idle, http.listen(Some(session), last_event_id)).await;
+        admitted.note(Sign::Own, response.as_ref().err());
+        let response = response?;
+        match response.status() {
+            StatusCode::OK if MediaType::of(response.headers()) == MediaType::EventStream => {
+                Ok(Some(Stream::new(self, session, response.into_body())))
+            }
+            StatusCode::METHOD_NOT_ALLOWED => Ok(None),
+            StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST if session.id.is_some() => {
+                Box::pin(self.confirm_lost(session)).await.map(|()| None)
+            }
+            StatusCode::OK => Err(Error::Protocol("offers a stream of an unknown type".to_owned())),
+            status => Err(Error::Refused { status: status.as_u16() }),
+        }
+    }
+
+    /// Decides what an answer is.
+    pub(crate) async fn judge(
+        self: &Arc<Self>,
+        session: &Session,
+        response: Response<Body>,
+        id: Option<&IdKey>,
+    ) -> Result<Answer, Error> {
+        let status = response.status();
+        let media_type = MediaType::of(response.headers());
+        let body = response.into_body();
+        if status.is_success() {
+            return match media_type {
+                _ if id.is_none() => {
+                    body.collect(REFUSAL_BYTES).await?;
+                    Ok(Answer::Accepted)
+                }
+                MediaType::Json => Ok(Answer::Whole(body)),
+                MediaType::EventStream => {
+                    let stream = Box::new(Stream::new(self, session, body));
+                    Ok(Answer::Events(Events::of_stream(stream)))
+                }
+                MediaType::Other => Err(Error::Protocol(format!(
+                    "answered a request with HTTP status {status} and neither JSON nor a stream"
+                ))),
+            };
+        }
+        if status == StatusCode::NOT_FOUND && session.id.is_some() {
+            // Read to its end, so that the connection can be used again.
+            let _ended = body.collect(REFUSAL_BYTES).await;
+            return Err(Error::SessionLost);
+        }
+        let text = body.collect(REFUSAL_BYTES).await?;
+        if status == StatusCode::BAD_REQUEST && session.id.is_some() {
+            Box::pin(self.confirm_lost(session)).await?;
+        }
+        // A refusal may still be a proper answer to this very request.
+        let answers = |message: &Message| {
+            message.shape() == Shape::Response
+                && message.id().zip(id).is_some_and(|(answered, asked)| answered.is(asked))
+        };
+        match Message::parse(text.clone()) {
+            Ok(message) if answers(&message) => Ok(Answer::Ready(text)),
+            Ok(_) | Err(_) => Err(Error::Refused { status: status.as_u16() }),
+        }
+    }
+
+    /// Finds out by a ping whether a refusal means that the session is gone: some published servers
+    /// say so with 400. The error says that it is.
+    async fn confirm_lost(&self, session: &Session) -> Result<(), Error> {
+        let Some(http) = self.http() else { return Ok(()) };
+        let (_id, text) = self.own_request("ping", None);
+        let status = within(self.timeouts.idle, async {
+            let response = http.post(Some(session), text, false).await?;
+            let status = response.status();
+            let _ended = response.into_body().collect(REFUSAL_BYTES).await;
+            Ok(status)
+        });
+        let status = status.await?;
+        if matches!(status, StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND) {
+            return Err(Error::SessionLost);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,302 @@
+//! The links to one backend: opened, found again, bounded, ended.
+//!
+//! The id of a backend session names its link here. It is never sent to the backend, and no other
+//! process knows it: there, and when the link has ended, the session counts as lost.
+
+mod crashes;
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::HeaderValue;
+use tokio_util::task::TaskTracker;
+use vmcp_model::{BackendId, ProtocolVersion};
+use vmcp_wire::IdKey;
+
+use crate::{
+    backend::{Answer, Backend},
+    config::{Config, Isolation, Program},
+    error::Error,
+    events::Events,
+    gauge::Gauge,
+    handshake::Opening,
+    http::Http,
+    link::{Link, Member},
+    session::{ClientView, Facts, Session},
+    sse, stdio,
+};
+use crashes::Crashes;
+
+/// How long a link must have been idle before it may end to make room for a new one.
+const LEAST_IDLE: Duration = Duration::from_secs(60);
+
+/// How long all links may take to end at shutdown. A process that resists is ended by force before.
+const FAREWELL: Duration = Duration::from_secs(6);
+
+/// The links to one backend.
+#[derive(Debug)]
+pub(crate) struct Links {
+    me: Weak<Self>,
+    backend: BackendId,
+    opener: Opener,
+    kept: Mutex<HashMap<Box<str>, Arc<Link>>>,
+    /// The one that all sessions share.
+    common: tokio::sync::Mutex<Option<Session>>,
+    /// Random, so that an id that another process gave out names no link here.
+    nonce: u64,
+    numbers: AtomicU64,
+    members: AtomicU64,
+    calls: Gauge,
+    limit: usize,
+    event_bytes: usize,
+    crashes: Mutex<Crashes>,
+    drivers: TaskTracker,
+    closed: AtomicBool,
+}
+
+/// How a link is opened.
+#[derive(Debug)]
+enum Opener {
+    Process(Program),
+    Sse(Arc<Http>),
+}
+
+impl Links {
+    /// Links to child processes.
+    pub(crate) fn to_processes(config: &Config, nonce: u64, program: Program) -> Arc<Self> {
+        Self::new(config, nonce, Opener::Process(program))
+    }
+
+    /// Links over HTTP+SSE.
+    pub(crate) fn over_sse(config: &Config, nonce: u64, http: Http) -> Arc<Self> {
+        Self::new(config, nonce, Opener::Sse(Arc::new(http)))
+    }
+
+    fn new(config: &Config, nonce: u64, opener: Opener) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
+            me: me.clone(),
+            backend: config.id.clone(),
+            opener,
+            kept: Mutex::default(),
+            common: tokio::sync::Mutex::default(),
+            nonce,
+            numbers: AtomicU64::new(0),
+            members: AtomicU64::new(0),
+            calls: Gauge::new("requests under way", config.limits.in_flight),
+            limit: config.limits.links,
+            event_bytes: config.limits.event_bytes,
+            crashes: Mutex::default(),
+            drivers: TaskTracker::new(),
+            closed: AtomicBool::new(false),
+        })
+    }
+
+    /// Whether all sessions share one link.
+    pub(crate) fn is_shared(&self) -> bool {
+        match &self.opener {
+            Opener::Process(program) => program.isolation == Isolation::Shared,
+            Opener::Sse(_) => false,
+        }
+    }
+
+    /// Opens a link and gives the id of its session. The handshake is the caller's.
+    pub(crate) async fn connect(&self) -> Result<HeaderValue, Error> {
+        if self.closed.load(Ordering::Relaxed) {
+            return Err(Error::Unreachable("vmcp is shutting down".to_owned()));
+        }
+        self.make_room()?;
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        let id = format!("link-{:016x}-{number}", self.nonce);
+        let opened = match &self.opener {
+            Opener::Process(program) => {
+                self.crashes().check()?;
+                self.start(&id, program)
+            }
+            Opener::Sse(http) => self.open_sse(&id, http).await,
+        };
+        opened.map(|()| HeaderValue::try_from(id).expect("the id is visible ASCII"))
+    }
+
+    /// A session on the link that all share, which is opened if there is none.
+    pub(crate) async fn join(
+        &self,
+        backend: &Arc<Backend>,
+        opening: &mut Opening,
+    ) -> Result<Session, Error> {
+        let mut common = self.common.lock().await;
+        let session = match &*common {
+            Some(session) if self.find(session).is_ok() => session.clone(),
+            Some(_) | None => {
+                // The process is told of no client: it serves them all.
+                let capabilities = Bytes::from_static(b"{}");
+                let version = ProtocolVersion::LATEST_LEGACY;
+                let view = ClientView { version, capabilities };
+                let mut session = backend.handshake(&view, opening).await?;
+                opening.take();
+                session.facts = backend.share(Facts::of_many(&session.facts));
+                common.insert(session).clone()
+            }
+        };
+        let member = self.members.fetch_add(1, Ordering::Relaxed) + 1;
+        let id = format!("{}.{member}", session.id().unwrap_or_default());
+        Ok(Session { id: HeaderValue::try_from(id).ok(), ..session })
+    }
+
+    /// Sends a message of a session, and gives what the backend does with it.
+    pub(crate) async fn exchange(
+        &self,
+        session: &Session,
+        text: Bytes,
+        id: Option<&IdKey>,
+    ) -> Result<Answer, Error> {
+        let (link, member) = self.find(session)?;
+        match id {
+            Some(id) => link.call(member, text, id, self.calls.enter()?).await,
+            None => link.tell(member, text).await.map(|()| Answer::Accepted),
+        }
+    }
+
+    /// Sends a message that has no answer.
+    pub(crate) async fn tell(&self, session: &Session, text: Bytes) -> Result<(), Error> {
+        let (link, member) = self.find(session)?;
+        link.tell(member, text).await
+    }
+
+    /// Listens to what belongs to no call.
+    pub(crate) fn listen(&self, session: &Session) -> Result<Events, Error> {
+        self.find(session)?.0.listen()
+    }
+
+    /// Ends a session, and its link unless others share it.
+    pub(crate) fn close(&self, session: &Session) {
+        let name = session.id().unwrap_or_default();
+        if let Some(link) = self.kept().remove(name) {
+            link.close();
+        }
+    }
+
+    /// Ends links that nobody has used for as long as configuration says.
+    pub(crate) fn prune(&self) {
+        let Opener::Process(program) = &self.opener else { return };
+        self.kept().retain(|_, link| {
+            let keep = link.idle() < program.idle;
+            if !keep {
+                tracing::info!(backend = %self.backend, "ends a process that nobody uses");
+                link.close();
+            }
+            keep
+        });
+    }
+
+    /// Ends all links and waits for it. No new one is opened.
+    pub(crate) async fn shutdown(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+        for (_, link) in self.kept().drain() {
+            link.close();
+        }
+        self.drivers.close();
+        if tokio::time::timeout(FAREWELL, self.drivers.wait()).await.is_err() {
+            tracing::warn!(backend = %self.backend, links = self.drivers.len(), "not every process or connection ended in time");
+        }
+    }
+
+    /// Calls, streams and links that are under way.
+    pub(crate) fn under_way(&self) -> (usize, usize, usize) {
+        let streams = match &self.opener {
+            Opener::Process(_) => 0,
+            Opener::Sse(http) => http.under_way().1,
+        };
+        (self.calls.count(), streams, self.drivers.len())
+    }
+
+    fn find(&self, session: &Session) -> Result<(Arc<Link>, Member), Error> {
+        let id = session.id().ok_or(Error::SessionLost)?;
+        let (name, member) = id.split_once('.').unwrap_or((id, "0"));
+        let member = Member(member.parse().unwrap_or_default());
+        let link = self.kept().get(name).filter(|link| !link.is_over()).cloned();
+        link.map(|link| (link, member)).ok_or(Error::SessionLost)
+    }
+
+    /// Makes room for one more link, if need be at the expense of the one that is idle longest.
+    fn make_room(&self) -> Result<(), Error> {
+        let mut kept = self.kept();
+        if self.drivers.len() < self.limit {
+            return Ok(());
+        }
+        let longest = kept.iter().max_by_key(|(_, link)| link.idle());
+        let idle = longest.filter(|(_, link)| link.idle() >= LEAST_IDLE);
+        match idle.map(|(name, _)| name.clone()).and_then(|name| kept.remove(&name)) {
+            Some(link) => {
+                link.close();
+                Ok(())
+            }
+            None => Err(Error::Busy { what: self.noun(), limit: self.limit }),
+        }
+    }
+
+    fn noun(&self) -> &'static str {
+        match &self.opener {
+            Opener::Process(_) => "processes running",
+            Opener::Sse(_) => "connections open",
+        }
+    }
+
+    fn start(&self, id: &str, program: &Program) -> Result<(), Error> {
+        let started = stdio::start(program, &self.backend);
+        let (process, outbox) = started.inspect_err(|_| self.crashes().note(true))?;
+        let shared = program.isolation == Isolation::Shared;
+        let link = Arc::new(Link::new(self.backend.clone(), shared, outbox, self.event_bytes));
+        self.keep(id, &link);
+        let (me, id, event_bytes) = (self.me.clone(), Box::<str>::from(id), self.event_bytes);
+        self.drivers.spawn(async move {
+            let end = process.drive(Arc::clone(&link), event_bytes).await;
+            let Some(links) = me.upgrade() else { return };
+            links.kept().remove(&id);
+            if end.unasked {
+                links.crashes().note(!link.has_served());
+            }
+        });
+        Ok(())
+    }
+
+    async fn open_sse(&self, id: &str, http: &Arc<Http>) -> Result<(), Error> {
+        let (stream, outbox) = sse::connect(http, self.event_bytes).await?;
+        let link = Arc::new(Link::new(self.backend.clone(), false, outbox, self.event_bytes));
+        self.keep(id, &link);
+        let (me, id) = (self.me.clone(), Box::<str>::from(id));
+        self.drivers.spawn(async move {
+            stream.drive(&link).await;
+            if let Some(links) = me.upgrade() {
+                links.kept().remove(&id);
+            }
+        });
+        Ok(())
+    }
+
+    fn keep(&self, id: &str, link: &Arc<Link>) {
+        self.kept().insert(id.into(), Arc::clone(link));
+    }
+
+    fn kept(&self) -> MutexGuard<'_, HashMap<Box<str>, Arc<Link>>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn crashes(&self) -> MutexGuard<'_, Crashes> {
+        self.crashes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Links {
+    fn drop(&mut self) {
+        for (_, link) in self.kept().drain() {
+            link.close();
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! HTTP with SSE, as revision 2024-11-05 has it: one GET stream on which everything comes back, and an
+//! endpoint, named by the stream's first event, to which every message is posted.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use http::{StatusCode, Uri, uri::PathAndQuery};
+use vmcp_wire::{Message, Shape, headers::MediaType, sse};
+
+use crate::{
+    backend::excerpt,
+    error::Error,
+    http::{Http, body::Body},
+    link::{Link, Outbox},
+    pace::Pace,
+};
+
+/// The stream of one session.
+pub(crate) struct Stream {
+    body: Body,
+    decoder: sse::Decoder,
+    decoded: VecDeque<sse::Event>,
+}
+
+/// Opens the stream and waits until it names the endpoint.
+pub(crate) async fn connect(
+    http: &Arc<Http>,
+    event_bytes: usize,
+) -> Result<(Stream, Outbox), Error> {
+    let response = http.listen(None, None).await?;
+    match response.status() {
+        StatusCode::OK if MediaType::of(response.headers()) == MediaType::EventStream => {}
+        StatusCode::OK => {
+            return Err(Error::Protocol("answered with something else than a stream".to_owned()));
+        }
+        status => return Err(Error::Refused { status: status.as_u16() }),
+    }
+    let decoder = sse::Decoder::new(event_bytes);
+    let mut stream = Stream { body: response.into_body(), decoder, decoded: VecDeque::new() };
+    while let Some(event) = stream.event().await? {
+        if event.name != "endpoint" {
+            continue;
+        }
+        let target = std::str::from_utf8(&event.data).ok().and_then(|at| resolve(http.url(), at));
+        let target = target.ok_or_else(|| {
+            let named = excerpt(&event.data);
+            Error::Protocol(format!("names an endpoint that is not of its own origin: {named}"))
+        })?;
+        return Ok((stream, Outbox::Post { http: Arc::clone(http), target }));
+    }
+    Err(Error::Broken("its stream ended before it named an endpoint".to_owned()))
+}
+
+impl Stream {
+    /// Brings in what the backend sends, until the stream or the link ends.
+    pub(crate) async fn drive(mut self, link: &Link) {
+        let closing = link.closing().clone();
+        let why = tokio::select! {
+            () = closing.cancelled() => "it was closed".to_owned(),
+            done = self.follow(link) => match done {
+                Ok(()) => "its stream ended".to_owned(),
+                Err(error) => error.to_string(),
+            }
+        };
+        tracing::debug!(backend = %link.backend(), why, "a connection of HTTP+SSE has ended");
+        link.close();
+        link.end(why);
+    }
+
+    async fn follow(&mut self, link: &Link) -> Result<(), Error> {
+        let mut pace = Pace::default();
+        while let Some(event) = self.event().await? {
+            if event.data.is_empty() || !matches!(event.name.as_str(), "" | "message") {
+                continue;
+            }
+            let text = excerpt(&event.data);
+            let message = Message::parse(event.data).map_err(|why| {
+                Error::Protocol(format!("sent an event that is no message ({why}): {text}"))
+            })?;
+            if message.shape() != Shape::Response {
+                pace.count();
+                pace.keep().await;
+            }
+            link.receive(message).await;
+        }
+        Ok(())
+    }
+
+    /// The next event; `None` at the end.
+    async fn event(&mut self) -> Result<Option<sse::Event>, Error> {
+        loop {
+            if let Some(event) = self.decoded.pop_front() {
+                return Ok(Some(event));
+            }
+            let Some(chunk) = self.body.chunk().await.transpose()? else { return Ok(None) };
+            let mut events = Vec::new();
+            self.decoder
+                .feed(&chunk, &mut events)
+                .map_err(|error| Error::Protocol(error.to_string()))?;
+            self.decoded.extend(events);
+        }
+    }
+}
+
+/// The endpoint that a stream at `base` names (RFC 3986, section 5), which must be of the same
+/// origin: what is posted there carries a credential.
+fn resolve(base: &Uri, reference: &str) -> Option<Uri> {
+    let reference = reference.trim();
+    let absolute = reference.contains("://") || reference.starts_with("//");
+    if absolute {
+        let whole = if reference.starts_with("//") {
+            format!("{}:{reference}", base.scheme_str()?)
+        } else {
+            reference.to_owned()
+        };
+        let target: Uri = whole.parse().ok()?;
+        return (origin(&target)? == origin(base)?).then_some(target);
+    }
+    let path = base.path();
+    let path_and_query = match reference.chars().next()? {
+        '/' => reference.to_owned(),
+        '?' => format!("{path}{reference}"),
+        _ => {
+            let directory = path.rfind('/').map_or("/", |at| &path[..=at]);
+            format!("{directory}{reference}")
+        }
+    };
+    let mut parts = base.clone().into_parts();
+    parts.path_and_query = Some(PathAndQuery::try_from(path_and_query).ok()?);
+    Uri::from_parts(parts).ok()
+}
+
+/// Scheme, host and port (RFC 6454, section 4).
+fn origin(uri: &Uri) -> Option<(String, String, u16)> {
+    let scheme = uri.scheme_str()?.to_ascii_lowercase();
+    let authority = uri.authority()?;
+    if authority.as_str().contains('@') {
+        return None;
+    }
+    let port = uri.port_u16().or(match scheme.as_str() {
+        "http" => Some(80),
+        "https" => Some(443),
+        _ => None,
+    })?;
+    Some((scheme, authority.host().to_ascii_lowercase(), port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(reference: &str, expected: Option<&str>) {
+        let base: Uri = "http://one.example:8080/mcp/sse?key=1".parse().unwrap();
+        let resolved = resolve(&base, reference).map(|target| target.to_string());
+        assert_eq!(resolved.as_deref(), expected);
+    }
+
+    #[test]
+    fn endpoints_of_the_same_origin_are_resolved() {
+        check("/messages?id=1", Some("http://one.example:8080/messages?id=1"));
+        check("messages?id=1", Some("http://one.example:8080/mcp/messages?id=1"));
+        check("?id=1", Some("http://one.example:8080/mcp/sse?id=1"));
+        check("http://ONE.example:8080/m", Some("http://ONE.example:8080/m"));
+        check("//one.example:8080/m", Some("http://one.example:8080/m"));
+    }
+
+    #[test]
+    fn endpoints_of_another_origin_are_refused() {
+        check("http://two.example:8080/m", None);
+        check("https://one.example:8080/m", None);
+        check("http://one.example/m", None);
+        check("http://one.example:8080@two.example/m", None);
+        check("//two.example:8080/m", None);
+        check("", None);
+        check("/with space", None);
+    }
+}

@@ -1,0 +1,189 @@
+//! Backends that are child processes (specification 2025-11-25, basic/transports, "stdio"): one
+//! message a line, on standard input and output.
+//!
+//! A process leads a group of its own, so that what it starts ends with it. Its environment is what
+//! configuration gives it. What it writes to standard error goes to the log.
+
+mod group;
+mod lines;
+mod stderr;
+
+use std::{io, process::Stdio, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use rustix::process::Signal;
+use tokio::{
+    io::AsyncWriteExt as _,
+    process::{Child, ChildStderr, ChildStdin, ChildStdout, Command},
+    sync::mpsc,
+    task::JoinSet,
+};
+use vmcp_model::BackendId;
+
+use crate::{
+    config::Program,
+    error::Error,
+    link::{Link, Outbox},
+};
+use group::Group;
+use stderr::Tail;
+
+/// Messages that wait to be written. Who has more to say waits.
+const OUTGOING: usize = 16;
+
+/// How long a process has to end after its standard input is closed, and again after SIGTERM.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// How long what a process has written is still read after its end: something that it has started
+/// may hold the other end.
+const REST: Duration = Duration::from_secs(1);
+
+/// A process that runs.
+pub(crate) struct Process {
+    child: Child,
+    group: Group,
+    stdin: ChildStdin,
+    stdout: ChildStdout,
+    stderr: ChildStderr,
+    outgoing: mpsc::Receiver<Bytes>,
+    backend: BackendId,
+}
+
+/// How a process ended.
+pub(crate) struct End {
+    /// Whether it ended by itself.
+    pub(crate) unasked: bool,
+}
+
+/// What stopped the normal work with a process.
+enum Stop {
+    /// It ended.
+    Ended(io::Result<std::process::ExitStatus>),
+    /// It cannot be spoken to any more.
+    Unusable(String),
+    /// It is not needed any more.
+    Asked,
+}
+
+/// Starts a process.
+pub(crate) fn start(program: &Program, backend: &BackendId) -> Result<(Process, Outbox), Error> {
+    let mut command = Command::new(&program.command);
+    command
+        .args(&program.args)
+        .env_clear()
+        .envs(&program.env)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true);
+    if let Some(directory) = &program.directory {
+        command.current_dir(directory);
+    }
+    let started = command.spawn();
+    let mut child = started.map_err(|error| Error::Unreachable(not_started(program, &error)))?;
+    let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let (Some(group), (Some(stdin), Some(stdout), Some(stderr))) = (Group::of(&child), pipes)
+    else {
+        return Err(Error::Unreachable("its program ended at once".to_owned()));
+    };
+    let (lines, outgoing) = mpsc::channel(OUTGOING);
+    let backend = backend.clone();
+    let process = Process { child, group, stdin, stdout, stderr, outgoing, backend };
+    Ok((process, Outbox::Lines(lines)))
+}
+
+impl Process {
+    /// Carries messages both ways until the process has ended, and its group with it.
+    pub(crate) async fn drive(self, link: Arc<Link>, line_bytes: usize) -> End {
+        let Self { mut child, group, stdin, stdout, stderr, outgoing, backend } = self;
+        let tail: Arc<Tail> = Arc::default();
+        let (mut reading, mut chatter, mut writing) =
+            (JoinSet::new(), JoinSet::new(), JoinSet::new());
+        reading.spawn(lines::read(stdout, Arc::clone(&link), line_bytes));
+        chatter.spawn(stderr::follow(stderr, backend.clone(), Arc::clone(&tail)));
+        writing.spawn(write(stdin, outgoing));
+        let stop = tokio::select! {
+            () = link.closing().cancelled() => Stop::Asked,
+            why = end_of(&mut reading) => Stop::Unusable(why),
+            status = child.wait() => Stop::Ended(status),
+        };
+        // No new call begins; its standard input is closed.
+        link.close();
+        writing.shutdown().await;
+        let unasked = !matches!(stop, Stop::Asked);
+        let why = match stop {
+            Stop::Asked => {
+                end(&mut child, &group).await;
+                "it was closed".to_owned()
+            }
+            Stop::Unusable(why) => {
+                end(&mut child, &group).await;
+                why
+            }
+            Stop::Ended(Ok(status)) => format!("its program ended ({status})"),
+            Stop::Ended(Err(error)) => format!("its program was lost: {error}"),
+        };
+        // What it has started ends with it.
+        group.kill();
+        let rest = async {
+            while reading.join_next().await.is_some() {}
+            while chatter.join_next().await.is_some() {}
+        };
+        // Something that left the group may hold the other end for as long as it likes.
+        let _cut = tokio::time::timeout(REST, rest).await;
+        if unasked {
+            let last = tail.text();
+            tracing::warn!(%backend, last, "{why}; it is started again when it is needed");
+        }
+        link.end(why);
+        End { unasked }
+    }
+}
+
+/// Writes messages until there are no more, or the process reads no more.
+async fn write(mut stdin: ChildStdin, mut outgoing: mpsc::Receiver<Bytes>) {
+    while let Some(line) = outgoing.recv().await {
+        if stdin.write_all(&line).await.is_err() || stdin.flush().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Waits until nothing more can be read, and gives the reason.
+async fn end_of(reading: &mut JoinSet<Result<(), String>>) -> String {
+    match reading.join_next().await {
+        Some(Ok(Err(why))) => why,
+        Some(Ok(Ok(())) | Err(_)) | None => {
+            // It has most likely ended, which says more.
+            tokio::time::sleep(REST).await;
+            "its program closed its standard output".to_owned()
+        }
+    }
+}
+
+/// Ends a process whose standard input is closed: it has some time to end by itself, some after
+/// SIGTERM, and none after SIGKILL.
+async fn end(child: &mut Child, group: &Group) {
+    for signal in [Signal::TERM, Signal::KILL] {
+        if tokio::time::timeout(GRACE, child.wait()).await.is_ok() {
+            return;
+        }
+        group.signal(signal);
+    }
+    if let Err(error) = child.wait().await {
+        tracing::warn!(%error, "a process could not be waited for");
+    }
+}
+
+fn not_started(program: &Program, error: &io::Error) -> String {
+    let command = &program.command;
+    let hint = match (error.kind(), &program.directory) {
+        (io::ErrorKind::NotFound, Some(directory)) if !directory.is_dir() => {
+            format!("; the directory {} does not exist", directory.display())
+        }
+        (io::ErrorKind::NotFound, _) => "; is it installed, and in PATH?".to_owned(),
+        _ => String::new(),
+    };
+    format!("cannot start {command:?}: {error}{hint}")
+}

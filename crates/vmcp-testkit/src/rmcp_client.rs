@@ -1,0 +1,201 @@
+//! The official Rust SDK as a client, which says everything that a client can and notes what it hears.
+//!
+//! Its own HTTP client speaks over a Unix socket; what it says is carried to the server's TCP port.
+
+#![expect(deprecated, reason = "logging, sampling and roots are current in the legacy era")]
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use anyhow::{Context as _, Result};
+use rmcp::{
+    ClientHandler, ErrorData, RoleClient, ServiceExt as _,
+    model::{
+        ClientConfig, ClientRequest, CreateMessageRequestParams, CreateMessageResult,
+        ElicitRequestParams, ElicitResult, ListRootsResult, LoggingMessageNotificationParam,
+        ProgressNotificationParam, ResourceUpdatedNotificationParam,
+    },
+    service::{
+        NotificationContext, PeerRequestOptions, RequestContext, RequestHandle, RunningService,
+    },
+    transport::StreamableHttpClientTransport,
+};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpStream, UnixListener},
+};
+
+use crate::host::Life;
+
+/// A client with a session of its own.
+pub struct RustClient {
+    running: RunningService<RoleClient, Handler>,
+    heard: Heard,
+    _life: OnDrop,
+    _directory: TempDir,
+}
+
+/// The methods of the notifications that came, in order.
+type Heard = Arc<Mutex<Vec<&'static str>>>;
+
+struct Handler(Heard);
+
+/// Ends the carrying when the client is dropped.
+struct OnDrop(Life);
+
+impl RustClient {
+    /// Opens a session on the server at `http://host:port/path`.
+    pub async fn connect(url: &str) -> Result<Self> {
+        let address = url.strip_prefix("http://").and_then(|rest| rest.split('/').next());
+        let address = address.context("not a plain HTTP URL")?.to_owned();
+        let directory = tempfile::tempdir()?;
+        let socket = directory.path().join("socket");
+        let life = OnDrop(Life::default());
+        carry(&socket, address, &life.0)?;
+        let path = socket.to_str().context("a path that is no text")?;
+        let transport = StreamableHttpClientTransport::from_unix_socket(path, url);
+        let heard = Heard::default();
+        let running = Handler(Arc::clone(&heard)).serve(transport).await?;
+        Ok(Self { running, heard, _life: life, _directory: directory })
+    }
+
+    /// Sends a request and gives its result.
+    pub async fn ask(&self, method: &str, params: Value) -> Result<Value> {
+        let result = self.running.peer().send_request(request(method, params)?).await?;
+        Ok(serde_json::to_value(result)?)
+    }
+
+    /// Sends a request and does not wait: the handle can cancel it.
+    pub async fn begin(&self, method: &str, params: Value) -> Result<RequestHandle<RoleClient>> {
+        let options = PeerRequestOptions::no_options();
+        let request = request(method, params)?;
+        Ok(self.running.peer().send_cancellable_request(request, options).await?)
+    }
+
+    /// What the server said when the session was opened.
+    pub fn server(&self) -> Value {
+        json!(self.running.peer_info())
+    }
+
+    /// How many notifications of this method have come.
+    pub fn heard(&self, method: &str) -> usize {
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.iter().filter(|heard| **heard == method).count()
+    }
+
+    /// Ends the session.
+    pub async fn close(self) -> Result<()> {
+        self.running.cancel().await?;
+        Ok(())
+    }
+}
+
+impl Handler {
+    fn note(&self, method: &'static str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(method);
+    }
+}
+
+impl ClientHandler for Handler {
+    fn get_info(&self) -> ClientConfig {
+        typed(json!({
+            "protocolVersion": "2025-11-25",
+            "capabilities": {
+                "sampling": {},
+                "elicitation": {"form": {}},
+                "roots": {"listChanged": true},
+            },
+            "clientInfo": {"name": "rmcp", "version": "1"},
+        }))
+    }
+
+    async fn create_message(
+        &self,
+        _: CreateMessageRequestParams,
+        _: RequestContext<RoleClient>,
+    ) -> Result<CreateMessageResult, ErrorData> {
+        let content = json!({"type": "text", "text": "sampled by rmcp"});
+        Ok(typed(json!({"role": "assistant", "model": "m", "content": content})))
+    }
+
+    async fn create_elicitation(
+        &self,
+        _: ElicitRequestParams,
+        _: RequestContext<RoleClient>,
+    ) -> Result<ElicitResult, ErrorData> {
+        let content = json!({"username": "ann", "email": "ann@example.com"});
+        Ok(typed(json!({"action": "accept", "content": content})))
+    }
+
+    async fn list_roots(
+        &self,
+        _: RequestContext<RoleClient>,
+    ) -> Result<ListRootsResult, ErrorData> {
+        Ok(typed(json!({"roots": [{"uri": "file:///work", "name": "work"}]})))
+    }
+
+    async fn on_progress(&self, _: ProgressNotificationParam, _: NotificationContext<RoleClient>) {
+        self.note("notifications/progress");
+    }
+
+    async fn on_logging_message(
+        &self,
+        _: LoggingMessageNotificationParam,
+        _: NotificationContext<RoleClient>,
+    ) {
+        self.note("notifications/message");
+    }
+
+    async fn on_resource_updated(
+        &self,
+        _: ResourceUpdatedNotificationParam,
+        _: NotificationContext<RoleClient>,
+    ) {
+        self.note("notifications/resources/updated");
+    }
+
+    async fn on_tool_list_changed(&self, _: NotificationContext<RoleClient>) {
+        self.note("notifications/tools/list_changed");
+    }
+
+    async fn on_prompt_list_changed(&self, _: NotificationContext<RoleClient>) {
+        self.note("notifications/prompts/list_changed");
+    }
+}
+
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+/// Carries what is said on a Unix socket to a TCP port.
+fn carry(socket: &Path, address: String, life: &Life) -> Result<()> {
+    let listener = UnixListener::bind(socket)?;
+    let connections = life.clone();
+    life.spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let address = address.clone();
+            connections.spawn(async move {
+                if let Ok(mut server) = TcpStream::connect(address).await {
+                    // Either side may close at any time.
+                    let _closed = copy_bidirectional(&mut client, &mut server).await;
+                }
+            });
+        }
+    });
+    Ok(())
+}
+
+fn request(method: &str, params: Value) -> Result<ClientRequest> {
+    Ok(serde_json::from_value(json!({"method": method, "params": params}))?)
+}
+
+fn typed<T: DeserializeOwned>(value: Value) -> T {
+    serde_json::from_value(value).expect("it is written as the specification has it")
+}

@@ -1,0 +1,152 @@
+//! Serves an rmcp handler over HTTP+SSE (revision 2024-11-05), which rmcp itself does not speak any
+//! more: one pipe to a handler for each GET stream, on which the other hop's messages are lines.
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use rmcp::{ServerHandler, ServiceExt as _};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream},
+    sync::mpsc,
+};
+
+use crate::{
+    body::{self, ReplyBody},
+    host::{Host, Life},
+};
+
+/// Bytes that a pipe holds.
+const PIPE: usize = 64 << 10;
+
+/// An HTTP+SSE server that runs. It ends when this value is dropped.
+pub struct SseServer {
+    host: Host,
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    sessions: Mutex<HashMap<usize, mpsc::Sender<Bytes>>>,
+    opened: AtomicUsize,
+}
+
+/// Starts a server that makes one handler for each stream.
+pub(crate) async fn serve<H: ServerHandler>(
+    port: u16,
+    handler: impl Fn() -> H + Send + Sync + 'static,
+) -> io::Result<SseServer> {
+    let state: Arc<State> = Arc::default();
+    let (life, kept, handler) = (Life::default(), Arc::clone(&state), Arc::new(handler));
+    let host = Host::http(port, life.clone(), move |request| {
+        let (life, state, handler) = (life.clone(), Arc::clone(&kept), Arc::clone(&handler));
+        async move {
+            match (request.method(), request.uri().path()) {
+                (&Method::GET, "/sse") => Ok(open(&state, &life, handler())),
+                (&Method::POST, "/messages") => post(&state, request).await,
+                _ => Ok(status(StatusCode::NOT_FOUND)),
+            }
+        }
+    })
+    .await?;
+    Ok(SseServer { host, state })
+}
+
+impl SseServer {
+    /// Where the stream is opened.
+    pub fn url(&self) -> String {
+        format!("http://{}/sse", self.host.address())
+    }
+
+    /// How many streams were opened since it started.
+    pub fn opened(&self) -> usize {
+        self.state.opened.load(Ordering::Relaxed)
+    }
+
+    /// How many streams are open.
+    pub fn open(&self) -> usize {
+        self.state.sessions.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Ends every stream.
+    pub fn forget_sessions(&self) {
+        self.state.sessions.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+fn open<H: ServerHandler>(state: &Arc<State>, life: &Life, handler: H) -> Response<ReplyBody> {
+    let number = state.opened.fetch_add(1, Ordering::Relaxed);
+    let (ours, theirs) = tokio::io::duplex(PIPE);
+    let (from_client, messages) = mpsc::channel(64);
+    state.sessions.lock().unwrap_or_else(PoisonError::into_inner).insert(number, from_client);
+    let (feed, reply) = body::fed(());
+    life.spawn(async move {
+        if let Ok(running) = handler.serve(theirs).await {
+            let _ended = running.waiting().await;
+        }
+    });
+    let state = Arc::clone(state);
+    life.spawn(async move {
+        let endpoint = format!("event: endpoint\ndata: /messages?session={number}\n\n");
+        if feed.send(Ok(endpoint.into())).await.is_ok() {
+            carry(ours, messages, &feed).await;
+        }
+        state.sessions.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
+    });
+    let mut response = Response::new(reply);
+    let stream = header::HeaderValue::from_static("text/event-stream");
+    response.headers_mut().insert(header::CONTENT_TYPE, stream);
+    response
+}
+
+/// Carries messages both ways until one side ends.
+async fn carry(pipe: DuplexStream, mut messages: mpsc::Receiver<Bytes>, feed: &body::Feed) {
+    let (read, mut write) = tokio::io::split(pipe);
+    let mut lines = BufReader::new(read).lines();
+    loop {
+        tokio::select! {
+            message = messages.recv() => {
+                let Some(message) = message else { return };
+                let line = [&message[..], b"\n"].concat();
+                if write.write_all(&line).await.is_err() {
+                    return;
+                }
+            }
+            line = lines.next_line() => {
+                let Ok(Some(line)) = line else { return };
+                let event = format!("event: message\ndata: {line}\n\n");
+                if feed.send(Ok(event.into())).await.is_err() {
+                    return;
+                }
+            }
+            () = feed.closed() => return,
+        }
+    }
+}
+
+async fn post(state: &State, request: Request<Incoming>) -> io::Result<Response<ReplyBody>> {
+    let query = request.uri().query().unwrap_or_default();
+    let number = query.strip_prefix("session=").and_then(|number| number.parse().ok());
+    let sender = number.and_then(|number: usize| {
+        state.sessions.lock().unwrap_or_else(PoisonError::into_inner).get(&number).cloned()
+    });
+    let Some(sender) = sender else { return Ok(status(StatusCode::NOT_FOUND)) };
+    let message = request.into_body().collect().await.map_err(io::Error::other)?.to_bytes();
+    let taken = sender.send(message).await.is_ok();
+    Ok(status(if taken { StatusCode::ACCEPTED } else { StatusCode::NOT_FOUND }))
+}
+
+fn status(status: StatusCode) -> Response<ReplyBody> {
+    let mut response = Response::new(body::whole(Bytes::new()));
+    *response.status_mut() = status;
+    response
+}

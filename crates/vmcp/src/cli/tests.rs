@@ -1,0 +1,62 @@
+//! The command line is sound, and what the documents tell people to type can be typed.
+
+use clap::{CommandFactory as _, Parser as _};
+
+use super::Cli;
+
+const DOCUMENTS: [(&str, &str); 4] = [
+    ("README.md", include_str!("../../../../README.md")),
+    ("docs/quickstart.md", include_str!("../../../../docs/quickstart.md")),
+    (
+        "docs/migrating-from-toolhive.md",
+        include_str!("../../../../docs/migrating-from-toolhive.md"),
+    ),
+    ("docs/configuration.md", include_str!("../../../../docs/configuration.md")),
+];
+
+#[test]
+fn the_command_line_is_sound() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn documented_commands_can_be_typed() {
+    let mut count = 0;
+    for (name, text) in DOCUMENTS {
+        for command in commands(text) {
+            let words = shlex::split(&command).unwrap_or_else(|| panic!("{name}: {command}"));
+            let words = words.into_iter().take_while(|word| word != ">");
+            if let Err(error) = Cli::try_parse_from(words) {
+                panic!("{name}: {command}\n{error}");
+            }
+            count += 1;
+        }
+    }
+    assert!(count > 15, "only {count} commands were found");
+}
+
+#[test]
+fn a_session_lives_as_long_as_a_file_could_say() {
+    let with = |ttl: &str| {
+        Cli::try_parse_from(["vmcp", "serve", "-c", "vmcp.yaml", "--session-ttl", ttl]).is_ok()
+    };
+    assert_eq!(["1ms", "1h30m", "720h"].map(with), [true; 3]);
+    assert_eq!(["0s", "721h", "-1s", "30", "", "soon"].map(with), [false; 6]);
+}
+
+/// The command lines of a document's blocks of shell.
+fn commands(text: &str) -> Vec<String> {
+    let text = text.replace("\\\n", " ");
+    let mut commands = Vec::new();
+    let mut shell = false;
+    for line in text.lines() {
+        if line.starts_with("```") {
+            shell = line == "```sh";
+        } else if shell && let Some(command) = line.strip_prefix("cargo run --release -- ") {
+            commands.push(format!("vmcp {command}"));
+        } else if shell && line.starts_with("vmcp ") {
+            commands.push(line.to_owned());
+        }
+    }
+    commands
+}

@@ -1,0 +1,102 @@
+//! A small MCP client, over the same transports that vmcp uses towards backends.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context as _, bail};
+use http::{HeaderMap, Uri};
+use serde_json::{Value, json, value::RawValue};
+use tokio_util::task::TaskTracker;
+use vmcp_backend::{Backend, Endpoint, Session, Transport};
+use vmcp_model::{BackendId, Kind};
+
+use crate::{cli::Misuse, compose, output::printable};
+
+/// How long a call may take: whoever waits for it can end it.
+const PATIENCE: Duration = Duration::from_secs(3600);
+
+/// Pages of a list that are followed.
+const PAGES: usize = 1000;
+
+/// A session with a server.
+pub(crate) struct Client {
+    connection: Arc<Backend>,
+    session: Session,
+}
+
+/// What an editor's file says to connect to this URL.
+pub(crate) fn entry(url: &str) -> Value {
+    json!({"mcpServers": {"vmcp": {"type": "http", "url": url}}})
+}
+
+impl Client {
+    /// Connects to a server, with headers for every request.
+    pub(crate) async fn connect(
+        url: &str,
+        headers: HeaderMap,
+        tasks: &TaskTracker,
+    ) -> anyhow::Result<Self> {
+        let address: Uri = url.parse().map_err(|_invalid| Misuse(format!("{url} is no URL")))?;
+        let mut config = vmcp_backend::Config::plain(BackendId::new("server")?, address.clone());
+        config.transport = Transport::Http(Endpoint { headers, ..Endpoint::plain(address) });
+        config.timeouts.idle = PATIENCE;
+        let connection = Backend::new(&config, tasks.clone())?;
+        let session = connection.open(&compose::nobody()).await;
+        let session = session.with_context(|| format!("no session with {url}"))?;
+        Ok(Self { connection, session })
+    }
+
+    /// Asks something and gives the result.
+    pub(crate) async fn ask(&self, method: &str, params: &Value) -> anyhow::Result<Value> {
+        Ok(serde_json::from_str(self.ask_raw(method, params).await?.get())?)
+    }
+
+    /// Asks something and gives the result as the server wrote it.
+    pub(crate) async fn ask_raw(
+        &self,
+        method: &str,
+        params: &Value,
+    ) -> anyhow::Result<Box<RawValue>> {
+        let params = params.to_string();
+        let answer = self.connection.ask(&self.session, method, Some(params.as_bytes())).await?;
+        let Some(result) = answer.result() else {
+            let answer: Value = serde_json::from_slice(answer.text())?;
+            let (error, code) = (&answer["error"]["message"], &answer["error"]["code"]);
+            bail!("{} ({code})", printable(error.as_str().unwrap_or("the server refuses")));
+        };
+        Ok(serde_json::from_slice(result)?)
+    }
+
+    /// Everything of a kind that the server offers.
+    pub(crate) async fn list(&self, kind: Kind) -> anyhow::Result<Vec<Value>> {
+        let has = self.session.facts().has;
+        let has = match kind {
+            Kind::Tool => has.tools,
+            Kind::Resource | Kind::ResourceTemplate => has.resources,
+            Kind::Prompt => has.prompts,
+        };
+        let mut items = Vec::new();
+        let mut cursor = None;
+        for _ in 0..if has { PAGES } else { 0 } {
+            let params =
+                cursor.map_or_else(|| json!({}), |cursor: Value| json!({"cursor": cursor}));
+            let mut result = self.ask(kind.list_method(), &params).await?;
+            if let Value::Array(more) = result[kind.list_member()].take() {
+                items.extend(more);
+            }
+            cursor = Some(result["nextCursor"].take()).filter(Value::is_string);
+            if cursor.is_none() {
+                break;
+            }
+        }
+        Ok(items)
+    }
+
+    /// Calls a tool and gives its result.
+    pub(crate) async fn call(&self, name: &str, arguments: &Value) -> anyhow::Result<Value> {
+        self.ask("tools/call", &json!({"name": name, "arguments": arguments})).await
+    }
+
+    pub(crate) async fn close(self) -> anyhow::Result<()> {
+        Ok(self.connection.close(&self.session).await?)
+    }
+}

@@ -1,0 +1,143 @@
+//! What is generated from the tables of keys: the JSON Schema, and the reference for people.
+
+use serde_json::{Value, json};
+
+use super::{
+    super::{
+        json_schema, reference,
+        tree::{self, Content, Node},
+    },
+    complete,
+};
+
+/// A file as JSON. A plain number or truth value, which the tree keeps as the text that stands in
+/// the file, becomes one again.
+fn json(text: &str) -> Value {
+    fn convert(node: Node) -> Value {
+        match node.content {
+            Content::Null => Value::Null,
+            Content::Text(text) => serde_json::from_str(&text)
+                .ok()
+                .filter(|value: &Value| value.is_number() || value.is_boolean())
+                .unwrap_or_else(|| Value::from(text)),
+            Content::List(items) => items.into_iter().map(convert).collect(),
+            Content::Map(entries) => {
+                let entries = entries.into_iter();
+                Value::Object(entries.map(|entry| (entry.key, convert(entry.node))).collect())
+            }
+        }
+    }
+    let (root, duplicates) = tree::parse(text).unwrap_or_else(|_| panic!("not YAML: {text}"));
+    assert!(duplicates.is_empty());
+    convert(root)
+}
+
+/// What the schema has against a file, by place.
+fn complaints(text: &str) -> String {
+    let schema: Value = serde_json::from_str(&json_schema()).expect("the schema is JSON");
+    let validator = jsonschema::draft202012::new(&schema).expect("the schema is a schema");
+    let instance = json(text);
+    let mut places: Vec<_> =
+        validator.iter_errors(&instance).map(|error| error.instance_path().to_string()).collect();
+    places.sort();
+    places.join(" ")
+}
+
+#[test]
+fn the_schema_takes_what_is_accepted() {
+    let schema: Value = serde_json::from_str(&json_schema()).expect("the schema is JSON");
+    assert!(jsonschema::meta::is_valid(&schema));
+    assert_eq!(complaints(include_str!("complete.yaml")), "");
+    assert_eq!(complaints(include_str!("toolhive-today.yaml")), "");
+    assert_eq!(complaints(&super::super::starter()), "");
+    assert_eq!(complaints(&complete("")), "");
+    let text = "
+limits: {views: '${LIMIT}', requestBytes: '${LIMIT}KiB', streams: '7', responseBytes: 5}
+sessions: {ttl: '${LIMIT}m', backendInit: '${HOW}', keepAlive: .5s}
+aggregation: {conflictResolution: '${HOW}', excludeAllTools: '${WHETHER}', nameLimit: '64'}
+metadata: {a: 1, b: true, c: ''}";
+    assert_eq!(complaints(&complete(text)), "");
+}
+
+#[test]
+fn the_schema_refuses_what_is_mistyped() {
+    for (text, expected) in [
+        ("colour: red", ""),
+        ("audit: {enabled: true}", ""),
+        ("name: ''", "/name"),
+        ("name: [a]", "/name"),
+        ("limits: {views: 0}", "/limits/views"),
+        ("limits: {views: x}", "/limits/views"),
+        ("limits: {requestBytes: 8MB}", "/limits/requestBytes"),
+        ("sessions: {ttl: 30}", "/sessions/ttl"),
+        ("sessions: {ttl: 30x}", "/sessions/ttl"),
+        ("sessions: {ttl: ''}", "/sessions/ttl"),
+        ("sessions: {backendInit: lasy}", "/sessions/backendInit"),
+        ("incomingAuth: {type: oidc}", "/incomingAuth/type"),
+        ("incomingAuth: {}", "/incomingAuth"),
+        (
+            "aggregation: {conflictResolution: prefix, excludeAllTools: yes}",
+            "/aggregation/excludeAllTools",
+        ),
+        ("backends: []", "/backends"),
+        ("backends: [{name: a, ulr: x}]", "/backends/0"),
+        ("backends: [{url: 'http://h/'}]", "/backends/0"),
+        ("backends: [{name: a, command: b, args: c}]", "/backends/0/args"),
+        ("backends: [{name: a, command: b, env: [c]}]", "/backends/0/env"),
+        (
+            "operational: {timeouts: {perWorkload: {github: 5}}}",
+            "/operational/timeouts/perWorkload/github",
+        ),
+    ] {
+        let found = complaints(&complete(text));
+        let schema: Value = serde_json::from_str(&json_schema()).expect("the schema is JSON");
+        assert_eq!(found, expected, "{text}");
+        let instance = json(&complete(text));
+        assert!(!jsonschema::draft202012::is_valid(&schema, &instance), "{text} is taken");
+    }
+}
+
+#[test]
+fn the_schema_explains_itself() {
+    let schema: Value = serde_json::from_str(&json_schema()).expect("the schema is JSON");
+    let ttl = &schema["properties"]["sessions"]["properties"]["ttl"];
+    assert_eq!(
+        *ttl,
+        json!({
+            "$ref": "#/$defs/duration",
+            "default": "30m",
+            "description": "how long a session lives that nobody uses; from 1ms to 720h",
+        })
+    );
+    assert_eq!(schema["required"], json!(["name", "backends", "incomingAuth", "aggregation"]));
+    assert_eq!(
+        schema["properties"]["aggregation"]["properties"]["excludeAllTools"]["default"],
+        false
+    );
+    assert_eq!(schema["properties"]["limits"]["properties"]["views"]["default"], 256);
+}
+
+#[test]
+fn the_reference_is_up_to_date() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
+    let written = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        written == reference(),
+        "docs/configuration.md is not what the tables of keys say; write it anew:\n\
+         cargo run -p vmcp -- schema --markdown > docs/configuration.md"
+    );
+}
+
+/// A default that the tables name is what the readers take.
+#[test]
+fn defaults_are_true() {
+    for text in [
+        "sessions: {backendInit: lazy}",
+        "outgoingAuth: {source: inline}",
+        "aggregation: {conflictResolution: prefix, conflictResolutionConfig: {prefixFormat: '{workload}_'}, \
+         excludeAllTools: false, defaultToolVisibility: allow}",
+    ] {
+        super::check(text, "");
+    }
+    super::check("operational: {logLevel: info}", "log level Some(Level(Info))");
+}

@@ -1,0 +1,247 @@
+//! How a backend is reached: `transport`, and the keys that go with each kind of it.
+//!
+//! No message holds an argument, the value of a header or that of an environment variable.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use vmcp_backend::{Endpoint, Isolation, Outgoing, Program, Transport};
+
+use super::{file, outgoing, reader::Reader, value::Value};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Http,
+    Sse,
+    Stdio,
+}
+
+/// How a backend is reached, as far as its own entry says it.
+pub(super) struct Draft<'a> {
+    /// `None` where the entry does not tell.
+    pub(super) kind: Option<Kind>,
+    /// What it is shown is not known yet. `None` where something has been reported.
+    transport: Option<Transport>,
+    /// The fixed headers, each with its place in the file.
+    headers: Vec<(HeaderName, Value<'a>)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reached {
+    ThroughProxy,
+    Directly,
+}
+
+/// The keys of one kind of transport alone.
+const OF_HTTP: [&str; 4] = ["url", "headers", "type", "caBundlePath"];
+const OF_STDIO: [&str; 6] = ["command", "args", "env", "cwd", "isolation", "processIdle"];
+
+/// What every program finds in its environment if vmcp has it in its own: what is needed to run at
+/// all, and nothing that is secret.
+pub(crate) const INHERITED: [&str; 10] =
+    ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "LANG", "LC_ALL", "TZ", "TMPDIR"];
+
+/// Reads the transport of a backend.
+pub(super) fn read<'a>(reader: &Reader<'a>) -> Draft<'a> {
+    let chosen = reader.choice("transport", &[Kind::Http, Kind::Sse, Kind::Stdio]);
+    let kind = chosen.or_else(|| {
+        let by_command = if reader.has("command") { Kind::Stdio } else { Kind::Http };
+        // An unknown word has been reported, and says nothing about the other keys.
+        (!reader.has("transport")).then_some(by_command)
+    });
+    let (foreign, needed) = match kind {
+        Some(Kind::Http | Kind::Sse) => (&OF_STDIO[..], "stdio"),
+        Some(Kind::Stdio) => (&OF_HTTP[..], "streamable-http or sse"),
+        None => (&[][..], ""),
+    };
+    for value in foreign.iter().filter_map(|key| reader.value(key)) {
+        value.problem(format!("only takes effect with transport: {needed}"));
+    }
+    let mut headers = Vec::new();
+    let transport = match kind {
+        Some(Kind::Http) => endpoint(reader, &mut headers).map(Transport::Http),
+        Some(Kind::Sse) => endpoint(reader, &mut headers).map(Transport::Sse),
+        Some(Kind::Stdio) => program(reader).map(Transport::Stdio),
+        None => {
+            for key in OF_HTTP.iter().chain(&OF_STDIO) {
+                reader.leave(key);
+            }
+            None
+        }
+    };
+    Draft { kind, transport, headers }
+}
+
+impl Draft<'_> {
+    /// Completes the transport by what the backend is shown.
+    pub(super) fn finish(self, outgoing: Outgoing) -> Option<Transport> {
+        let mut transport = self.transport?;
+        match &mut transport {
+            Transport::Http(endpoint) | Transport::Sse(endpoint) => {
+                if let Outgoing::Header { name, .. } = &outgoing {
+                    for (_, value) in self.headers.iter().filter(|(header, _)| header == name) {
+                        value.problem("outgoingAuth sets this header as well; keep one of the two");
+                    }
+                }
+                endpoint.outgoing = outgoing;
+            }
+            Transport::Stdio(_) => {}
+        }
+        Some(transport)
+    }
+}
+
+fn endpoint<'a>(reader: &Reader<'a>, names: &mut Vec<(HeaderName, Value<'a>)>) -> Option<Endpoint> {
+    let url = reader.value("url");
+    if url.is_none() && reader.is_present() {
+        reader.missing("url", "is required: the URL of its MCP endpoint");
+    }
+    let url = url.and_then(|value| self::url(&value));
+    let ca_bundle = ca_bundle(reader);
+    let mut headers = HeaderMap::new();
+    for (name, value) in reader.pairs("headers") {
+        if let Some((name, content)) = header(name, &value, &headers) {
+            headers.insert(name.clone(), content);
+            names.push((name, value));
+        }
+    }
+    Some(Endpoint { url: url?, outgoing: Outgoing::Unauthenticated, headers, ca_bundle })
+}
+
+/// A header that is the same in every request.
+fn header(name: &str, value: &Value<'_>, others: &HeaderMap) -> Option<(HeaderName, HeaderValue)> {
+    let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else {
+        value.problem("its key is not the name of a header");
+        return None;
+    };
+    if Outgoing::RESERVED.contains(&name) {
+        value.problem("belongs to the transport and cannot be set");
+        return None;
+    }
+    if others.contains_key(&name) {
+        value.problem("stands here in another spelling already");
+        return None;
+    }
+    let text = value.any_text()?;
+    Some((name, outgoing::header_value(value, text.as_bytes(), "it")?))
+}
+
+fn program(reader: &Reader<'_>) -> Option<Program> {
+    let command = reader.value("command");
+    if command.is_none() {
+        reader.missing("command", "is required for transport: stdio");
+    }
+    let inherited = |name: &&str| {
+        let value = command.as_ref()?.report().variable(name)?;
+        Some(((*name).to_owned(), value))
+    };
+    let mut environment: BTreeMap<_, _> = INHERITED.iter().filter_map(inherited).collect();
+    let command = command.and_then(|value| without_nul(&value, value.text()?));
+    let args: Vec<_> = reader.items("args").iter().map(argument).collect();
+    let env: Vec<_> =
+        reader.pairs("env").iter().map(|(name, value)| variable(name, value)).collect();
+    let isolation = reader.choice("isolation", &[Isolation::Session, Isolation::Shared]);
+    let (cwd, idle) = (reader.value("cwd"), reader.time("processIdle"));
+    let directory = match cwd {
+        Some(value) => Some(directory(&value)?),
+        None => None,
+    };
+    environment.extend(env.into_iter().collect::<Option<Vec<_>>>()?);
+    Some(Program {
+        command: command?,
+        args: args.into_iter().collect::<Option<_>>()?,
+        env: environment,
+        directory,
+        isolation: isolation.unwrap_or(Isolation::Session),
+        idle,
+    })
+}
+
+fn argument(value: &Value<'_>) -> Option<String> {
+    without_nul(value, value.any_text()?)
+}
+
+fn variable(name: &str, value: &Value<'_>) -> Option<(String, String)> {
+    if name.is_empty() || name.contains(['=', '\0']) {
+        value.problem("its key is not the name of an environment variable");
+        return None;
+    }
+    Some((name.to_owned(), without_nul(value, value.any_text()?)?))
+}
+
+/// The system takes no text with a NUL in it.
+fn without_nul(value: &Value<'_>, text: String) -> Option<String> {
+    if text.contains('\0') {
+        value.problem("holds a NUL; remove it");
+        return None;
+    }
+    Some(text)
+}
+
+fn directory(value: &Value<'_>) -> Option<PathBuf> {
+    let text = without_nul(value, value.text()?)?;
+    let path = Path::new(&text);
+    if !path.is_absolute() {
+        value.problem(format!("{} is not an absolute path", value.quoted()));
+        return None;
+    }
+    if !path.is_dir() {
+        value.problem(format!("{} is not a directory", value.quoted()));
+        return None;
+    }
+    Some(path.to_owned())
+}
+
+fn url(value: &Value<'_>) -> Option<Uri> {
+    let text = value.text()?;
+    if text.contains('#') {
+        value.problem("has a fragment (#), which is never sent; remove it");
+        return None;
+    }
+    let url = text.parse::<Uri>().ok();
+    let authority = url.as_ref().and_then(Uri::authority);
+    if authority.is_some_and(|authority| authority.as_str().contains('@')) {
+        value.problem("holds credentials; move them to outgoingAuth");
+        return None;
+    }
+    // What follows the colon after the host is no port if the library makes nothing of it.
+    let port_is_fine = authority.is_some_and(|authority| {
+        let port = authority.as_str().strip_prefix(authority.host());
+        port == Some("") || authority.port_u16().is_some_and(|port| port > 0)
+    });
+    let fine = |url: &Uri| {
+        matches!(url.scheme_str(), Some("http" | "https"))
+            && url.host().is_some_and(|host| !host.is_empty())
+            && port_is_fine
+    };
+    let url = url.filter(fine);
+    if url.is_none() {
+        // Whatever precedes an @ may be a password.
+        let quoted = if text.contains('@') { "the value".to_owned() } else { value.quoted() };
+        value.problem(format!("{quoted} is not an http or https URL"));
+    }
+    url
+}
+
+fn ca_bundle(reader: &Reader<'_>) -> Option<Arc<[u8]>> {
+    let kind = reader.choice("type", &[Reached::ThroughProxy, Reached::Directly]);
+    let value = reader.value("caBundlePath")?;
+    if kind != Some(Reached::Directly) {
+        // An unknown type has been reported.
+        if kind.is_some() || !reader.has("type") {
+            value.problem("only takes effect with type: entry");
+        }
+        return None;
+    }
+    let bytes = file::referenced(&value)?;
+    let certificate = b"-----BEGIN CERTIFICATE-----";
+    if !bytes.windows(certificate.len()).any(|part| part == certificate) {
+        value.problem(format!("{} holds no PEM certificate", value.quoted()));
+        return None;
+    }
+    Some(bytes.into())
+}

@@ -1,0 +1,187 @@
+//! What the backends of a configuration do when they are connected to, and what comes of it.
+
+use std::{fmt, time::Duration};
+
+use serde_json::{Value, json};
+use tokio::{runtime::Handle, time::Instant};
+use vmcp_catalog::{Catalog, Dropped, Route};
+use vmcp_core::{BackendState, Background, OfferStatus};
+use vmcp_model::{BackendId, Kind};
+
+use crate::{
+    compose,
+    config::Configuration,
+    output::{BAD, GOOD, QUIET, STRONG, line, printable},
+    serve::{stop_signal, unless},
+};
+
+/// What reading the lists may take beyond what a backend has to initialize.
+const LISTS: Duration = Duration::from_secs(10);
+
+/// What was found out.
+pub(crate) struct Findings {
+    backends: Vec<Outcome>,
+    /// What clients would see: kind, name or URI, backend, the backend's own name if it differs.
+    catalog: Vec<(Kind, String, BackendId, Option<String>)>,
+    dropped: Vec<Dropped>,
+}
+
+/// How one backend did.
+pub(crate) struct Outcome {
+    id: BackendId,
+    /// How many of each kind it offers, in the order of [`Kind::ALL`], or why that is not known.
+    result: Result<[usize; 4], String>,
+    took: Duration,
+}
+
+/// How long it may take until every backend has answered or failed.
+pub(crate) fn patience(configuration: &Configuration) -> Duration {
+    let each = configuration.backends.iter().map(|backend| backend.config.timeouts.initialize);
+    each.max().unwrap_or_default() + LISTS
+}
+
+/// Connects to every backend. Must be called on the control runtime.
+pub(crate) async fn connect(configuration: Configuration) -> anyhow::Result<Findings> {
+    let patience = patience(&configuration);
+    let background = Background::new(Handle::current());
+    let vmcp = compose::core(configuration, &background)?;
+    let began = Instant::now();
+    let view = vmcp.view(&compose::nobody()).map_err(anyhow::Error::from)?;
+    let mut stopped = Box::pin(stop_signal()?);
+    let settled = unless(&mut stopped, async { Ok(view.settle(patience).await) }).await;
+    let backends = view.backends();
+    let findings = settled.map(|settled| Findings {
+        backends: backends.iter().map(|(id, state)| outcome(id, state, began)).collect(),
+        catalog: entries(&settled.catalog),
+        dropped: view.dropped(),
+    });
+    drop(view);
+    // Whatever was started to find out ends with it.
+    compose::end(&background).await;
+    vmcp.shutdown().await;
+    findings
+}
+
+/// How a backend did since a moment. One that is still at it is too slow.
+pub(crate) fn outcome(id: &BackendId, state: &BackendState, began: Instant) -> Outcome {
+    let result = match (&state.status, &state.offer) {
+        (OfferStatus::Failed(why), _) => Err(why.clone()),
+        (OfferStatus::Good, Some(offer)) => Ok(Kind::ALL.map(|kind| offer.items(kind).len())),
+        (OfferStatus::Good | OfferStatus::Unknown, _) => Err("no answer in time".to_owned()),
+    };
+    let took = state.since.saturating_duration_since(began);
+    Outcome { id: id.clone(), result, took }
+}
+
+fn entries(catalog: &Catalog) -> Vec<(Kind, String, BackendId, Option<String>)> {
+    let mut entries = Vec::new();
+    for kind in Kind::ALL {
+        for key in catalog.keys(kind) {
+            let route = match kind {
+                Kind::Tool => catalog.tool(key),
+                Kind::Resource => catalog.resource(key),
+                Kind::ResourceTemplate => catalog.template(key),
+                Kind::Prompt => catalog.prompt(key),
+            };
+            if let Some(Route { backend, name, renamed }) = route {
+                let name = renamed.then(|| name.to_string());
+                entries.push((kind, key.to_owned(), backend.clone(), name));
+            }
+        }
+    }
+    entries
+}
+
+impl Findings {
+    /// The backends that failed.
+    pub(crate) fn failed(&self) -> usize {
+        self.backends.iter().filter(|backend| backend.result.is_err()).count()
+    }
+
+    pub(crate) fn to_json(&self) -> Value {
+        let backend = |outcome: &Outcome| {
+            let mut json = json!({
+                "name": outcome.id.as_str(),
+                "ok": outcome.result.is_ok(),
+                "milliseconds": u64::try_from(outcome.took.as_millis()).unwrap_or(u64::MAX),
+            });
+            match &outcome.result {
+                Ok(counts) => {
+                    for (kind, count) in Kind::ALL.iter().zip(counts) {
+                        json[kind.list_member()] = json!(count);
+                    }
+                }
+                Err(why) => json["error"] = json!(why),
+            }
+            json
+        };
+        let mut catalog = json!({});
+        for kind in Kind::ALL {
+            catalog[kind.list_member()] = json!([]);
+        }
+        for (kind, key, backend, name) in &self.catalog {
+            let mut entry = json!({kind.key(): key, "backend": backend.as_str()});
+            if let Some(name) = name {
+                entry["original"] = json!(name);
+            }
+            if let Some(list) = catalog[kind.list_member()].as_array_mut() {
+                list.push(entry);
+            }
+        }
+        json!({
+            "backends": self.backends.iter().map(backend).collect::<Vec<_>>(),
+            "catalog": catalog,
+            "conflicts": self.dropped.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        })
+    }
+
+    /// Prints everything for people.
+    pub(crate) fn show(&self) -> anyhow::Result<()> {
+        let width = self.backends.iter().map(|backend| backend.id.as_str().len()).max();
+        line(format_args!("\n{STRONG}Backends{STRONG:#}"))?;
+        for backend in &self.backends {
+            line(format_args!("  {}", backend.shown(width.unwrap_or_default())))?;
+        }
+        for kind in Kind::ALL {
+            self.show_kind(kind)?;
+        }
+        if !self.dropped.is_empty() {
+            line(format_args!("\n{STRONG}Conflicts{STRONG:#}"))?;
+        }
+        self.dropped
+            .iter()
+            .try_for_each(|one| line(format_args!("  {}", printable(&one.to_string()))))
+    }
+
+    fn show_kind(&self, kind: Kind) -> anyhow::Result<()> {
+        let entries: Vec<_> = self.catalog.iter().filter(|(of, ..)| *of == kind).collect();
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let mut title = kind.list_member().to_owned();
+        title[..1].make_ascii_uppercase();
+        line(format_args!("\n{STRONG}{title}{STRONG:#}"))?;
+        let keys: Vec<_> = entries.iter().map(|(_, key, ..)| printable(key)).collect();
+        let width = keys.iter().map(|key| key.chars().count()).max().unwrap_or_default();
+        for (key, (_, _, backend, name)) in keys.iter().zip(entries) {
+            let name = name.as_ref().map(|name| format!(", there {}", printable(name)));
+            let name = name.unwrap_or_default();
+            line(format_args!("  {key:width$}  {QUIET}{backend}{name}{QUIET:#}"))?;
+        }
+        Ok(())
+    }
+}
+
+impl Outcome {
+    /// One line, the name as wide as the widest.
+    pub(crate) fn shown(&self, width: usize) -> impl fmt::Display {
+        let (id, took) = (self.id.as_str(), self.took.as_millis());
+        match &self.result {
+            Ok([tools, resources, templates, prompts]) => format!(
+                "{GOOD}ok{GOOD:#}      {id:width$}  tools {tools}, resources {resources}, \
+                 templates {templates}, prompts {prompts}  {QUIET}{took} ms{QUIET:#}"
+            ),
+            Err(why) => format!("{BAD}failed{BAD:#}  {id:width$}  {}", printable(why)),
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! `vmcp init`: writes a configuration file to go on with.
+
+use std::{
+    cell::RefCell,
+    collections::BTreeSet,
+    fs::{self, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+};
+
+use anyhow::Context as _;
+
+use crate::{
+    cli::{self, Misuse},
+    config::{self, Configuration, Given, Problems},
+    output, sources,
+};
+
+pub(crate) fn run(options: &cli::Init) -> anyhow::Result<()> {
+    let none = options.given.backend.is_empty() && options.given.mcp_json.is_empty();
+    let text = if none { config::starter() } else { text(&sources::given(&options.given)?)? };
+    let Some(path) = &options.output else {
+        return output::bytes(text.as_bytes());
+    };
+    write(path, &text, options.force)?;
+    let path = path.display();
+    output::line(format_args!("{path} is written; vmcp serve --config {path} serves it"))
+}
+
+/// The file's text, once it is known that it can be read.
+fn text(given: &Given) -> Result<String, Problems> {
+    let (configuration, unset) = checked(given)?;
+    for warning in &configuration.warnings {
+        output::warning(warning);
+    }
+    for name in unset {
+        output::warning(&format!("the environment variable {name} must be set to serve this"));
+    }
+    Ok(given.text())
+}
+
+/// Reads what is to be written. A variable may yet be set when it is served.
+fn checked(given: &Given) -> Result<(Configuration, BTreeSet<String>), Problems> {
+    let unset = RefCell::new(BTreeSet::new());
+    let environment = |name: &str| {
+        config::environment(name).or_else(|| {
+            // What programs inherit need not be there.
+            if config::INHERITED.contains(&name) {
+                return None;
+            }
+            unset.borrow_mut().insert(name.to_owned());
+            // Can be part of most values, a port included.
+            Some("1".to_owned())
+        })
+    };
+    match given.configuration(&config::environment) {
+        Ok(configuration) => Ok((configuration, BTreeSet::new())),
+        Err(_) => {
+            let configuration = given.configuration(&environment)?;
+            // Programs are given some variables if they happen to be there; nobody has to set those.
+            let (text, mut unset) = (given.text(), unset.take());
+            unset.retain(|name| text.contains(&format!("${{{name}")));
+            Ok((configuration, unset))
+        }
+    }
+}
+
+/// Writes a file that may hold secrets: nobody else can read it, and nobody sees half of it.
+fn write(path: &Path, text: &str, force: bool) -> anyhow::Result<()> {
+    let exists = || Misuse(format!("{} exists; replace it with --force", path.display()));
+    if !force && path.exists() {
+        return Err(exists().into());
+    }
+    let name = path.file_name().context("the output is not the name of a file")?;
+    let draft = format!(".{}.{}", name.to_string_lossy(), std::process::id());
+    let draft = path.with_file_name(draft);
+    let written = write_new(&draft, text).and_then(|()| {
+        // A link is not made where a file exists by now.
+        if force { fs::rename(&draft, path) } else { fs::hard_link(&draft, path) }
+    });
+    // After a rename, it is gone already.
+    let _removed = fs::remove_file(&draft);
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(exists().into()),
+        written => written.with_context(|| format!("{} cannot be written", path.display())),
+    }
+}
+
+fn write_new(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}

@@ -1,0 +1,59 @@
+//! Where a configuration comes from: a file, or backends that are given without one.
+
+use std::path::Path;
+
+use crate::{
+    cli,
+    config::{self, Configuration, Given, Problems},
+};
+
+/// Reads the configuration that a command line names.
+pub(crate) fn load(sources: &cli::Sources) -> Result<Configuration, Problems> {
+    match &sources.config {
+        Some(file) => config::load(file, &config::environment),
+        None => given(&sources.given)?.configuration(&config::environment),
+    }
+}
+
+/// Reads the configuration that stands in a file of either kind.
+pub(crate) fn load_file(path: &Path) -> anyhow::Result<Configuration> {
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("yaml" | "yml") => Ok(config::load(path, &config::environment)?),
+        Some("json") => {
+            let mut given = Given::default();
+            given.add_mcp_json(path)?;
+            Ok(given.configuration(&config::environment)?)
+        }
+        _ => Err(cli::Misuse(format!(
+            "{} is neither a URL nor a file that ends in .yaml, .yml or .json",
+            path.display()
+        ))
+        .into()),
+    }
+}
+
+/// Reads the backends that a command line gives, and tells everything that is wrong with them.
+pub(crate) fn given(options: &cli::Given) -> Result<Given, Problems> {
+    let mut given = Given::default();
+    let mut problems: Option<Problems> = None;
+    let mut note = |result: Result<(), Problems>| match (result, &mut problems) {
+        (Ok(()), _) => {}
+        (Err(more), Some(problems)) => problems.extend(more),
+        (Err(first), None) => problems = Some(first),
+    };
+    for argument in &options.backend {
+        note(given.add_argument(argument));
+    }
+    for path in &options.mcp_json {
+        note(given.add_mcp_json(path));
+    }
+    problems.map_or(Ok(given), Err)
+}
+
+/// What a message calls the configuration.
+pub(crate) fn named(sources: &cli::Sources) -> String {
+    sources
+        .config
+        .as_ref()
+        .map_or_else(|| "the configuration".to_owned(), |path| path.display().to_string())
+}

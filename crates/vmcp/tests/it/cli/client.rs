@@ -1,0 +1,199 @@
+//! The small client: list, tools, call, read, get; against a URL and against files.
+
+use vmcp_testkit::raw::{Answer, RawServer, Running, fixed};
+
+use super::{Desk, configuration, shop};
+
+/// The last request with this method that a server has seen.
+fn sent(server: &Running, method: &str) -> String {
+    let seen = server.seen();
+    let mut bodies = seen.iter().map(|seen| String::from_utf8_lossy(&seen.body).into_owned());
+    bodies.rfind(|body| body.contains(method)).unwrap()
+}
+
+#[tokio::test]
+async fn a_server_is_listed_for_people() {
+    let server = shop().start().await.unwrap();
+    let (url, desk) = (server.url(), Desk::new());
+    let tools = "
+Tools (4)
+  order(item: string, count?: integer|null, note?)  Orders something.
+  break()
+  look()                                            Shows \\u{1b}[31mred
+  count()
+";
+    let rest = "
+Resources (2)
+  shop://terms  What holds.
+  shop://logo   logo
+
+Templates (1)
+  shop://item/{id}  item
+
+Prompts (1)
+  greet(who, how?)  Greets.
+";
+    desk.check(&["tools", &url], tools).await;
+    desk.check(&["list", &url, "tools"], tools).await;
+    desk.check(&["list", &url], &format!("{tools}{rest}")).await;
+    desk.check(&["list", &url, "prompts"], "Prompts (1)\n  greet(who, how?)  Greets.\n").await;
+    assert_eq!(server.sessions().len(), 0, "every session is ended");
+}
+
+#[tokio::test]
+async fn a_server_is_listed_for_programs() {
+    let server = shop().start().await.unwrap();
+    let (out, error, code) = Desk::new().run(&["list", &server.url(), "--json"]).await;
+    assert_eq!((error.as_str(), code), ("", 0));
+    let lists: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let count = |list: &str| lists[list].as_array().unwrap().len();
+    assert_eq!(
+        ["tools", "resources", "resourceTemplates", "prompts"].map(count),
+        [4, 2, 1, 1],
+        "{out}"
+    );
+    let order = lists["tools"].as_array().unwrap().iter().find(|tool| tool["name"] == "order");
+    assert_eq!(order.unwrap()["inputSchema"]["required"][0], "item");
+}
+
+#[tokio::test]
+async fn a_long_list_is_read_to_its_end() {
+    let server = vmcp_testkit::peers::many_tools(120, 50).start().await.unwrap();
+    let (out, _, code) = Desk::new().run(&["tools", &server.url()]).await;
+    assert_eq!((out.lines().next(), out.lines().count(), code), (Some("Tools (120)"), 121, 0));
+}
+
+#[tokio::test]
+async fn a_tool_is_called_with_what_was_typed() {
+    let server = shop().start().await.unwrap();
+    let (url, desk) = (server.url(), Desk::new());
+    for (typed, expected) in [
+        (&["order", "item=42", "count=2", "note=[1]"][..], r#"{"count":2,"item":"42","note":[1]}"#),
+        (
+            &["order", "item=", "count=many", "note=a=b"],
+            r#"{"count":"many","item":"","note":"a=b"}"#,
+        ),
+        (&["order", "--arguments", r#"{"item":7}"#], r#"{"item":7}"#),
+        (&["order"], "{}"),
+    ] {
+        desk.check(&[&["call", &url], typed].concat(), "ordered\n").await;
+        let call = sent(&server, "tools/call");
+        assert!(call.contains(&format!(r#""arguments":{expected}"#)), "{call}");
+    }
+    desk.check(&["call", &url, "look"], "a picture:\n[image image/png, about 6 bytes]\n").await;
+    desk.check(&["call", &url, "count"], "{\n  \"stock\": 1.1\n}\n").await;
+    let raw = "{\"content\":[],\"structuredContent\":{\"stock\":1.10}}\n";
+    desk.check(&["call", "--json", &url, "count"], raw).await;
+}
+
+#[tokio::test]
+async fn what_fails_is_told_on_standard_error() {
+    let server = shop().start().await.unwrap();
+    let url = server.url();
+    let desk = Desk::new().showing(&url, "URL");
+    desk.check(
+        &["call", &url, "break"],
+        "! error: break reports: it broke\n! \\u{1b}[31mbadly\nexit 1\n",
+    )
+    .await;
+    let json = "{\"content\":[{\"type\":\"text\",\"text\":\"it broke\\n\\u001b[31mbadly\"}],\"isError\":true}\n";
+    let expected = format!("{json}! error: break reports an error\nexit 1\n");
+    desk.check(&["call", &url, "break", "--json"], &expected).await;
+    let (_, error, code) = desk.run(&["call", &url, "nothing"]).await;
+    assert!(error.starts_with("error: ") && code == 1, "{error}");
+    let (_, error, code) = desk.run(&["read", &url, "shop://nothing"]).await;
+    assert!(error.starts_with("error: ") && code == 1, "{error}");
+    desk.check(
+        &["tools", "http://127.0.0.1:1/mcp"],
+        "! error: no session with http://127.0.0.1:1/mcp: cannot be reached: Connection refused (os error 111)\nexit 1\n",
+    )
+    .await;
+    let refusal = Answer::Http { status: 401, content_type: None, body: Vec::new().into() };
+    let closed = RawServer::builder().script("initialize", fixed(refusal));
+    let closed = closed.start().await.unwrap();
+    desk.check(
+        &["tools", &closed.url()],
+        &format!(
+            "! error: {} refuses this caller with HTTP status 401; \
+             show a credential with --header 'Authorization: Bearer ...'\nexit 1\n",
+            closed.url()
+        ),
+    )
+    .await;
+    desk.check(
+        &["tools", "nowhere"],
+        "! error: nowhere is neither a URL nor a file that ends in .yaml, .yml or .json\nexit 2\n",
+    )
+    .await;
+    desk.check(&["tools", "http://"], "! error: http:// is no URL\nexit 2\n").await;
+    for arguments in [
+        &["call", &url, "order", "item"][..],
+        &["call", &url, "order", "--arguments", "[]"],
+        &["call", &url, "order", "a=b", "--arguments", "{}"],
+        &["tools", &url, "--header", "s3cret"],
+        &["tools", &url, "--header", "a b: s3cret"],
+        &["tools", &url, "--header", "a: s3cret\u{1}x"],
+        &["tools", &url, "--header", "Mcp-Session-Id: s3cret"],
+    ] {
+        let (out, error, code) = desk.run(arguments).await;
+        assert_eq!((out.as_str(), code), ("", 2), "{error}");
+        assert!(error.contains("error:") && !error.contains("s3cret"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn resources_and_prompts_are_shown() {
+    let server = shop().start().await.unwrap();
+    let (url, desk) = (server.url(), Desk::new());
+    desk.check(&["read", &url, "shop://terms"], "No returns.\n").await;
+    desk.check(
+        &["read", "--json", &url, "shop://terms"],
+        "{\"contents\":[{\"uri\":\"shop://terms\",\"text\":\"No returns.\"}]}\n",
+    )
+    .await;
+    let (out, _, _) = desk.run(&["read", &url, "shop://logo"]).await;
+    assert_eq!(out.trim_end().as_bytes(), b"\0\x01\x02", "bytes are written as they are");
+    desk.check(&["get", &url, "greet", "who=42"], "user: Hello\n").await;
+    let get = sent(&server, "prompts/get");
+    assert!(get.contains(r#""arguments":{"who":"42"}"#), "{get}");
+}
+
+#[tokio::test]
+async fn headers_reach_the_server() {
+    let server = shop().start().await.unwrap();
+    let header = ["--header", "Authorization: Bearer s3cret", "--header", "x-one:1"];
+    let (_, error, code) =
+        Desk::new().run(&[&["tools", &server.url()], &header[..]].concat()).await;
+    assert_eq!((error.as_str(), code), ("", 0));
+    for seen in server.seen() {
+        assert_eq!(
+            (&seen.headers["authorization"], &seen.headers["x-one"]),
+            (&"Bearer s3cret".parse().unwrap(), &"1".parse().unwrap())
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_file_is_served_for_as_long_as_the_command_takes() {
+    let server = shop().start().await.unwrap();
+    let url = server.url();
+    let yaml = configuration(&format!(
+        "  - {{name: shop, url: '{url}'}}\n  - {{name: dead, url: 'http://127.0.0.1:1/'}}\n"
+    ));
+    let json = format!(r#"{{"mcpServers": {{"my shop": {{"type": "http", "url": "{url}"}}}}}}"#);
+    let desk = Desk::new().with("vmcp.yaml", &yaml).with("mcp.json", &json);
+    let (out, error, code) = desk.run(&["call", "vmcp.yaml", "shop_order", "item=1"]).await;
+    assert_eq!((out.as_str(), code), ("ordered\n", 0), "{error}");
+    assert!(error.contains("backend=dead"), "what is missing is told: {error}");
+    desk.check(
+        &["call", "mcp.json", "my-shop_order"],
+        "ordered\n! warning: mcp.json:1:17: mcpServers.\"my shop\": cannot be the name of a backend; it is called my-shop here\n",
+    )
+    .await;
+    desk.check(
+        &["tools", "mcp.json", "--header", "a: b"],
+        "! error: --header is for URLs; a file names its own headers\nexit 2\n",
+    )
+    .await;
+    assert_eq!(server.sessions().len(), 0, "every session is ended");
+}

@@ -1,0 +1,230 @@
+//! Configurations: checked, written, served from wherever they come.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use serde_json::{Value, json};
+use vmcp_testkit::{client::Client, gateway::eventually, process::Program};
+
+use super::{Desk, configuration, shop};
+
+#[tokio::test]
+async fn a_valid_file_is_told_to_be() {
+    let desk = Desk::new()
+        .with("good.yaml", &configuration("  - {name: a, url: 'http://h/'}\n"))
+        .with(
+            "odd.yaml",
+            &format!(
+                "{}allowedHosts: [a, A]\n",
+                configuration("  - {name: a, url: 'http://h/'}\n")
+            ),
+        )
+        .with("bad.yaml", &configuration("  - {name: a, ulr: 'http://h/'}\n"));
+    let validate = async |arguments: &[&str], expected: &str| {
+        desk.check(&[&["validate"], arguments].concat(), expected).await;
+    };
+    validate(&["--config", "good.yaml"], "good.yaml is valid: shops with 1 backend(s)\n").await;
+    validate(
+        &["-c", "odd.yaml"],
+        "warning: odd.yaml:6:19: allowedHosts[1]: \"A\" is listed twice\nodd.yaml is valid: shops with 1 backend(s)\n",
+    )
+    .await;
+    validate(
+        &["-c", "bad.yaml"],
+        "! error: bad.yaml:3:5: backends[0].url: is required: the URL of its MCP endpoint\n\
+         ! error: bad.yaml:3:15: backends[0]: unknown key \"ulr\"; did you mean \"url\"?\nexit 2\n",
+    )
+    .await;
+    validate(
+        &["--backend", "a=http://h/", "--backend", "b=http://h/ x"],
+        "! error: --backend b: url: \"http://h/ x\" is not an http or https URL\nexit 2\n",
+    )
+    .await;
+    let (out, _, code) = desk.run(&["validate", "-c", "odd.yaml", "--json"]).await;
+    let result: Value = serde_json::from_str(&out).unwrap();
+    let warnings = json!(["odd.yaml:6:19: allowedHosts[1]: \"A\" is listed twice"]);
+    assert_eq!((result, code), (json!({"valid": true, "name": "shops", "warnings": warnings}), 0));
+    let (out, _, code) = desk.run(&["validate", "-c", "bad.yaml", "--json"]).await;
+    let result: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&result["valid"], code), (&json!(false), 2));
+    assert_eq!(result["problems"].as_array().unwrap().len(), 2, "{out}");
+}
+
+#[tokio::test]
+async fn backends_are_tried_on_request() {
+    let (one, two) = (shop().start().await.unwrap(), shop().start().await.unwrap());
+    let good = configuration(&format!("  - {{name: one, url: '{}'}}\n", one.url()));
+    let bad = configuration(&format!(
+        "  - {{name: one, url: '{}'}}\n  - {{name: second, url: '{}'}}\n  - {{name: dead, url: 'http://127.0.0.1:1/'}}\n",
+        one.url(),
+        two.url()
+    ));
+    let desk = Desk::new().with("good.yaml", &good).with("bad.yaml", &bad);
+    desk.check(
+        &["validate", "--connect", "-c", "good.yaml"],
+        "
+good.yaml is valid: shops with 1 backend(s)
+
+Backends
+  ok      one  tools 4, resources 2, templates 1, prompts 1  N ms
+
+Tools
+  one_break  one, there break
+  one_count  one, there count
+  one_look   one, there look
+  one_order  one, there order
+
+Resources
+  shop://logo   one
+  shop://terms  one
+
+ResourceTemplates
+  shop://item/{id}  one
+
+Prompts
+  one_greet  one, there greet
+",
+    )
+    .await;
+    let (out, error, code) = desk.run(&["validate", "--connect", "-c", "bad.yaml"]).await;
+    assert_eq!((error.as_str(), code), ("error: 1 of 3 backend(s) failed\n", 1));
+    for part in [
+        "  failed  dead    cannot be reached: Connection refused (os error 111)\n",
+        "  ok      second  tools 4, resources 2, templates 1, prompts 1  N ms\n",
+        "\nConflicts\n  resource \"shop://logo\" of backend second is left out: one offers the same",
+    ] {
+        assert!(out.contains(part), "{out}");
+    }
+    let (out, _, code) = desk.run(&["validate", "--connect", "--json", "-c", "bad.yaml"]).await;
+    let found = serde_json::from_str::<Value>(&out).unwrap()["found"].clone();
+    assert_eq!(code, 1);
+    assert_eq!(found["backends"][0]["name"], "dead");
+    assert_eq!(found["backends"][0]["ok"], false);
+    assert_eq!(found["backends"][1]["tools"], 4);
+    assert_eq!(
+        found["catalog"]["tools"][0],
+        json!({"name": "one_break", "backend": "one", "original": "break"})
+    );
+    assert_eq!(found["conflicts"].as_array().unwrap().len(), 3, "{out}");
+    assert_eq!((one.sessions().len(), two.sessions().len()), (0, 0), "every session is ended");
+}
+
+#[tokio::test]
+async fn a_file_is_written_once_and_for_its_owner_alone() {
+    let json = r#"{"mcpServers": {"shop": {"url": "https://h/", "headers": {"Authorization": "Bearer s3cret"}}, "tool": {"command": "npx", "args": ["-y"], "env": {"KEY": "${LATER}"}}}}"#;
+    let desk = Desk::new().with("mcp.json", json);
+    let init = ["init", "--mcp-json", "mcp.json", "--backend", "a=http://h/"];
+    let (text, error, code) = desk.run(&init).await;
+    let note = "warning: the environment variable LATER must be set to serve this\n";
+    assert_eq!((error.as_str(), code), (note, 0));
+    let into = [&init[..], &["-o", "vmcp.yaml"]].concat();
+    let written = "vmcp.yaml is written; vmcp serve --config vmcp.yaml serves it\n";
+    desk.check(&into, &format!("{written}! {note}")).await;
+    assert_eq!(desk.read("vmcp.yaml"), text);
+    let metadata = std::fs::metadata(desk.path().join("vmcp.yaml")).unwrap();
+    assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
+    desk.check(
+        &into,
+        &format!("! {note}! error: vmcp.yaml exists; replace it with --force\nexit 2\n"),
+    )
+    .await;
+    desk.check(&["init", "-o", "vmcp.yaml", "--force"], written).await;
+    let names: Vec<_> = std::fs::read_dir(desk.path()).unwrap().collect();
+    assert_eq!(names.len(), 2, "no draft is left behind: {names:?}");
+    let valid = "vmcp.yaml is valid: vmcp with 1 backend(s)\n";
+    desk.check(&["validate", "-c", "vmcp.yaml"], valid).await;
+    let (_, error, code) = desk.run(&["init", "-o", "no/where.yaml"]).await;
+    assert!(error.contains("no/where.yaml cannot be written") && code == 1, "{error}");
+    let (_, error, code) = desk.run(&["init", "--backend", "a b=x"]).await;
+    assert!(error.starts_with("error: --backend: write NAME=URL") && code == 2, "{error}");
+}
+
+#[tokio::test]
+async fn backends_are_served_without_a_file() {
+    let server = shop().start().await.unwrap();
+    let backend = format!("one={}", server.url());
+    let arguments = ["serve", "--backend", &backend, "--mcp-json", "{config}", "--port", "{port}"];
+    let json =
+        format!(r#"{{"servers": {{"two": {{"type": "http", "url": "{}"}}}}}}"#, server.url());
+    let program = Program::new(env!("CARGO_BIN_EXE_vmcp"), &arguments).config(&json);
+    let process = program.start().await.unwrap();
+    eventually("both backends are there", async || {
+        let client = Client::connect(&process.url()).await.unwrap();
+        let tools =
+            client.request("1", "tools/list", "{}").await.unwrap().json()["result"]["tools"]
+                .clone();
+        let names: Vec<_> =
+            tools.as_array()?.iter().filter_map(|tool| tool["name"].as_str()).collect();
+        (names.contains(&"one_order") && names.contains(&"two_order")).then_some(())
+    })
+    .await;
+    let log = process.log();
+    assert!(log.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()), "{log}");
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_told_with_what_to_do() {
+    let server = shop().start().await.unwrap();
+    let port = server.address().port().to_string();
+    let desk = Desk::new().showing(&port, "PORT");
+    desk.check(
+        &["serve", "--backend", "a=http://h/", "--port", &port, "--log-format", "text"],
+        "! error: choose another port with --port: cannot listen on 127.0.0.1:PORT: Address already in use (os error 98)\nexit 1\n",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn without_a_file_nobody_beyond_this_machine_is_served() {
+    let desk = Desk::new().with("vmcp.yaml", &configuration("  - {name: a, url: 'http://h/'}\n"));
+    desk.check(
+        &["serve", "--backend", "a=http://h/", "--host", "0.0.0.0"],
+        "! error: without a configuration file, vmcp serves this machine only, not 0.0.0.0: \
+         anybody there could call every backend; \
+         write a file with vmcp init -o vmcp.yaml and serve it with --config vmcp.yaml\nexit 2\n",
+    )
+    .await;
+    for arguments in [
+        &["serve"][..],
+        &["serve", "-c", "vmcp.yaml", "--backend", "a=http://h/"],
+        &["serve", "-c", "vmcp.yaml", "--mcp-json", "x.json"],
+        &["validate"],
+        &["init", "--force"],
+        &["call", "http://h/"],
+        &["completions", "no-shell"],
+    ] {
+        let (out, error, code) = desk.run(arguments).await;
+        assert_eq!((out.as_str(), code), ("", 2), "{arguments:?}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn schemas_and_completions_are_printed() {
+    let desk = Desk::new();
+    let (out, _, code) = desk.run(&["schema"]).await;
+    let schema: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&schema["additionalProperties"], code), (&json!(false), 0));
+    let (out, _, _) = desk.run(&["schema", "--markdown"]).await;
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
+    assert_eq!(out, std::fs::read_to_string(page).unwrap());
+    for shell in ["bash", "zsh", "fish"] {
+        let (out, _, code) = desk.run(&["completions", shell]).await;
+        assert!(code == 0 && out.contains("mcp-json"), "{shell}: {out}");
+    }
+    let (out, _, _) = desk.run(&["--help"]).await;
+    assert!(out.contains("Exit status: 0 if all went well, 1 if something failed, 2 if"), "{out}");
+}
+
+#[tokio::test]
+async fn log_lines_have_the_form_that_is_asked_for() {
+    let server = shop().start().await.unwrap();
+    let backend = format!("one={}", server.url());
+    for (format, is_json) in [("auto", true), ("json", true), ("text", false)] {
+        let arguments =
+            ["serve", "--backend", &backend, "--port", "{port}", "--log-format", format];
+        let process = Program::new(env!("CARGO_BIN_EXE_vmcp"), &arguments).start().await.unwrap();
+        let log = process.log();
+        let first = log.lines().next().unwrap();
+        assert_eq!(serde_json::from_str::<Value>(first).is_ok(), is_json, "{format}: {log}");
+        assert!(!log.contains('\u{1b}'), "no colour in a file: {log}");
+    }
+}

@@ -1,0 +1,57 @@
+//! Backends that are programs, from the command line to the process and back.
+
+use vmcp_testkit::{CHILD, gateway::eventually, process::Program};
+
+use super::Desk;
+use crate::{connect, stdio::processes};
+
+/// What marks the processes of one test among all others.
+fn tag(test: &str) -> String {
+    format!("--of-cli={}-{test}", std::process::id())
+}
+
+#[tokio::test]
+async fn a_command_is_served() {
+    let tag = tag("served");
+    let backend = format!("kid=python3 '{CHILD}' 'two words' {tag}");
+    let arguments = ["serve", "--backend", &backend, "--port", "{port}"];
+    let program = Program::new(env!("CARGO_BIN_EXE_vmcp"), &arguments);
+    let process = program.start().await.unwrap();
+    let client = connect(&process).await;
+    let answer = eventually("the program is there", async || {
+        let answer = client.call("1", "kid_environment", "{}").await.unwrap().json();
+        answer["result"]["content"][0]["text"].as_str().map(str::to_owned)
+    })
+    .await;
+    let told: serde_json::Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!(told["argv"], serde_json::json!(["two words", tag]));
+    assert!(process.terminate().await.unwrap().success());
+    assert!(processes(&tag).is_empty(), "it ends with the gateway");
+}
+
+#[tokio::test]
+async fn an_editors_program_is_tried_and_leaves_nothing_behind() {
+    let tag = tag("tried");
+    let json = format!(
+        r#"{{"mcpServers": {{
+            "kid": {{"command": "python3", "args": ["{CHILD}", "{tag}"], "env": {{"KEY": "${{env:TOKEN}}"}}, "cwd": "/"}},
+            "lost": {{"command": "no-such-program", "args": ["s3cret"]}}
+        }}}}"#
+    );
+    let desk = Desk::new().with("mcp.json", &json);
+    let (out, error, code) = desk.run(&["call", "mcp.json", "kid_environment", "--json"]).await;
+    assert_eq!(code, 0, "{error}");
+    assert!(out.contains(r#"\"KEY\": \"s3cret\""#) && out.contains(r#"\"cwd\": \"/\""#), "{out}");
+    assert!(error.contains("backend=lost") && !error.contains("s3cret"), "{error}");
+    assert!(processes(&tag).is_empty());
+    let (out, error, code) = desk.run(&["validate", "--connect", "--mcp-json", "mcp.json"]).await;
+    assert_eq!((error.as_str(), code), ("error: 1 of 2 backend(s) failed\n", 1), "{out}");
+    assert!(out.contains("  ok      kid   tools 15, resources 1,"), "{out}");
+    assert!(out.contains("  failed  lost  "), "{out}");
+    assert!(!out.contains("s3cret"), "{out}");
+    assert!(processes(&tag).is_empty());
+    let (_, error, code) =
+        desk.run(&["call", "mcp.json", "kid_echo", "text=it works", "--log-format", "json"]).await;
+    assert_eq!(code, 0, "{error}");
+    assert!(error.lines().all(|line| line.starts_with('{')), "{error}");
+}

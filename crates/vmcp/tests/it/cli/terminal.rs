@@ -1,0 +1,128 @@
+//! What a terminal is shown beyond what a file is.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::Read as _,
+    os::fd::AsFd as _,
+    process::Stdio,
+    sync::{Arc, Mutex},
+};
+
+use rustix::{
+    process::{Pid, Signal, kill_process},
+    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
+};
+use tokio::process::{Child, Command};
+use vmcp_testkit::{gateway::eventually, peers};
+
+use super::{Desk, PATIENCE, configuration, shop};
+
+/// A command that runs on a terminal of its own.
+struct Terminal {
+    child: Child,
+    /// What it has shown so far.
+    shown: Arc<Mutex<String>>,
+    reader: std::thread::JoinHandle<()>,
+}
+
+impl Terminal {
+    fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(master.as_fd()).unwrap();
+        unlockpt(master.as_fd()).unwrap();
+        let name = ptsname(master.as_fd(), Vec::new()).unwrap();
+        let open = || OpenOptions::new().read(true).write(true).open(name.to_str().unwrap());
+        let end = || Stdio::from(open().unwrap());
+        let child = Command::new(env!("CARGO_BIN_EXE_vmcp"))
+            .args(arguments)
+            .env("TERM", "xterm")
+            .env_remove("NO_COLOR")
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(end())
+            .stderr(end())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let shown = Arc::<Mutex<String>>::default();
+        let into = Arc::clone(&shown);
+        // Ends with the command, when nobody holds the other end of the terminal any more.
+        let reader = std::thread::spawn(move || {
+            let (mut master, mut part) = (File::from(master), [0; 4096]);
+            while let Ok(length @ 1..) = master.read(&mut part) {
+                into.lock().unwrap().push_str(&String::from_utf8_lossy(&part[..length]));
+            }
+        });
+        Self { child, shown, reader }
+    }
+
+    fn shown(&self) -> String {
+        self.shown.lock().unwrap().replace("\r\n", "\n")
+    }
+
+    async fn waits_for(&self, text: &str) {
+        eventually(text, async || self.shown().contains(text).then_some(())).await;
+    }
+
+    /// Presses Ctrl-C, and gives everything that was shown and the exit status.
+    async fn end(mut self) -> (String, Option<i32>) {
+        let pid = self.child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
+        kill_process(pid.unwrap(), Signal::INT).unwrap();
+        let status = tokio::time::timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap();
+        let Self { shown, reader, .. } = self;
+        reader.join().unwrap();
+        (shown.lock().unwrap().replace("\r\n", "\n"), status.code())
+    }
+}
+
+#[tokio::test]
+async fn serving_shows_each_backend_and_how_to_connect() {
+    let server = shop().start().await.unwrap();
+    let backend = format!("shop={}", server.url());
+    let arguments =
+        ["serve", "--port", "0", "--backend", &backend, "--backend", "dead=http://127.0.0.1:1/"];
+    let terminal = Terminal::run(&arguments, &[]);
+    terminal.waits_for("To look around: vmcp list http://127.0.0.1:").await;
+    let (shown, code) = terminal.end().await;
+    assert_eq!(code, Some(0), "{shown}");
+    for part in [
+        "\u{1b}[32mok\u{1b}[0m      shop  tools 4, resources 2, templates 1, prompts 1",
+        "\u{1b}[1m\u{1b}[31mfailed\u{1b}[0m  dead  cannot be reached: Connection refused",
+        "Serving at \u{1b}[1mhttp://127.0.0.1:",
+        "{\"mcpServers\":{\"vmcp\":{\"type\":\"http\",\"url\":\"http://127.0.0.1:",
+    ] {
+        assert!(shown.contains(part), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_terminal_without_colour_stays_without() {
+    let server = shop().start().await.unwrap();
+    let backend = format!("shop={}", server.url());
+    let arguments = ["serve", "--port", "0", "--backend", &backend];
+    let terminal = Terminal::run(&arguments, &[("NO_COLOR", "1")]);
+    terminal.waits_for("To look around: vmcp list http://127.0.0.1:").await;
+    let (shown, code) = terminal.end().await;
+    assert_eq!(code, Some(0), "{shown}");
+    assert!(!shown.contains('\u{1b}'), "{shown}");
+}
+
+#[tokio::test]
+async fn whoever_loses_patience_leaves_nothing_behind() {
+    let server = peers::slow().start().await.unwrap();
+    let url = server.url();
+    let yaml = configuration(&format!("  - {{name: slow, url: '{url}'}}\n"));
+    let desk = Desk::new().with("vmcp.yaml", &yaml);
+    let file = desk.path().join("vmcp.yaml");
+    for target in [&*url, file.to_str().unwrap()] {
+        let tool = if target == url { "slow" } else { "slow_slow" };
+        let calls = server.counters().calls("slow");
+        let terminal = Terminal::run(&["call", target, tool, "delay_ms=20000"], &[]);
+        eventually("the call", async || (server.counters().calls("slow") > calls).then_some(()))
+            .await;
+        let (shown, code) = terminal.end().await;
+        assert_eq!(code, Some(1), "{shown}");
+        assert!(shown.contains("error:\u{1b}[0m interrupted"), "{shown}");
+    }
+    eventually("every session is ended", async || server.sessions().is_empty().then_some(())).await;
+}

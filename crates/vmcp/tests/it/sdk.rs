@@ -1,0 +1,107 @@
+//! The official Rust SDK as the client of backends over all transports. Its siblings in Python and
+//! TypeScript have their round in `tools/clients`.
+
+use serde_json::{Value, json};
+use vmcp_testkit::{
+    CHILD, RustClient,
+    conformance::{self, Part},
+    gateway::{Gateway, eventually},
+};
+
+use crate::serve;
+
+fn text(result: &Value) -> &str {
+    result["content"][0]["text"].as_str().unwrap_or_default()
+}
+
+async fn call(client: &RustClient, tool: &str, arguments: Value) -> Value {
+    let params = json!({"name": tool, "arguments": arguments});
+    client.ask("tools/call", params).await.unwrap()
+}
+
+/// Everything that the fixture has, under one backend's name.
+async fn go_round(client: &RustClient, backend: &str) {
+    let named = |name: &str| format!("{backend}_{name}");
+    let tools = client.ask("tools/list", json!({})).await.unwrap();
+    let tools = tools["tools"].as_array().unwrap();
+    assert!(tools.iter().any(|tool| tool["name"] == *named("test_simple_text")), "{tools:?}");
+    assert!(text(&call(client, &named("test_simple_text"), json!({})).await).contains("simple"));
+
+    let sampled = call(client, &named("test_sampling"), json!({"prompt": "?"})).await;
+    assert!(text(&sampled).contains("sampled by rmcp"), "{sampled}");
+    let elicited = call(client, &named("test_elicitation"), json!({"message": "?"})).await;
+    assert!(text(&elicited).contains("ann@example.com"), "{elicited}");
+    let roots = call(client, &named("test_list_roots"), json!({})).await;
+    assert!(text(&roots).contains("file:///work"), "{roots}");
+
+    let heard = client.heard("notifications/progress");
+    call(client, &named("test_tool_with_progress"), json!({})).await;
+    assert_eq!(client.heard("notifications/progress"), heard + 3);
+    client.ask("logging/setLevel", json!({"level": "debug"})).await.unwrap();
+    let heard = client.heard("notifications/message");
+    call(client, &named("test_tool_with_logging"), json!({})).await;
+    assert_eq!(client.heard("notifications/message"), heard + 3);
+
+    let prompt = json!({
+        "name": named("test_prompt_with_arguments"),
+        "arguments": {"arg1": "one", "arg2": "two"},
+    });
+    let prompt = client.ask("prompts/get", prompt).await.unwrap();
+    assert!(prompt["messages"][0]["content"]["text"].as_str().unwrap().contains("two"), "{prompt}");
+    let reference = json!({"type": "ref/prompt", "name": named("test_prompt_with_arguments")});
+    let completion = json!({"ref": reference, "argument": {"name": "arg1", "value": "par"}});
+    let completed = client.ask("completion/complete", completion).await.unwrap();
+    assert_eq!(completed["completion"]["values"], json!(["paris", "park", "party"]));
+
+    let changes = client.heard("notifications/tools/list_changed");
+    call(client, &named("test_trigger_tool_change"), json!({})).await;
+    eventually("the tools have changed", async || {
+        (client.heard("notifications/tools/list_changed") > changes).then_some(())
+    })
+    .await;
+    let extra = named("test_extra_tool");
+    assert!(text(&call(client, &extra, json!({})).await).contains("there"));
+    client.ask("ping", json!({})).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_rust_sdk_goes_the_whole_round() {
+    let new = conformance::start(Part::All, 0).await.unwrap();
+    let old = conformance::start_sse(Part::All, 0).await.unwrap();
+    let gateway = Gateway::before(&[("new", new.url())])
+        .backend(&format!("name: old, url: '{}', transport: sse", old.url()))
+        .backend(&format!("name: kid, command: python3, args: ['{CHILD}']"));
+    let process = serve(&gateway).await;
+    let client = RustClient::connect(&process.url()).await.unwrap();
+    assert_eq!(client.server()["protocolVersion"], "2025-11-25", "{}", client.server());
+    for backend in ["new", "old"] {
+        go_round(&client, backend).await;
+    }
+    // A resource is offered once, whoever else has it.
+    let watched = json!({"uri": "test://watched-resource"});
+    client.ask("resources/subscribe", watched.clone()).await.unwrap();
+    call(&client, "new_test_touch_watched_resource", json!({})).await;
+    eventually("the resource has changed", async || {
+        (client.heard("notifications/resources/updated") > 0).then_some(())
+    })
+    .await;
+    client.ask("resources/unsubscribe", watched).await.unwrap();
+    let read =
+        client.ask("resources/read", json!({"uri": "test://template/7/data"})).await.unwrap();
+    assert!(read["contents"][0]["text"].as_str().unwrap().contains('7'), "{read}");
+
+    let params = json!({"name": "kid_sleep", "arguments": {"ms": 20_000}});
+    let sleeping = client.begin("tools/call", params).await.unwrap();
+    eventually("it has begun", async || {
+        let echoed = call(&client, "kid_count", json!({})).await;
+        (text(&echoed) != "0").then_some(())
+    })
+    .await;
+    sleeping.cancel(Some("not needed".to_owned())).await.unwrap();
+    eventually("the program knows", async || {
+        let cancelled = call(&client, "kid_cancelled", json!({})).await;
+        (text(&cancelled) != "[]").then_some(())
+    })
+    .await;
+    client.close().await.unwrap();
+}

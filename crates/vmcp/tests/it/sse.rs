@@ -1,0 +1,84 @@
+//! Backends that speak HTTP+SSE (revision 2024-11-05): the whole fixture behind one.
+
+use serde_json::{Value, json};
+use vmcp_testkit::{
+    SseServer,
+    conformance::{self, Part},
+    gateway::{Gateway, eventually},
+    process::Process,
+};
+
+use crate::{connect, serve};
+
+async fn fixture() -> (SseServer, Process) {
+    let server = conformance::start_sse(Part::All, 0).await.unwrap();
+    let backend = format!("name: old, url: '{}', transport: sse", server.url());
+    let process = serve(&Gateway::before(&[]).backend(&backend)).await;
+    (server, process)
+}
+
+fn text(answer: &Value) -> &str {
+    answer["result"]["content"][0]["text"].as_str().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn lists_calls_reads_and_gets() {
+    let (_server, process) = fixture().await;
+    let client = connect(&process).await;
+    let tools = client.request("1", "tools/list", "{}").await.unwrap().json();
+    assert!(tools["result"]["tools"].as_array().unwrap().len() > 5, "{tools}");
+    let called = client.call("2", "old_test_simple_text", "{}").await.unwrap().json();
+    assert!(!text(&called).is_empty(), "{called}");
+    let read = r#"{"uri":"test://static-text"}"#;
+    let read = client.request("3", "resources/read", read).await.unwrap().json();
+    assert!(read["result"]["contents"][0]["text"].is_string(), "{read}");
+    let prompt = r#"{"name":"old_test_simple_prompt"}"#;
+    let prompt = client.request("4", "prompts/get", prompt).await.unwrap().json();
+    assert!(prompt["result"]["messages"][0].is_object(), "{prompt}");
+}
+
+#[tokio::test]
+async fn progress_logs_and_questions_come_on_the_calls_own_stream() {
+    let (_server, process) = fixture().await;
+    let client = connect(&process).await;
+    client.request("1", "logging/setLevel", r#"{"level":"debug"}"#).await.unwrap();
+    let logged = client.call("2", "old_test_tool_with_logging", "{}").await.unwrap();
+    let logs = logged.before.iter().filter(|m| m.method().unwrap() == "notifications/message");
+    assert_eq!(logs.count(), 3);
+    let mut stream = client.open_call("3", "old_test_sampling", r#"{"prompt":"?"}"#).await.unwrap();
+    let question = stream.message().await.unwrap().unwrap();
+    assert_eq!(question.method().unwrap(), "sampling/createMessage");
+    let sample =
+        json!({"role": "assistant", "model": "m", "content": {"type": "text", "text": "4"}});
+    assert_eq!(client.answer(&question, &sample.to_string()).await.unwrap(), 202);
+    let answer = stream.answer("3").await.unwrap().json();
+    assert!(text(&answer).contains('4'), "{answer}");
+}
+
+#[tokio::test]
+async fn a_session_whose_stream_broke_goes_on_with_a_new_one() {
+    let (server, process) = fixture().await;
+    let client = connect(&process).await;
+    client.call("1", "old_test_simple_text", "{}").await.unwrap();
+    let opened = server.opened();
+    server.forget_sessions();
+    let again = client.call("2", "old_test_simple_text", "{}").await.unwrap().json();
+    assert!(!text(&again).is_empty(), "{again}");
+    assert!(server.opened() > opened);
+}
+
+#[tokio::test]
+async fn streams_end_with_their_sessions_and_with_the_gateway() {
+    let (server, process) = fixture().await;
+    let watching =
+        eventually("the offers are watched", async || Some(server.open()).filter(|n| *n > 0));
+    watching.await;
+    let client = connect(&process).await;
+    client.call("1", "old_test_simple_text", "{}").await.unwrap();
+    let open = server.open();
+    assert_eq!(client.delete().await.unwrap(), 200);
+    eventually("the session's stream is closed", async || (server.open() < open).then_some(()))
+        .await;
+    assert!(process.terminate().await.unwrap().success());
+    eventually("all are closed", async || (server.open() == 0).then_some(())).await;
+}

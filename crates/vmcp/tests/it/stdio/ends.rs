@@ -1,0 +1,162 @@
+//! How programs end, of themselves and when they are told to.
+
+use std::{fs, time::Duration};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::time::Instant;
+use vmcp_testkit::gateway::eventually;
+
+use super::{error, is_running, kid, processes, text, zombies};
+
+#[tokio::test]
+async fn a_program_that_is_killed_in_mid_call_breaks_that_call_only() {
+    let kid = kid("", "", "").await;
+    let (client, other) = (kid.client().await, kid.client().await);
+    let pid: i32 = text(&client.call("1", "kid_pid", "{}").await.unwrap()).parse().unwrap();
+    other.call("1", "kid_count", "{}").await.unwrap();
+    let sleeping = client.call("2", "kid_sleep", r#"{"ms":20000}"#);
+    let killing = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
+    };
+    let (broken, ()) = tokio::join!(sleeping, killing);
+    let told = error(&broken.unwrap());
+    assert!(told.contains("backend kid") && told.contains("SIGKILL"), "{told}");
+    assert!(told.contains("whether the call ran is unknown"), "{told}");
+    // Its state was in its memory; the session goes on with a new one.
+    assert_eq!(text(&client.call("3", "kid_count", "{}").await.unwrap()), "1");
+    assert_eq!(text(&other.call("2", "kid_count", "{}").await.unwrap()), "2");
+    assert_eq!(zombies(kid.process.pid()), 0);
+}
+
+#[tokio::test]
+async fn a_program_ends_with_its_session_even_if_it_resists() {
+    let kid = kid("'--stubborn', ", "", "").await;
+    let client = kid.client().await;
+    let pid: i32 = text(&client.call("1", "kid_pid", "{}").await.unwrap()).parse().unwrap();
+    let began = Instant::now();
+    assert_eq!(client.delete().await.unwrap(), 200);
+    eventually("the program has ended", async || (!is_running(pid)).then_some(())).await;
+    let took = began.elapsed();
+    assert!((Duration::from_secs(3)..Duration::from_secs(7)).contains(&took), "{took:?}");
+    assert_eq!(zombies(kid.process.pid()), 0);
+}
+
+#[tokio::test]
+async fn nothing_is_left_when_the_gateway_ends() {
+    let kid = kid("'--stubborn', ", "", "").await;
+    let client = kid.client().await;
+    let spawned: i32 = text(&client.call("1", "kid_spawn", "{}").await.unwrap()).parse().unwrap();
+    assert!(!kid.processes().is_empty() && is_running(spawned));
+    assert!(kid.process.terminate().await.unwrap().success());
+    assert_eq!(processes(&kid.tag), Vec::<i32>::new());
+    assert!(!is_running(spawned));
+}
+
+#[tokio::test]
+async fn what_a_program_has_started_ends_with_it() {
+    let kid = kid("", "", "").await;
+    let client = kid.client().await;
+    let spawned: i32 = text(&client.call("1", "kid_spawn", "{}").await.unwrap()).parse().unwrap();
+    assert!(error(&client.call("2", "kid_die", "{}").await.unwrap()).contains("SIGKILL"));
+    eventually("it has ended", async || (!is_running(spawned)).then_some(())).await;
+}
+
+#[tokio::test]
+async fn an_idle_program_ends_and_is_started_again_for_the_next_call() {
+    let kid = kid("", ", processIdle: 300ms", "sessions: {ttl: 4s}").await;
+    let client = kid.client().await;
+    let pid: i32 = text(&client.call("1", "kid_pid", "{}").await.unwrap()).parse().unwrap();
+    eventually("it has ended", async || (!is_running(pid)).then_some(())).await;
+    assert_eq!(text(&client.call("2", "kid_count", "{}").await.unwrap()), "1");
+}
+
+#[tokio::test]
+async fn there_are_no_more_programs_than_there_may_be() {
+    let kid = kid("", "", "limits: {linksPerBackend: 3}").await;
+    // One is used to ask for the offers of such clients, and one for those of no client.
+    let (one, other) = (kid.client().await, kid.client().await);
+    assert_eq!(text(&one.call("1", "kid_count", "{}").await.unwrap()), "1");
+    let told = error(&other.call("1", "kid_count", "{}").await.unwrap());
+    assert!(told.contains("3 processes running already; try again later"), "{told}");
+    assert_eq!(kid.processes().len(), 3);
+    assert_eq!(one.delete().await.unwrap(), 200);
+    eventually("there is room", async || {
+        let answer = other.call("2", "kid_count", "{}").await.unwrap().json();
+        answer["result"].is_object().then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_program_that_cannot_work_is_reported_with_what_it_said() {
+    let kid = kid("'--die', ", "", "").await;
+    let client = kid.client().await;
+    let tools = client.request("1", "tools/list", "{}").await.unwrap();
+    assert_eq!(tools.json()["result"]["tools"], serde_json::json!([]));
+    let last = kid.status().await["last_error"].as_str().unwrap_or_default().to_owned();
+    assert!(last.contains("its program ended (exit status: 1)"), "{last}");
+    assert!(kid.process.log().contains("cannot work like this"), "{}", kid.process.log());
+}
+
+#[tokio::test]
+async fn a_program_that_cannot_work_any_more_is_not_started_for_every_call() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("broken");
+    let kid = kid(&format!("'--die-if={}', ", file.display()), "", "").await;
+    let client = kid.client().await;
+    assert_eq!(text(&client.call("0", "kid_count", "{}").await.unwrap()), "1");
+    fs::write(&file, "").unwrap();
+    assert!(error(&client.call("1", "kid_die", "{}").await.unwrap()).contains("SIGKILL"));
+    for _ in 0..3 {
+        let told = error(&client.call("2", "kid_count", "{}").await.unwrap());
+        assert!(told.contains("its program ended (exit status: 1)"), "{told}");
+    }
+    let told = error(&client.call("3", "kid_count", "{}").await.unwrap());
+    assert!(told.contains("ended 3 times in a row before it served a call"), "{told}");
+    fs::remove_file(&file).unwrap();
+    eventually("it works again", async || {
+        let answer = client.call("4", "kid_count", "{}").await.unwrap().json();
+        answer["result"].is_object().then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_program_that_is_not_there_is_named() {
+    let gateway = vmcp_testkit::gateway::Gateway::before(&[])
+        .backend("name: kid, command: no-such-program, args: ['--token=s3cret']");
+    let process = crate::serve(&gateway).await;
+    eventually("it is said", async || {
+        let log = process.log();
+        let told = "cannot start \\\"no-such-program\\\": No such file or directory";
+        (log.contains(told) && log.contains("is it installed")).then_some(())
+    })
+    .await;
+    assert!(!process.log().contains("s3cret"));
+}
+
+#[tokio::test]
+async fn a_few_lines_that_are_no_message_do_no_harm_and_many_end_the_program() {
+    let kid = kid("'--greet', ", "", "").await;
+    let client = kid.client().await;
+    assert_eq!(text(&client.call("1", "kid_garbage", r#"{"lines":20}"#).await.unwrap()), "written");
+    let told = error(&client.call("2", "kid_garbage", r#"{"lines":5000}"#).await.unwrap());
+    assert!(told.contains("no MCP message to its standard output"), "{told}");
+    assert_eq!(text(&client.call("3", "kid_count", "{}").await.unwrap()), "1");
+}
+
+#[tokio::test]
+async fn a_program_that_writes_nothing_but_garbage_is_reported() {
+    for (habit, told) in [
+        ("'--garbage', ", "writes what is no MCP message to its standard output"),
+        ("'--long-line', ", "wrote a line of more than 1048576 bytes"),
+    ] {
+        let kid = kid(habit, "", "limits: {eventBytes: 1MiB}").await;
+        let began = Instant::now();
+        kid.client().await;
+        assert!(began.elapsed() < Duration::from_secs(4));
+        eventually(told, async || kid.process.log().contains(told).then_some(())).await;
+        assert!(kid.process.memory().unwrap() < 64 << 20);
+    }
+}

@@ -1,0 +1,264 @@
+"""Official SDKs and published servers, with vmcp between them.
+
+    main.py VMCP_BINARY PACKAGES     every part, through vmcp
+    main.py --direct PACKAGES        the same clients and servers without it: what fails here is
+                                     not vmcp's doing
+
+PACKAGES is where `run` has put what is pinned. Parts run at once; each says one line.
+"""
+
+import concurrent.futures
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import processes
+from processes import Failed, Program, free_port, wait_for
+
+HERE = Path(__file__).parent
+CLIENT_SECONDS = 60
+DRAIN_SECONDS = 10
+
+
+class Setting:
+    """Where everything is."""
+
+    def __init__(self, vmcp, packages, work):
+        self.vmcp, self.packages, self.work = vmcp, Path(packages), Path(work)
+        modules = self.packages / "node_modules"
+        self.servers = modules / "@modelcontextprotocol"
+        self.new_node = str(modules / "node" / "bin" / "node")
+        self.everything = str(self.servers / "server-everything" / "dist" / "index.js")
+
+    def client(self, sdk, name):
+        if sdk == "python":
+            return [str(self.packages / "client" / "bin" / "python"), str(HERE / f"{name}.py")]
+        return ["node", str(self.packages / f"{name}.mjs")]
+
+    def python_server(self, name):
+        return str(self.packages / "servers" / "bin" / name)
+
+    def listening_everything(self, transport):
+        """server-everything as a program of its own, and the URL of it."""
+        port = free_port()
+        argument, path = {"http": ("streamableHttp", "mcp"), "sse": ("sse", "sse")}[transport]
+        command = ["node", self.everything, argument]
+        log = self.work / f"everything-{transport}-{port}.log"
+        server = Program(f"everything over {transport}", command, log, port, {"PORT": str(port)})
+        return server, f"http://127.0.0.1:{port}/{path}"
+
+    def gateway(self, name, arguments):
+        port = free_port()
+        command = [self.vmcp, "serve", *arguments, "--port", str(port)]
+        return Program(f"vmcp ({name})", command, self.work / f"vmcp-{name}.log", port)
+
+
+def own_program(command):
+    """The configuration of a backend that is a program."""
+    key, value = processes.MARK.split("=")
+    return {"command": command[0], "args": command[1:], "env": {key: value}}
+
+
+def configuration(backends):
+    naming = {"conflictResolution": "prefix"}
+    naming["conflictResolutionConfig"] = {"prefixFormat": "{workload}_"}
+    named = [{"name": name, **backend} for name, backend in backends.items()]
+    incoming = {"type": "anonymous"}
+    return json.dumps(
+        {"name": "real", "backends": named, "incomingAuth": incoming, "aggregation": naming},
+        indent=1,
+    )
+
+
+def run_client(command, restart=None):
+    """Runs a client to its end, does what it asks, and gives back what it said of itself."""
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    client = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+    )
+    deadline = threading.Timer(CLIENT_SECONDS, client.kill)
+    deadline.start()
+    lines, said = [], None
+    try:
+        for line in client.stdout:
+            lines.append(line)
+            if line == "ask: restart\n":
+                restart()
+                client.stdin.write("done\n")
+                client.stdin.flush()
+            elif line.startswith("said: "):
+                said = line.removeprefix("said: ").strip()
+        client.wait()
+    finally:
+        deadline.cancel()
+        client.kill()
+    if client.returncode != 0 or said is None:
+        raise Failed(f"{' '.join(command)}\nended with {client.returncode}:\n{''.join(lines)}")
+    return said
+
+
+def end(vmcp):
+    """SIGTERM: vmcp ends in time, and nothing that it started outlives it."""
+    wait_for("every child that ended was waited for", lambda: not processes.zombies_of(vmcp.process.pid))
+    had = processes.children(vmcp.process.pid)
+    took = vmcp.terminate(DRAIN_SECONDS)
+    left = {pid: line for pid, (_state, line) in had.items() if processes.stat(pid)}
+    if left:
+        raise Failed(f"vmcp is gone, its children are not: {left}")
+    return f"ended in {took:.1f} s with {len(had)} children"
+
+
+def kill_children(vmcp):
+    for pid in processes.living_children(vmcp.process.pid):
+        os.kill(pid, signal.SIGKILL)
+
+
+def logs(*programs):
+    return "".join(f"  the log of {one.name}:\n{one.tail()}" for one in programs if one)
+
+
+def rounds(setting, transport):
+    """One server-everything and both SDKs, one after the other, each doing all there is to do."""
+    if transport == "stdio":
+        backend, server = own_program(["node", setting.everything]), None
+    else:
+        server, url = setting.listening_everything(transport)
+        backend = {"url": url, **({"transport": "sse"} if transport == "sse" else {})}
+    file = setting.work / f"vmcp-{transport}.yaml"
+    file.write_text(configuration({transport: backend}))
+    vmcp = setting.gateway(transport, ["--config", str(file)])
+    address = f"http://127.0.0.1:{vmcp.port}/mcp"
+    restart = server.restart if server else lambda: kill_children(vmcp)
+    try:
+        for sdk in ("python", "typescript"):
+            start = time.monotonic()
+            said = run_client([*setting.client(sdk, "round"), address, f"{transport}_"], restart)
+            yield f"{sdk} over {transport}: {said}; {time.monotonic() - start:.1f} s"
+        yield f"vmcp over {transport}: {end(vmcp)}"
+    except Failed as failure:
+        raise Failed(f"{failure}\n{logs(vmcp, server)}") from None
+
+
+def repository_in(folder):
+    """A git repository with one commit."""
+    git = ["git", "-C", str(folder), "-c", "user.name=vmcp", "-c", "user.email=vmcp@example.org"]
+    subprocess.run([*git, "init", "--quiet"], check=True)
+    first = ["commit", "--quiet", "--allow-empty", "--message", "The first commit"]
+    subprocess.run([*git, *first], check=True)
+
+
+def six_backends(setting, folder, repository):
+    """What a user would write in mcp.json, and the servers among it that listen by themselves."""
+    http, http_url = setting.listening_everything("http")
+    sse, sse_url = setting.listening_everything("sse")
+    filesystem = str(setting.servers / "server-filesystem" / "dist" / "index.js")
+    git = [setting.python_server("mcp-server-git"), "--repository", str(repository)]
+    backends = {
+        "filesystem": own_program(["node", filesystem, str(folder)]),
+        "git": own_program(git),
+        "http": {"type": "http", "url": http_url},
+        "sse": {"type": "sse", "url": sse_url},
+        "stdio": own_program(["node", setting.everything]),
+        "time": own_program([setting.python_server("mcp-server-time")]),
+    }
+    return backends, [http, sse]
+
+
+def inspect(setting, address):
+    """The inspector's command line mode: the tools of all six, and a call."""
+    launcher = setting.servers / "inspector" / "clients" / "launcher" / "build" / "index.js"
+    command = [setting.new_node, str(launcher), "--cli", address, "--transport", "http", "--method"]
+
+    def answer(*arguments):
+        run = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=30)
+        if run.returncode != 0:
+            raise Failed(f"the inspector ended with {run.returncode}: {run.stdout}{run.stderr}")
+        return json.loads(run.stdout)
+
+    names = {tool["name"] for tool in answer("tools/list")["tools"]}
+    for name in ("git_git_log", "http_echo", "sse_echo", "stdio_echo", "time_convert_time"):
+        if name not in names:
+            raise Failed(f"the inspector does not see {name} among {sorted(names)}")
+    called = answer("tools/call", "--tool-name", "stdio_echo", "--tool-arg", "message=inspected")
+    if called["content"][0]["text"] != "Echo: inspected":
+        raise Failed(f"the inspector's call: {called}")
+    return f"{len(names)} tools and a call"
+
+
+def mixed(setting):
+    """Six servers behind one vmcp, started from an mcp.json, and three clients at once."""
+    folder, other, repository = (setting.work / name for name in ("roots", "other", "repository"))
+    for directory in (folder, other, repository):
+        directory.mkdir()
+    repository_in(repository)
+    backends, servers = six_backends(setting, other, repository)
+    file = setting.work / "mcp.json"
+    file.write_text(json.dumps({"mcpServers": backends}, indent=1), encoding="utf-8")
+    vmcp = setting.gateway("mixed", ["--mcp-json", str(file)])
+    address = f"http://127.0.0.1:{vmcp.port}/mcp"
+    arguments = [address, str(folder), str(repository)]
+    try:
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            start = time.monotonic()
+            running = {
+                sdk: pool.submit(run_client, [*setting.client(sdk, "mixed"), *arguments])
+                for sdk in ("python", "typescript")
+            }
+            running["inspector"] = pool.submit(inspect, setting, address)
+            for client, run in running.items():
+                yield f"{client} over six: {run.result()}; {time.monotonic() - start:.1f} s"
+        yield f"vmcp over six: {end(vmcp)}"
+    except Failed as failure:
+        raise Failed(f"{failure}\n{logs(vmcp, *servers)}") from None
+
+
+def direct(setting, transport):
+    if transport == "stdio":
+        address = "stdio:" + json.dumps(["node", setting.everything])
+    else:
+        _server, address = setting.listening_everything(transport)
+    for sdk in ("python", "typescript"):
+        said = run_client([*setting.client(sdk, "round"), address, "", "direct"])
+        yield f"{sdk} over {transport}, without vmcp: {said}"
+
+
+def told(part, *arguments):
+    """Says each line of a part as it comes; true if it came to its end."""
+    try:
+        for line in part(*arguments):
+            print(line, flush=True)
+        return True
+    except Failed as failure:
+        print(f"FAILED: {part.__name__} {arguments[1:]}: {failure}", file=sys.stderr, flush=True)
+        return False
+
+
+def main():
+    vmcp, packages = sys.argv[1:]
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory() as work:
+        setting = Setting(vmcp, packages, work)
+        through = vmcp != "--direct"
+        parts = [(rounds if through else direct, one) for one in ("stdio", "sse", "http")]
+        parts += [(mixed,)] if through else []
+        try:
+            with concurrent.futures.ThreadPoolExecutor() as pool:
+                outcomes = list(pool.map(lambda part: told(part[0], setting, *part[1:]), parts))
+        finally:
+            processes.end_all()
+    print(f"{sum(outcomes)} of {len(outcomes)} parts, {time.monotonic() - start:.0f} s")
+    sys.exit(0 if all(outcomes) else 1)
+
+
+main()
