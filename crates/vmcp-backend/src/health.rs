@@ -203,6 +203,22 @@ impl Health {
         }
     }
 
+    /// Waits until the backend can be used again after it could not.
+    pub(crate) async fn recovered(&self) {
+        let mut was_out = self.is_out();
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            let out = self.is_out();
+            if was_out && !out {
+                return;
+            }
+            was_out = out;
+            changed.await;
+        }
+    }
+
     fn note(&self, error: Option<&Error>, sign: Sign, probe: bool) {
         let verdict = Verdict::of(error);
         if verdict == Verdict::Nothing {

@@ -142,9 +142,14 @@ impl Vmcp {
         self.whole_only.store(mode == PartialFailure::Fail, Ordering::Relaxed);
     }
 
+    /// Whether nobody is shown a part.
+    pub fn is_whole_only(&self) -> bool {
+        self.whole_only.load(Ordering::Relaxed)
+    }
+
     /// Refuses to show a catalog in which something is missing, if that is how it is to be.
     pub fn check_whole(&self, view: &View) -> Result<(), Fault> {
-        if !self.whole_only.load(Ordering::Relaxed) {
+        if !self.is_whole_only() {
             return Ok(());
         }
         let out: Vec<_> = self.out(view).iter().map(ToString::to_string).collect();

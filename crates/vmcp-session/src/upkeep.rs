@@ -71,6 +71,9 @@ impl Sessions {
         loop {
             tokio::time::sleep(WHOLE).await;
             refused.retain(|view| view.strong_count() > 0);
+            if refused.is_empty() && !self.shared.vmcp.is_whole_only() {
+                continue;
+            }
             for view in self.shared.vmcp.views() {
                 let weak = Arc::downgrade(&view);
                 let before = refused.iter().position(|known| known.ptr_eq(&weak));

@@ -28,9 +28,6 @@ pub(crate) use source::Source;
 /// How often the file is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// How long a file must have been left alone: one that is being written is not complete.
-const STILL: Duration = Duration::from_millis(100);
-
 /// Reloads the configuration on SIGHUP and when its file has changed.
 pub(crate) struct Reloader {
     source: Source,
@@ -65,7 +62,7 @@ impl Reloader {
                     if !self.current.reload.watch_file || !self.source.has_changed() {
                         continue;
                     }
-                    while self.source.changes_within(STILL).await {}
+                    self.source.settle().await;
                 }
             }
             let problem = self.reload(running).err();

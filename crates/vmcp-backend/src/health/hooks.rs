@@ -37,6 +37,11 @@ impl Backend {
         self.health.due().await
     }
 
+    /// Waits until the backend can be used again after it could not.
+    pub async fn recovered(&self) {
+        self.health.recovered().await;
+    }
+
     /// Notes that a request was given up, which nothing else here can know.
     pub fn note_given_up(&self, error: &Error) {
         self.stats.failures.fetch_add(1, Ordering::Relaxed);
@@ -45,6 +50,7 @@ impl Backend {
 
     /// Notes that an answer went wrong that had begun well.
     pub fn note_spoiled(&self, error: &Error) {
+        self.stats.failures.fetch_add(1, Ordering::Relaxed);
         self.health.spoiled(error);
     }
 

@@ -48,7 +48,7 @@ pub(super) struct Judgement {
     pub(super) last_error: Option<(String, Instant)>,
     /// A call failed then, and nothing went well since.
     pub(super) doubt: Option<Instant>,
-    /// The last check was slow.
+    /// The last check was slow, and nothing went well since.
     pub(super) slow: bool,
     consecutive: u32,
     unauthenticated: bool,
@@ -88,7 +88,7 @@ impl Judgement {
 
     /// It answered.
     pub(super) fn alive(&mut self) {
-        (self.consecutive, self.doubt) = (0, None);
+        (self.consecutive, self.doubt, self.slow) = (0, None, false);
         (self.unauthenticated, self.ever_alive) = (false, true);
     }
 
@@ -109,6 +109,7 @@ impl Judgement {
             && self.consecutive == 0
             && self.doubt.is_none()
             && !self.unauthenticated
+            && !self.slow
             && self.breaker.is_closed()
     }
 

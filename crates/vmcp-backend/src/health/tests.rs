@@ -262,12 +262,16 @@ async fn those_who_watch_hear_of_its_recovery() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_check_degrades_it_until_one_is_quick() {
+async fn a_slow_check_degrades_it_until_something_goes_well() {
     let health = health(None);
     health.calls(1, None);
     health.checked_within(6 * SECOND);
     assert_eq!(health.state(), State::Degraded);
     health.checked_within(SECOND);
+    assert_eq!(health.state(), State::Healthy);
+    health.checked_within(6 * SECOND);
+    assert_eq!(health.state(), State::Degraded);
+    health.calls(1, None);
     assert_eq!(health.state(), State::Healthy);
 }
 

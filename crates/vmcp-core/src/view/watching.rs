@@ -116,11 +116,12 @@ impl Watch {
         self.report(error, failures);
         if let Error::LeftAlone { again_in } = error {
             // The next attempt may be the one that decides whether it goes on.
-            tokio::time::sleep(*again_in).await;
+            let _sooner = tokio::time::timeout(*again_in, self.backend.recovered()).await;
             return;
         }
         tokio::select! {
             () = tokio::time::sleep(self.backoff(failures)) => {}
+            () = self.backend.recovered() => {}
             () = self.wanted.fresh.notified() => {}
             () = self.wanted.used.notified() => {}
         }

@@ -10,6 +10,12 @@ use std::{
 
 use crate::config::{self, Configuration, Problems};
 
+/// How long a file must have been left alone: one that is being written is not complete.
+const STILL: Duration = Duration::from_millis(100);
+
+/// How often that is waited for.
+const PATIENCE: usize = 20;
+
 /// Where the configuration comes from.
 #[derive(Debug)]
 pub(crate) struct Source {
@@ -61,10 +67,14 @@ impl Source {
         self.seen != before
     }
 
-    /// The same, a moment later.
-    pub(crate) async fn changes_within(&mut self, moment: Duration) -> bool {
-        tokio::time::sleep(moment).await;
-        self.has_changed()
+    /// Waits until nobody writes any more, but not for ever.
+    pub(crate) async fn settle(&mut self) {
+        for _ in 0..PATIENCE {
+            tokio::time::sleep(STILL).await;
+            if !self.has_changed() {
+                return;
+            }
+        }
     }
 
     fn look(&mut self) {

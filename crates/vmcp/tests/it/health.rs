@@ -79,7 +79,7 @@ async fn a_backend_that_fails_half_of_its_calls_is_left_alone_and_comes_back() {
     let broken = Arc::new(AtomicBool::new(true));
     let (bad, good) =
         (flaky(&broken).start().await.unwrap(), peers::stateful().start().await.unwrap());
-    let breaker = "circuitBreaker: {enabled: true, timeout: 2s}";
+    let breaker = "circuitBreaker: {enabled: true, timeout: 5s}";
     let gateway = Gateway::before(&[("a", bad.url()), ("b", good.url())]).with(&failing(breaker));
     let process = serve(&gateway).await;
     let client = connect(&process).await;
@@ -98,7 +98,7 @@ async fn a_backend_that_fails_half_of_its_calls_is_left_alone_and_comes_back() {
         let other = client.call("2", "b_count", "{}").await.unwrap();
         assert_eq!(other.text().unwrap(), count.to_string(), "others are unharmed");
     }
-    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
     assert_eq!(bad.counters().calls("flaky"), sent, "nothing was sent");
     broken.store(false, Relaxed);
     becomes(&process, "a", "healthy").await;
@@ -120,6 +120,49 @@ async fn the_threshold_and_the_time_are_as_configured() {
     assert_eq!(call_until_left_alone(&client, 30).await, Some(4));
     let refused = client.call("1", "a_flaky", "{}").await.unwrap();
     assert!(refused.error().unwrap().contains("tried again in 3600 s"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_reload_changes_how_failures_are_handled() {
+    let broken = Arc::new(AtomicBool::new(true));
+    let bad = flaky(&broken).start().await.unwrap();
+    let gateway = Gateway::before(&[("a", bad.url())]);
+    let process = serve(&gateway).await;
+    let client = connect(&process).await;
+    assert_eq!(call_until_left_alone(&client, 20).await, None);
+    let breaker = "circuitBreaker: {enabled: true, failureThreshold: 2, timeout: 1h}";
+    process.write_config(&gateway.clone().with(&failing(breaker)).yaml()).unwrap();
+    eventually("there is a breaker", async || {
+        backend(&process, "a").await["breaker"].is_object().then_some(())
+    })
+    .await;
+    assert!(call_until_left_alone(&client, 20).await.is_some());
+    process.write_config(&gateway.yaml()).unwrap();
+    eventually("there is none", async || {
+        backend(&process, "a").await["breaker"].is_null().then_some(())
+    })
+    .await;
+    assert_eq!(call_until_left_alone(&client, 20).await, None);
+}
+
+#[tokio::test]
+async fn a_check_may_take_as_long_as_configured() {
+    for (checks, fails) in [
+        ("healthCheckInterval: 2s, healthCheckTimeout: 100ms", true),
+        ("healthCheckInterval: 2s", false),
+    ] {
+        let slow = handler(|_call: Call| async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            Answer::from("{}")
+        });
+        let idle = peers::slow().script("ping", slow).start().await.unwrap();
+        let settings = failing(&format!("unhealthyThreshold: 1, {checks}"));
+        let process = serve(&Gateway::before(&[("a", idle.url())]).with(&settings)).await;
+        eventually("it is checked", async || (idle.counters().requests("ping") > 0).then_some(()))
+            .await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert_eq!(process.log().contains("the backend is unhealthy"), fails, "{checks}");
+    }
 }
 
 #[tokio::test]
@@ -152,6 +195,24 @@ async fn calls_that_are_never_answered_open_the_breaker() {
     assert!(refused.error().unwrap().contains("is left alone"), "{refused:?}");
 }
 
+/// Such answers begin well, in a body or on a stream, and are counted as failed all the same.
+#[tokio::test]
+async fn calls_whose_answers_break_off_open_the_breaker() {
+    for (tool, said) in [("a_cut_off", "broke off"), ("a_close_after_event", "broke off")] {
+        let dying = peers::dying().start().await.unwrap();
+        let breaker = "circuitBreaker: {enabled: true, failureThreshold: 3, timeout: 1h}";
+        let process = serve(&Gateway::before(&[("a", dying.url())]).with(&failing(breaker))).await;
+        let client = connect(&process).await;
+        for _ in 0..3 {
+            let broken = client.call("1", tool, "{}").await.unwrap();
+            assert!(broken.error().unwrap().contains(said), "{broken:?}");
+        }
+        let refused = client.call("1", tool, "{}").await.unwrap();
+        assert!(refused.error().unwrap().contains("is left alone"), "{refused:?}");
+        assert_eq!(backend(&process, "a").await["failures"], 3);
+    }
+}
+
 #[tokio::test]
 async fn a_dead_backend_that_nobody_uses_is_noticed() {
     let port = free_port().unwrap();
@@ -166,7 +227,7 @@ async fn a_dead_backend_that_nobody_uses_is_noticed() {
     idle.script("ping", fixed(Answer::Hang));
     idle.script("initialize", fixed(Answer::Hang));
     let took = becomes(&process, "a", "unhealthy").await;
-    assert!(took < Duration::from_millis(2500), "{took:?}");
+    assert!(took < Duration::from_secs(4), "{took:?}");
     assert!(backend(&process, "a").await["consecutive_failures"].as_u64().unwrap() >= 2);
     drop(idle);
     let restarted =
@@ -191,7 +252,7 @@ async fn many_who_watch_a_backend_check_it_once() {
     let before = idle.counters().requests("ping");
     tokio::time::sleep(Duration::from_millis(2500)).await;
     let pings = idle.counters().requests("ping") - before;
-    assert!((3..=6).contains(&pings), "{pings} checks in 5 intervals");
+    assert!((2..=6).contains(&pings), "{pings} checks in 5 intervals");
 }
 
 #[tokio::test]

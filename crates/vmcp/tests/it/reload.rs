@@ -1,5 +1,7 @@
 //! The configuration changes while clients are connected: on SIGHUP, or because its file did.
 
+mod commands;
+
 use std::{fs, time::Duration};
 
 use rustix::process::Signal;

@@ -8,6 +8,7 @@ use std::sync::{
 use rustix::process::Signal;
 use serde_json::Value;
 use tokio::{task::JoinSet, time::Duration};
+use vmcp_backend::{Backend, Session};
 use vmcp_testkit::{
     client::fetch,
     gateway::{Gateway, eventually},
@@ -47,11 +48,17 @@ async fn a_hundred_reloads_under_load_fail_no_call_and_lose_no_session() {
     let stays = peers::stateful().start().await.unwrap();
     let (one, two) = (peers::slow().start().await.unwrap(), peers::slow().start().await.unwrap());
     let comes = peers::slow().start().await.unwrap();
-    let still = "operational: {reload: {watchFile: false}}";
-    // One stays, one changes each time, and one comes and goes.
+    let patient = peers::stateful().start().await.unwrap();
+    // One stays, one changes each time, one comes and goes, and one gets other timeouts only.
+    let variant = |backends: &[(&str, String)], timeout: &str| {
+        let (stays, patient) = (("a", stays.url()), ("d", patient.url()));
+        Gateway::before(&[&[stays, patient], backends].concat()).with(&format!(
+            "operational: {{reload: {{watchFile: false}}, timeouts: {{perWorkload: {{d: {timeout}}}}}}}"
+        ))
+    };
     let variants = [
-        Gateway::before(&[("a", stays.url()), ("b", one.url())]).with(still),
-        Gateway::before(&[("a", stays.url()), ("b", two.url()), ("c", comes.url())]).with(still),
+        variant(&[("b", one.url())], "20s"),
+        variant(&[("b", two.url()), ("c", comes.url())], "25s"),
     ];
     let process = serve(&variants[0]).await;
     let client = client_of(&process.url());
@@ -64,12 +71,8 @@ async fn a_hundred_reloads_under_load_fail_no_call_and_lose_no_session() {
             let mut count = 0_u64;
             while !stop.load(Ordering::Relaxed) {
                 count += 1;
-                let counted = call(&client, &session, "a_count", "{}").await.unwrap();
-                let text = String::from_utf8_lossy(counted.text()).into_owned();
-                assert!(text.contains(&format!(r#""text":"{count}""#)), "{count}: {text}");
-                let slow = call(&client, &session, "b_slow", r#"{"delay_ms":5}"#).await.unwrap();
-                assert!(slow.result().is_some_and(result_is_done), "{slow:?}");
-                calls.fetch_add(2, Ordering::Relaxed);
+                work(&client, &session, count).await;
+                calls.fetch_add(3, Ordering::Relaxed);
             }
         });
     }
@@ -77,7 +80,7 @@ async fn a_hundred_reloads_under_load_fail_no_call_and_lose_no_session() {
     for attempt in 1..=10 {
         reload(&process, &variants[attempt as usize % 2], attempt).await;
     }
-    let before = process.memory().unwrap();
+    let (before, descriptors) = (process.memory().unwrap(), process.descriptors().unwrap());
     for attempt in 11..=10 + RELOADS {
         reload(&process, &variants[attempt as usize % 2], attempt).await;
     }
@@ -99,10 +102,23 @@ async fn a_hundred_reloads_under_load_fail_no_call_and_lose_no_session() {
         })
         .await;
     }
+    let open = process.descriptors().unwrap();
+    assert!(open <= descriptors + SESSIONS, "{descriptors} descriptors before, {open} after");
     tokio::time::sleep(Duration::from_millis(500)).await;
-    assert!(one.sessions().len() <= SESSIONS + 2, "{} sessions", one.sessions().len());
+    for used in [&one, &patient] {
+        assert!(used.sessions().len() <= SESSIONS + 2, "{} sessions", used.sessions().len());
+    }
 }
 
-fn result_is_done(result: &[u8]) -> bool {
-    String::from_utf8_lossy(result).contains("done")
+/// Counts on those that stay, and calls the one that changes.
+async fn work(client: &Arc<Backend>, session: &Session, count: u64) {
+    for (tool, said) in [
+        ("a_count", format!(r#""text":"{count}""#)),
+        ("d_count", format!(r#""text":"{count}""#)),
+        ("b_slow", "done".to_owned()),
+    ] {
+        let answer = call(client, session, tool, r#"{"delay_ms":5}"#).await.unwrap();
+        let text = String::from_utf8_lossy(answer.text()).into_owned();
+        assert!(text.contains(&said), "{tool} {count}: {text}");
+    }
 }
