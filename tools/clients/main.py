@@ -52,20 +52,6 @@ class Setting:
         server = Program(f"everything over {transport}", command, log, port, {"PORT": str(port)})
         return server, f"http://127.0.0.1:{port}/{path}"
 
-    def serving(self, backends):
-        """The arguments that serve what a user would write in mcp.json."""
-        help = subprocess.run([self.vmcp, "serve", "--help"], capture_output=True, text=True)
-        if "--mcp-json" in help.stdout:
-            file = self.work / "mcp.json"
-            file.write_text(json.dumps({"mcpServers": backends}, indent=1), encoding="utf-8")
-            return ["--mcp-json", str(file)]
-        for one in backends.values():
-            if one.pop("type", None) == "sse":
-                one["transport"] = "sse"
-        file = self.work / "vmcp-mixed.yaml"
-        file.write_text(configuration(backends), encoding="utf-8")
-        return ["--config", str(file)]
-
     def gateway(self, name, arguments):
         port = free_port()
         command = [self.vmcp, "serve", "--debug", *arguments, "--port", str(port)]
@@ -154,9 +140,12 @@ def rounds(setting, transport):
     address = f"http://127.0.0.1:{vmcp.port}/mcp"
     restart = server.restart if server else lambda: kill_children(vmcp)
     try:
-        for sdk in ("python", "typescript"):
+        for before, sdk in enumerate(("python", "typescript")):
             start = time.monotonic()
             said = run_client([*setting.client(sdk, "round"), address, f"{transport}_"], restart)
+            # One child is of vmcp itself, and each client so far has left one to watch with.
+            few = lambda: len(processes.living_children(vmcp.process.pid)) <= 2 + before
+            wait_for("the program of a session ends with it", few)
             yield f"{sdk} over {transport}: {said}; {time.monotonic() - start:.1f} s"
         yield f"vmcp over {transport}: {end(vmcp)}"
     except Failed as failure:
@@ -220,7 +209,9 @@ def mixed(setting):
         directory.mkdir()
     repository_in(repository)
     backends, servers = six_backends(setting, other, repository)
-    vmcp = setting.gateway("mixed", setting.serving(backends))
+    file = setting.work / "mcp.json"
+    file.write_text(json.dumps({"mcpServers": backends}, indent=1), encoding="utf-8")
+    vmcp = setting.gateway("mixed", ["--mcp-json", str(file)])
     address = f"http://127.0.0.1:{vmcp.port}/mcp"
     arguments = [address, str(folder), str(repository)]
     try:
