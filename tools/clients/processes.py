@@ -22,7 +22,7 @@ def free_port():
         return taken.getsockname()[1]
 
 
-def wait_for(what, condition, seconds=10):
+def wait_for(what, condition, seconds=30):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         found = condition()
@@ -49,7 +49,10 @@ class Program:
                 stderr=log,
                 env=self.environment,
             )
-        wait_for(f"{self.name} listens on port {self.port}", self.listens)
+        try:
+            wait_for(f"{self.name} listens on port {self.port}", self.listens)
+        except Failed as failure:
+            raise Failed(f"{failure}\n{self.tail()}") from None
 
     def listens(self):
         if self.process.poll() is not None:
@@ -78,7 +81,8 @@ class Program:
 
     def tail(self):
         with open(self.log, encoding="utf-8", errors="replace") as log:
-            return "".join(f"    {line}" for line in log.readlines()[-30:])
+            lines = "".join(f"    {line}" for line in log.readlines()[-30:])
+        return f"  the log of {self.name}:\n{lines}"
 
 
 def stat(pid):
