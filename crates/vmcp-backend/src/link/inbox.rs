@@ -215,3 +215,6 @@ impl Waiting {
 fn of(queues: Vec<mpsc::Sender<Arrival>>, message: Message) -> Whose {
     if queues.is_empty() { Whose::Nobodys(message) } else { Whose::Of(queues, message) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,169 @@
+use tokio::sync::mpsc::{self, Receiver};
+
+use super::*;
+
+const ONE: Member = Member(1);
+const OTHER: Member = Member(2);
+
+/// An inbox whose receivers note what they get.
+#[derive(Default)]
+struct Desk {
+    inbox: Inbox,
+    receivers: Vec<(&'static str, Receiver<Arrival>)>,
+    shared: bool,
+}
+
+impl Desk {
+    fn shared() -> Self {
+        Self { shared: true, ..Self::default() }
+    }
+
+    /// Enters a call and gives what the backend is sent.
+    fn call(&mut self, name: &'static str, member: Member, text: &str) -> String {
+        let (sender, receiver) = mpsc::channel(8);
+        let text = Bytes::copy_from_slice(text.as_bytes());
+        let entered = if self.shared {
+            self.inbox.enter_mapped(member, text, sender)
+        } else {
+            let id = Message::parse(text.clone()).unwrap().id().unwrap().key();
+            self.inbox.enter(text, id, sender)
+        };
+        self.receivers.push((name, receiver));
+        String::from_utf8(entered.unwrap().1.to_vec()).unwrap()
+    }
+
+    fn listen(&mut self, name: &'static str) {
+        let (sender, receiver) = mpsc::channel(8);
+        assert!(self.inbox.listen(sender));
+        self.receivers.push((name, receiver));
+    }
+
+    /// Takes a message in, and says who got it and in what words.
+    #[track_caller]
+    fn check(&mut self, text: &str, expected: &str) {
+        let message = Message::parse(Bytes::copy_from_slice(text.as_bytes())).unwrap();
+        match self.inbox.whose(message, self.shared) {
+            Whose::Answer(waiting, message) => waiting.answer(message),
+            Whose::Of(queues, message) => {
+                for queue in queues {
+                    let arrival = Arrival { message: message.clone(), _room: None };
+                    queue.try_send(arrival).unwrap();
+                }
+            }
+            Whose::Nobodys(_) => {}
+        }
+        let got = self.receivers.iter_mut().filter_map(|(name, receiver)| {
+            let arrival = receiver.try_recv().ok()?;
+            Some(format!("{name}: {}", String::from_utf8_lossy(arrival.message.text())))
+        });
+        assert_eq!(got.collect::<Vec<_>>().join("\n"), expected);
+    }
+}
+
+fn request(id: &str, token: &str) -> String {
+    format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"t","_meta":{{"progressToken":{token}}}}}}}"#
+    )
+}
+
+#[test]
+fn answers_go_to_their_calls_and_progress_to_its_token() {
+    let mut desk = Desk::default();
+    desk.call("a", ONE, &request("1", "\"x\""));
+    desk.call("b", ONE, &request("\"1\"", "7"));
+    desk.listen("ear");
+    let progress =
+        r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"x"}}"#;
+    desk.check(progress, &format!("a: {progress}"));
+    let unknown =
+        r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"7"}}"#;
+    desk.check(unknown, "");
+    let answer = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
+    desk.check(answer, &format!("a: {answer}"));
+    desk.check(answer, "");
+    let answer = r#"{"jsonrpc":"2.0","id":"1","error":{"code":1,"message":"no"}}"#;
+    desk.check(answer, &format!("b: {answer}"));
+}
+
+#[test]
+fn changes_go_to_listeners_and_the_rest_to_the_newest_call() {
+    let mut desk = Desk::default();
+    let changed = r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#;
+    let log = r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info"}}"#;
+    let question = r#"{"jsonrpc":"2.0","id":1,"method":"sampling/createMessage","params":{}}"#;
+    desk.check(log, "");
+    desk.call("a", ONE, &request("1", "1"));
+    desk.call("b", ONE, &request("2", "2"));
+    desk.check(changed, &format!("b: {changed}"));
+    desk.listen("ear");
+    desk.check(changed, &format!("ear: {changed}"));
+    desk.check(log, &format!("b: {log}"));
+    desk.check(question, &format!("b: {question}"));
+    desk.inbox.forget(1);
+    desk.check(log, &format!("a: {log}"));
+    desk.inbox.forget(0);
+    desk.check(question, &format!("ear: {question}"));
+}
+
+#[test]
+fn on_a_shared_link_ids_and_tokens_are_its_own() {
+    let mut desk = Desk::shared();
+    assert_eq!(desk.call("a", ONE, &request("\"s\"", "\"t\"")), request("0", "0"));
+    assert_eq!(desk.call("b", OTHER, &request("\"s\"", "\"t\"")), request("1", "1"));
+    let progress = |token| {
+        format!(
+            r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progressToken":{token}}}}}"#
+        )
+    };
+    desk.check(&progress("1"), &format!("b: {}", progress("\"t\"")));
+    desk.check(&progress("\"t\""), "");
+    let cancel = |id| {
+        format!(
+            r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id}}}}}"#
+        )
+    };
+    let told = |desk: &Desk, member, text: String| {
+        desk.inbox
+            .translate(member, text.into())
+            .map(|text| String::from_utf8_lossy(&text).into_owned())
+    };
+    assert_eq!(told(&desk, OTHER, cancel("\"s\"")), Some(cancel("1")));
+    assert_eq!(told(&desk, Member(3), cancel("\"s\"")), None);
+    assert_eq!(told(&desk, ONE, progress("0")), None);
+    desk.check(
+        r#"{"jsonrpc":"2.0","id":0,"result":{}}"#,
+        "a: {\"jsonrpc\":\"2.0\",\"id\":\"s\",\"result\":{}}",
+    );
+}
+
+#[test]
+fn on_a_shared_link_nobody_hears_what_may_be_about_somebody_else() {
+    let mut desk = Desk::shared();
+    desk.call("a", ONE, &request("1", "1"));
+    desk.listen("ear");
+    desk.check(
+        r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info"}}"#,
+        "",
+    );
+    desk.check(r#"{"jsonrpc":"2.0","id":1,"method":"sampling/createMessage","params":{}}"#, "");
+    let changed = r#"{"jsonrpc":"2.0","method":"notifications/prompts/list_changed"}"#;
+    desk.check(changed, &format!("ear: {changed}"));
+}
+
+#[test]
+fn when_the_link_ends_nobody_waits_any_more() {
+    let mut desk = Desk::default();
+    desk.call("a", ONE, &request("1", "1"));
+    desk.listen("ear");
+    desk.inbox.end("it broke".to_owned());
+    desk.inbox.end("again".to_owned());
+    assert_eq!(desk.inbox.ended().as_deref(), Some("it broke"));
+    for (_, receiver) in &mut desk.receivers {
+        assert!(matches!(receiver.try_recv(), Err(mpsc::error::TryRecvError::Disconnected)));
+    }
+    let (sender, _receiver) = mpsc::channel(1);
+    assert!(!desk.inbox.listen(sender.clone()));
+    let text = Bytes::from(request("2", "2"));
+    let id = Message::parse(text.clone()).unwrap().id().unwrap().key();
+    assert!(desk.inbox.enter(text, id, sender).is_none());
+}
