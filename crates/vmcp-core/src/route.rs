@@ -49,10 +49,16 @@ impl Vmcp {
             }
             "resources/read" | "resources/subscribe" | "resources/unsubscribe" => {
                 let uri = required(message.string(params.uri.as_ref()), "uri")?;
-                let route = caller.catalog.resource(&uri);
-                let route =
-                    route.ok_or_else(|| Fault::ResourceNotFound { uri: uri.to_string() })?;
-                self.renamed(message, route, None, Then::Relay)
+                match (caller.catalog.resource(&uri), caller.catalog.backends()) {
+                    (Some(route), _) => self.renamed(message, route, None, Then::Relay),
+                    // A result may link to resources that are not listed.
+                    (None, [only]) => {
+                        let backend = self.known(only)?;
+                        let text = message.text().clone();
+                        Ok(Routed { backend, text, then: Then::Relay })
+                    }
+                    (None, _) => Err(Fault::ResourceNotFound { uri: uri.to_string() }),
+                }
             }
             "completion/complete" => self.completion(caller, message),
             "tasks/get" | "tasks/result" | "tasks/cancel" => {
