@@ -255,18 +255,25 @@ fn client_view(profile: &ClientProfile) -> ClientView {
 }
 
 /// The merged capabilities. Of a backend that has not said yet what it has, anything may still
-/// come by a change of the lists.
+/// come, and what is not promised now cannot be promised later.
 fn capabilities(settled: &Settled) -> Bytes {
     let merged = settled.catalog.capabilities();
     if settled.missing.is_empty() {
         return merged.clone();
     }
+    let possible: [(&str, &'static [u8]); 5] = [
+        ("prompts", br#"{"listChanged":true}"#),
+        ("resources", br#"{"subscribe":true,"listChanged":true}"#),
+        ("tools", br#"{"listChanged":true}"#),
+        ("logging", b"{}"),
+        ("completions", b"{}"),
+    ];
     let mut text = merged.clone();
-    for kind in ["prompts", "resources", "tools"] {
+    for (kind, value) in possible {
         if let Some(members) = Members::parse(&text)
-            && members.span(kind).is_none()
+            && (kind == "resources" || members.span(kind).is_none())
         {
-            text = raw::splice(&text, vec![members.set(kind, &br#"{"listChanged":true}"#[..])]);
+            text = raw::splice(&text, vec![members.set(kind, value)]);
         }
     }
     text
