@@ -4,6 +4,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use http::Uri;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustix::net::sockopt;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, pki_types::pem::PemObject as _};
 use tokio::net::TcpStream;
@@ -18,6 +19,11 @@ use crate::config::{Endpoint, InvalidConfig};
 /// own deadline.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a connection may be silent before the system asks whether the other end is still there,
+/// how often it asks, and how many times. A stream that says nothing would otherwise never be known
+/// to be dead.
+const ALIVE: (Duration, Duration, u32) = (Duration::from_secs(30), Duration::from_secs(10), 4);
 
 /// Knows where a backend is and how to get there.
 #[derive(Debug)]
@@ -49,6 +55,7 @@ impl Connector {
     pub(super) async fn connect(&self, tasks: &TaskTracker) -> io::Result<Sender> {
         let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
         stream.set_nodelay(true)?;
+        keep_alive(&stream)?;
         let Some(tls) = &self.tls else { return http1(TokioIo::new(stream), tasks).await };
         let connector = TlsConnector::from(Arc::clone(&tls.config));
         let stream = connector.connect(tls.name.clone(), stream).await?;
@@ -134,4 +141,12 @@ impl std::fmt::Debug for Tls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Tls").field("name", &self.name).finish_non_exhaustive()
     }
+}
+
+fn keep_alive(stream: &TcpStream) -> io::Result<()> {
+    let (idle, interval, count) = ALIVE;
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, idle)?;
+    sockopt::set_tcp_keepintvl(stream, interval)?;
+    Ok(sockopt::set_tcp_keepcnt(stream, count)?)
 }
