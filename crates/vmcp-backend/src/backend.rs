@@ -4,7 +4,7 @@ use std::{
     hash::{BuildHasher as _, Hasher as _, RandomState},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -51,8 +51,6 @@ pub struct Backend {
     /// Random, so that the id of a request of vmcp's own is never that of a client's, which travels
     /// on the same session. A client may well be another vmcp.
     nonce: u64,
-    /// Another one has taken its place, and its links over.
-    succeeded: AtomicBool,
     pub(crate) stats: Stats,
     pub(crate) health: Health,
 }
@@ -127,18 +125,15 @@ impl Backend {
         Ok(Self::of_lineage(Lineage::begin(), config, tasks, nonce, wire))
     }
 
-    /// Makes a backend ready that takes the place of this one: sessions that were opened on this
-    /// one are good on it. Only where [`Config::keeps_sessions_of`] says so.
+    /// Makes a backend ready that takes the place of this one, and its processes over: sessions that
+    /// were opened on this one are good on it. Only where [`Config::keeps_sessions_of`] says so.
     pub fn successor(
         &self,
         config: &Config,
         tasks: TaskTracker,
     ) -> Result<Arc<Self>, InvalidConfig> {
         let wire = match (&config.transport, &self.wire) {
-            (_, Wire::Links(links)) => {
-                self.succeeded.store(true, Ordering::Relaxed);
-                Wire::Links(Arc::clone(links))
-            }
+            (_, Wire::Links(links)) => Wire::Links(Arc::clone(links)),
             (Transport::Http(endpoint) | Transport::Sse(endpoint), Wire::Http(_)) => {
                 Wire::Http(Box::new(Http::new(endpoint, config, tasks.clone())?))
             }
@@ -164,7 +159,6 @@ impl Backend {
             facts: Mutex::default(),
             next_id: AtomicU64::new(0),
             nonce,
-            succeeded: AtomicBool::new(false),
             stats: Stats {
                 sessions_opened: AtomicU64::new(0),
                 requests: AtomicU64::new(0),
@@ -225,10 +219,8 @@ impl Backend {
     /// connections of HTTP+SSE. No new one begins.
     pub async fn shutdown(&self) {
         match &self.wire {
-            Wire::Links(links) if !self.succeeded.load(Ordering::Relaxed) => {
-                links.shutdown().await;
-            }
-            Wire::Links(_) | Wire::Http(_) => {}
+            Wire::Links(links) => links.shutdown().await,
+            Wire::Http(_) => {}
         }
     }
 

@@ -23,6 +23,15 @@ impl Events {
         Self(Source::Link(Box::new(arrivals)))
     }
 
+    /// Whether the client has been asked something, in whichever call of the session, and has not
+    /// answered yet. Where questions say themselves which call they belong to, never.
+    pub fn has_asked(&self) -> bool {
+        match &self.0 {
+            Source::Stream(_) => false,
+            Source::Link(arrivals) => arrivals.has_asked(),
+        }
+    }
+
     /// The next message. `None` when there will be no other.
     pub async fn next(&mut self) -> Result<Option<Message>, Error> {
         match &mut self.0 {

@@ -90,7 +90,7 @@ impl Backend {
             Wire::Links(links) => {
                 session.id = Some(links.connect().await?);
                 opening.0 = Some((Arc::clone(self), session.clone()));
-                links.exchange(&session, text, Some(&id)).await?
+                links.exchange(&session, text, Some(&id)).await.map_err(lost_at_once)?
             }
         };
         let message = self.own_answer(&session, answer, &id).await?;
@@ -117,9 +117,19 @@ impl Backend {
                 }
                 response.into_body().collect(REFUSAL_BYTES).await?;
             }
-            Wire::Links(links) => links.tell(&session, initialized).await?,
+            Wire::Links(links) => links.tell(&session, initialized).await.map_err(lost_at_once)?,
         }
         Ok(session)
+    }
+}
+
+/// A session that is lost before it has begun is no session that was lost.
+fn lost_at_once(error: Error) -> Error {
+    match error {
+        Error::SessionLost => {
+            Error::Protocol("gave up the session that had just been opened".to_owned())
+        }
+        error => error,
     }
 }
 

@@ -4,35 +4,38 @@
 //! hint to whom it belongs but ids and progress tokens; [`inbox`] decides. A link that is shared by
 //! several sessions has ids and tokens of its own ([`mapping`]).
 
+mod arrivals;
 mod inbox;
 mod mapping;
+mod outbox;
 
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use bytes::Bytes;
-use http::Uri;
 use tokio::{
-    sync::{Semaphore, mpsc},
+    sync::{Semaphore, oneshot},
     time::{Instant, error::Elapsed},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use vmcp_model::BackendId;
-use vmcp_wire::{IdKey, Message, Shape};
+use vmcp_wire::{Fault, Message, Shape, reply};
 
 use crate::{
     backend::{Answer, refusal},
     error::Error,
     events::Events,
     gauge::Permit,
-    http::Http,
 };
-use inbox::{Arrival, Inbox, QUEUE, Whose};
+pub(crate) use arrivals::Arrivals;
+use arrivals::Call;
+use inbox::{Arrival, Inbox, Queue, Waiting, Whose};
+pub(crate) use outbox::Outbox;
 
 /// How long a call waits for its answer before it becomes a stream, so that the client sees signs of
 /// life meanwhile.
@@ -41,6 +44,9 @@ const BEGIN: Duration = Duration::from_secs(10);
 /// How long a message waits for room at a receiver that does not read, and what was sent for its
 /// answer when the link has ended.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long the refusal of a question may take.
+const REFUSAL: Duration = Duration::from_secs(5);
 
 /// Questions that are refused at once, because nobody is there to be asked.
 const REFUSALS: usize = 16;
@@ -56,6 +62,8 @@ pub(crate) struct Link {
     /// Kilobytes of messages that may wait for their receivers.
     room: Arc<Semaphore>,
     refusals: Arc<Semaphore>,
+    /// Numbers for calls, which are their ids on a shared link.
+    numbers: AtomicU64,
     tasks: TaskTracker,
     used: Mutex<Instant>,
     /// How many requests it has answered.
@@ -64,36 +72,9 @@ pub(crate) struct Link {
     closing: CancellationToken,
 }
 
-/// How messages go out.
-#[derive(Debug)]
-pub(crate) enum Outbox {
-    /// One line each, in order.
-    Lines(mpsc::Sender<Bytes>),
-    /// Each on a request of its own.
-    Post { http: Arc<Http>, target: Uri },
-}
-
 /// Who uses a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Member(pub(crate) u64);
-
-/// What comes in for one call, or for one listener.
-#[derive(Debug)]
-pub(crate) struct Arrivals {
-    link: Arc<Link>,
-    receiver: mpsc::Receiver<Arrival>,
-    first: Option<Message>,
-    /// The call's number in the inbox; a listener has none.
-    call: Option<Call>,
-}
-
-/// A call under way. Dropped, it is forgotten: what comes for it later is nobody's.
-#[derive(Debug)]
-struct Call {
-    link: Arc<Link>,
-    number: u64,
-    _permit: Permit,
-}
 
 impl Link {
     pub(crate) fn new(
@@ -110,6 +91,7 @@ impl Link {
             inbox: Mutex::default(),
             room: Arc::new(Semaphore::new(kilobytes)),
             refusals: Arc::new(Semaphore::new(REFUSALS)),
+            numbers: AtomicU64::new(0),
             tasks: TaskTracker::new(),
             used: Mutex::new(Instant::now()),
             answers: AtomicUsize::new(0),
@@ -122,53 +104,36 @@ impl Link {
     }
 
     /// Sends a request and waits for the beginning of its answer: the answer itself, unless
-    /// something else comes first, or it takes long.
+    /// something else comes first, or it takes long. `own` says that the request is vmcp's.
     pub(crate) async fn call(
         self: &Arc<Self>,
         member: Member,
         text: Bytes,
-        id: &IdKey,
+        own: bool,
         permit: Permit,
     ) -> Result<Answer, Error> {
-        let (text, mut arrivals) = self.begin(member, text, id, permit)?;
-        let first = self.first(text, &mut arrivals.receiver).await?;
-        match first {
-            Ok(Some(Arrival { message, .. })) if message.shape() == Shape::Response => {
-                Ok(Answer::Ready(message.into_text()))
-            }
-            Ok(Some(Arrival { message, .. })) => {
-                arrivals.first = Some(message);
-                Ok(Answer::Events(Events::of_link(arrivals)))
-            }
-            Ok(None) => Err(self.ended_in_call()),
-            Err(_elapsed) => Ok(Answer::Events(Events::of_link(arrivals))),
+        self.touch();
+        let message = Message::parse(text);
+        let message =
+            message.map_err(|why| Error::Protocol(format!("was sent nonsense: {why}")))?;
+        if self.shared
+            && let Some(fault) = not_shared(&message)
+        {
+            return Ok(Answer::Ready(reply::error(message.id(), &fault)));
         }
-    }
-
-    /// Sends a request and waits for the first that comes for it, or until it takes long.
-    async fn first(
-        &self,
-        text: Bytes,
-        receiver: &mut mpsc::Receiver<Arrival>,
-    ) -> Result<Result<Option<Arrival>, Elapsed>, Error> {
-        let sending = self.outbox.send(text);
-        let receiving = tokio::time::timeout(BEGIN, receiver.recv());
-        tokio::pin!(sending, receiving);
-        // The answer may overtake the end of the sending.
-        tokio::select! {
-            sent = &mut sending => {
-                sent?;
-                Ok(receiving.await)
-            }
-            first = &mut receiving => {
-                // The link has ended: whether the request was refused decides what may be done.
-                if let Ok(None) = first
-                    && let Ok(sent) = tokio::time::timeout(PATIENCE, sending).await
-                {
-                    sent?;
+        let mut arrivals = self.begin(member, &message, own, permit)?;
+        match tokio::time::timeout(BEGIN, arrivals.arrival()).await {
+            Ok(first) => match first? {
+                Some(first) if first.shape() == Shape::Response => {
+                    Ok(Answer::Ready(first.into_text()))
                 }
-                Ok(first)
-            }
+                Some(first) => {
+                    arrivals.first = Some(first);
+                    Ok(Answer::Events(Events::of_link(arrivals)))
+                }
+                None => Err(self.ended_in_call()),
+            },
+            Err(Elapsed { .. }) => Ok(Answer::Events(Events::of_link(arrivals))),
         }
     }
 
@@ -178,32 +143,37 @@ impl Link {
             return Err(Error::SessionLost);
         }
         self.touch();
-        let text = if self.shared { self.inbox().translate(member, text) } else { Some(text) };
-        match text {
-            Some(text) => self.outbox.send(text).await,
-            // It is about nothing that the backend knows.
-            None => Ok(()),
-        }
+        let Ok(message) = Message::parse(text) else { return Ok(()) };
+        let text = if self.shared {
+            // What is about nothing that the backend knows is not sent.
+            let Some(text) = self.inbox().translate(member, &message) else { return Ok(()) };
+            text
+        } else {
+            self.inbox().answering(&message);
+            message.into_text()
+        };
+        self.outbox.send(text).await.inspect_err(|error| self.close_if_lost(error))
     }
 
     /// Listens to what belongs to no call.
     pub(crate) fn listen(self: &Arc<Self>) -> Result<Events, Error> {
-        let (sender, receiver) = mpsc::channel(QUEUE);
-        if !self.inbox().listen(sender) {
+        let (queue, receiver) = Queue::new();
+        if !self.inbox().listen(queue) {
             return Err(Error::SessionLost);
         }
-        let arrivals = Arrivals { link: Arc::clone(self), receiver, first: None, call: None };
-        Ok(Events::of_link(arrivals))
+        let (link, first, failure, call) = (Arc::clone(self), None, None, None);
+        Ok(Events::of_link(Arrivals { link, receiver, first, failure, call }))
     }
 
-    /// Takes a message that the backend has sent.
-    pub(crate) async fn receive(&self, message: Message) {
+    /// Takes a message that the backend has sent. `true` if it is an answer that somebody waits for.
+    pub(crate) async fn receive(&self, message: Message) -> bool {
         let whose = self.inbox().whose(message, self.shared);
         match whose {
             Whose::Answer(waiting, message) => {
                 self.touch();
                 self.answers.fetch_add(1, Ordering::Relaxed);
                 waiting.answer(message);
+                return true;
             }
             Whose::Of(queues, message) => {
                 for queue in queues {
@@ -212,11 +182,28 @@ impl Link {
             }
             Whose::Nobodys(message) => self.refuse(&message),
         }
+        false
+    }
+
+    /// Whether the client has been asked something and has not answered. Nobody can tell in which
+    /// call, so the deadlines of all rest.
+    pub(crate) fn has_asked(&self) -> bool {
+        self.inbox().has_asked()
     }
 
     /// Asks the driver to end the link.
     pub(crate) fn close(&self) {
         self.closing.cancel();
+    }
+
+    /// The same, if nobody has used it for so long. No call comes between.
+    pub(crate) fn close_if_idle(&self, limit: Duration) -> bool {
+        let inbox = self.inbox();
+        let idle = !inbox.is_used() && self.unused() >= limit;
+        if idle {
+            self.closing.cancel();
+        }
+        idle
     }
 
     /// Completes when the link is to end.
@@ -241,46 +228,65 @@ impl Link {
 
     /// How long nobody has used it; nothing while somebody does.
     pub(crate) fn idle(&self) -> Duration {
-        if self.inbox().is_used() {
-            return Duration::ZERO;
-        }
-        self.used.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+        if self.inbox().is_used() { Duration::ZERO } else { self.unused() }
     }
 
-    /// Enters a call. Nothing has been sent yet.
+    /// Enters a call and begins to send it.
     fn begin(
         self: &Arc<Self>,
         member: Member,
-        text: Bytes,
-        id: &IdKey,
+        message: &Message,
+        own: bool,
         permit: Permit,
-    ) -> Result<(Bytes, Arrivals), Error> {
-        self.touch();
-        let (sender, receiver) = mpsc::channel(QUEUE);
-        let entered = if self.closing.is_cancelled() {
-            None
-        } else if self.shared {
-            self.inbox().enter_mapped(member, text, sender)
-        } else {
-            self.inbox().enter(text, id.clone(), sender)
+    ) -> Result<Arrivals, Error> {
+        let (queue, receiver) = Queue::new();
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        let mapped = if self.shared { mapping::outward(message, member, number) } else { None };
+        let (text, waiting) = match mapped {
+            Some(mapped) => (mapped.text.clone(), Waiting::mapped(number, mapped, queue)),
+            None => (message.text().clone(), Waiting::plain(number, message, own, queue)),
         };
-        let (number, text) = entered.ok_or(Error::SessionLost)?;
-        let call = Call { link: Arc::clone(self), number, _permit: permit };
+        let waiting = waiting.ok_or_else(|| Error::Protocol("was sent no request".to_owned()))?;
+        {
+            let mut inbox = self.inbox();
+            if self.closing.is_cancelled() || !inbox.enter(waiting) {
+                return Err(Error::SessionLost);
+            }
+        }
+        // In a task of its own: whatever comes meanwhile, the request is sent.
+        let (failed, failure) = oneshot::channel();
         let link = Arc::clone(self);
-        Ok((text, Arrivals { link, receiver, first: None, call: Some(call) }))
+        let sending = self.tasks.spawn(async move {
+            if let Err(error) = link.outbox.send(text).await {
+                link.close_if_lost(&error);
+                // Nobody may be left to hear of it.
+                let _told = failed.send(error);
+            }
+        });
+        let sending = sending.abort_handle();
+        let call = Call { link: Arc::clone(self), number, sending, _permit: permit };
+        let (link, failure) = (Arc::clone(self), Some(failure));
+        Ok(Arrivals { link, receiver, first: None, failure, call: Some(call) })
     }
 
     /// Hands a message to a receiver, if it has room for it before long.
-    async fn put(&self, queue: &mpsc::Sender<Arrival>, message: Message) {
+    async fn put(&self, queue: &Queue, message: Message) {
         let kilobytes = u32::try_from(message.text().len() >> 10).unwrap_or(u32::MAX);
-        let handing = async {
-            let room = Arc::clone(&self.room).acquire_many_owned(kilobytes).await.ok()?;
-            queue.send(Arrival { message, _room: Some(room) }).await.ok()
+        // A shared link waits for nobody: its other users would have to wait as well. One that did
+        // not read for as long as it may is not waited for again until it does.
+        let taken = if self.shared || queue.is_slow() {
+            let room = Arc::clone(&self.room).try_acquire_many_owned(kilobytes).ok();
+            room.is_some_and(|room| queue.try_put(Arrival { message, _room: Some(room) }))
+        } else {
+            let handing = async {
+                let room = Arc::clone(&self.room).acquire_many_owned(kilobytes).await.ok()?;
+                queue.put(Arrival { message, _room: Some(room) }).await
+            };
+            // A receiver that is gone misses nothing.
+            tokio::time::timeout(PATIENCE, handing).await.is_ok()
         };
-        // A shared link waits for nobody: its other users would have to wait as well.
-        let patience = if self.shared { Duration::ZERO } else { PATIENCE };
-        if tokio::time::timeout(patience, handing).await.is_err() {
-            tracing::warn!(backend = %self.backend, "dropped a message of the backend, whose receiver does not read");
+        if !taken && !queue.mark_slow() {
+            tracing::warn!(backend = %self.backend, "drops messages of the backend, whose receiver does not read");
         }
     }
 
@@ -296,17 +302,30 @@ impl Link {
         };
         // In a task of its own: a backend that does not read must not keep vmcp from reading.
         let (outbox, backend) = (self.outbox.clone(), self.backend.clone());
+        let closing = self.closing.clone();
         self.tasks.spawn(async move {
-            if let Err(error) = outbox.send(text).await {
+            let refusing = tokio::time::timeout(REFUSAL, outbox.send(text));
+            if let Some(Ok(Err(error))) = closing.run_until_cancelled(refusing).await {
                 tracing::debug!(%backend, %error, "could not decline what the backend asked");
             }
             drop(place);
         });
     }
 
+    /// A link on which nothing can be sent any more ends.
+    fn close_if_lost(&self, error: &Error) {
+        if matches!(error, Error::SessionLost) {
+            self.close();
+        }
+    }
+
     fn ended_in_call(&self) -> Error {
         let why = self.inbox().ended().unwrap_or_else(|| "it was closed".to_owned());
         Error::Broken(format!("{why} before the answer; whether the call ran is unknown"))
+    }
+
+    fn unused(&self) -> Duration {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
     }
 
     fn touch(&self) {
@@ -318,60 +337,25 @@ impl Link {
     }
 }
 
-impl Arrivals {
-    /// The next message; `None` after the answer. When the link has ended, a call is broken off and
-    /// a listener has lost its session.
-    pub(crate) async fn next(&mut self) -> Result<Option<Message>, Error> {
-        if let Some(first) = self.first.take() {
-            return Ok(Some(first));
-        }
-        match self.receiver.recv().await {
-            Some(arrival) => Ok(Some(arrival.message)),
-            None if !self.link.is_over() => Ok(None),
-            None if self.call.is_some() => Err(self.link.ended_in_call()),
-            None => Err(Error::SessionLost),
-        }
-    }
-}
-
-impl Drop for Call {
-    fn drop(&mut self) {
-        self.link.inbox().forget(self.number);
-    }
-}
-
-impl Outbox {
-    async fn send(&self, text: Bytes) -> Result<(), Error> {
-        match self {
-            // Who takes the lines is gone: this one was not sent.
-            Self::Lines(lines) => {
-                lines.send(one_line(text)).await.map_err(|_unsent| Error::SessionLost)
-            }
-            Self::Post { http, target } => match http.post_to(target, text).await?.as_u16() {
-                200..=299 => Ok(()),
-                404 | 410 => Err(Error::SessionLost),
-                status => Err(Error::Refused { status }),
-            },
-        }
-    }
-}
-
-impl Clone for Outbox {
-    fn clone(&self) -> Self {
-        match self {
-            Self::Lines(lines) => Self::Lines(lines.clone()),
-            Self::Post { http, target } => {
-                Self::Post { http: Arc::clone(http), target: target.clone() }
-            }
-        }
-    }
-}
-
-/// The message without line breaks, which in JSON only stand between tokens, and with one at its
-/// end (specification 2025-11-25, basic/transports, "stdio").
-fn one_line(text: Bytes) -> Bytes {
-    let mut line = Vec::with_capacity(text.len() + 1);
-    line.extend(text.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }));
-    line.push(b'\n');
-    line.into()
+/// Why a request cannot be sent to a backend that does not tell its callers apart.
+fn not_shared(request: &Message) -> Option<Fault> {
+    let allowed = match &*request.method() {
+        "initialize"
+        | "ping"
+        | "tools/list"
+        | "resources/list"
+        | "resources/templates/list"
+        | "resources/read"
+        | "prompts/list"
+        | "prompts/get"
+        | "completion/complete" => true,
+        "tools/call" => request.params().task.is_none(),
+        _ => false,
+    };
+    let what = request.method();
+    (!allowed).then(|| {
+        Fault::MethodNotFound(format!(
+            "{what} (the program is shared, and cannot tell callers apart)"
+        ))
+    })
 }

@@ -25,7 +25,7 @@ use crate::{
     config::{Config, Isolation, Program},
     error::Error,
     events::Events,
-    gauge::Gauge,
+    gauge::{Gauge, Permit},
     handshake::Opening,
     http::Http,
     link::{Link, Member},
@@ -54,7 +54,7 @@ pub(crate) struct Links {
     numbers: AtomicU64,
     members: AtomicU64,
     calls: Gauge,
-    limit: usize,
+    places: Gauge,
     event_bytes: usize,
     crashes: Mutex<Crashes>,
     drivers: TaskTracker,
@@ -80,6 +80,10 @@ impl Links {
     }
 
     fn new(config: &Config, nonce: u64, opener: Opener) -> Arc<Self> {
+        let what = match &opener {
+            Opener::Process(_) => "processes running",
+            Opener::Sse(_) => "connections open",
+        };
         Arc::new_cyclic(|me| Self {
             me: me.clone(),
             backend: config.id.clone(),
@@ -90,7 +94,7 @@ impl Links {
             numbers: AtomicU64::new(0),
             members: AtomicU64::new(0),
             calls: Gauge::new("requests under way", config.limits.in_flight),
-            limit: config.limits.links,
+            places: Gauge::new(what, config.limits.links),
             event_bytes: config.limits.event_bytes,
             crashes: Mutex::default(),
             drivers: TaskTracker::new(),
@@ -109,17 +113,17 @@ impl Links {
     /// Opens a link and gives the id of its session. The handshake is the caller's.
     pub(crate) async fn connect(&self) -> Result<HeaderValue, Error> {
         if self.closed.load(Ordering::Relaxed) {
-            return Err(Error::Unreachable("vmcp is shutting down".to_owned()));
+            return Err(Error::Unreachable("it is not in use any more".to_owned()));
         }
-        self.make_room()?;
+        let place = self.place()?;
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let id = format!("link-{:016x}-{number}", self.nonce);
         let opened = match &self.opener {
             Opener::Process(program) => {
                 self.crashes().check()?;
-                self.start(&id, program)
+                self.start(&id, program, place)
             }
-            Opener::Sse(http) => self.open_sse(&id, http).await,
+            Opener::Sse(http) => self.open_sse(&id, http, place).await,
         };
         opened.map(|()| HeaderValue::try_from(id).expect("the id is visible ASCII"))
     }
@@ -158,7 +162,7 @@ impl Links {
     ) -> Result<Answer, Error> {
         let (link, member) = self.find(session)?;
         match id {
-            Some(id) => link.call(member, text, id, self.calls.enter()?).await,
+            Some(id) => link.call(member, text, self.is_own(id), self.calls.enter()?).await,
             None => link.tell(member, text).await.map(|()| Answer::Accepted),
         }
     }
@@ -182,16 +186,18 @@ impl Links {
         }
     }
 
-    /// Ends links that nobody has used for as long as configuration says.
+    /// Ends what nobody has used for as long as configuration says.
     pub(crate) fn prune(&self) {
-        let Opener::Process(program) = &self.opener else { return };
+        let idle = match &self.opener {
+            Opener::Process(program) => program.idle,
+            Opener::Sse(http) => return http.prune(),
+        };
         self.kept().retain(|_, link| {
-            let keep = link.idle() < program.idle;
-            if !keep {
+            let ended = link.close_if_idle(idle);
+            if ended {
                 tracing::info!(backend = %self.backend, "ends a process that nobody uses");
-                link.close();
             }
-            keep
+            !ended
         });
     }
 
@@ -213,7 +219,7 @@ impl Links {
             Opener::Process(_) => 0,
             Opener::Sse(http) => http.under_way().1,
         };
-        (self.calls.count(), streams, self.drivers.len())
+        (self.calls.count(), streams, self.places.count())
     }
 
     fn find(&self, session: &Session) -> Result<(Arc<Link>, Member), Error> {
@@ -224,31 +230,28 @@ impl Links {
         link.map(|link| (link, member)).ok_or(Error::SessionLost)
     }
 
-    /// Makes room for one more link, if need be at the expense of the one that is idle longest.
-    fn make_room(&self) -> Result<(), Error> {
-        let mut kept = self.kept();
-        if self.drivers.len() < self.limit {
-            return Ok(());
-        }
-        let longest = kept.iter().max_by_key(|(_, link)| link.idle());
-        let idle = longest.filter(|(_, link)| link.idle() >= LEAST_IDLE);
-        match idle.map(|(name, _)| name.clone()).and_then(|name| kept.remove(&name)) {
-            Some(link) => {
-                link.close();
-                Ok(())
+    /// A place for one more link, if need be at the expense of the one that is idle longest.
+    fn place(&self) -> Result<Permit, Error> {
+        self.places.enter().or_else(|full| {
+            let mut kept = self.kept();
+            let longest = kept.iter().max_by_key(|(_, link)| link.idle());
+            let longest = longest.map(|(name, link)| (name.clone(), Arc::clone(link)));
+            match longest.filter(|(_, link)| link.close_if_idle(LEAST_IDLE)) {
+                Some((name, _)) => {
+                    kept.remove(&name);
+                    Ok(self.places.enter_over())
+                }
+                None => Err(full),
             }
-            None => Err(Error::Busy { what: self.noun(), limit: self.limit }),
-        }
+        })
     }
 
-    fn noun(&self) -> &'static str {
-        match &self.opener {
-            Opener::Process(_) => "processes running",
-            Opener::Sse(_) => "connections open",
-        }
+    /// Whether a request of this id is vmcp's own.
+    fn is_own(&self, id: &IdKey) -> bool {
+        id.to_json().starts_with(format!("\"vmcp-{:016x}-", self.nonce).as_bytes())
     }
 
-    fn start(&self, id: &str, program: &Program) -> Result<(), Error> {
+    fn start(&self, id: &str, program: &Program, place: Permit) -> Result<(), Error> {
         let started = stdio::start(program, &self.backend);
         let (process, outbox) = started.inspect_err(|_| self.crashes().note(true))?;
         let shared = program.isolation == Isolation::Shared;
@@ -257,6 +260,7 @@ impl Links {
         let (me, id, event_bytes) = (self.me.clone(), Box::<str>::from(id), self.event_bytes);
         self.drivers.spawn(async move {
             let end = process.drive(Arc::clone(&link), event_bytes).await;
+            drop(place);
             let Some(links) = me.upgrade() else { return };
             links.kept().remove(&id);
             if end.unasked {
@@ -266,13 +270,14 @@ impl Links {
         Ok(())
     }
 
-    async fn open_sse(&self, id: &str, http: &Arc<Http>) -> Result<(), Error> {
+    async fn open_sse(&self, id: &str, http: &Arc<Http>, place: Permit) -> Result<(), Error> {
         let (stream, outbox) = sse::connect(http, self.event_bytes).await?;
         let link = Arc::new(Link::new(self.backend.clone(), false, outbox, self.event_bytes));
         self.keep(id, &link);
         let (me, id) = (self.me.clone(), Box::<str>::from(id));
         self.drivers.spawn(async move {
             stream.drive(&link).await;
+            drop(place);
             if let Some(links) = me.upgrade() {
                 links.kept().remove(&id);
             }
@@ -281,7 +286,12 @@ impl Links {
     }
 
     fn keep(&self, id: &str, link: &Arc<Link>) {
-        self.kept().insert(id.into(), Arc::clone(link));
+        let mut kept = self.kept();
+        kept.insert(id.into(), Arc::clone(link));
+        // Whoever shuts down may have been here before.
+        if self.closed.load(Ordering::Relaxed) {
+            link.close();
+        }
     }
 
     fn kept(&self) -> MutexGuard<'_, HashMap<Box<str>, Arc<Link>>> {

@@ -4,7 +4,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use http::{StatusCode, Uri, uri::PathAndQuery};
-use vmcp_wire::{Message, Shape, headers::MediaType, sse};
+use vmcp_wire::{Message, headers::MediaType, sse};
 
 use crate::{
     backend::excerpt,
@@ -42,8 +42,8 @@ pub(crate) async fn connect(
         }
         let target = std::str::from_utf8(&event.data).ok().and_then(|at| resolve(http.url(), at));
         let target = target.ok_or_else(|| {
-            let named = excerpt(&event.data);
-            Error::Protocol(format!("names an endpoint that is not of its own origin: {named}"))
+            // It may hold a secret.
+            Error::Protocol("names an endpoint that is not of its own origin".to_owned())
         })?;
         return Ok((stream, Outbox::Post { http: Arc::clone(http), target }));
     }
@@ -69,18 +69,19 @@ impl Stream {
     async fn follow(&mut self, link: &Link) -> Result<(), Error> {
         let mut pace = Pace::default();
         while let Some(event) = self.event().await? {
-            if event.data.is_empty() || !matches!(event.name.as_str(), "" | "message") {
-                continue;
+            let mut answered = false;
+            if !event.data.is_empty() && matches!(event.name.as_str(), "" | "message") {
+                let text = excerpt(&event.data);
+                let message = Message::parse(event.data).map_err(|why| {
+                    Error::Protocol(format!("sent an event that is no message ({why}): {text}"))
+                })?;
+                answered = link.receive(message).await;
             }
-            let text = excerpt(&event.data);
-            let message = Message::parse(event.data).map_err(|why| {
-                Error::Protocol(format!("sent an event that is no message ({why}): {text}"))
-            })?;
-            if message.shape() != Shape::Response {
+            // Answers are bounded by what was asked.
+            if !answered {
                 pace.count();
                 pace.keep().await;
             }
-            link.receive(message).await;
         }
         Ok(())
     }
@@ -105,8 +106,8 @@ impl Stream {
 /// origin: what is posted there carries a credential.
 fn resolve(base: &Uri, reference: &str) -> Option<Uri> {
     let reference = reference.trim();
-    let absolute = reference.contains("://") || reference.starts_with("//");
-    if absolute {
+    let before = reference.split(['/', '?', '#']).next().unwrap_or_default();
+    if before.ends_with(':') || reference.starts_with("//") {
         let whole = if reference.starts_with("//") {
             format!("{}:{reference}", base.scheme_str()?)
         } else {
@@ -121,12 +122,26 @@ fn resolve(base: &Uri, reference: &str) -> Option<Uri> {
         '?' => format!("{path}{reference}"),
         _ => {
             let directory = path.rfind('/').map_or("/", |at| &path[..=at]);
-            format!("{directory}{reference}")
+            without_dots(&format!("{directory}{reference}"))
         }
     };
     let mut parts = base.clone().into_parts();
     parts.path_and_query = Some(PathAndQuery::try_from(path_and_query).ok()?);
     Uri::from_parts(parts).ok()
+}
+
+/// The path without its dot segments (RFC 3986, section 5.2.4); the query stays.
+fn without_dots(reference: &str) -> String {
+    let (path, query) = reference.split_at(reference.find('?').unwrap_or(reference.len()));
+    let mut segments: Vec<&str> = Vec::new();
+    for segment in path.split('/').skip(1) {
+        match segment {
+            "." => {}
+            ".." => drop(segments.pop()),
+            segment => segments.push(segment),
+        }
+    }
+    format!("/{}{query}", segments.join("/"))
 }
 
 /// Scheme, host and port (RFC 6454, section 4).
@@ -159,6 +174,8 @@ mod tests {
     fn endpoints_of_the_same_origin_are_resolved() {
         check("/messages?id=1", Some("http://one.example:8080/messages?id=1"));
         check("messages?id=1", Some("http://one.example:8080/mcp/messages?id=1"));
+        check("../m?to=http://x", Some("http://one.example:8080/m?to=http://x"));
+        check("/m?to=http://x", Some("http://one.example:8080/m?to=http://x"));
         check("?id=1", Some("http://one.example:8080/mcp/sse?id=1"));
         check("http://ONE.example:8080/m", Some("http://ONE.example:8080/m"));
         check("//one.example:8080/m", Some("http://one.example:8080/m"));

@@ -106,6 +106,7 @@ impl Process {
         let stop = tokio::select! {
             () = link.closing().cancelled() => Stop::Asked,
             why = end_of(&mut reading) => Stop::Unusable(why),
+            why = closed(&mut writing) => Stop::Unusable(why),
             status = child.wait() => Stop::Ended(status),
         };
         // No new call begins; its standard input is closed.
@@ -125,7 +126,7 @@ impl Process {
             Stop::Ended(Err(error)) => format!("its program was lost: {error}"),
         };
         // What it has started ends with it.
-        group.kill();
+        group.kill().await;
         let rest = async {
             while reading.join_next().await.is_some() {}
             while chatter.join_next().await.is_some() {}
@@ -160,6 +161,14 @@ async fn end_of(reading: &mut JoinSet<Result<(), String>>) -> String {
             "its program closed its standard output".to_owned()
         }
     }
+}
+
+/// Waits until nothing more can be written, and gives the reason.
+async fn closed(writing: &mut JoinSet<()>) -> String {
+    let _written = writing.join_next().await;
+    // It has most likely ended, which says more.
+    tokio::time::sleep(REST).await;
+    "its program closed its standard input".to_owned()
 }
 
 /// Ends a process whose standard input is closed: it has some time to end by itself, some after

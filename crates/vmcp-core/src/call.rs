@@ -128,7 +128,8 @@ impl CallStream {
             } else {
                 (timeouts.idle, timeouts.idle)
             };
-            let resting = self.open_questions.load(Ordering::Relaxed) > 0;
+            let resting =
+                self.open_questions.load(Ordering::Relaxed) > 0 || self.events.has_asked();
             let wait = if resting { wait.max(Duration::from_secs(1)) } else { wait };
             match tokio::time::timeout(wait, self.events.next()).await {
                 Ok(Ok(Some(message))) => {

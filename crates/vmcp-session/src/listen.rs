@@ -50,7 +50,10 @@ impl Listening {
             return None;
         }
         let stop = self.stop.child_token();
-        self.followed.insert(key, Followed { id, stop: stop.clone() });
+        // Whoever listens to a link keeps it from ending.
+        if let Some(before) = self.followed.insert(key, Followed { id, stop: stop.clone() }) {
+            before.stop.cancel();
+        }
         Some(stop)
     }
 

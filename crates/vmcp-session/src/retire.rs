@@ -32,9 +32,9 @@ impl Sessions {
                     sessions.hand_over(&backend);
                 } else {
                     sessions.part_with(&backend).await;
+                    // Nobody uses the backend any more: its processes end.
+                    backend.shutdown().await;
                 }
-                // Nobody uses the backend any more: its processes end.
-                backend.shutdown().await;
             });
         }
     }

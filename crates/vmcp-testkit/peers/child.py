@@ -71,6 +71,15 @@ def call(name, arguments, meta):
         content = {"role": "user", "content": {"type": "text", "text": "what?"}}
         answer = ask("sampling/createMessage", {"messages": [content], "maxTokens": 5})
         return text(json.dumps(answer.get("result", answer)))
+    if name == "close":
+        os.close(0)
+        return text("closed")
+    if name == "flood":
+        stop = time.monotonic() + arguments["ms"] / 1000
+        while time.monotonic() < stop:
+            with out_lock:
+                sys.stdout.write('\n{"jsonrpc":"2.0","id":0,"result":{}}\n' * 100)
+        return text("flooded")
     if name == "garbage":
         with out_lock:
             for _ in range(arguments["lines"]):
@@ -95,7 +104,7 @@ def call(name, arguments, meta):
 
 
 def tools():
-    names = "echo count cancelled pid environment sleep die progress log ask garbage noise big spawn change"
+    names = "echo count cancelled pid environment sleep die progress log ask close flood garbage noise big spawn change"
     names = names.split() + (["extra"] if state["extra"] else [])
     return [{"name": name, "inputSchema": {"type": "object"}} for name in names]
 

@@ -23,7 +23,7 @@ mod sse_host;
 
 pub use rmcp_client::RustClient;
 pub use rmcp_host::RmcpServer;
-pub use sse_host::SseServer;
+pub use sse_host::{SseServer, chatting_sse};
 
 /// A script for `python3`: an MCP server on standard input and output, with habits on demand.
 pub const CHILD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/child.py");

@@ -83,6 +83,71 @@ impl SseServer {
     }
 }
 
+/// Starts a server with one tool, `talk`, that says something as soon as a message comes, and takes
+/// the message only later.
+pub async fn chatting_sse() -> io::Result<SseServer> {
+    let state: Arc<State> = Arc::default();
+    let (life, kept) = (Life::default(), Arc::clone(&state));
+    let feeds: Arc<Mutex<HashMap<usize, body::Feed>>> = Arc::default();
+    let host = Host::http(0, life, move |request| {
+        let (state, feeds) = (Arc::clone(&kept), Arc::clone(&feeds));
+        async move {
+            match (request.method(), request.uri().path()) {
+                (&Method::GET, "/sse") => {
+                    let number = state.opened.fetch_add(1, Ordering::Relaxed);
+                    let (feed, reply) = body::fed(());
+                    let endpoint = format!("event: endpoint\ndata: /messages?session={number}\n\n");
+                    let _taken = feed.send(Ok(endpoint.into())).await;
+                    feeds.lock().unwrap_or_else(PoisonError::into_inner).insert(number, feed);
+                    Ok(stream(reply))
+                }
+                (&Method::POST, "/messages") => chat(&feeds, request).await,
+                _ => Ok(status(StatusCode::NOT_FOUND)),
+            }
+        }
+    })
+    .await?;
+    Ok(SseServer { host, state })
+}
+
+async fn chat(
+    feeds: &Mutex<HashMap<usize, body::Feed>>,
+    request: Request<Incoming>,
+) -> io::Result<Response<ReplyBody>> {
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    let number = query.strip_prefix("session=").and_then(|number| number.parse().ok());
+    let feed = number.and_then(|number: usize| {
+        feeds.lock().unwrap_or_else(PoisonError::into_inner).get(&number).cloned()
+    });
+    let Some(feed) = feed else { return Ok(status(StatusCode::NOT_FOUND)) };
+    let say = async |message: serde_json::Value| {
+        let event = format!("event: message\ndata: {message}\n\n");
+        feed.send(Ok(event.into())).await.map_err(io::Error::other)
+    };
+    let log = serde_json::json!({"level": "info", "data": "go on"});
+    say(serde_json::json!({"jsonrpc": "2.0", "method": "notifications/message", "params": log}))
+        .await?;
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    let body = request.into_body().collect().await.map_err(io::Error::other)?.to_bytes();
+    let message: serde_json::Value = serde_json::from_slice(&body)?;
+    let result = match message["method"].as_str().unwrap_or_default() {
+        "initialize" => serde_json::json!({
+            "protocolVersion": "2024-11-05",
+            "capabilities": {"tools": {}, "logging": {}},
+            "serverInfo": {"name": "chatting", "version": "1"},
+        }),
+        "tools/list" => {
+            serde_json::json!({"tools": [{"name": "talk", "inputSchema": {"type": "object"}}]})
+        }
+        "tools/call" => serde_json::json!({"content": [{"type": "text", "text": "said"}]}),
+        _ => serde_json::json!({}),
+    };
+    if !message["id"].is_null() {
+        say(serde_json::json!({"jsonrpc": "2.0", "id": message["id"], "result": result})).await?;
+    }
+    Ok(status(StatusCode::ACCEPTED))
+}
+
 fn open<H: ServerHandler>(state: &Arc<State>, life: &Life, handler: H) -> Response<ReplyBody> {
     let number = state.opened.fetch_add(1, Ordering::Relaxed);
     let (ours, theirs) = tokio::io::duplex(PIPE);
@@ -102,6 +167,10 @@ fn open<H: ServerHandler>(state: &Arc<State>, life: &Life, handler: H) -> Respon
         }
         state.sessions.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
     });
+    stream(reply)
+}
+
+fn stream(reply: ReplyBody) -> Response<ReplyBody> {
     let mut response = Response::new(reply);
     let stream = header::HeaderValue::from_static("text/event-stream");
     response.headers_mut().insert(header::CONTENT_TYPE, stream);

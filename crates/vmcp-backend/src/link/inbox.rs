@@ -1,5 +1,13 @@
 //! Decides to whom a message belongs that came in on a link.
 
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use vmcp_wire::{Id, IdKey, Message, Shape};
@@ -7,7 +15,10 @@ use vmcp_wire::{Id, IdKey, Message, Shape};
 use super::{Member, mapping};
 
 /// Messages that may wait for one receiver, the answer not counted.
-pub(super) const QUEUE: usize = 256;
+const QUEUE: usize = 256;
+
+/// Questions to the client that are remembered.
+const QUESTIONS: usize = 1000;
 
 /// A message on its way to a receiver.
 #[derive(Debug)]
@@ -16,13 +27,22 @@ pub(super) struct Arrival {
     pub(super) _room: Option<OwnedSemaphorePermit>,
 }
 
+/// The way to one receiver.
+#[derive(Debug, Clone)]
+pub(super) struct Queue {
+    sender: mpsc::Sender<Arrival>,
+    /// It was waited for in vain.
+    slow: Arc<AtomicBool>,
+}
+
 /// Who waits for messages.
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     /// The oldest first.
     calls: Vec<Waiting>,
-    listeners: Vec<mpsc::Sender<Arrival>>,
-    numbers: u64,
+    listeners: Vec<Queue>,
+    /// What the client has been asked and has not answered.
+    asked: HashSet<IdKey>,
     /// Why the link has ended.
     ended: Option<String>,
 }
@@ -33,11 +53,13 @@ pub(super) struct Waiting {
     number: u64,
     /// As the backend knows it.
     id: IdKey,
-    /// The progress token as the backend knows it (JSON text).
-    token: Option<Bytes>,
+    /// The progress token as the backend knows it.
+    token: Option<IdKey>,
     /// On a shared link: what the caller knows it by.
     origin: Option<mapping::Origin>,
-    queue: mpsc::Sender<Arrival>,
+    /// It is vmcp's own: nobody is there to be asked or told anything.
+    own: bool,
+    queue: Queue,
     /// Room for the answer, which waits for nothing.
     place: mpsc::OwnedPermit<Arrival>,
 }
@@ -48,41 +70,22 @@ pub(super) enum Whose {
     /// It is the answer to this call.
     Answer(Box<Waiting>, Message),
     /// It goes to these.
-    Of(Vec<mpsc::Sender<Arrival>>, Message),
+    Of(Vec<Queue>, Message),
     Nobodys(Message),
 }
 
 impl Inbox {
-    /// Enters a call under its own id. `None` if the link has ended.
-    pub(super) fn enter(
-        &mut self,
-        text: Bytes,
-        id: IdKey,
-        queue: mpsc::Sender<Arrival>,
-    ) -> Option<(u64, Bytes)> {
-        let message = Message::parse(text.clone()).ok();
-        let token = message.and_then(|message| {
-            message.params().meta.progress_token.as_ref().map(|span| message.slice(span))
-        });
-        self.wait(id, token, None, queue).map(|number| (number, text))
-    }
-
-    /// Enters a call under an id that no other call on the link has.
-    pub(super) fn enter_mapped(
-        &mut self,
-        member: Member,
-        text: Bytes,
-        queue: mpsc::Sender<Arrival>,
-    ) -> Option<(u64, Bytes)> {
-        let mapped = mapping::outward(&Message::parse(text).ok()?, member, self.numbers)?;
-        let number = self.wait(mapped.id, mapped.token, Some(mapped.origin), queue)?;
-        Some((number, mapped.text))
+    /// Enters a call. `false` if the link has ended.
+    pub(super) fn enter(&mut self, call: Waiting) -> bool {
+        if self.ended.is_none() {
+            self.calls.push(call);
+        }
+        self.ended.is_none()
     }
 
     /// What the backend is to be told of a message without an answer of one user of many: it must
     /// not be able to disturb the others.
-    pub(super) fn translate(&self, member: Member, text: Bytes) -> Option<Bytes> {
-        let message = Message::parse(text).ok()?;
+    pub(super) fn translate(&self, member: Member, message: &Message) -> Option<Bytes> {
         match &*message.method() {
             "notifications/initialized" => Some(message.text().clone()),
             "notifications/cancelled" => {
@@ -91,15 +94,29 @@ impl Inbox {
                 let call = self.calls.iter().find(|call| {
                     call.origin.as_ref().is_some_and(|origin| origin.is(member, id))
                 })?;
-                Some(mapping::replaced(&message, span, &call.id.to_json()))
+                Some(mapping::replaced(message, span, &call.id.to_json()))
             }
             _ => None,
         }
     }
 
+    /// Notes that the client answers a question, if the message is that.
+    pub(super) fn answering(&mut self, message: &Message) {
+        if message.shape() == Shape::Response
+            && let Some(id) = message.id()
+        {
+            self.asked.remove(&id.key());
+        }
+    }
+
+    /// Whether the client has been asked something and has not answered.
+    pub(super) fn has_asked(&self) -> bool {
+        !self.asked.is_empty()
+    }
+
     /// Enters a listener. `false` if the link has ended.
-    pub(super) fn listen(&mut self, queue: mpsc::Sender<Arrival>) -> bool {
-        self.listeners.retain(|listener| !listener.is_closed());
+    pub(super) fn listen(&mut self, queue: Queue) -> bool {
+        self.listeners.retain(Queue::is_open);
         if self.ended.is_none() {
             self.listeners.push(queue);
         }
@@ -116,7 +133,7 @@ impl Inbox {
             return self.answered(message);
         }
         match &*message.method() {
-            "notifications/progress" => self.progressed(message),
+            "notifications/progress" => self.progressed(message, shared),
             "notifications/tools/list_changed"
             | "notifications/resources/list_changed"
             | "notifications/prompts/list_changed"
@@ -124,17 +141,27 @@ impl Inbox {
                 let listeners = self.listening();
                 of(if listeners.is_empty() { self.newest() } else { listeners }, message)
             }
+            "ping" => Whose::Nobodys(message),
             _ if shared => Whose::Nobodys(message),
             _ => {
                 let newest = self.newest();
-                of(if newest.is_empty() { self.listening() } else { newest }, message)
+                let mut queues = if newest.is_empty() { self.listening() } else { newest };
+                if message.shape() == Shape::Request {
+                    // One is asked, not all.
+                    queues.drain(..queues.len().saturating_sub(1));
+                    self.asking(&queues, &message);
+                } else {
+                    self.taking_back(&message);
+                }
+                of(queues, message)
             }
         }
     }
 
-    /// Forgets a call.
-    pub(super) fn forget(&mut self, number: u64) {
-        self.calls.retain(|call| call.number != number);
+    /// Forgets a call, and gives its id as the backend knows it. `None` if it has been answered.
+    pub(super) fn forget(&mut self, number: u64) -> Option<IdKey> {
+        let index = self.calls.iter().position(|call| call.number == number)?;
+        Some(self.calls.remove(index).id)
     }
 
     /// Notes that nothing will come any more.
@@ -142,6 +169,7 @@ impl Inbox {
         self.ended.get_or_insert(why);
         self.calls.clear();
         self.listeners.clear();
+        self.asked.clear();
     }
 
     pub(super) fn ended(&self) -> Option<String> {
@@ -150,24 +178,7 @@ impl Inbox {
 
     /// Whether somebody waits for something.
     pub(super) fn is_used(&self) -> bool {
-        !self.calls.is_empty() || self.listeners.iter().any(|listener| !listener.is_closed())
-    }
-
-    fn wait(
-        &mut self,
-        id: IdKey,
-        token: Option<Bytes>,
-        origin: Option<mapping::Origin>,
-        queue: mpsc::Sender<Arrival>,
-    ) -> Option<u64> {
-        if self.ended.is_some() {
-            return None;
-        }
-        let place = queue.clone().try_reserve_owned().ok()?;
-        let number = self.numbers;
-        self.numbers += 1;
-        self.calls.push(Waiting { number, id, token, origin, queue, place });
-        Some(number)
+        !self.calls.is_empty() || self.listeners.iter().any(Queue::is_open)
     }
 
     fn answered(&mut self, message: Message) -> Whose {
@@ -183,11 +194,16 @@ impl Inbox {
         }
     }
 
-    fn progressed(&self, message: Message) -> Whose {
+    fn progressed(&self, message: Message, shared: bool) -> Whose {
         let span = message.params().progress_token.clone();
-        let token = span.as_ref().map(|span| message.slice(span));
+        let token = span.as_ref().and_then(|span| Id::parse(&message.text()[span.clone()]));
+        let token = token.map(Id::key);
         let call = self.calls.iter().find(|call| call.token.is_some() && call.token == token);
-        let Some((call, span)) = call.zip(span) else { return Whose::Nobodys(message) };
+        let Some((call, span)) = call.zip(span) else {
+            // A task's token is good beyond its call.
+            let queues = if shared { Vec::new() } else { self.listening() };
+            return of(queues, message);
+        };
         let restored = call.origin.as_ref().map(|origin| origin.of_progress(&message, span));
         match restored {
             None => Whose::Of(vec![call.queue.clone()], message),
@@ -196,23 +212,93 @@ impl Inbox {
         }
     }
 
-    fn listening(&self) -> Vec<mpsc::Sender<Arrival>> {
-        self.listeners.iter().filter(|listener| !listener.is_closed()).cloned().collect()
+    fn listening(&self) -> Vec<Queue> {
+        self.listeners.iter().filter(|listener| listener.is_open()).cloned().collect()
     }
 
-    fn newest(&self) -> Vec<mpsc::Sender<Arrival>> {
-        self.calls.last().map(|call| call.queue.clone()).into_iter().collect()
+    fn newest(&self) -> Vec<Queue> {
+        let newest = self.calls.iter().rev().find(|call| !call.own);
+        newest.map(|call| call.queue.clone()).into_iter().collect()
+    }
+
+    fn asking(&mut self, queues: &[Queue], question: &Message) {
+        if !queues.is_empty()
+            && self.asked.len() < QUESTIONS
+            && let Some(id) = question.id()
+        {
+            self.asked.insert(id.key());
+        }
+    }
+
+    fn taking_back(&mut self, message: &Message) {
+        if message.method() == "notifications/cancelled"
+            && let Some(span) = message.params().request_id.clone()
+            && let Some(id) = Id::parse(&message.text()[span])
+        {
+            self.asked.remove(&id.key());
+        }
+    }
+}
+
+impl Queue {
+    pub(super) fn new() -> (Self, mpsc::Receiver<Arrival>) {
+        // One more, for the answer.
+        let (sender, receiver) = mpsc::channel(QUEUE + 1);
+        (Self { sender, slow: Arc::default() }, receiver)
+    }
+
+    /// Waits until there is room. `None` if the receiver is gone.
+    pub(super) async fn put(&self, arrival: Arrival) -> Option<()> {
+        self.sender.send(arrival).await.ok()
+    }
+
+    /// `false` if there is no room now.
+    pub(super) fn try_put(&self, arrival: Arrival) -> bool {
+        let put = !matches!(self.sender.try_send(arrival), Err(mpsc::error::TrySendError::Full(_)));
+        if put {
+            self.slow.store(false, Ordering::Relaxed);
+        }
+        put
+    }
+
+    pub(super) fn is_slow(&self) -> bool {
+        self.slow.load(Ordering::Relaxed)
+    }
+
+    /// Notes that it was waited for in vain, and says whether it had been before.
+    pub(super) fn mark_slow(&self) -> bool {
+        self.slow.swap(true, Ordering::Relaxed)
+    }
+
+    fn is_open(&self) -> bool {
+        !self.sender.is_closed()
     }
 }
 
 impl Waiting {
+    /// A call under its own id. `None` if the message is no request.
+    pub(super) fn plain(number: u64, message: &Message, own: bool, queue: Queue) -> Option<Self> {
+        let token = message.params().meta.progress_token.clone();
+        let token = token.and_then(|span| Id::parse(&message.text()[span])).map(Id::key);
+        let (id, origin) = (message.id()?.key(), None);
+        let place = queue.sender.clone().try_reserve_owned().ok()?;
+        Some(Self { number, id, token, origin, own, queue, place })
+    }
+
+    /// A call under an id that no other call on the link has.
+    pub(super) fn mapped(number: u64, mapped: mapping::Mapped, queue: Queue) -> Option<Self> {
+        let mapping::Mapped { id, token, origin, text: _ } = mapped;
+        let place = queue.sender.clone().try_reserve_owned().ok()?;
+        Some(Self { number, id, token, origin: Some(origin), own: false, queue, place })
+    }
+
     /// Hands the answer over, which always has a place.
     pub(super) fn answer(self, message: Message) {
         self.place.send(Arrival { message, _room: None });
     }
 }
 
-fn of(queues: Vec<mpsc::Sender<Arrival>>, message: Message) -> Whose {
+fn of(queues: Vec<Queue>, message: Message) -> Whose {
     if queues.is_empty() { Whose::Nobodys(message) } else { Whose::Of(queues, message) }
 }
 

@@ -13,8 +13,7 @@ use super::Member;
 pub(super) struct Mapped {
     pub(super) text: Bytes,
     pub(super) id: IdKey,
-    /// JSON text.
-    pub(super) token: Option<Bytes>,
+    pub(super) token: Option<IdKey>,
     pub(super) origin: Origin,
 }
 
@@ -44,7 +43,7 @@ pub(super) fn outward(message: &Message, member: Member, number: u64) -> Option<
     edits.extend(token.clone().map(|span| Edit { span, with: mapped.clone() }));
     let text = raw::splice(message.text(), edits);
     let id = Id::parse(&mapped)?.key();
-    Some(Mapped { text, id, token: token.map(|_| mapped), origin })
+    Some(Mapped { text, token: token.map(|_| id.clone()), id, origin })
 }
 
 /// The message with other JSON text at this place.

@@ -25,7 +25,7 @@ impl Crashes {
         let wait = self.not_before.map(|at| at.saturating_duration_since(Instant::now()));
         let Some(wait) = wait.filter(|wait| !wait.is_zero()) else { return Ok(()) };
         Err(Error::Unreachable(format!(
-            "its program ended {} times in a row before it served a call; it is started again in {} s",
+            "its program ended, or did not start, {} times in a row before it served a call; it is started again in {} s",
             self.in_a_row,
             wait.as_secs() + 1
         )))

@@ -1,10 +1,16 @@
 //! The process group of a child, which ends as a whole.
 
+use std::time::Duration;
+
 use rustix::{
     io::Errno,
-    process::{Pid, Signal, kill_process_group},
+    process::{Pid, Signal, WaitOptions, getpid, kill_process_group, waitpgid},
 };
 use tokio::process::Child;
+
+/// How often, and how long apart, the processes of a killed group are waited for.
+const ATTEMPTS: u32 = 100;
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// The group that a child leads. Dropped, it is killed.
 #[derive(Debug)]
@@ -25,9 +31,21 @@ impl Group {
         }
     }
 
-    /// Ends whatever is left of it.
-    pub(super) fn kill(self) {
+    /// Ends whatever is left of it. Where vmcp is the first process, as in a container, what has lost
+    /// its parent is vmcp's to wait for.
+    pub(super) async fn kill(self) {
+        let group = self.0;
         drop(self);
+        if !getpid().is_init() {
+            return;
+        }
+        for _ in 0..ATTEMPTS {
+            match waitpgid(group, WaitOptions::NOHANG) {
+                Ok(Some(_)) => {}
+                Ok(None) => tokio::time::sleep(PAUSE).await,
+                Err(_none_left) => return,
+            }
+        }
     }
 }
 

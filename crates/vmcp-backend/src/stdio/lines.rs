@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use tokio::{io::AsyncReadExt as _, process::ChildStdout};
-use vmcp_wire::{Message, Shape};
+use vmcp_wire::Message;
 
 use super::stderr::Allowance;
 use crate::{backend::excerpt, link::Link, pace::Pace};
@@ -15,6 +15,9 @@ const GARBAGE: (usize, usize) = (1000, 1 << 20);
 
 /// Room that is made for reading.
 const CHUNK: usize = 16 << 10;
+
+/// A line of more than this is not to leave its room behind.
+const LONG: usize = 64 << 10;
 
 /// What is no message, since the last one.
 #[derive(Default)]
@@ -45,12 +48,14 @@ pub(super) async fn read(
         while let Some(at) = memchr::memchr(b'\n', &buffer[searched..]) {
             let line = buffer.split_to(searched + at + 1).freeze();
             searched = 0;
+            if line.len() > LONG {
+                buffer = BytesMut::from(&buffer[..]);
+            }
+            within(line.len(), line_bytes)?;
             take(&line, &link, &mut pace, &mut garbage).await?;
         }
         searched = buffer.len();
-        if searched > line_bytes {
-            return Err(format!("its program wrote a line of more than {line_bytes} bytes"));
-        }
+        within(searched, line_bytes)?;
     }
 }
 
@@ -61,22 +66,29 @@ async fn take(
     garbage: &mut Garbage,
 ) -> Result<(), String> {
     let text = line.slice_ref(line.trim_ascii());
-    if text.is_empty() {
-        return Ok(());
-    }
-    match Message::parse(text.clone()) {
+    let answered = match Message::parse(text.clone()) {
         Ok(message) => {
-            *garbage = Garbage::default();
-            // Answers are bounded by what was asked.
-            if message.shape() != Shape::Response {
-                pace.count();
-                pace.keep().await;
-            }
-            link.receive(message).await;
-            Ok(())
+            (garbage.lines, garbage.bytes) = (0, 0);
+            link.receive(message).await
         }
-        Err(why) => garbage.note(&text, &why, link),
+        Err(why) => {
+            garbage.note(&text, &why, link)?;
+            false
+        }
+    };
+    // Answers are bounded by what was asked.
+    if !answered {
+        pace.count();
+        pace.keep().await;
     }
+    Ok(())
+}
+
+fn within(length: usize, limit: usize) -> Result<(), String> {
+    if length > limit {
+        return Err(format!("its program wrote a line of more than {limit} bytes"));
+    }
+    Ok(())
 }
 
 impl Garbage {
@@ -88,7 +100,7 @@ impl Garbage {
     ) -> Result<(), String> {
         self.lines += 1;
         self.bytes += line.len();
-        if self.allowance.grant() {
+        if !line.is_empty() && self.allowance.grant() {
             let (backend, line) = (link.backend(), excerpt(line));
             tracing::warn!(%backend, line, %why, "the program wrote a line that is no message to its standard output; logs belong to standard error");
         }

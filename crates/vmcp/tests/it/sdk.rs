@@ -19,6 +19,11 @@ async fn call(client: &RustClient, tool: &str, arguments: Value) -> Value {
     client.ask("tools/call", params).await.unwrap()
 }
 
+/// The SDK hands notifications over beside the answer, not before it.
+async fn until_heard(client: &RustClient, method: &str, count: usize) {
+    eventually(method, async || (client.heard(method) == count).then_some(())).await;
+}
+
 /// Everything that the fixture has, under one backend's name.
 async fn go_round(client: &RustClient, backend: &str) {
     let named = |name: &str| format!("{backend}_{name}");
@@ -36,11 +41,11 @@ async fn go_round(client: &RustClient, backend: &str) {
 
     let heard = client.heard("notifications/progress");
     call(client, &named("test_tool_with_progress"), json!({})).await;
-    assert_eq!(client.heard("notifications/progress"), heard + 3);
+    until_heard(client, "notifications/progress", heard + 3).await;
     client.ask("logging/setLevel", json!({"level": "debug"})).await.unwrap();
     let heard = client.heard("notifications/message");
     call(client, &named("test_tool_with_logging"), json!({})).await;
-    assert_eq!(client.heard("notifications/message"), heard + 3);
+    until_heard(client, "notifications/message", heard + 3).await;
 
     let prompt = json!({
         "name": named("test_prompt_with_arguments"),

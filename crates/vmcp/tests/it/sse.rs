@@ -82,3 +82,16 @@ async fn streams_end_with_their_sessions_and_with_the_gateway() {
     assert!(process.terminate().await.unwrap().success());
     eventually("all are closed", async || (server.open() == 0).then_some(())).await;
 }
+
+/// A server that talks as soon as it is spoken to, and takes each message slowly.
+#[tokio::test]
+async fn a_request_is_sent_whatever_the_backend_says_meanwhile() {
+    let server = vmcp_testkit::chatting_sse().await.unwrap();
+    let backend = format!("name: old, url: '{}', transport: sse", server.url());
+    let process = serve(&Gateway::before(&[]).backend(&backend)).await;
+    let client = connect(&process).await;
+    for id in ["1", "2", "3"] {
+        let called = client.call(id, "old_talk", "{}").await.unwrap().json();
+        assert_eq!(text(&called), "said", "{called}");
+    }
+}

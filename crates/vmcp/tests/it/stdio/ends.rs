@@ -113,7 +113,7 @@ async fn a_program_that_cannot_work_any_more_is_not_started_for_every_call() {
         assert!(told.contains("its program ended (exit status: 1)"), "{told}");
     }
     let told = error(&client.call("3", "kid_count", "{}").await.unwrap());
-    assert!(told.contains("ended 3 times in a row before it served a call"), "{told}");
+    assert!(told.contains("3 times in a row before it served a call"), "{told}");
     fs::remove_file(&file).unwrap();
     eventually("it works again", async || {
         let answer = client.call("4", "kid_count", "{}").await.unwrap().json();
@@ -159,4 +159,41 @@ async fn a_program_that_writes_nothing_but_garbage_is_reported() {
         eventually(told, async || kid.process.log().contains(told).then_some(())).await;
         assert!(kid.process.memory().unwrap() < 64 << 20);
     }
+}
+
+#[tokio::test]
+async fn a_program_that_reads_no_more_is_ended_and_started_again() {
+    for keys in ["", ", isolation: shared"] {
+        let kid = kid("", keys, "").await;
+        let client = kid.client().await;
+        let pid = text(&client.call("1", "kid_pid", "{}").await.unwrap());
+        // It may end over it.
+        client.call("2", "kid_close", "{}").await.unwrap();
+        eventually("it goes on", async || {
+            let answer = client.call("3", "kid_pid", "{}").await.unwrap().json();
+            let found = answer["result"]["content"][0]["text"].as_str()?;
+            (found != pid).then_some(())
+        })
+        .await;
+        let pid: i32 = pid.parse().unwrap();
+        eventually("the old one has ended", async || (!is_running(pid)).then_some(())).await;
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_answers_that_nobody_waits_for_costs_little() {
+    let kid = kid("", "", "").await;
+    let (client, other) = (kid.client().await, kid.client().await);
+    other.call("0", "kid_echo", "{}").await.unwrap();
+    let before = kid.process.cpu_time().unwrap();
+    let flooding = client.call("1", "kid_flood", r#"{"ms":1500}"#);
+    let calling = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        other.call("1", "kid_count", "{}").await.unwrap()
+    };
+    let patience = tokio::time::timeout(Duration::from_secs(2), flooding);
+    let (_flooded, called) = tokio::join!(patience, calling);
+    assert_eq!(text(&called), "1");
+    let used = kid.process.cpu_time().unwrap() - before;
+    assert!(used < Duration::from_millis(700), "{used:?}");
 }

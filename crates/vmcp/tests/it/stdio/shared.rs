@@ -61,3 +61,20 @@ async fn when_it_dies_the_sessions_go_on_with_a_new_one() {
     assert_eq!(text(&one.call("2", "kid_count", "{}").await.unwrap()), "2");
     kid.until_processes(1).await;
 }
+
+#[tokio::test]
+async fn what_needs_callers_to_be_told_apart_is_refused() {
+    let kid = kid("", SHARED, "").await;
+    let client = kid.client().await;
+    let task = r#"{"name":"kid_echo","arguments":{},"task":{"ttl":1000}}"#;
+    for (method, params) in [
+        ("resources/subscribe", r#"{"uri":"child://one"}"#),
+        ("resources/unsubscribe", r#"{"uri":"child://one"}"#),
+        ("tools/call", task),
+        ("tasks/result", r#"{"taskId":"kid:1"}"#),
+        ("made/up", "{}"),
+    ] {
+        let answer = client.request("1", method, params).await.unwrap();
+        assert!(super::error(&answer).contains("the program is shared"), "{method}");
+    }
+}

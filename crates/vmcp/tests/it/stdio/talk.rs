@@ -99,3 +99,45 @@ async fn large_messages_and_line_breaks_pass() {
     let echoed = client.call("2", "kid_echo", &format!(r#"{{"text":"a\n{long}"}}"#)).await.unwrap();
     assert_eq!(text(&echoed), format!("a\n{long}"));
 }
+
+#[tokio::test]
+async fn while_a_question_is_open_no_call_of_the_session_runs_out_of_time() {
+    let sections = "operational: {timeouts: {default: 1s}}";
+    let kid = kid("", "", sections).await;
+    let client = kid.client().await;
+    client.call("0", "kid_echo", "{}").await.unwrap();
+    // The first asks, and the second is taken for the one that did.
+    let mut asking = client.open_call("1", "kid_ask", "{}").await.unwrap();
+    let question = asking.message().await.unwrap().unwrap();
+    let params = r#"{"name":"kid_progress","arguments":{"steps":2},"_meta":{"progressToken":"p"}}"#;
+    let other = client.request("2", "tools/call", params).await.unwrap();
+    assert_eq!(text(&other), "done");
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    let sample = r#"{"role":"assistant","content":{"type":"text","text":"4"},"model":"m"}"#;
+    assert_eq!(client.answer(&question, sample).await.unwrap(), 202);
+    assert!(text(&asking.answer("1").await.unwrap()).contains("assistant"));
+}
+
+#[tokio::test]
+async fn a_change_of_the_level_meanwhile_does_not_swallow_a_question() {
+    let kid = kid("", "", "").await;
+    let client = kid.client().await;
+    client.call("0", "kid_echo", "{}").await.unwrap();
+    let level = async {
+        for number in 0..20 {
+            let level = if number % 2 == 0 { "debug" } else { "info" };
+            let params = format!(r#"{{"level":"{level}"}}"#);
+            client.request(&number.to_string(), "logging/setLevel", &params).await.unwrap();
+        }
+    };
+    let asking = async {
+        for _ in 0..10 {
+            let mut stream = client.open_call("\"ask\"", "kid_ask", "{}").await.unwrap();
+            let question = stream.message().await.unwrap().unwrap();
+            let sample = r#"{"role":"assistant","content":{"type":"text","text":"4"},"model":"m"}"#;
+            assert_eq!(client.answer(&question, sample).await.unwrap(), 202);
+            assert!(text(&stream.answer("\"ask\"").await.unwrap()).contains("assistant"));
+        }
+    };
+    tokio::join!(level, asking);
+}
