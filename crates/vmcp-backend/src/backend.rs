@@ -66,8 +66,9 @@ pub(crate) enum Wire {
     Links(Arc<Links>),
 }
 
-/// Whose sessions are good on a backend: those that were opened on one of the same lineage.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// Whose sessions are good on a backend: those that were opened on one of the same lineage. A newer
+/// one is greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lineage(u64);
 
 /// What a backend does with a message.
