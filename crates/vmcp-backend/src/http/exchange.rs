@@ -38,6 +38,11 @@ impl Backend {
         let Some(http) = self.http() else { return Ok(None) };
         let admitted = self.health.admit()?;
         let response = within(self.timeouts.idle, http.listen(Some(session), last_event_id)).await;
+        // What no backend says that is well and lets vmcp in. One that has no streams may say so.
+        let response = response.and_then(|response| match response.status().as_u16() {
+            status @ (401 | 403 | 500 | 502..=599) => Err(Error::Refused { status }),
+            _ => Ok(response),
+        });
         admitted.note(Sign::Own, response.as_ref().err());
         let response = response?;
         match response.status() {
@@ -117,3 +122,6 @@ impl Backend {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
