@@ -121,7 +121,14 @@ impl Stream {
                 Ok(true)
             }
             Ok(None) => Ok(false),
-            Err(Error::Unreachable(_) | Error::Timeout(_) | Error::Busy { .. }) => Ok(true),
+            // Nothing was sent this time, which says nothing about the call that the stream is of:
+            // left alone, the backend cannot be asked, and in the end the stream has broken off.
+            Err(
+                Error::Unreachable(_)
+                | Error::Timeout(_)
+                | Error::Busy { .. }
+                | Error::LeftAlone { .. },
+            ) => Ok(true),
             Err(error) => Err(error),
         }
     }
