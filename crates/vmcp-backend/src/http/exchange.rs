@@ -89,7 +89,11 @@ impl Backend {
             let _ended = body.collect(REFUSAL_BYTES).await;
             return Err(Error::SessionLost);
         }
-        let text = body.collect(REFUSAL_BYTES).await?;
+        let text = match body.collect(REFUSAL_BYTES).await {
+            // However much it has to say, it refuses.
+            Err(Error::TooLarge { .. }) => Bytes::new(),
+            text => text?,
+        };
         if status == StatusCode::BAD_REQUEST && session.id.is_some() {
             Box::pin(self.confirm_lost(session)).await?;
         }

@@ -74,9 +74,12 @@ impl Stream {
             match body.chunk().await {
                 Some(Ok(chunk)) => {
                     let mut events = Vec::new();
-                    self.decoder
-                        .feed(&chunk, &mut events)
-                        .map_err(|error| Error::Protocol(error.to_string()))?;
+                    self.decoder.feed(&chunk, &mut events).map_err(
+                        |sse::EventTooLarge { limit }| Error::TooLarge {
+                            what: "sent an event",
+                            limit,
+                        },
+                    )?;
                     self.decoded.extend(events);
                 }
                 Some(Err(error)) if self.last_event_id.is_none() => return Err(error),
