@@ -13,7 +13,7 @@ use crate::{
     config::Configuration,
     list::title,
     output::{BAD, GOOD, QUIET, STRONG, line, printable},
-    serve::{stop_signal, unless},
+    serve::{Hangup, stop_signal, unless},
 };
 
 /// What reading the lists may take beyond what a backend has to initialize.
@@ -48,7 +48,7 @@ pub(crate) async fn connect(configuration: Configuration) -> anyhow::Result<Find
     let vmcp = compose::core(configuration, &background)?;
     let began = Instant::now();
     let view = vmcp.view(&compose::nobody()).map_err(anyhow::Error::from)?;
-    let mut stopped = Box::pin(stop_signal()?);
+    let mut stopped = Box::pin(stop_signal(Hangup::Stops)?);
     let settled = unless(&mut stopped, async { Ok(view.settle(patience).await) }).await;
     let backends = view.backends();
     let findings = settled.map(|settled| Findings {
