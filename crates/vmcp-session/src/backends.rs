@@ -233,8 +233,15 @@ impl Session {
                     }
                 }
             }
+            let is_open = opened.is_ok();
             // Nobody may be left to hear of it.
             sender.send_replace(Some(opened));
+            // Whoever has taken the backend out may have looked before this was begun, or after the
+            // session has ended.
+            if is_open && !session.shared.vmcp.is_in_use(&backend) {
+                let deadline = Instant::now() + session.shared.config.drain;
+                session.leave(&backend, deadline).await;
+            }
         });
         outcome
     }

@@ -7,7 +7,7 @@ use tokio::{
 };
 use vmcp_testkit::{
     gateway::{Gateway, eventually},
-    raw::{Answer, handler},
+    raw::{Answer, Handler, handler},
 };
 
 use super::{named, reloaded, text};
@@ -15,19 +15,23 @@ use crate::{connect, serve};
 
 const INITIALIZED: &str = r#"{"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"serverInfo":{"name":"raw","version":"1"}}"#;
 
-/// Two exchanges of the backend, each while the session on the one before is being opened: none of
-/// the three may wait for another.
-#[tokio::test]
-async fn two_reloads_during_an_opening_leave_the_session_usable() {
-    let (hold, held) = watch::channel(false);
-    let initialize = handler(move |_| {
+/// Answers `initialize` when it is not held any more.
+fn holding(held: watch::Receiver<bool>) -> Handler {
+    handler(move |_| {
         let mut held = held.clone();
         async move {
             held.wait_for(|held| !held).await.unwrap();
             Answer::from(INITIALIZED)
         }
-    });
-    let backend = named("one").script("initialize", initialize).start().await.unwrap();
+    })
+}
+
+/// Two exchanges of the backend, each while the session on the one before is being opened: none of
+/// the three may wait for another.
+#[tokio::test]
+async fn two_reloads_during_an_opening_leave_the_session_usable() {
+    let (hold, held) = watch::channel(false);
+    let backend = named("one").script("initialize", holding(held)).start().await.unwrap();
     let gateway = |header: &str| {
         let url = backend.url();
         Gateway::before(&[]).backend(&format!("name: a, url: '{url}', headers: {{{header}: x}}"))
@@ -66,4 +70,56 @@ async fn two_reloads_during_an_opening_leave_the_session_usable() {
     process.signal(Signal::TERM).unwrap();
     let ended = timeout(Duration::from_secs(5), process.wait()).await.expect("it stops at once");
     assert!(ended.unwrap().success());
+}
+
+/// A session that waits for its turn to be opened is opened on what there is then.
+#[tokio::test]
+async fn an_opening_that_waits_for_a_place_is_not_on_the_backend_of_before() {
+    let (hold, held) = watch::channel(false);
+    let first = named("one").script("initialize", holding(held)).start().await.unwrap();
+    let (old, new) = (named("two").start().await.unwrap(), named("two").start().await.unwrap());
+    let gateway = |second: &str| {
+        Gateway::before(&[("a", first.url()), ("b", second.to_owned())])
+            .with("sessions: {backendInit: eager, maxBackendInitConcurrency: 1}")
+    };
+    let process = serve(&gateway(&old.url())).await;
+    let _first = connect(&process).await;
+    hold.send_replace(true);
+    let before = first.counters().initializes();
+    let changes = async {
+        eventually("one is being opened", async || {
+            (first.counters().initializes() > before).then_some(())
+        })
+        .await;
+        let opened = old.counters().initializes();
+        reloaded(&process, &gateway(&new.url())).await;
+        hold.send_replace(false);
+        opened
+    };
+    let (client, opened) = tokio::join!(connect(&process), changes);
+    assert_eq!(text(&client, "b_two").await, "two");
+    assert_eq!(old.counters().initializes(), opened);
+}
+
+/// What is opened for a last call on a backend is closed, whether its session is there still or not.
+#[tokio::test]
+async fn an_opening_on_a_backend_that_goes_leaves_nothing_behind() {
+    let (hold, held) = watch::channel(false);
+    let old = named("one").script("initialize", holding(held)).start().await.unwrap();
+    let new = named("one").start().await.unwrap();
+    let process = serve(&Gateway::before(&[("a", old.url())])).await;
+    let client = connect(&process).await;
+    hold.send_replace(true);
+    let initializes = old.counters().initializes();
+    let changes = async {
+        eventually("it is being opened", async || {
+            (old.counters().initializes() > initializes).then_some(())
+        })
+        .await;
+        client.delete().await.unwrap();
+        reloaded(&process, &Gateway::before(&[("a", new.url())])).await;
+        hold.send_replace(false);
+    };
+    let (_cut, ()) = tokio::join!(client.call("1", "a_one", "{}"), changes);
+    eventually("it is closed", async || old.sessions().is_empty().then_some(())).await;
 }
