@@ -54,7 +54,8 @@ pub struct Backend {
     /// Another one has taken its place, and its links over.
     succeeded: AtomicBool,
     pub(crate) stats: Stats,
-    pub(crate) health: Health,
+    /// Shared with those whose place it has taken: it is the same server.
+    pub(crate) health: Arc<Health>,
 }
 
 /// How messages travel.
@@ -125,11 +126,12 @@ impl Backend {
                 Wire::Links(Links::to_processes(config, nonce, program.clone()))
             }
         };
-        Ok(Self::of_lineage(Lineage::begin(), config, tasks, nonce, wire))
+        let health = Arc::new(Health::new(config.id.clone()));
+        Ok(Self::of_lineage(Lineage::begin(), config, tasks, nonce, wire, health))
     }
 
     /// Makes a backend ready that takes the place of this one: sessions that were opened on this
-    /// one are good on it. Only where [`Config::keeps_sessions_of`] says so.
+    /// one are good on it, and it is as healthy. Only where [`Config::keeps_sessions_of`] says so.
     pub fn successor(
         &self,
         config: &Config,
@@ -145,7 +147,8 @@ impl Backend {
             }
             (Transport::Stdio(_), Wire::Http(_)) => return Err(InvalidConfig::Url),
         };
-        Ok(Self::of_lineage(self.lineage, config, tasks, self.nonce, wire))
+        let health = Arc::clone(&self.health);
+        Ok(Self::of_lineage(self.lineage, config, tasks, self.nonce, wire, health))
     }
 
     fn of_lineage(
@@ -154,6 +157,7 @@ impl Backend {
         tasks: TaskTracker,
         nonce: u64,
         wire: Wire,
+        health: Arc<Health>,
     ) -> Arc<Self> {
         Arc::new(Self {
             id: config.id.clone(),
@@ -172,7 +176,7 @@ impl Backend {
                 failures: AtomicU64::new(0),
                 latency: Latency::new(),
             },
-            health: Health::new(config.id.clone()),
+            health,
         })
     }
 
