@@ -52,7 +52,8 @@ pub struct Backend {
     /// on the same session. A client may well be another vmcp.
     nonce: u64,
     pub(crate) stats: Stats,
-    pub(crate) health: Health,
+    /// Shared with those whose place it has taken: it is the same server.
+    pub(crate) health: Arc<Health>,
 }
 
 /// How messages travel.
@@ -64,8 +65,9 @@ pub(crate) enum Wire {
     Links(Arc<Links>),
 }
 
-/// Whose sessions are good on a backend: those that were opened on one of the same lineage.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// Whose sessions are good on a backend: those that were opened on one of the same lineage. A newer
+/// one is greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lineage(u64);
 
 /// What a backend does with a message.
@@ -122,11 +124,13 @@ impl Backend {
                 Wire::Links(Links::to_processes(config, nonce, program.clone()))
             }
         };
-        Ok(Self::of_lineage(Lineage::begin(), config, tasks, nonce, wire))
+        let health = Arc::new(Health::new(config.id.clone()));
+        Ok(Self::of_lineage(Lineage::begin(), config, tasks, nonce, wire, health))
     }
 
     /// Makes a backend ready that takes the place of this one, and its processes over: sessions that
-    /// were opened on this one are good on it. Only where [`Config::keeps_sessions_of`] says so.
+    /// were opened on this one are good on it, and it is as healthy. Only where
+    /// [`Config::keeps_sessions_of`] says so.
     pub fn successor(
         &self,
         config: &Config,
@@ -139,7 +143,8 @@ impl Backend {
             }
             (Transport::Stdio(_), Wire::Http(_)) => return Err(InvalidConfig::Url),
         };
-        Ok(Self::of_lineage(self.lineage, config, tasks, self.nonce, wire))
+        let health = Arc::clone(&self.health);
+        Ok(Self::of_lineage(self.lineage, config, tasks, self.nonce, wire, health))
     }
 
     fn of_lineage(
@@ -148,6 +153,7 @@ impl Backend {
         tasks: TaskTracker,
         nonce: u64,
         wire: Wire,
+        health: Arc<Health>,
     ) -> Arc<Self> {
         Arc::new(Self {
             id: config.id.clone(),
@@ -165,7 +171,7 @@ impl Backend {
                 failures: AtomicU64::new(0),
                 latency: Latency::new(),
             },
-            health: Health::new(config.id.clone()),
+            health,
         })
     }
 

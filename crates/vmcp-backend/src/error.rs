@@ -27,6 +27,9 @@ pub enum Error {
     /// The backend answered with something that the protocol does not allow.
     #[error("{0}")]
     Protocol(String),
+    /// The backend sends more than vmcp takes, by a bound of vmcp's own.
+    #[error("{what} of more than {limit} bytes")]
+    TooLarge { what: &'static str, limit: usize },
     /// The backend has as many of these as it may have.
     #[error("has {limit} {what} already; try again later")]
     Busy { what: &'static str, limit: usize },
@@ -49,7 +52,8 @@ impl Error {
             | Self::Unreachable(_)
             | Self::Broken(_)
             | Self::Refused { .. }
-            | Self::Protocol(_) => {
+            | Self::Protocol(_)
+            | Self::TooLarge { .. } => {
                 Fault::Backend { backend: backend.to_string(), reason: self.to_string().into() }
             }
         }

@@ -337,7 +337,8 @@ impl Drop for Admitted<'_> {
 impl Verdict {
     fn of(error: Option<&Error>) -> Self {
         match error {
-            None | Some(Error::SessionLost) => Self::Alive,
+            // What is too large for vmcp is no failure of the backend's.
+            None | Some(Error::SessionLost | Error::TooLarge { .. }) => Self::Alive,
             Some(Error::Refused { status: 401 | 403 }) => Self::Denied,
             Some(Error::Refused { status }) if *status < 500 => Self::Alive,
             Some(

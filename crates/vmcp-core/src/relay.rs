@@ -118,7 +118,7 @@ impl Relay {
             std::future::poll_fn(|context| self.poll(context)).await.transpose()?
         {
             if whole.len() + chunk.len() > limit {
-                return Err(Error::Protocol(format!("answered with more than {limit} bytes")));
+                return Err(Error::TooLarge { what: "answered with a text", limit });
             }
             whole.extend_from_slice(&chunk);
         }

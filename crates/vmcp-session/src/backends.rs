@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, MutexGuard, PoisonError},
 };
 
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use vmcp_backend::{Backend, ClientView, Error, Lineage, Session as BackendSession};
 use vmcp_core::{BackendSessions, Pending};
 use vmcp_model::{BackendId, Era, LogLevel, raw};
@@ -31,6 +31,8 @@ enum Slot {
     Open(BackendSession),
     /// Somebody is opening it; the receiver gets what came of it.
     Opening(watch::Receiver<Option<Opened>>),
+    /// The same, and the record may hold it already.
+    Entering(watch::Receiver<Option<Opened>>),
     /// The backend has lost the one that the record still holds, and no new one could be opened.
     Lost(BackendRecord),
 }
@@ -59,7 +61,7 @@ impl Slots {
     pub(crate) fn open(&self) -> Vec<(BackendId, Lineage, BackendSession)> {
         let open = self.0.iter().filter_map(|Entry { id, lineage, slot }| match slot {
             Slot::Open(session) => Some((id.clone(), *lineage, session.clone())),
-            Slot::Opening(_) | Slot::Lost(_) => None,
+            Slot::Opening(_) | Slot::Entering(_) | Slot::Lost(_) => None,
         });
         open.collect()
     }
@@ -75,7 +77,7 @@ impl Slots {
         let superseded = self.others(backend).any(|slot| matches!(slot, Slot::Open(_)));
         match self.find(backend).cloned() {
             None | Some(Slot::Lost(_)) => Retired::Nothing,
-            Some(Slot::Opening(outcome)) => Retired::Opening(outcome),
+            Some(Slot::Opening(outcome) | Slot::Entering(outcome)) => Retired::Opening(outcome),
             Some(Slot::Open(session)) => {
                 if superseded {
                     self.remove(backend);
@@ -96,6 +98,23 @@ impl Slots {
     fn others(&self, backend: &Backend) -> impl Iterator<Item = &Slot> {
         let of_name = self.0.iter().filter(|entry| entry.id == *backend.id());
         of_name.filter(|entry| entry.lineage != backend.lineage()).map(|entry| &entry.slot)
+    }
+
+    /// What of an older backend of the same name the record holds, or may be about to hold. One
+    /// that is opened for a last call never comes into the record: nobody is to wait for it.
+    fn former(&self, backend: &Backend) -> Option<&Slot> {
+        let older = self
+            .0
+            .iter()
+            .filter(|entry| entry.id == *backend.id() && entry.lineage < backend.lineage());
+        older.map(|entry| &entry.slot).filter(|slot| !matches!(slot, Slot::Opening(_))).last()
+    }
+
+    /// Notes that what is opened is about to be entered in the record.
+    fn set_entering(&mut self, backend: &Backend) {
+        if let Some(Slot::Opening(outcome)) = self.find(backend).cloned() {
+            self.set(backend, Slot::Entering(outcome));
+        }
     }
 
     fn set(&mut self, backend: &Backend, slot: Slot) {
@@ -128,7 +147,7 @@ impl BackendSessions for Session {
     fn open(&self, backend: &Backend) -> Option<BackendSession> {
         match self.slots().find(backend) {
             Some(Slot::Open(session)) => Some(session.clone()),
-            Some(Slot::Opening(_) | Slot::Lost(_)) | None => None,
+            Some(Slot::Opening(_) | Slot::Entering(_) | Slot::Lost(_)) | None => None,
         }
     }
 
@@ -162,7 +181,7 @@ impl Session {
                 Some(Slot::Open(session)) if lost.is_none_or(|lost| lost.id() != session.id()) => {
                     return Ok(session.clone());
                 }
-                Some(Slot::Opening(outcome)) => outcome.clone(),
+                Some(Slot::Opening(outcome) | Slot::Entering(outcome)) => outcome.clone(),
                 Some(Slot::Lost(record)) => {
                     let record = record.clone();
                     self.begin_opening(&mut slots, backend, Some(record))
@@ -172,9 +191,13 @@ impl Session {
                 }
             }
         };
-        match outcome.wait_for(Option::is_some).await {
-            Ok(opened) => opened.clone().unwrap_or(Err(Error::SessionLost)),
-            Err(_closed) => Err(Error::Broken("the opening was given up".to_owned())),
+        // Each part of it has a deadline of its own; whoever asks does not rely on that.
+        let timeouts = backend.timeouts();
+        let limit = timeouts.initialize.saturating_mul(2).saturating_add(timeouts.idle);
+        match tokio::time::timeout(limit, outcome.wait_for(Option::is_some)).await {
+            Ok(Ok(opened)) => opened.clone().unwrap_or(Err(Error::SessionLost)),
+            Ok(Err(_closed)) => Err(Error::Broken("the opening was given up".to_owned())),
+            Err(_elapsed) => Err(Error::Timeout(limit)),
         }
     }
 
@@ -210,35 +233,46 @@ impl Session {
                     }
                 }
             }
+            let is_open = opened.is_ok();
             // Nobody may be left to hear of it.
             sender.send_replace(Some(opened));
+            // Whoever has taken the backend out may have looked before this was begun, or after the
+            // session has ended.
+            if is_open && !session.shared.vmcp.is_in_use(&backend) {
+                let deadline = Instant::now() + session.shared.config.drain;
+                session.leave(&backend, deadline).await;
+            }
         });
         outcome
     }
 
     /// What the record holds of a backend whose place this one has taken.
     async fn former(&self, backend: &Arc<Backend>) -> Option<BackendRecord> {
-        if !self.shared.vmcp.is_in_use(backend) {
-            return None;
-        }
-        loop {
-            let last = self.slots().others(backend).last().cloned()?;
-            match last {
+        let deadline = Instant::now() + backend.timeouts().initialize;
+        while self.shared.vmcp.is_in_use(backend) {
+            let former = self.slots().former(backend).cloned()?;
+            match former {
                 Slot::Open(session) => return Some(record_of(&session)),
                 Slot::Lost(record) => return Some(record),
-                // Whether it comes to something or not, there is an end to it.
-                Slot::Opening(mut outcome) => {
-                    outcome.wait_for(Option::is_some).await.ok()?;
+                Slot::Opening(mut outcome) | Slot::Entering(mut outcome) => {
+                    let ended = outcome.wait_for(Option::is_some);
+                    tokio::time::timeout_at(deadline, ended).await.ok()?.ok()?;
                 }
             }
         }
+        None
     }
 
     async fn open_and_enter(&self, backend: &Arc<Backend>, lost: Option<BackendRecord>) -> Opened {
         let opened = backend.open(self.client_view()).await?;
-        if !self.shared.vmcp.is_in_use(backend) {
-            // A last call on a backend that has been taken out: the record is not about it any more.
-            return Ok(opened);
+        {
+            let mut slots = self.slots();
+            if !self.shared.vmcp.is_in_use(backend) {
+                // A last call on a backend that has been taken out: the record is not about it any
+                // more.
+                return Ok(opened);
+            }
+            slots.set_entering(backend);
         }
         let healed = lost.is_some();
         let entered = self.shared.store.swap_backend(

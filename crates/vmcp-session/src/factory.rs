@@ -233,10 +233,11 @@ impl Session {
         ));
         let mut opening = tokio::task::JoinSet::new();
         for id in self.catalog.load().backends() {
-            let Some(backend) = self.shared.vmcp.backend(id.as_str()) else { continue };
-            let (session, places) = (Arc::clone(self), Arc::clone(&places));
+            let (session, places, id) = (Arc::clone(self), Arc::clone(&places), id.clone());
             let open = async move {
                 let _place = places.acquire().await;
+                // Another may have taken its place by now.
+                let Some(backend) = session.shared.vmcp.backend(id.as_str()) else { return };
                 // A failure has been logged, and is tried again on first use.
                 let _opened = session.obtain(&backend).await;
             };

@@ -63,17 +63,22 @@ impl Sessions {
             if parting.len() >= AT_ONCE {
                 parting.join_next().await;
             }
-            let (backend, stop) = (Arc::clone(backend), stop.clone());
-            parting.spawn(async move {
-                stop.run_until_cancelled(session.calls_ended(&backend, deadline)).await;
-                session.part_with(&backend).await;
-            });
+            let backend = Arc::clone(backend);
+            parting.spawn(async move { session.leave(&backend, deadline).await });
         }
         while parting.join_next().await.is_some() {}
     }
 }
 
 impl Session {
+    /// Closes what the session has on a backend that is not in use any more, when the calls on it
+    /// have had their time.
+    pub(crate) async fn leave(&self, backend: &Arc<Backend>, deadline: Instant) {
+        let stop = self.shared.background.stop();
+        stop.run_until_cancelled(self.calls_ended(backend, deadline)).await;
+        self.part_with(backend).await;
+    }
+
     /// Waits until no call is under way on a backend, and cuts off what takes too long.
     async fn calls_ended(&self, backend: &Arc<Backend>, deadline: Instant) {
         let on_it = |call: &Call| call.backend.lineage() == backend.lineage();

@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal as _;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
 use vmcp_model::Kind;
@@ -11,8 +11,8 @@ use crate::{
     cli,
     client::Client,
     logging::Logging,
-    output::{bytes, line, printable},
-    target,
+    output::{Quoted, bytes, line, raw_json},
+    printable, target,
 };
 
 /// Calls a tool. What the tool itself calls an error is a failure of the command.
@@ -28,16 +28,17 @@ pub(crate) fn call(options: &cli::Call, logging: Logging) -> anyhow::Result<()> 
     let result: Value = serde_json::from_str(raw.get())?;
     let is_error = result["isError"] == true;
     if options.target.json {
-        line(format_args!("{}", raw.get()))?;
+        raw_json(raw.get())?;
         return if is_error { Err(anyhow!("{} reports an error", options.tool)) } else { Ok(()) };
     }
     let items = result["content"].as_array().into_iter().flatten();
     let mut shown: Vec<String> = items.map(content).collect();
     if shown.is_empty() && !result["structuredContent"].is_null() {
-        shown.push(serde_json::to_string_pretty(&result["structuredContent"])?);
+        let structured = serde_json::to_string_pretty(&result["structuredContent"])?;
+        shown.push(printable::json(&structured));
     }
     if is_error {
-        bail!("{} reports: {}", options.tool, shown.join("\n"));
+        return Err(Quoted(format!("{} reports: {}", options.tool, shown.join("\n"))).into());
     }
     shown.iter().try_for_each(|text| line(format_args!("{text}")))
 }
@@ -48,7 +49,7 @@ pub(crate) fn read(options: &cli::Read, logging: Logging) -> anyhow::Result<()> 
         client.ask_raw("resources/read", &json!({"uri": options.uri})).await
     })?;
     if options.target.json {
-        return line(format_args!("{}", raw.get()));
+        return raw_json(raw.get());
     }
     let result: Value = serde_json::from_str(raw.get())?;
     for part in result["contents"].as_array().into_iter().flatten() {
@@ -73,11 +74,11 @@ pub(crate) fn get(options: &cli::Get, logging: Logging) -> anyhow::Result<()> {
         client.ask_raw("prompts/get", &params).await
     })?;
     if options.target.json {
-        return line(format_args!("{}", raw.get()));
+        return raw_json(raw.get());
     }
     let result: Value = serde_json::from_str(raw.get())?;
     for message in result["messages"].as_array().into_iter().flatten() {
-        let role = printable(message["role"].as_str().unwrap_or("?"));
+        let role = printable::line(message["role"].as_str().unwrap_or("?"));
         line(format_args!("{role}: {}", content(&message["content"])))?;
     }
     Ok(())
@@ -113,10 +114,10 @@ fn content(item: &Value) -> String {
         Some("text") => printable_for_people(item["text"].as_str().unwrap_or_default()),
         Some("resource") => resource(&item["resource"]),
         Some("resource_link") => {
-            format!("[resource {}]", printable(item["uri"].as_str().unwrap_or("?")))
+            format!("[resource {}]", printable::line(item["uri"].as_str().unwrap_or("?")))
         }
         Some(kind) => blob(kind, &item["mimeType"], &item["data"]),
-        None => item.to_string(),
+        None => printable::json(&item.to_string()),
     }
 }
 
@@ -131,12 +132,12 @@ fn resource(part: &Value) -> String {
 fn blob(kind: &str, mime_type: &Value, data: &Value) -> String {
     let size = data.as_str().map_or(0, |data| data.len() / 4 * 3);
     let mime_type = mime_type.as_str().unwrap_or("unknown type");
-    format!("[{} {}, about {size} bytes]", printable(kind), printable(mime_type))
+    format!("[{} {}, about {size} bytes]", printable::line(kind), printable::line(mime_type))
 }
 
 /// Programs get a text as it is.
 fn printable_for_people(text: &str) -> String {
-    if std::io::stdout().is_terminal() { printable(text) } else { text.to_owned() }
+    if std::io::stdout().is_terminal() { printable::text(text) } else { text.to_owned() }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 use vmcp_backend::{Backend, Endpoint, Session, Transport};
 use vmcp_model::{BackendId, Kind};
 
-use crate::{cli::Misuse, compose, output::printable};
+use crate::{cli::Misuse, compose};
 
 /// How long a call may take: whoever waits for it can end it.
 const PATIENCE: Duration = Duration::from_secs(3600);
@@ -61,7 +61,7 @@ impl Client {
         let Some(result) = answer.result() else {
             let answer: Value = serde_json::from_slice(answer.text())?;
             let (error, code) = (&answer["error"]["message"], &answer["error"]["code"]);
-            bail!("{} ({code})", printable(error.as_str().unwrap_or("the server refuses")));
+            bail!("{} ({code})", error.as_str().unwrap_or("the server refuses"));
         };
         Ok(serde_json::from_slice(result)?)
     }

@@ -30,12 +30,7 @@ mod units;
 mod value;
 mod write;
 
-use std::{
-    collections::BTreeMap,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
 
 use tracing::Level;
 use vmcp_catalog::Rules;
@@ -151,19 +146,20 @@ pub(crate) fn load(
     path: &Path,
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Configuration, Problems> {
-    load_noting(path, environment, &mut Vec::new())
+    load_noting(path, environment, &|_path| {})
 }
 
-/// The same, and notes in `files` which files it refers to, whether it can be used or not.
+/// The same, and notes each file that it refers to before that is read, whether the configuration
+/// can be used or not.
 pub(crate) fn load_noting(
     path: &Path,
     environment: &dyn Fn(&str) -> Option<String>,
-    files: &mut Vec<PathBuf>,
+    note: &dyn Fn(&Path),
 ) -> Result<Configuration, Problems> {
     let name = path.display().to_string();
     let text = file::read_text(path)
         .map_err(|problem| Problems::new(&name, vec![Problem::of_file(problem)]))?;
-    parse_noting(&text, &name, environment, files)
+    parse_noting(&text, &name, environment, note)
 }
 
 /// Reads the text of a file. `file_name` is what messages call it.
@@ -172,14 +168,14 @@ pub(crate) fn parse(
     file_name: &str,
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Configuration, Problems> {
-    parse_noting(text, file_name, environment, &mut Vec::new())
+    parse_noting(text, file_name, environment, &|_path| {})
 }
 
 fn parse_noting(
     text: &str,
     file_name: &str,
     environment: &dyn Fn(&str) -> Option<String>,
-    files: &mut Vec<PathBuf>,
+    note: &dyn Fn(&Path),
 ) -> Result<Configuration, Problems> {
     let (root, duplicates) =
         tree::parse(text).map_err(|problem| Problems::new(file_name, vec![problem]))?;
@@ -187,12 +183,11 @@ fn parse_noting(
         let text = "is empty; at least name, backends, incomingAuth and aggregation are needed";
         return Err(Problems::new(file_name, vec![Problem::of_file(text)]));
     }
-    let report = Report::new(environment, duplicates);
+    let report = Report::new(environment, duplicates).noting(note);
     let configuration = {
         let reader = Reader::root(&root, keys::ROOT, &report);
         read(&reader)
     };
-    *files = report.files();
     let warnings = report.finish(file_name)?;
     Ok(Configuration { warnings, ..configuration })
 }

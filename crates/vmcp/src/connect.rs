@@ -12,8 +12,9 @@ use crate::{
     compose,
     config::Configuration,
     list::title,
-    output::{BAD, GOOD, QUIET, STRONG, line, printable},
-    serve::{stop_signal, unless},
+    output::{BAD, GOOD, QUIET, STRONG, line},
+    printable,
+    serve::{Hangup, stop_signal, unless},
 };
 
 /// What reading the lists may take beyond what a backend has to initialize.
@@ -48,7 +49,7 @@ pub(crate) async fn connect(configuration: Configuration) -> anyhow::Result<Find
     let vmcp = compose::core(configuration, &background)?;
     let began = Instant::now();
     let view = vmcp.view(&compose::nobody()).map_err(anyhow::Error::from)?;
-    let mut stopped = Box::pin(stop_signal()?);
+    let mut stopped = Box::pin(stop_signal(Hangup::Stops)?);
     let settled = unless(&mut stopped, async { Ok(view.settle(patience).await) }).await;
     let backends = view.backends();
     let findings = settled.map(|settled| Findings {
@@ -151,7 +152,7 @@ impl Findings {
         }
         self.dropped
             .iter()
-            .try_for_each(|one| line(format_args!("  {}", printable(&one.to_string()))))
+            .try_for_each(|one| line(format_args!("  {}", printable::line(&one.to_string()))))
     }
 
     fn show_kind(&self, kind: Kind) -> anyhow::Result<()> {
@@ -160,10 +161,10 @@ impl Findings {
             return Ok(());
         }
         line(format_args!("\n{STRONG}{}{STRONG:#} ({})", title(kind), entries.len()))?;
-        let keys: Vec<_> = entries.iter().map(|(_, key, ..)| printable(key)).collect();
+        let keys: Vec<_> = entries.iter().map(|(_, key, ..)| printable::line(key)).collect();
         let width = keys.iter().map(|key| key.chars().count()).max().unwrap_or_default();
         for (key, (_, _, backend, name)) in keys.iter().zip(entries) {
-            let name = name.as_ref().map(|name| format!(": {}", printable(name)));
+            let name = name.as_ref().map(|name| format!(": {}", printable::line(name)));
             let name = name.unwrap_or_default();
             line(format_args!("  {key:width$}  {QUIET}{backend}{name}{QUIET:#}"))?;
         }
@@ -180,7 +181,7 @@ impl Outcome {
                 "{GOOD}ok{GOOD:#}      {id:width$}  tools {tools}, resources {resources}, \
                  templates {templates}, prompts {prompts}  {QUIET}{took} ms{QUIET:#}"
             ),
-            Err(why) => format!("{BAD}failed{BAD:#}  {id:width$}  {}", printable(why)),
+            Err(why) => format!("{BAD}failed{BAD:#}  {id:width$}  {}", printable::line(why)),
         }
     }
 }

@@ -22,13 +22,13 @@ use crate::{
     config,
     logging::Logging,
     output::line,
-    serve::{control_runtime, stop_signal},
+    serve::{Hangup, control_runtime, stop_signal},
 };
 
 pub(crate) fn run(options: &cli::Demo, logging: Logging) -> anyhow::Result<()> {
     logging.start_for_people(Level::WARN);
     control_runtime()?.block_on(async {
-        let stopped = stop_signal()?;
+        let stopped = stop_signal(Hangup::Stops)?;
         let tasks = TaskTracker::new();
         let calculator = backend::start(calculator::SERVER, &tasks).await?;
         let notebook = backend::start(notebook::SERVER, &tasks).await?;

@@ -58,9 +58,10 @@ fn checked(given: &Given) -> Result<(Configuration, BTreeSet<String>), Problems>
         Ok(configuration) => Ok((configuration, BTreeSet::new())),
         Err(_) => {
             let configuration = given.configuration(&environment)?;
-            // Programs are given some variables if they happen to be there; nobody has to set those.
+            // Programs are given some variables if they happen to be there, and others have a
+            // default; nobody has to set those.
             let (text, mut unset) = (given.text(), unset.take());
-            unset.retain(|name| text.contains(&format!("${{{name}")));
+            unset.retain(|name| text.contains(&format!("${{{name}}}")));
             Ok((configuration, unset))
         }
     }

@@ -6,8 +6,8 @@ use vmcp_model::Kind;
 use crate::{
     cli,
     logging::Logging,
-    output::{QUIET, STRONG, line, printable},
-    target,
+    output::{self, QUIET, STRONG, line},
+    printable, target,
 };
 
 /// The width of the first column beyond which what follows goes on a line of its own.
@@ -37,7 +37,7 @@ pub(crate) fn run(target: &cli::Target, what: cli::What, logging: Logging) -> an
             .into_iter()
             .map(|(kind, items)| (kind.list_member().to_owned(), Value::Array(items)))
             .collect();
-        return line(format_args!("{}", serde_json::to_string_pretty(&lists)?));
+        return output::json(&lists);
     }
     for (index, (kind, items)) in lists.iter().enumerate() {
         if index > 0 {
@@ -93,8 +93,8 @@ fn row(kind: Kind, item: &Value) -> Row {
     let name = item[kind.key()].as_str().unwrap_or("?");
     let text = ["description", "title", "name"].iter().find_map(|key| item[*key].as_str());
     Row {
-        name: printable(name),
-        parameters: printable(&parameters),
+        name: printable::line(name),
+        parameters: printable::line(&parameters),
         text: text.filter(|text| *text != name).map(brief).unwrap_or_default(),
     }
 }
@@ -133,7 +133,7 @@ fn names(list: &Value) -> Vec<&str> {
 
 /// The first line of a description, and not too much of it.
 fn brief(text: &str) -> String {
-    let first = printable(text.trim().lines().next().unwrap_or_default());
+    let first = printable::line(text.trim().lines().next().unwrap_or_default());
     if first.chars().count() <= DESCRIPTION {
         return first;
     }

@@ -1,12 +1,27 @@
 //! The log: on standard error, for people on a terminal and as JSON lines otherwise.
 
-use std::io::IsTerminal as _;
+use std::{
+    fmt::{self, Debug},
+    io::{IsTerminal as _, stderr},
+};
 
 use anstream::ColorChoice;
-use tracing::Level;
+use anstyle::{Effects, Style};
+use tracing::{Level, field::Field};
 use tracing_subscriber::{
-    Registry, filter::LevelFilter, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _,
+    Registry,
+    field::MakeExt as _,
+    filter::LevelFilter,
+    fmt::{
+        FormatFields,
+        format::{Writer, debug_fn},
+    },
+    layer::SubscriberExt as _,
+    reload,
+    util::SubscriberInitExt as _,
 };
+
+use crate::{cli::LogFormat, output::QUIET, printable};
 
 /// Changes what is logged while the program runs.
 #[derive(Debug)]
@@ -14,8 +29,6 @@ pub(crate) struct Threshold {
     logging: Logging,
     handle: reload::Handle<LevelFilter, Registry>,
 }
-
-use crate::cli::LogFormat;
 
 /// What the command line says about the log.
 #[derive(Debug, Clone, Copy)]
@@ -28,17 +41,19 @@ impl Logging {
     /// Begins to log from this level on, or from debug on if that was asked for.
     pub(crate) fn start(self, level: Level) -> Threshold {
         let text = match self.format {
-            LogFormat::Auto => std::io::stderr().is_terminal(),
+            LogFormat::Auto => stderr().is_terminal(),
             LogFormat::Text => true,
             LogFormat::Json => false,
         };
         let (filter, handle) = reload::Layer::new(self.filter(level));
         let log = tracing_subscriber::registry().with(filter);
-        let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+        let lines = tracing_subscriber::fmt::layer();
         if text {
-            let colour = anstream::AutoStream::choice(&std::io::stderr()) != ColorChoice::Never;
+            let colour = anstream::AutoStream::choice(&stderr()) != ColorChoice::Never;
+            let lines = lines.with_writer(stderr).fmt_fields(fields());
             log.with(lines.with_target(false).with_ansi(colour)).init();
         } else {
+            let lines = lines.with_writer(|| printable::Json(stderr()));
             let lines = lines.json().flatten_event(true);
             log.with(lines.with_current_span(false).with_span_list(false)).init();
         }
@@ -63,4 +78,18 @@ impl Threshold {
             tracing::warn!(%error, "the log level stays as it is");
         }
     }
+}
+
+/// The message and the fields of a line. Much of it comes from backends.
+fn fields() -> impl for<'w> FormatFields<'w> {
+    let field = |writer: &mut Writer<'_>, field: &Field, value: &dyn Debug| -> fmt::Result {
+        let value = printable::line(&format!("{value:?}"));
+        if field.name() == "message" {
+            return writer.write_str(&value);
+        }
+        let styled = |style| if writer.has_ansi_escapes() { style } else { Style::new() };
+        let (italic, quiet) = (styled(Style::new().effects(Effects::ITALIC)), styled(QUIET));
+        write!(writer, "{italic}{}{italic:#}{quiet}={quiet:#}{value}", field.name())
+    };
+    debug_fn(field).delimited(" ")
 }

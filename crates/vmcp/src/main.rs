@@ -13,6 +13,7 @@ mod init;
 mod list;
 mod logging;
 mod output;
+mod printable;
 mod reload;
 mod serve;
 mod sources;

@@ -2,13 +2,14 @@
 //! reaches terminals only, and not even those where `NO_COLOR` is set.
 
 use std::{
-    fmt::{self, Write as _},
+    fmt,
     io::{self, Write as _},
 };
 
 use anstyle::{AnsiColor, Style};
+use serde::Serialize;
 
-use crate::config::Problems;
+use crate::{config::Problems, printable};
 
 /// What stands out.
 pub(crate) const STRONG: Style = Style::new().bold();
@@ -29,6 +30,16 @@ pub(crate) fn line(text: fmt::Arguments<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Prints JSON for programs, which a terminal may show too.
+pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
+    line(format_args!("{}", printable::json(&serde_json::to_string_pretty(value)?)))
+}
+
+/// Prints JSON as somebody else has written it.
+pub(crate) fn raw_json(text: &str) -> anyhow::Result<()> {
+    line(format_args!("{}", printable::json(text)))
+}
+
 /// Prints bytes as they are.
 pub(crate) fn bytes(bytes: &[u8]) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
@@ -43,19 +54,33 @@ pub(crate) fn is_unwanted(error: &anyhow::Error) -> bool {
     error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
+/// A failure in somebody else's words, of as many lines as they have.
+#[derive(Debug)]
+pub(crate) struct Quoted(pub(crate) String);
+
+impl fmt::Display for Quoted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Quoted {}
+
 /// Prints why the command failed; each problem of a configuration is a failure of its own.
 pub(crate) fn failure(error: &anyhow::Error) {
     let text = format!("{error:#}");
     if error.is::<Problems>() {
-        text.lines().for_each(|problem| tell(BAD, "error", problem));
+        text.lines().for_each(|problem| tell(BAD, "error", &printable::line(problem)));
+    } else if error.is::<Quoted>() {
+        tell(BAD, "error", &printable::text(&text));
     } else {
-        tell(BAD, "error", &text);
+        tell(BAD, "error", &printable::line(&text));
     }
 }
 
 /// Prints what did not keep the command from going on.
 pub(crate) fn warning(text: &str) {
-    tell(ODD, "warning", text);
+    tell(ODD, "warning", &printable::line(text));
 }
 
 /// Prints a line about what is going on.
@@ -65,19 +90,5 @@ pub(crate) fn progress(text: fmt::Arguments<'_>) {
 }
 
 fn tell(style: Style, word: &str, text: &str) {
-    progress(format_args!("{style}{word}:{style:#} {}", printable(text)));
-}
-
-/// A text of somebody else's as it may be shown: what would steer a terminal is shown as such.
-pub(crate) fn printable(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() && !matches!(c, '\n' | '\t') {
-            // Writing to a string cannot fail.
-            let _written = write!(shown, "{}", c.escape_default());
-        } else {
-            shown.push(c);
-        }
-    }
-    shown
+    progress(format_args!("{style}{word}:{style:#} {text}"));
 }

@@ -76,7 +76,8 @@ impl Reloader {
     /// Reads the file and puts it to use, as a whole or not at all.
     fn reload(&mut self, running: &Running) -> anyhow::Result<()> {
         let new = self.source.load()?;
-        if !self.current.reload.allow_commands {
+        // Not what a reload has made of it: whoever may write the file would permit it to himself.
+        if !self.started.reload.allow_commands {
             difference::refuse_other_programs(&self.current, &new)?;
         }
         let backends = self.backends(&new, running)?;

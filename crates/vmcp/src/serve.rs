@@ -1,6 +1,7 @@
 //! `vmcp serve`: serves a configuration until it is told to stop.
 
 use std::{
+    fs,
     io::{self, IsTerminal as _},
     net::SocketAddr,
     sync::Arc,
@@ -62,7 +63,8 @@ async fn serve(
     source: Option<Source>,
     threshold: Threshold,
 ) -> anyhow::Result<()> {
-    let stopped = stop_signal()?;
+    let hangup = if source.is_some() { Hangup::Reloads } else { Hangup::Stops };
+    let stopped = stop_signal(hangup)?;
     let reloader =
         source.map(|source| Reloader::new(source, &configuration, threshold)).transpose()?;
     let (count, patience) = (configuration.backends.len(), connect::patience(&configuration));
@@ -149,16 +151,44 @@ pub(crate) async fn unless<T>(
     }
 }
 
+/// What SIGHUP means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hangup {
+    /// The terminal is gone: whatever was started ends with it.
+    Stops,
+    /// There is a file to be read again, by somebody else.
+    Reloads,
+}
+
 /// Completes when the process is told to stop.
-pub(crate) fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+pub(crate) fn stop_signal(hangup: Hangup) -> anyhow::Result<impl Future<Output = ()>> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut quit = signal(SignalKind::quit())?;
+    let hangup = hangup == Hangup::Stops && !ignores_hangup();
+    let hangup = hangup.then(|| signal(SignalKind::hangup())).transpose()?;
+    let hung_up = async move {
+        match hangup {
+            Some(mut hangup) => hangup.recv().await,
+            None => std::future::pending().await,
+        }
+    };
     Ok(async move {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
             _ = quit.recv() => {}
+            _ = hung_up => {}
         }
     })
+}
+
+/// Whether whoever started this process wants it to survive its terminal, as nohup does. Known on
+/// Linux only.
+fn ignores_hangup() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    // SIGHUP is the first signal.
+    ignored.is_some_and(|mask| mask & 1 == 1)
 }

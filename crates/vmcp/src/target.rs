@@ -33,7 +33,7 @@ pub(crate) fn run<T>(
     logging.start_for_people(if is_url { Level::ERROR } else { Level::WARN });
     serve::control_runtime()?.block_on(async {
         let tasks = TaskTracker::new();
-        let mut stopped = Box::pin(serve::stop_signal()?);
+        let mut stopped = Box::pin(serve::stop_signal(serve::Hangup::Stops)?);
         let Some(configuration) = configuration else {
             return with_client(&target.target, headers, &tasks, &mut stopped, command).await;
         };

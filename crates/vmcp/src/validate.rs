@@ -7,8 +7,8 @@ use tokio_util::task::TaskTracker;
 use tracing::Level;
 
 use crate::{
-    cli, compose, config::Configuration, connect, logging::Logging, output, serve::control_runtime,
-    sources,
+    cli, compose, config::Configuration, connect, logging::Logging, output, printable,
+    serve::control_runtime, sources,
 };
 
 pub(crate) fn run(options: &cli::Validate, logging: Logging) -> anyhow::Result<()> {
@@ -17,7 +17,7 @@ pub(crate) fn run(options: &cli::Validate, logging: Logging) -> anyhow::Result<(
         (Ok(configuration), _) => configuration,
         (Err(error), true) => {
             let problems: Vec<_> = format!("{error:#}").lines().map(str::to_owned).collect();
-            print(&json!({"valid": false, "problems": problems}))?;
+            output::json(&json!({"valid": false, "problems": problems}))?;
             return Err(error);
         }
         (Err(error), false) => return Err(error),
@@ -26,10 +26,13 @@ pub(crate) fn run(options: &cli::Validate, logging: Logging) -> anyhow::Result<(
     let warnings = configuration.warnings.clone();
     if !options.json {
         for warning in &warnings {
-            output::line(format_args!("warning: {warning}"))?;
+            output::line(format_args!("warning: {}", printable::line(warning)))?;
         }
-        let file = sources::named(&options.sources);
-        output::line(format_args!("{file} is valid: {name} with {count} backend(s)"))?;
+        let valid = format!(
+            "{} is valid: {name} with {count} backend(s)",
+            sources::named(&options.sources)
+        );
+        output::line(format_args!("{}", printable::line(&valid)))?;
     }
     let mut result = json!({"valid": true, "name": name, "warnings": warnings});
     let mut failed = 0;
@@ -45,7 +48,7 @@ pub(crate) fn run(options: &cli::Validate, logging: Logging) -> anyhow::Result<(
         }
     }
     if options.json {
-        print(&result)?;
+        output::json(&result)?;
     }
     if failed > 0 {
         bail!("{failed} of {count} backend(s) failed");
@@ -59,8 +62,4 @@ fn check(sources: &cli::Sources) -> anyhow::Result<Configuration> {
     let backends = configuration.backends.iter().map(|backend| &backend.config);
     compose::backends(backends, &TaskTracker::new())?;
     Ok(configuration)
-}
-
-fn print(json: &serde_json::Value) -> anyhow::Result<()> {
-    output::line(format_args!("{}", serde_json::to_string_pretty(json)?))
 }

@@ -115,6 +115,9 @@ async fn what_is_no_failure_counts_as_none() {
         health.calls(10, Some(&Error::Refused { status }));
     }
     health.calls(10, Some(&Error::SessionLost));
+    let large = Error::TooLarge { what: "sent an event", limit: 1 };
+    health.calls(10, Some(&large));
+    health.spoiled(&large);
     health.calls(10, Some(&Error::Busy { what: "requests under way", limit: 1 }));
     assert_eq!((health.state(), health.phase()), (State::Healthy, Phase::Closed));
     health.failed(Sign::Check, &Error::Refused { status: 401 });

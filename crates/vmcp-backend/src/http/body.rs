@@ -51,8 +51,8 @@ impl Body {
             };
             let Ok(data) = frame.into_data() else { continue };
             let Some(left) = self.left.checked_sub(data.len()) else {
-                let why = format!("answered with more than {} bytes", self.limit);
-                return Poll::Ready(Some(Err(Error::Protocol(why))));
+                let error = Error::TooLarge { what: "answered with a body", limit: self.limit };
+                return Poll::Ready(Some(Err(error)));
             };
             self.left = left;
             self.give_back_at_end();

@@ -38,6 +38,11 @@ impl Backend {
         let Some(http) = self.http() else { return Ok(None) };
         let admitted = self.health.admit()?;
         let response = within(self.timeouts.idle, http.listen(Some(session), last_event_id)).await;
+        // What no backend says that is well and lets vmcp in. One that has no streams may say so.
+        let response = response.and_then(|response| match response.status().as_u16() {
+            status @ (401 | 403 | 500 | 502..=599) => Err(Error::Refused { status }),
+            _ => Ok(response),
+        });
         admitted.note(Sign::Own, response.as_ref().err());
         let response = response?;
         match response.status() {
@@ -84,7 +89,11 @@ impl Backend {
             let _ended = body.collect(REFUSAL_BYTES).await;
             return Err(Error::SessionLost);
         }
-        let text = body.collect(REFUSAL_BYTES).await?;
+        let text = match body.collect(REFUSAL_BYTES).await {
+            // However much it has to say, it refuses.
+            Err(Error::TooLarge { .. }) => Bytes::new(),
+            text => text?,
+        };
         if status == StatusCode::BAD_REQUEST && session.id.is_some() {
             Box::pin(self.confirm_lost(session)).await?;
         }
@@ -117,3 +126,6 @@ impl Backend {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

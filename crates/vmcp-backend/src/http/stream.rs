@@ -74,9 +74,12 @@ impl Stream {
             match body.chunk().await {
                 Some(Ok(chunk)) => {
                     let mut events = Vec::new();
-                    self.decoder
-                        .feed(&chunk, &mut events)
-                        .map_err(|error| Error::Protocol(error.to_string()))?;
+                    self.decoder.feed(&chunk, &mut events).map_err(
+                        |sse::EventTooLarge { limit }| Error::TooLarge {
+                            what: "sent an event",
+                            limit,
+                        },
+                    )?;
                     self.decoded.extend(events);
                 }
                 Some(Err(error)) if self.last_event_id.is_none() => return Err(error),
@@ -121,7 +124,14 @@ impl Stream {
                 Ok(true)
             }
             Ok(None) => Ok(false),
-            Err(Error::Unreachable(_) | Error::Timeout(_) | Error::Busy { .. }) => Ok(true),
+            // Nothing was sent this time, which says nothing about the call that the stream is of:
+            // left alone, the backend cannot be asked, and in the end the stream has broken off.
+            Err(
+                Error::Unreachable(_)
+                | Error::Timeout(_)
+                | Error::Busy { .. }
+                | Error::LeftAlone { .. },
+            ) => Ok(true),
             Err(error) => Err(error),
         }
     }

@@ -98,7 +98,10 @@ impl Watch {
                 Ok(()) => tokio::time::sleep_until(began + PAUSE).await,
                 Err(error) => {
                     failures = if began.elapsed() > BACKOFF.1 { 1 } else { failures + 1 };
-                    if let Some(lost) = current.take() {
+                    // What is left alone was not asked, and its session is as good as it was.
+                    if !matches!(error, Error::LeftAlone { .. })
+                        && let Some(lost) = current.take()
+                    {
                         let _gone = self.backend.close(&lost.session).await;
                     }
                     self.rest(&error, failures).await;

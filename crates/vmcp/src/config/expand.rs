@@ -8,6 +8,8 @@ pub(super) enum Unexpanded {
     /// `${` is not followed by a name and `}`. What does follow is not told: it may be part of a
     /// secret.
     Malformed,
+    /// A default holds `${`.
+    Nested,
 }
 
 /// Puts the values of variables in the place of their names: `${NAME}`, or `${NAME:-default}` for
@@ -34,6 +36,9 @@ pub(super) fn expand(
         };
         if !is_name(name) {
             return Err(Unexpanded::Malformed);
+        }
+        if default.is_some_and(|default| default.contains("${")) {
+            return Err(Unexpanded::Nested);
         }
         expanded += before;
         expanded += &match (variable(name), default) {

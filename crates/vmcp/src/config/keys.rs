@@ -235,7 +235,7 @@ const RELOAD: &[Key] = &[
     Key::new(
         "allowCommands",
         Shape::Flag,
-        "whether a reload may add or change what a stdio backend runs",
+        "whether a reload may add or change what a stdio backend runs; holds from the next start",
     )
     .default("false"),
 ];

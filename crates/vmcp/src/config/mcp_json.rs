@@ -65,15 +65,29 @@ fn servers(root: Node, findings: &mut Findings) -> Vec<(String, Entry)> {
         return Vec::new();
     };
     let is_list = |entry: &Entry| matches!(entry.key.as_str(), "mcpServers" | "servers");
-    let Some(list) = entries.into_iter().find(is_list) else {
+    let lists: Vec<_> = entries.into_iter().filter(is_list).collect();
+    if lists.is_empty() {
         findings.problem(root.place, "", "holds neither mcpServers nor servers");
-        return Vec::new();
-    };
-    let Content::Map(servers) = list.node.content else {
-        findings.problem(list.node.place, &list.key, "must be a map of servers by name");
-        return Vec::new();
-    };
-    servers.into_iter().map(|server| (join(&list.key, &server.key), server)).collect()
+    }
+    let mut servers: Vec<(String, Entry)> = Vec::new();
+    for list in lists {
+        let Content::Map(entries) = list.node.content else {
+            findings.problem(list.node.place, &list.key, "must be a map of servers by name");
+            continue;
+        };
+        // What stands twice in one list has been reported.
+        let others = servers.len();
+        for server in entries {
+            let path = join(&list.key, &server.key);
+            if servers[..others].iter().any(|(_, other)| other.key == server.key) {
+                let text = "is left out: the file's other list has a server of this name";
+                findings.warning(server.place, &path, text);
+            } else {
+                servers.push((path, server));
+            }
+        }
+    }
+    servers
 }
 
 /// A server that is to be a backend, with the name that it has in its file.

@@ -1,10 +1,6 @@
 //! What is wrong with a configuration, and where.
 
-use std::{
-    cell::RefCell,
-    fmt,
-    path::{Path, PathBuf},
-};
+use std::{cell::RefCell, fmt, path::Path};
 
 /// Where something stands in the file. Both count from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,7 +28,8 @@ pub(super) struct Report<'a> {
     environment: &'a dyn Fn(&str) -> Option<String>,
     problems: RefCell<Vec<Problem>>,
     warnings: RefCell<Vec<Problem>>,
-    files: RefCell<Vec<PathBuf>>,
+    /// Told of each file that the configuration refers to, before it is read.
+    note: &'a dyn Fn(&Path),
 }
 
 impl Problem {
@@ -86,8 +83,13 @@ impl<'a> Report<'a> {
             environment,
             problems: RefCell::new(problems),
             warnings: RefCell::default(),
-            files: RefCell::default(),
+            note: &|_path| {},
         }
+    }
+
+    /// Has files noted that the configuration refers to.
+    pub(super) fn noting(self, note: &'a dyn Fn(&Path)) -> Self {
+        Self { note, ..self }
     }
 
     /// What an environment variable holds.
@@ -95,14 +97,9 @@ impl<'a> Report<'a> {
         (self.environment)(name)
     }
 
-    /// Notes a file that the configuration refers to.
+    /// Notes a file that the configuration refers to and that is about to be read.
     pub(super) fn refers_to(&self, path: &Path) {
-        self.files.borrow_mut().push(path.to_owned());
-    }
-
-    /// The files that the configuration refers to.
-    pub(super) fn files(&self) -> Vec<PathBuf> {
-        self.files.borrow().clone()
+        (self.note)(path);
     }
 
     pub(super) fn problem(&self, place: Place, path: &str, text: impl Into<String>) {

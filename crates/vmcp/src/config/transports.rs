@@ -223,8 +223,12 @@ fn url(value: &Value<'_>) -> Option<Uri> {
     };
     let url = url.filter(fine);
     if url.is_none() {
-        // Whatever precedes an @ may be a password.
+        // Whatever precedes an @ may be a password, and what follows a question mark a token.
         let quoted = if text.contains('@') { "the value".to_owned() } else { value.quoted() };
+        let quoted = match quoted.split_once('?') {
+            Some((before, _)) => format!("{before}?…\""),
+            None => quoted,
+        };
         value.problem(format!("{quoted} is not an http or https URL"));
     }
     url

@@ -185,6 +185,13 @@ impl<'a> Value<'a> {
                 ));
                 None
             }
+            Err(Unexpanded::Nested) => {
+                self.problem(
+                    "a default cannot hold \"${\", as variables do not nest; \
+                     write the default itself, or set the variable",
+                );
+                None
+            }
             Err(Unexpanded::Malformed) => {
                 self.problem(
                     "\"${\" is not followed by a variable's name and \"}\"; \

@@ -15,7 +15,7 @@ pub(super) fn later(started: &Configuration, new: &Configuration) -> Vec<&'stati
         backends,
         rules: _,
         log_level: _,
-        reload: _,
+        reload,
         failures: _,
         sessions,
         limits,
@@ -29,6 +29,7 @@ pub(super) fn later(started: &Configuration, new: &Configuration) -> Vec<&'stati
     };
     let differs = [
         ("name", *name != new.name),
+        ("operational.reload.allowCommands", reload.allow_commands != new.reload.allow_commands),
         ("sessions", *sessions != new.sessions),
         ("limits", *limits != new.limits),
         ("limits.eventBytes", event_bytes(backends) != event_bytes(&new.backends)),
@@ -55,7 +56,7 @@ pub(super) fn refuse_other_programs(
         if !same {
             bail!(
                 "backend {} would run another program, and a reload may not add or change \
-                 command, args, env or cwd unless the running configuration has \
+                 command, args, env or cwd unless vmcp was started with \
                  operational.reload.allowCommands: true; restart vmcp instead",
                 config.id
             );

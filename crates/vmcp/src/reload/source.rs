@@ -1,6 +1,7 @@
 //! The configuration file and the files it refers to: read again, and looked at for changes.
 
 use std::{
+    cell::RefCell,
     collections::BTreeMap,
     fs,
     os::unix::fs::MetadataExt as _,
@@ -43,16 +44,13 @@ impl Source {
 
     /// Reads the configuration.
     pub(crate) fn load(&mut self) -> Result<Configuration, Problems> {
-        // Looked at before they are read: what changes meanwhile is a change.
-        self.look();
-        let mut seen = BTreeMap::from([(self.path.clone(), Trace::of(&self.path))]);
-        let mut files = Vec::new();
-        let loaded = config::load_noting(&self.path, &config::environment, &mut files);
-        for path in files {
-            let before = self.seen.get(&path).cloned();
-            seen.insert(path.clone(), before.unwrap_or_else(|| Trace::of(&path)));
-        }
-        self.seen = seen;
+        // Each is looked at before it is read: what changes from then on is a change.
+        let seen = RefCell::new(BTreeMap::from([(self.path.clone(), Trace::of(&self.path))]));
+        let note = |path: &Path| {
+            seen.borrow_mut().entry(path.to_owned()).or_insert_with(|| Trace::of(path));
+        };
+        let loaded = config::load_noting(&self.path, &config::environment, &note);
+        self.seen = seen.into_inner();
         let mut configuration = loaded?;
         if let Some(ttl) = self.session_ttl {
             configuration.sessions.ttl = ttl;

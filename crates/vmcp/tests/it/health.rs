@@ -146,6 +146,53 @@ async fn a_reload_changes_how_failures_are_handled() {
 }
 
 #[tokio::test]
+async fn a_backend_that_is_left_alone_is_so_after_a_reload() {
+    let broken = Arc::new(AtomicBool::new(true));
+    let bad = flaky(&broken).start().await.unwrap();
+    let gateway = |timeout: &str| {
+        Gateway::before(&[("a", bad.url())]).with(&format!(
+            "operational:
+  timeouts: {{perWorkload: {{a: {timeout}}}}}
+  failureHandling: {{circuitBreaker: {{enabled: true, failureThreshold: 2, timeout: 1h}}}}"
+        ))
+    };
+    let process = serve(&gateway("20s")).await;
+    let client = connect(&process).await;
+    assert!(call_until_left_alone(&client, 20).await.is_some());
+    process.write_config(&gateway("25s").yaml()).unwrap();
+    eventually("it is reloaded", async || process.log().contains(r#""changed":"a""#).then_some(()))
+        .await;
+    assert_eq!(call_until_left_alone(&client, 1).await, Some(0));
+    let status = backend(&process, "a").await;
+    assert_eq!(
+        (&status["state"], &status["breaker"]["state"]),
+        (&"unhealthy".into(), &"open".into()),
+        "{status}"
+    );
+}
+
+/// What watches a backend neither asks it anything meanwhile nor gives its session up.
+#[tokio::test]
+async fn a_backend_that_is_left_alone_keeps_its_watch_session() {
+    let broken = Arc::new(AtomicBool::new(true));
+    let bad = flaky(&broken).start().await.unwrap();
+    let breaker = "circuitBreaker: {enabled: true, failureThreshold: 2, timeout: 2s}";
+    let process = serve(&Gateway::before(&[("a", bad.url())]).with(&failing(breaker))).await;
+    let client = connect(&process).await;
+    assert!(call_until_left_alone(&client, 20).await.is_some());
+    let initializes = bad.counters().initializes();
+    broken.store(false, Relaxed);
+    let tool = r#"{"name":"more","inputSchema":{"type":"object"}}"#;
+    bad.add(Kind::Tools, tool, fixed(Answer::text("more"))).await;
+    eventually("the new tool is there", async || {
+        let tools = client.request("2", "tools/list", "{}").await.unwrap();
+        tools.keys("tools", "name").unwrap().contains(&"a_more".to_owned()).then_some(())
+    })
+    .await;
+    assert_eq!((bad.counters().deletes(), bad.counters().initializes()), (0, initializes));
+}
+
+#[tokio::test]
 async fn a_check_may_take_as_long_as_configured() {
     for (checks, fails) in [
         ("healthCheckInterval: 2s, healthCheckTimeout: 100ms", true),

@@ -63,6 +63,7 @@ fn urls_are_http_with_a_host_and_nothing_else_to_hide() {
     check_url("ftp://user:s3cret@h/", "holds credentials; move them to outgoingAuth");
     check_url("http://user:s3 cret@h/", "the value is not an http or https URL");
     check_url("ws://${TOKEN}/", "\"ws://${TOKEN}/\" is not an http or https URL");
+    check_url("http:///mcp?key=s3cret&x?y", "\"http:///mcp?…\" is not an http or https URL");
     check_url("http://h/mcp#part", "has a fragment (#), which is never sent; remove it");
 }
 

@@ -209,6 +209,17 @@ fn names_are_made_usable_and_kept_apart() {
          warning mcp.json:4:2: mcpServers.\"my/server\": cannot be the name of a backend; it is called my-server-4 here
          warning mcp.json:5:2: mcpServers.\"äö\": cannot be the name of a backend; it is called backend here",
     );
+    check(
+        &[],
+        r#"{
+"servers": {"a": {"command": "b"}, "c": {"command": "d"}},
+"mcpServers": {"c": {"command": "e"}, "f": {"command": "g"}}
+}"#,
+        "a: runs b [] {} in None Session idle 600s {}
+         c: runs d [] {} in None Session idle 600s {}
+         f: runs g [] {} in None Session idle 600s {}
+         warning mcp.json:3:16: mcpServers.c: is left out: the file's other list has a server of this name",
+    );
     let long = "x y".repeat(40);
     let json = format!(
         r#"{{"servers": {{"{long}": {{"command": "a"}}, "{long}z": {{"command": "b"}}}}}}"#

@@ -162,7 +162,7 @@ fn a_variable_must_be_set_and_well_written() {
         "
 name: ${NOBODY}
 groupRef: ${BACKEND
-metadata: {a: '${}', b: '${BACKEND:-x}', c: '${1}', d: '${1:-x}', e: '${BACKEND:x}'}
+metadata: {a: '${}', b: '${BACKEND:-x}', c: '${1}', d: '${1:-x}', e: '${BACKEND:x}', f: '${A:-${B}}'}
 limits: {views: '${TOKEN}'}
 sessions: {ttl: '${EMPTY}'}",
         &format!(
@@ -172,6 +172,7 @@ sessions: {ttl: '${EMPTY}'}",
              vmcp.yaml:3:45: metadata.c: {malformed}
              vmcp.yaml:3:56: metadata.d: {malformed}
              vmcp.yaml:3:70: metadata.e: {malformed}
+             vmcp.yaml:3:89: metadata.f: a default cannot hold \"${{\", as variables do not nest; write the default itself, or set the variable
              vmcp.yaml:4:17: limits.views: \"${{TOKEN}}\" is not a whole number
              vmcp.yaml:5:17: sessions.ttl: is empty"
         ),
@@ -186,7 +187,10 @@ fn expansion_is_not_repeated() {
     assert_eq!(expand("é$", environment), Ok("é$".to_owned()));
     assert_eq!(expand("${B}", variable), Err(Unexpanded::Unset("B".to_owned())));
     assert_eq!(expand("${A", variable), Err(Unexpanded::Malformed));
-    assert_eq!(expand("${A:-x} ${B:-${A} ${B:-}", variable), Ok("${A} ${A ".to_owned()));
+    assert_eq!(expand("${A:-x} ${B:-$A} ${B:-}", variable), Ok("${A} $A ".to_owned()));
+    for nested in ["${A:-${B}}", "${B:-${A}}", "${B:-$${A}}"] {
+        assert_eq!(expand(nested, variable), Err(Unexpanded::Nested), "{nested}");
+    }
     assert_eq!(expand("${EMPTY:-x}", environment), Ok("x".to_owned()));
 }
 

@@ -49,6 +49,8 @@ fn what_needs_a_start_is_named() {
     check("admin: {listen: '127.0.0.1:1'}", &["admin.listen"]);
     check("allowedHosts: [a]\nallowedOrigins: ['http://a']", &["allowedHosts", "allowedOrigins"]);
     check("operational: {logLevel: debug, timeouts: {default: 1s}}\nmetadata: {a: b}", &[]);
+    let reload = "operational: {reload: {watchFile: false, allowCommands: true}}";
+    check(reload, &["operational.reload.allowCommands"]);
     check("limits: {responseBytes: 1KiB, callsPerBackend: 3}", &[]);
 }
 

@@ -1,8 +1,9 @@
 //! Files that change under a source.
 
-use std::{fs, os::unix::fs::symlink};
+use std::{fs, os::unix::fs::symlink, path::Path};
 
 use super::Source;
+use crate::config;
 
 const FILE: &str = "name: example
 backends:
@@ -33,6 +34,19 @@ fn what_it_reads_is_looked_at_and_nothing_else() {
     assert!(!source.has_changed());
     fs::write(&path, "name: [").unwrap();
     assert!(source.has_changed());
+}
+
+/// What is exchanged between being looked at and being read must not go unnoticed.
+#[test]
+fn a_file_is_looked_at_before_it_is_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, key) = (directory.path().join("vmcp.yaml"), directory.path().join("key"));
+    fs::write(&path, FILE.replace("KEY", &key.to_string_lossy())).unwrap();
+    let appear = |noted: &Path| {
+        assert_eq!(noted, key);
+        fs::write(noted, "first").unwrap();
+    };
+    config::load_noting(&path, &|_name| None, &appear).unwrap();
 }
 
 /// A mounted ConfigMap is a link to a link to a directory, which is exchanged as a whole.

@@ -110,7 +110,7 @@ Prompts (1)
 
 #[tokio::test]
 async fn a_file_is_written_once_and_for_its_owner_alone() {
-    let json = r#"{"mcpServers": {"shop": {"url": "https://h/", "headers": {"Authorization": "Bearer s3cret"}}, "tool": {"command": "npx", "args": ["-y"], "env": {"KEY": "${LATER}"}}}}"#;
+    let json = r#"{"mcpServers": {"shop": {"url": "https://h/", "headers": {"Authorization": "Bearer s3cret"}}, "tool": {"command": "npx", "args": ["-y"], "env": {"KEY": "${LATER}", "WORD": "${LATE:-none}"}}}}"#;
     let desk = Desk::new().with("mcp.json", json);
     let init = ["init", "--mcp-json", "mcp.json", "--backend", "a=http://h/"];
     let (text, error, code) = desk.run(&init).await;

@@ -1,5 +1,6 @@
 //! Backends that are programs, from the command line to the process and back.
 
+use rustix::process::Signal;
 use vmcp_testkit::{CHILD, gateway::eventually, process::Program};
 
 use super::Desk;
@@ -54,4 +55,34 @@ async fn an_editors_program_is_tried_and_leaves_nothing_behind() {
         desk.run(&["call", "mcp.json", "kid_echo", "text=it works", "--log-format", "json"]).await;
     assert_eq!(code, 0, "{error}");
     assert!(error.lines().all(|line| line.starts_with('{')), "{error}");
+}
+
+/// Without a file there is nothing to reload: the terminal is gone, and what was started ends.
+#[tokio::test]
+async fn a_hangup_ends_the_programs() {
+    let tag = tag("hung-up");
+    let backend = format!("kid=python3 '{CHILD}' {tag}");
+    let arguments = ["serve", "--backend", &backend, "--port", "{port}"];
+    let mut process = Program::new(env!("CARGO_BIN_EXE_vmcp"), &arguments).start().await.unwrap();
+    let runs = async || {
+        eventually("the program runs", async || (!processes(&tag).is_empty()).then_some(())).await;
+    };
+    runs().await;
+    process.signal(Signal::HUP).unwrap();
+    assert!(process.wait().await.unwrap().success(), "{}", process.log());
+    assert!(processes(&tag).is_empty(), "it ends with the gateway");
+
+    let json = format!(
+        r#"{{"mcpServers": {{"kid": {{"command": "python3",
+            "args": ["-c", "import time; time.sleep(60)", "{tag}"]}}}}}}"#
+    );
+    let desk = Desk::new().with("mcp.json", &json);
+    let file = desk.path().join("mcp.json");
+    let client = Program::new(env!("CARGO_BIN_EXE_vmcp"), &["list", &file.to_string_lossy()]);
+    let mut process = client.spawn().unwrap();
+    runs().await;
+    process.signal(Signal::HUP).unwrap();
+    process.wait().await.unwrap();
+    assert!(process.log().contains("interrupted"), "{}", process.log());
+    assert!(processes(&tag).is_empty(), "it ends with the command");
 }

@@ -13,7 +13,7 @@ use rustix::{
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
 };
 use tokio::process::{Child, Command};
-use vmcp_testkit::{gateway::eventually, peers};
+use vmcp_testkit::{gateway::eventually, peers, raw::RawServer};
 
 use super::{Desk, PATIENCE, configuration, shop};
 
@@ -65,9 +65,14 @@ impl Terminal {
     }
 
     /// Presses Ctrl-C, and gives everything that was shown and the exit status.
-    async fn end(mut self) -> (String, Option<i32>) {
+    async fn end(self) -> (String, Option<i32>) {
         let pid = self.child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
         kill_process(pid.unwrap(), Signal::INT).unwrap();
+        self.ended().await
+    }
+
+    /// Waits for the end, and gives everything that was shown and the exit status.
+    async fn ended(mut self) -> (String, Option<i32>) {
         let status = tokio::time::timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap();
         let Self { shown, reader, .. } = self;
         reader.join().unwrap();
@@ -125,4 +130,72 @@ async fn whoever_loses_patience_leaves_nothing_behind() {
         assert!(shown.contains("error:\u{1b}[0m interrupted"), "{shown}");
     }
     eventually("every session is ended", async || server.sessions().is_empty().then_some(())).await;
+}
+
+/// What controls a terminal, turns text around, or ends a line.
+const HOSTILE: &str = "\u{1b}]0;title\u{7}\u{9b}2J\r\u{7f}\u{202e}\u{2066}\u{200f}\n";
+
+/// JSON as hostile as it may be: what need not be escaped is not.
+fn hostile(json: &str) -> String {
+    let text = serde_json::Value::from(HOSTILE).to_string();
+    json.replace("HOSTILE", text.trim_matches('"'))
+}
+
+fn is_hostile(c: char) -> bool {
+    c != '\n' && !c.is_ascii_graphic() && HOSTILE.contains(c)
+}
+
+#[tokio::test]
+async fn nothing_that_a_server_says_steers_the_terminal() {
+    let tool = |name: &str| {
+        hostile(&format!(
+            r#"{{"name":"{name}","description":"Does xHOSTILE","inputSchema":{{"type":"object","properties":{{"HOSTILE":{{}}}}}}}}"#
+        ))
+    };
+    let answer = |rest: &str| hostile(&format!(r#"{{"content":[{rest}}}"#));
+    let server = RawServer::builder()
+        .tool(&tool("nameHOSTILE"), answer("]"))
+        .tool(&tool("text"), answer(r#"{"type":"text","text":"HOSTILE"},{"type":"HOSTILE"}]"#))
+        .tool(&tool("odd"), answer(r#"{"text":"HOSTILE"}]"#))
+        .tool(&tool("structured"), answer(r#"],"structuredContent":{"HOSTILE":"HOSTILE"}"#))
+        .tool(&tool("failing"), answer(r#"{"type":"text","text":"HOSTILE"}],"isError":true"#));
+    let server = server.start().await.unwrap();
+    let url = server.url();
+    let yaml = configuration(&format!("  - {{name: a, url: '{url}'}}\n"));
+    let desk = Desk::new().with("vmcp.yaml", &yaml);
+    let file = desk.path().join("vmcp.yaml").display().to_string();
+    for arguments in [
+        &["tools", &url][..],
+        &["tools", &url, "--json"],
+        &["call", &url, "text"],
+        &["call", &url, "text", "--json"],
+        &["call", &url, "odd"],
+        &["call", &url, "structured"],
+        &["call", &url, "structured", "--json"],
+        &["call", &url, "failing"],
+        &["validate", "--connect", "--config", &file],
+        &["validate", "--connect", "--json", "--config", &file],
+    ] {
+        let (shown, _code) = Terminal::run(arguments, &[]).ended().await;
+        assert!(shown.contains("title"), "{arguments:?}: {shown:?}");
+        // vmcp's own colours.
+        let theirs = ["\u{1b}[0m", "\u{1b}[1m", "\u{1b}[2m", "\u{1b}[31m", "\u{1b}[32m"]
+            .iter()
+            .fold(shown.clone(), |shown, own| shown.replace(own, ""));
+        assert!(!theirs.contains(is_hostile), "{arguments:?}: {theirs:?}");
+    }
+    let (shown, _code) = Terminal::run(&["tools", &url], &[]).ended().await;
+    assert!(shown.contains(r"\u{200f}\n"), "a name stays on its line: {shown}");
+}
+
+#[tokio::test]
+async fn what_a_program_says_is_one_line_of_the_log() {
+    let json = r#"{"mcpServers": {"kid": {"command": "python3", "args": ["-c",
+        "import sys; sys.stderr.write('\\u001b]0;title\\u0007\\u009b2J\\rerror: \\u202eno')"]}}}"#;
+    let desk = Desk::new().with("mcp.json", json);
+    let (_, text, _) = desk.run(&["tools", "mcp.json", "--debug", "--log-format", "text"]).await;
+    assert!(text.contains(r"\u{1b}]0;title\u{7}\u{9b}2J\rerror: \u{202e}no"), "{text:?}");
+    assert!(!text.contains(is_hostile), "{text:?}");
+    let (_, json, _) = desk.run(&["tools", "mcp.json", "--debug", "--log-format", "json"]).await;
+    assert!(json.contains(r"\u001b]0;title\u0007\u009b2J\rerror: \u202eno"), "{json:?}");
 }

@@ -43,6 +43,11 @@ async fn a_program_neither_comes_nor_changes_by_a_reload() {
     let client = connect(&process).await;
     assert_eq!(tools(&client).await, ["http_one"], "refused as a whole");
     assert!(processes(&first).is_empty());
+    // Nor is it one that a reload has brought.
+    reloaded(&process, &gateway(&one.url(), None).with(ALLOWED)).await;
+    assert!(process.log().contains(r#""settings":"operational.reload.allowCommands""#));
+    refused(&reload(&process, &wanted.yaml()).await);
+    assert!(processes(&first).is_empty());
 
     let process = serve(&gateway(&one.url(), Some(&first))).await;
     let client = connect(&process).await;
