@@ -47,13 +47,20 @@ pub struct Backend {
     pub(crate) tasks: TaskTracker,
     /// What it said about itself last, so that sessions share one copy.
     facts: Mutex<Arc<Facts>>,
-    next_id: AtomicU64,
-    /// Random, so that the id of a request of vmcp's own is never that of a client's, which travels
-    /// on the same session. A client may well be another vmcp.
-    nonce: u64,
+    own_ids: Arc<OwnIds>,
     pub(crate) stats: Stats,
     /// Shared with those whose place it has taken: it is the same server.
     pub(crate) health: Arc<Health>,
+}
+
+/// Gives ids to vmcp's own requests. A backend shares it with those whose place it has taken, as it
+/// shares their sessions.
+#[derive(Debug)]
+struct OwnIds {
+    /// Random, so that the id of a request of vmcp's own is never that of a client's, which travels
+    /// on the same session. A client may well be another vmcp.
+    nonce: u64,
+    next: AtomicU64,
 }
 
 /// How messages travel.
@@ -125,7 +132,8 @@ impl Backend {
             }
         };
         let health = Arc::new(Health::new(config.id.clone()));
-        Ok(Self::of_lineage(Lineage::begin(), config, tasks, nonce, wire, health))
+        let own_ids = Arc::new(OwnIds { nonce, next: AtomicU64::new(0) });
+        Ok(Self::of_lineage(Lineage::begin(), config, tasks, own_ids, wire, health))
     }
 
     /// Makes a backend ready that takes the place of this one, and its processes over: sessions that
@@ -144,14 +152,15 @@ impl Backend {
             (Transport::Stdio(_), Wire::Http(_)) => return Err(InvalidConfig::Url),
         };
         let health = Arc::clone(&self.health);
-        Ok(Self::of_lineage(self.lineage, config, tasks, self.nonce, wire, health))
+        let own_ids = Arc::clone(&self.own_ids);
+        Ok(Self::of_lineage(self.lineage, config, tasks, own_ids, wire, health))
     }
 
     fn of_lineage(
         lineage: Lineage,
         config: &Config,
         tasks: TaskTracker,
-        nonce: u64,
+        own_ids: Arc<OwnIds>,
         wire: Wire,
         health: Arc<Health>,
     ) -> Arc<Self> {
@@ -163,8 +172,7 @@ impl Backend {
             wire,
             tasks,
             facts: Mutex::default(),
-            next_id: AtomicU64::new(0),
-            nonce,
+            own_ids,
             stats: Stats {
                 sessions_opened: AtomicU64::new(0),
                 requests: AtomicU64::new(0),
@@ -381,8 +389,8 @@ impl Backend {
     }
 
     pub(crate) fn own_request(&self, method: &str, params: Option<&[u8]>) -> (IdKey, Bytes) {
-        let number = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let id = format!("vmcp-{:016x}-{number}", self.nonce);
+        let number = self.own_ids.next.fetch_add(1, Ordering::Relaxed);
+        let id = format!("vmcp-{:016x}-{number}", self.own_ids.nonce);
         let text = reply::request(&id, method, params);
         let quoted = raw::string(&id);
         (Id::parse(&quoted).expect("a short string is an id").key(), text)
