@@ -6,23 +6,26 @@ use bytes::Bytes;
 use vmcp_model::{BackendId, Digest, Era, LogLevel, ProtocolVersion};
 
 use crate::{
-    BackendRecord, Change, ClientProfile, Record, SessionKey, Store, Swap, Timestamp, Usage,
+    BackendRecord, Change, ClientProfile, News, Place, Record, SessionKey, Store, Swap, Timestamp,
 };
 
-const T0: Timestamp = Timestamp(1_000_000);
+/// In the future of every clock, which lets nothing expire that is to be there.
+const T0: Timestamp = Timestamp(10_000_000_000_000);
 const TTL: Duration = Duration::from_secs(60);
 
 /// Runs the whole suite. `make` gives an empty store.
-pub(crate) async fn check(make: &dyn Fn() -> Arc<dyn Store>) {
+pub(crate) async fn check(make: &mut dyn FnMut() -> Arc<dyn Store>) {
     a_session_is_created_filled_and_loaded(&*make()).await;
     creation_has_one_winner(make()).await;
     what_has_ended_never_comes_back(&*make()).await;
     changes_are_conditional(&*make()).await;
     one_backend_session_wins(&*make()).await;
+    a_question_is_answered_once(make()).await;
     deadlines_slide(&*make()).await;
     one_claim_wins(&*make()).await;
     catalogs_are_kept_while_somebody_needs_them(&*make()).await;
-    keys_and_addresses_are_shared(&*make()).await;
+    keys_and_names_are_shared(&*make()).await;
+    news_are_told(&*make()).await;
 }
 
 async fn a_session_is_created_filled_and_loaded(store: &dyn Store) {
@@ -109,6 +112,28 @@ async fn one_backend_session_wins(store: &dyn Store) {
     store.swap_backend(key, id("a"), None, session("5")).await.unwrap();
     let loaded = store.load(key, T0).await.unwrap().unwrap();
     assert_eq!(loaded.backends, [(id("a"), session("5")), (id("b"), session("3"))]);
+    assert_eq!(store.backend(key, id("b")).await, Ok(Some(Some(session("3")))));
+    assert_eq!(store.backend(key, id("c")).await, Ok(Some(None)));
+    assert_eq!(store.backend(SessionKey::of("unknown"), id("b")).await, Ok(None));
+}
+
+async fn a_question_is_answered_once(store: Arc<dyn Store>) {
+    let key = live(&*store, "a").await;
+    let question = Digest::of(b"question");
+    assert_eq!(store.answer(key, question).await, Ok(false), "nobody has asked");
+    assert_eq!(store.ask(key, question).await, Ok(true));
+    assert_eq!(store.answer(key, Digest::of(b"another")).await, Ok(false));
+    let mut tasks = tokio::task::JoinSet::new();
+    for _replica in 0..16 {
+        let store = Arc::clone(&store);
+        tasks.spawn(async move { store.answer(key, question).await });
+    }
+    let taken = tasks.join_all().await.into_iter().filter(|taken| *taken == Ok(true)).count();
+    assert_eq!(taken, 1);
+    store.ask(key, question).await.unwrap();
+    store.end(key, T0).await.unwrap();
+    assert_eq!(store.answer(key, question).await, Ok(false), "the session has ended");
+    assert_eq!(store.ask(key, question).await, Ok(false));
 }
 
 async fn deadlines_slide(store: &dyn Store) {
@@ -118,7 +143,9 @@ async fn deadlines_slide(store: &dyn Store) {
     let stands = store.refresh(vec![kept, unknown], later.after(TTL)).await;
     assert_eq!(stands, Ok(vec![true, false]));
     assert_eq!(store.refresh(vec![kept], T0).await, Ok(vec![true]), "never backwards");
-    assert_eq!(store.due(later, 10).await, Ok(vec![idle]));
+    assert!(store.due(later, 10).await.unwrap().contains(&idle));
+    assert_eq!(store.claim(kept, later, later.after(TTL)).await, Ok(None), "it has been used");
+    assert_eq!(store.due(later, 10).await, Ok(vec![idle]), "which is known from then on");
     assert!(store.load(kept, later).await.unwrap().is_some());
 }
 
@@ -135,7 +162,7 @@ async fn one_claim_wins(store: &dyn Store) {
     assert_eq!(store.due(until, 10).await, Ok(vec![key]), "the claimer died");
     assert!(store.claim(key, until, until.after(TTL)).await.unwrap().is_some());
     store.remove(key).await.unwrap();
-    assert_eq!(store.usage().await.unwrap().records, 0);
+    assert_eq!(store.records().await, Ok(0));
     let alive = live(store, "b").await;
     store.remove(alive).await.unwrap();
     assert!(store.load(alive, T0).await.unwrap().is_some(), "only a tombstone is removed");
@@ -148,16 +175,22 @@ async fn catalogs_are_kept_while_somebody_needs_them(store: &dyn Store) {
     store.put_catalog(digest, bytes.clone(), T0.after(TTL)).await.unwrap();
     store.put_catalog(digest, bytes.clone(), T0).await.unwrap();
     assert_eq!(store.catalog(digest, T0).await, Ok(Some(bytes)));
-    assert_eq!(store.usage().await, Ok(Usage { records: 0, catalogs: 1 }));
     assert_eq!(store.catalog(digest, T0.after(TTL)).await, Ok(None));
 }
 
-async fn keys_and_addresses_are_shared(store: &dyn Store) {
-    assert_eq!(store.key_ring().await, store.key_ring().await);
+async fn keys_and_names_are_shared(store: &dyn Store) {
+    assert_eq!(store.keys(), store.keys());
     let name = || "replica".to_owned();
-    store.announce_replica(name(), "127.0.0.1:1".to_owned(), T0.after(TTL)).await.unwrap();
-    assert_eq!(store.replica(name(), T0).await, Ok(Some("127.0.0.1:1".to_owned())));
-    assert_eq!(store.replica(name(), T0.after(TTL)).await, Ok(None));
+    assert_eq!(store.has_replica(name(), T0).await, Ok(false));
+    store.announce_replica(name(), T0.after(TTL)).await.unwrap();
+    assert_eq!(store.has_replica(name(), T0).await, Ok(true));
+    assert_eq!(store.has_replica(name(), T0.after(TTL)).await, Ok(false));
+}
+
+/// News of this very process need not come back.
+async fn news_are_told(store: &dyn Store) {
+    let told = store.publish(News::Ended(SessionKey::of("a"))).await;
+    assert_eq!(told, Ok(()));
 }
 
 async fn live(store: &dyn Store, name: &str) -> SessionKey {
@@ -190,6 +223,7 @@ fn session(session_id: &str) -> BackendRecord {
         session_id: Some(session_id.into()),
         version: ProtocolVersion::LATEST_LEGACY,
         era: Era::Legacy,
+        place: Place::Address(Digest::of(b"url")),
     }
 }
 

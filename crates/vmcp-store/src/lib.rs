@@ -4,21 +4,27 @@
 //! its existence, so that a session that has ended never comes back. Times are passed in: nothing
 //! here reads a clock, and an implementation over a network has no say in what "now" is.
 
+mod bus;
 mod keys;
 mod memory;
 mod record;
+mod redis;
 
 #[cfg(test)]
 mod contract;
 
-use std::{future::Future, pin::Pin};
+use std::{future::Future, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use vmcp_model::{BackendId, Digest};
 
+pub use bus::{Confidence, News, Subscription};
 pub use keys::{Key, KeyRing};
 pub use memory::Memory;
-pub use record::{BackendRecord, Change, ClientProfile, Record, SessionKey, Timestamp, Tombstone};
+pub use record::{
+    BackendRecord, Change, ClientProfile, Place, Record, SessionKey, Timestamp, Tombstone,
+};
+pub use redis::{Address, Redis, Servers, Settings, Tls, Validation};
 
 /// What a store answers with, some time later.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
@@ -83,6 +89,7 @@ pub trait Store: Send + Sync {
     fn end(&self, key: SessionKey, now: Timestamp) -> Answer<'_, bool>;
 
     /// Keys that need a claim: tombstones, and records whose deadline has passed; at most `limit`.
+    /// There may be some among them that do not need one yet: a claim finds that out.
     fn due(&self, now: Timestamp, limit: usize) -> Answer<'_, Vec<SessionKey>>;
 
     /// Claims what is due until a time, so that one caller closes its backend sessions. A record
@@ -101,30 +108,56 @@ pub trait Store: Send + Sync {
     /// Keeps a catalog under its digest until a time, or longer if it is kept longer already.
     fn put_catalog(&self, digest: Digest, catalog: Bytes, until: Timestamp) -> Answer<'_, ()>;
 
-    /// A catalog by its digest.
+    /// A catalog by its digest. It is what was put there: the caller need not check it.
     fn catalog(&self, digest: Digest, now: Timestamp) -> Answer<'_, Option<Bytes>>;
 
-    /// The keys that all replicas share; made by the first that asks.
-    fn key_ring(&self) -> Answer<'_, KeyRing>;
-
-    /// Says where a replica can be reached until a time.
-    fn announce_replica(
+    /// The backend session that a live record holds now. The outer `None` says that there is no such
+    /// record.
+    fn backend(
         &self,
-        replica: String,
-        address: String,
-        until: Timestamp,
-    ) -> Answer<'_, ()>;
+        key: SessionKey,
+        backend: BackendId,
+    ) -> Answer<'_, Option<Option<BackendRecord>>>;
 
-    /// Where a replica can be reached.
-    fn replica(&self, replica: String, now: Timestamp) -> Answer<'_, Option<String>>;
+    /// Enters a question that the client has been asked into a live record, so that its answer is
+    /// taken once, by whichever replica gets it. `false` if there is no such record.
+    fn ask(&self, key: SessionKey, question: Digest) -> Answer<'_, bool>;
 
-    /// How many records there are in any state, and how many catalogs.
-    fn usage(&self) -> Answer<'_, Usage>;
+    /// Takes a question out of a live record. `false` if it is not there: it has been answered.
+    fn answer(&self, key: SessionKey, question: Digest) -> Answer<'_, bool>;
+
+    /// The keys that all replicas share. [`Error::Unavailable`] before the store was reached for the
+    /// first time.
+    fn keys(&self) -> Result<Arc<KeyRing>, Error>;
+
+    /// Says that a replica lives, until a time.
+    fn announce_replica(&self, replica: String, until: Timestamp) -> Answer<'_, ()>;
+
+    /// Whether a replica lives.
+    fn has_replica(&self, replica: String, now: Timestamp) -> Answer<'_, bool>;
+
+    /// How many records there are, in any state.
+    fn records(&self) -> Answer<'_, usize>;
+
+    /// Tells the other replicas.
+    fn publish(&self, news: News) -> Answer<'_, ()>;
+
+    /// What the other replicas tell from now on.
+    fn subscribe(&self) -> Subscription;
+
+    /// How far what is known of records can be relied upon.
+    fn confidence(&self) -> Arc<Confidence>;
+
+    /// Whether the store can be reached, as far as is known.
+    fn reach(&self) -> Reach;
 }
 
-/// What a store holds.
+/// Whether a store can be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Usage {
-    pub records: usize,
-    pub catalogs: usize,
+pub enum Reach {
+    /// It has never been reached.
+    Never,
+    Good,
+    /// It was reached before.
+    Lost,
 }

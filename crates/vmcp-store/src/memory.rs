@@ -2,14 +2,15 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use bytes::Bytes;
 use vmcp_model::{BackendId, Digest};
 
 use crate::{
-    Answer, Error, KeyRing, Store, Swap, Usage,
+    Answer, Error, KeyRing, Reach, Store, Swap,
+    bus::{Confidence, Local, News, Subscription},
     record::{BackendRecord, Change, Record, SessionKey, Timestamp, Tombstone},
 };
 
@@ -17,7 +18,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Memory {
     state: Mutex<State>,
-    keys: KeyRing,
+    keys: Arc<KeyRing>,
+    bus: Local,
 }
 
 #[derive(Debug, Default)]
@@ -26,7 +28,8 @@ struct State {
     /// Every record by the time at which it needs a look.
     deadlines: BTreeSet<(Timestamp, SessionKey)>,
     catalogs: HashMap<Digest, (Bytes, Timestamp)>,
-    replicas: HashMap<String, (String, Timestamp)>,
+    replicas: HashMap<String, Timestamp>,
+    questions: BTreeSet<(SessionKey, Digest)>,
 }
 
 #[derive(Debug)]
@@ -55,7 +58,11 @@ impl Entry {
 
 impl Default for Memory {
     fn default() -> Self {
-        Self { state: Mutex::default(), keys: KeyRing::generate() }
+        Self {
+            state: Mutex::default(),
+            keys: Arc::new(KeyRing::generate()),
+            bus: Local::new(Confidence::complete()),
+        }
     }
 }
 
@@ -73,6 +80,13 @@ impl State {
     /// Puts an entry in the place of whatever stands there.
     fn put(&mut self, key: SessionKey, entry: Entry) {
         let due = entry.due();
+        if matches!(entry, Entry::Ended { .. }) {
+            let all = (key, Digest::from_bytes([0; 32]))..=(key, Digest::from_bytes([0xff; 32]));
+            let questions: Vec<_> = self.questions.range(all).copied().collect();
+            for question in questions {
+                self.questions.remove(&question);
+            }
+        }
         if let Some(old) = self.records.insert(key, entry) {
             self.deadlines.remove(&(old.due(), key));
         }
@@ -216,29 +230,61 @@ impl Store for Memory {
         ready(state.catalogs.get(&digest).map(|(catalog, _)| catalog.clone()))
     }
 
-    fn key_ring(&self) -> Answer<'_, KeyRing> {
-        ready(self.keys.clone())
+    fn backend(
+        &self,
+        key: SessionKey,
+        backend: BackendId,
+    ) -> Answer<'_, Option<Option<BackendRecord>>> {
+        ready(self.state().live(key).map(|record| record.backend(&backend).cloned()))
     }
 
-    fn announce_replica(
-        &self,
-        replica: String,
-        address: String,
-        until: Timestamp,
-    ) -> Answer<'_, ()> {
-        self.state().replicas.insert(replica, (address, until));
+    fn ask(&self, key: SessionKey, question: Digest) -> Answer<'_, bool> {
+        let mut state = self.state();
+        let stands = state.live(key).is_some();
+        if stands {
+            state.questions.insert((key, question));
+        }
+        ready(stands)
+    }
+
+    fn answer(&self, key: SessionKey, question: Digest) -> Answer<'_, bool> {
+        ready(self.state().questions.remove(&(key, question)))
+    }
+
+    fn keys(&self) -> Result<Arc<KeyRing>, Error> {
+        Ok(Arc::clone(&self.keys))
+    }
+
+    fn announce_replica(&self, replica: String, until: Timestamp) -> Answer<'_, ()> {
+        self.state().replicas.insert(replica, until);
         ready(())
     }
 
-    fn replica(&self, replica: String, now: Timestamp) -> Answer<'_, Option<String>> {
+    fn has_replica(&self, replica: String, now: Timestamp) -> Answer<'_, bool> {
         let mut state = self.state();
-        state.replicas.retain(|_, (_, until)| *until > now);
-        ready(state.replicas.get(&replica).map(|(address, _)| address.clone()))
+        state.replicas.retain(|_, until| *until > now);
+        ready(state.replicas.contains_key(&replica))
     }
 
-    fn usage(&self) -> Answer<'_, Usage> {
-        let state = self.state();
-        ready(Usage { records: state.records.len(), catalogs: state.catalogs.len() })
+    fn records(&self) -> Answer<'_, usize> {
+        ready(self.state().records.len())
+    }
+
+    fn publish(&self, news: News) -> Answer<'_, ()> {
+        self.bus.tell(news);
+        ready(())
+    }
+
+    fn subscribe(&self) -> Subscription {
+        self.bus.subscribe()
+    }
+
+    fn confidence(&self) -> Arc<Confidence> {
+        Arc::clone(self.bus.confidence())
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Good
     }
 }
 

@@ -50,6 +50,16 @@ pub struct BackendRecord {
     pub session_id: Option<Box<str>>,
     pub version: ProtocolVersion,
     pub era: Era,
+    pub place: Place,
+}
+
+/// Where a backend session can be used from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// From any replica that has a backend of this address (a digest of its URL).
+    Address(Digest),
+    /// From the replica of this name only, which holds the process or the connection.
+    Replica(Box<str>),
 }
 
 /// A change of a live record.
@@ -77,6 +87,14 @@ impl SessionKey {
     /// The key for a session id.
     pub fn of(session_id: &str) -> Self {
         Self(Digest::of_parts([b"vmcp session".as_slice(), session_id.as_bytes()]))
+    }
+
+    pub(crate) fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(Digest::from_bytes(bytes))
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8; 32] {
+        self.0.as_bytes()
     }
 }
 

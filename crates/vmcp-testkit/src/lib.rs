@@ -5,6 +5,7 @@
 //! - [`conformance`]: what the official conformance suite expects of a server, on rmcp
 //! - [`client`]: a small strict client that shows bytes as they came
 //! - [`gateway`]: configurations of the gateway, piece by piece
+//! - [`redis`]: real Redis servers
 //! - [`process`]: starts, watches and ends the program under test
 //!
 //! Everything listens on loopback only and ends when the value that stands for it is dropped.
@@ -17,6 +18,7 @@ mod host;
 pub mod peers;
 pub mod process;
 pub mod raw;
+pub mod redis;
 mod rmcp_client;
 mod rmcp_host;
 mod sse_host;

@@ -5,5 +5,5 @@ use crate::contract;
 
 #[tokio::test]
 async fn memory_keeps_the_contract() {
-    contract::check(&|| std::sync::Arc::new(Memory::new())).await;
+    contract::check(&mut || std::sync::Arc::new(Memory::new())).await;
 }
