@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
-use vmcp_model::{BackendId, raw};
+use vmcp_model::{BackendId, Digest, raw};
 use vmcp_wire::{Fault, Id, IdKey, Message, Shape, reply};
 
 use crate::{
@@ -48,6 +48,7 @@ pub struct Backend {
     /// What it said about itself last, so that sessions share one copy.
     facts: Mutex<Arc<Facts>>,
     own_ids: Arc<OwnIds>,
+    identity: Option<Digest>,
     pub(crate) stats: Stats,
     /// Shared with those whose place it has taken: it is the same server.
     pub(crate) health: Arc<Health>,
@@ -173,6 +174,10 @@ impl Backend {
             tasks,
             facts: Mutex::default(),
             own_ids,
+            identity: match &config.transport {
+                Transport::Http(endpoint) => Some(endpoint.identity()),
+                Transport::Sse(_) | Transport::Stdio(_) => None,
+            },
             stats: Stats {
                 sessions_opened: AtomicU64::new(0),
                 requests: AtomicU64::new(0),
@@ -185,6 +190,12 @@ impl Backend {
 
     pub fn id(&self) -> &BackendId {
         &self.id
+    }
+
+    /// What a session must have been opened on to be good on this backend, as a digest that is the
+    /// same in every process. `None`: sessions are held by this process.
+    pub fn identity(&self) -> Option<Digest> {
+        self.identity
     }
 
     pub fn lineage(&self) -> Lineage {

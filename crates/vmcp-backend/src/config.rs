@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use http::{HeaderMap, Uri};
-use vmcp_model::BackendId;
+use vmcp_model::{BackendId, Digest};
 
 use crate::outgoing::Outgoing;
 
@@ -117,6 +117,25 @@ impl Config {
 }
 
 impl Endpoint {
+    /// What its sessions are good for, as [`Config::keeps_sessions_of`] says, for comparison between
+    /// processes. It is made from secrets too, so it must not be shown to anybody.
+    pub(crate) fn identity(&self) -> Digest {
+        let url = self.url.to_string();
+        let mut parts = vec![b"vmcp endpoint".as_slice(), url.as_bytes()];
+        if let Outgoing::Header { name, value } = &self.outgoing {
+            parts.extend([b"shown".as_slice(), name.as_str().as_bytes(), value.as_bytes()]);
+        }
+        let mut headers: Vec<_> = self.headers.iter().collect();
+        headers.sort_by_key(|(name, value)| (name.as_str(), value.as_bytes().to_vec()));
+        for (name, value) in headers {
+            parts.extend([b"fixed".as_slice(), name.as_str().as_bytes(), value.as_bytes()]);
+        }
+        if let Some(bundle) = &self.ca_bundle {
+            parts.extend([b"authorities".as_slice(), bundle]);
+        }
+        Digest::of_parts(parts)
+    }
+
     /// An endpoint that is shown nothing.
     pub fn plain(url: Uri) -> Self {
         let (outgoing, headers) = (Outgoing::Unauthenticated, HeaderMap::new());

@@ -36,6 +36,9 @@ pub enum Error {
     /// Nothing was sent: the backend has failed too often.
     #[error("has failed too often lately and is left alone; tried again in {} s", .again_in.as_millis().div_ceil(1000))]
     LeftAlone { again_in: Duration },
+    /// Nothing was sent: vmcp has no use of the session from here at the moment.
+    #[error("cannot be used: {0}")]
+    Unavailable(String),
 }
 
 impl Error {
@@ -45,7 +48,7 @@ impl Error {
             Self::Timeout(after) => {
                 Fault::BackendTimeout { backend: backend.to_string(), seconds: after.as_secs() }
             }
-            Self::Busy { .. } | Self::LeftAlone { .. } => {
+            Self::Busy { .. } | Self::LeftAlone { .. } | Self::Unavailable(_) => {
                 Fault::Unavailable(format!("backend {backend} {self}").into())
             }
             Self::SessionLost

@@ -112,7 +112,7 @@ impl Edge {
         let last_event_id = last_event_id.transpose().map_err(|_error| {
             Fault::InvalidRequest("the Last-Event-ID header is not visible ASCII".into())
         })?;
-        let stream = session.listen(last_event_id)?;
+        let stream = session.listen(last_event_id).await?;
         Ok(respond::events(Body::events(stream, self.config.keep_alive, Some(permit))))
     }
 

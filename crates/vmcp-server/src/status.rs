@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use vmcp_backend::Backend;
 use vmcp_core::{BackendState, OfferStatus};
 use vmcp_model::Kind;
+use vmcp_session::Reach;
 use vmcp_wire::headers;
 
 use crate::{
@@ -26,7 +27,22 @@ pub(crate) fn readiness(edge: &Edge) -> Response<Body> {
         let body = json!({"status": "not_ready", "reason": "shutting down"});
         return answer(StatusCode::SERVICE_UNAVAILABLE, &body);
     }
-    answer(StatusCode::OK, &json!({"status": "ready", "store": "ok"}))
+    let reach = edge.sessions.reach();
+    if reach == Reach::Never {
+        let reason = "the session store has not been reached yet";
+        let body = json!({"status": "not_ready", "reason": reason});
+        return answer(StatusCode::SERVICE_UNAVAILABLE, &body);
+    }
+    answer(StatusCode::OK, &json!({"status": "ready", "store": store(reach)}))
+}
+
+/// How the session store is: what lives here goes on while it is degraded.
+fn store(reach: Reach) -> &'static str {
+    match reach {
+        Reach::Good => "ok",
+        Reach::Lost => "degraded",
+        Reach::Never => "not reached yet",
+    }
 }
 
 /// What there is, for people and their tools.
@@ -81,7 +97,7 @@ pub(crate) async fn status(edge: &Edge) -> Response<Body> {
         "reload": reload,
         "uptime_seconds": edge.started.elapsed().as_secs(),
         "draining": edge.is_draining(),
-        "store": "ok",
+        "store": store(edge.sessions.reach()),
         "sessions": usage.sessions,
         "calls_in_flight": usage.calls,
         "get_streams": edge.open_streams(),

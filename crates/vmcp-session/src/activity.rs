@@ -61,6 +61,8 @@ pub(crate) struct Asked {
     /// Carries the question to the client.
     pub(crate) log: Arc<StreamLog>,
     pub(crate) since: Instant,
+    /// Whether it stands in the session's record.
+    pub(crate) kept: bool,
     /// Lets the deadlines of the call rest that asks.
     pub(crate) _rest: Option<OpenQuestion>,
 }
@@ -140,20 +142,27 @@ impl Activity {
         }
     }
 
-    /// Forgets streams that nobody will resume.
-    pub(crate) fn prune(&mut self, age: Duration) {
+    /// Forgets streams that nobody will resume, and questions that nobody will answer, which it
+    /// gives.
+    pub(crate) fn prune(&mut self, age: Duration) -> Vec<String> {
         self.streams.retain(|_, log| !log.is_over(age));
         if let Some(log) = &self.standalone {
             log.forget_sent(age);
         }
         // Deadlines do not rest for ever for a client that is gone, or never answers.
-        self.questions.retain(|_, asked| {
+        let forgotten = self.forget(|asked| {
             let open = asked.since.elapsed();
-            open < MAX_QUESTION_AGE && (open < age || asked.log.is_attached())
+            open >= MAX_QUESTION_AGE || (open >= age && !asked.log.is_attached())
         });
         if self.questions.is_empty() {
             self.answered.clear();
         }
+        forgotten
+    }
+
+    /// Forgets some questions, and gives their ids.
+    fn forget(&mut self, which: impl Fn(&Asked) -> bool) -> Vec<String> {
+        self.questions.extract_if(|_, asked| which(asked)).map(|(id, _)| id).collect()
     }
 
     /// Whether nothing is left that is worth keeping.
@@ -203,17 +212,21 @@ impl Signal {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.session.with_activity(|activity| {
+        let unanswered = self.session.with_activity(|activity| {
             activity.calls.remove(&self.id);
-            if !activity.questions.is_empty() {
+            let unanswered = if activity.questions.is_empty() {
+                Vec::new()
+            } else {
                 // Nobody waits any more for what this call has asked.
-                activity.questions.retain(|_, asked| asked.call.as_ref() != Some(&self.id));
-            }
+                activity.forget(|asked| asked.call.as_ref() == Some(&self.id))
+            };
             if activity.calls.is_empty()
                 && let Some(calm) = activity.calm.take()
             {
                 calm.notify_one();
             }
+            unanswered
         });
+        self.session.forget_questions(unanswered);
     }
 }

@@ -8,10 +8,13 @@ use std::{
 use tokio::{sync::watch, time::Instant};
 use vmcp_backend::{Backend, ClientView, Error, Lineage, Session as BackendSession};
 use vmcp_core::{BackendSessions, Pending};
-use vmcp_model::{BackendId, Era, LogLevel, raw};
+use vmcp_model::{BackendId, LogLevel, raw};
 use vmcp_store::{BackendRecord, Swap};
 
-use crate::session::Session;
+use crate::{
+    kept::{record_of, resumed},
+    session::Session,
+};
 
 /// Backend sessions, in the order in which they were begun: there are few.
 #[derive(Debug, Default)]
@@ -37,7 +40,7 @@ enum Slot {
     Lost(BackendRecord),
 }
 
-type Opened = Result<BackendSession, Error>;
+pub(crate) type Opened = Result<BackendSession, Error>;
 
 /// What a session had on a backend that is not in use any more.
 pub(crate) enum Retired {
@@ -73,7 +76,7 @@ impl Slots {
 
     /// Takes out the session on a backend that is not in use any more. If the record still holds
     /// it, that is remembered.
-    pub(crate) fn retire(&mut self, backend: &Backend) -> Retired {
+    pub(crate) fn retire(&mut self, backend: &Backend, replica: &str) -> Retired {
         let superseded = self.others(backend).any(|slot| matches!(slot, Slot::Open(_)));
         match self.find(backend).cloned() {
             None | Some(Slot::Lost(_)) => Retired::Nothing,
@@ -82,11 +85,16 @@ impl Slots {
                 if superseded {
                     self.remove(backend);
                 } else {
-                    self.set(backend, Slot::Lost(record_of(&session)));
+                    self.set(backend, Slot::Lost(record_of(backend, &session, replica)));
                 }
                 Retired::Open(session)
             }
         }
+    }
+
+    /// Whether there is anything of a backend of this name.
+    fn of_name(&self, id: &BackendId) -> bool {
+        self.0.iter().any(|entry| entry.id == *id)
     }
 
     fn find(&self, backend: &Backend) -> Option<&Slot> {
@@ -130,6 +138,14 @@ impl Slots {
     fn set_open(&mut self, backend: &Backend, session: BackendSession) {
         self.0.retain(|entry| entry.id != *backend.id() || !matches!(entry.slot, Slot::Lost(_)));
         self.set(backend, Slot::Open(session));
+    }
+
+    /// Takes up a session that another replica has opened, unless something is known of the backend
+    /// here.
+    pub(crate) fn adopt(&mut self, backend: &Backend, session: BackendSession) {
+        if !self.of_name(backend.id()) {
+            self.set(backend, Slot::Open(session));
+        }
     }
 
     fn remove(&mut self, backend: &Backend) {
@@ -187,7 +203,8 @@ impl Session {
                     self.begin_opening(&mut slots, backend, Some(record))
                 }
                 Some(Slot::Open(_)) | None => {
-                    self.begin_opening(&mut slots, backend, lost.map(record_of))
+                    let lost = lost.map(|lost| self.record_of(backend, lost));
+                    self.begin_opening(&mut slots, backend, lost)
                 }
             }
         };
@@ -218,7 +235,7 @@ impl Session {
                 Some(record) => Some(record),
                 None => session.former(&backend).await,
             };
-            let opened = session.open_and_enter(&backend, lost.clone()).await;
+            let opened = session.adopt_or_open(&backend, lost.clone()).await;
             match &opened {
                 Ok(open) => {
                     session.slots().set_open(&backend, open.clone());
@@ -252,7 +269,7 @@ impl Session {
         while self.shared.vmcp.is_in_use(backend) {
             let former = self.slots().former(backend).cloned()?;
             match former {
-                Slot::Open(session) => return Some(record_of(&session)),
+                Slot::Open(session) => return Some(self.record_of(backend, &session)),
                 Slot::Lost(record) => return Some(record),
                 Slot::Opening(mut outcome) | Slot::Entering(mut outcome) => {
                     let ended = outcome.wait_for(Option::is_some);
@@ -263,13 +280,16 @@ impl Session {
         None
     }
 
-    async fn open_and_enter(&self, backend: &Arc<Backend>, lost: Option<BackendRecord>) -> Opened {
+    /// Opens a session and enters it in the record, if that holds what is expected.
+    pub(crate) async fn open_and_enter(
+        &self,
+        backend: &Arc<Backend>,
+        lost: Option<BackendRecord>,
+    ) -> Opened {
         let opened = backend.open(self.client_view()).await?;
         {
             let mut slots = self.slots();
             if !self.shared.vmcp.is_in_use(backend) {
-                // A last call on a backend that has been taken out: the record is not about it any
-                // more.
                 return Ok(opened);
             }
             slots.set_entering(backend);
@@ -279,20 +299,20 @@ impl Session {
             self.key,
             backend.id().clone(),
             lost,
-            record_of(&opened),
+            self.record_of(backend, &opened),
         );
         let kept = match entered.await {
             Ok(Swap::Done) if !self.is_ended() => {
                 self.replay(backend, &opened, healed).await;
                 return Ok(opened);
             }
-            Ok(Swap::Lost(winner)) => {
-                let facts = opened.facts().clone();
-                BackendSession::resumed(winner.session_id.as_deref(), winner.version, facts)
-                    .ok_or(Error::SessionLost)
-            }
+            Ok(Swap::Lost(winner)) => match self.can_use(backend, &winner).await {
+                Ok(true) => resumed(backend, &winner).ok_or(Error::SessionLost),
+                Ok(false) => Err(Error::Unavailable("its session was replaced; try again".into())),
+                Err(error) => Err(error),
+            },
             Ok(Swap::Done | Swap::Gone) => Err(Error::Broken("the session has ended".to_owned())),
-            Err(error) => Err(Error::Broken(error.to_string())),
+            Err(error) => Err(Error::Unavailable(error.to_string())),
         };
         if let Err(error) = backend.close(&opened).await {
             tracing::debug!(backend = %backend.id(), %error, "could not end a backend session that is not needed");
@@ -329,13 +349,4 @@ impl Session {
 /// The parameters of `logging/setLevel`.
 pub(crate) fn level_params(level: LogLevel) -> Vec<u8> {
     format!("{{\"level\":\"{level}\"}}").into_bytes()
-}
-
-/// What the store keeps of a backend session.
-fn record_of(session: &BackendSession) -> BackendRecord {
-    BackendRecord {
-        session_id: session.id().map(Into::into),
-        version: session.version(),
-        era: Era::Legacy,
-    }
 }

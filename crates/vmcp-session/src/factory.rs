@@ -6,7 +6,7 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use ring::rand::SecureRandom as _;
 use tokio::time::Instant;
-use vmcp_backend::{ClientView, Session as BackendSession};
+use vmcp_backend::ClientView;
 use vmcp_catalog::Catalog;
 use vmcp_core::{BackendSessions as _, Settled, View};
 use vmcp_model::{BackendId, Principal, ProtocolVersion, raw, raw::Members};
@@ -16,8 +16,9 @@ use vmcp_wire::{ClientHello, Fault, Id, Message, reply};
 use crate::{
     backends::Slots,
     clients::ClientKey,
+    kept::{is_ready, resumed},
     session::{Parts, Session},
-    sessions::Sessions,
+    sessions::{Sessions, unavailable},
 };
 
 /// Bytes that a client may say about itself: they are kept as long as its session.
@@ -65,7 +66,6 @@ impl Sessions {
         let key = SessionKey::of(&session_id);
         let now = self.shared.clock.now();
         let config = &self.shared.config;
-        let unavailable = |error: vmcp_store::Error| Fault::Unavailable(error.to_string().into());
         let placeholder =
             now.after(config.initialize_wait + config.ttl.min(Duration::from_secs(60)));
         if !self.shared.store.create(key, placeholder).await.map_err(unavailable)? {
@@ -82,13 +82,14 @@ impl Sessions {
             created: now,
             deadline: self.shared.clock.now().after(config.ttl),
             client: Arc::clone(&profile),
-            owner: self.owner(principal),
+            owner: self.owner(principal)?,
             catalog: catalog.digest(),
             log_level: None,
             subscriptions: Vec::new(),
             stream_epoch: 0,
             backends: Vec::new(),
         };
+        let mark = self.shared.confidence.mark();
         let filled = async {
             self.put_catalog(&catalog).await?;
             self.shared.store.fill(key, record).await
@@ -111,6 +112,8 @@ impl Sessions {
             slots: Slots::default(),
             subscriptions: Vec::new(),
             log_level: None,
+            stream_epoch: 0,
+            checked: mark,
             counted,
         }));
         // The catalog may have changed after it was taken and before the session was entered.
@@ -128,12 +131,14 @@ impl Sessions {
         principal: &Principal,
         client: ClientKey,
     ) -> Result<Arc<Session>, Fault> {
-        let unavailable = |error: vmcp_store::Error| Fault::Unavailable(error.to_string().into());
         let (key, now) = (SessionKey::of(id), self.shared.clock.now());
-        let endings = self.endings();
+        // Before the record is read: what happens to it from now on is heard of.
+        let (endings, mark) = (self.endings(), self.shared.confidence.mark());
         let record = self.shared.store.load(key, now).await.map_err(unavailable)?;
-        let record = record.filter(|record| record.owner == self.owner(principal));
         let record = record.ok_or(Fault::SessionUnknown)?;
+        if !self.owns(principal, record.owner)? {
+            return Err(Fault::SessionUnknown);
+        }
         if !self.has_room() {
             return Err(Fault::Unavailable("there are as many sessions as there may be".into()));
         }
@@ -143,8 +148,10 @@ impl Sessions {
         let catalog = self.catalog_of(&record, &view).await?;
         let slots = record.backends.iter().filter_map(|(id, kept)| {
             let backend = self.shared.vmcp.backend(id.as_str())?;
-            let facts = backend.facts();
-            let open = BackendSession::resumed(kept.session_id.as_deref(), kept.version, facts)?;
+            if !is_ready(&backend, kept, &self.shared.replica) {
+                return None;
+            }
+            let open = resumed(&backend, kept)?;
             Some((backend, open))
         });
         let slots: Vec<_> = slots.collect();
@@ -158,6 +165,8 @@ impl Sessions {
             slots: Slots::resumed(slots.iter().map(|(backend, open)| (&**backend, open.clone()))),
             subscriptions: record.subscriptions,
             log_level: record.log_level,
+            stream_epoch: record.stream_epoch,
+            checked: mark,
             counted,
         });
         let entered = self.enter(session);
@@ -172,13 +181,17 @@ impl Sessions {
     }
 
     /// The very catalog that the client was given.
-    async fn catalog_of(&self, record: &Record, view: &View) -> Result<Arc<Catalog>, Fault> {
+    pub(crate) async fn catalog_of(
+        &self,
+        record: &Record,
+        view: &View,
+    ) -> Result<Arc<Catalog>, Fault> {
         let current = view.catalog();
         if current.digest() == record.catalog {
             return Ok(current);
         }
         let kept = self.shared.store.catalog(record.catalog, self.shared.clock.now()).await;
-        let kept = kept.map_err(|error| Fault::Unavailable(error.to_string().into()))?;
+        let kept = kept.map_err(unavailable)?;
         let catalog = kept.and_then(|bytes| Catalog::from_bytes(&bytes).ok());
         catalog.map(Arc::new).ok_or(Fault::SessionUnknown)
     }

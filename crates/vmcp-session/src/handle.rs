@@ -166,8 +166,9 @@ impl Session {
         let level = level.and_then(|name| LogLevel::from_name(&name)).ok_or(Fault::InvalidParams(
             "the parameter \"level\" must be one of debug, info, notice, warning, error, critical, alert, emergency".into(),
         ))?;
-        self.set_log_level(level);
         self.keep(Change::LogLevel(level)).await?;
+        self.set_log_level(level);
+        self.catch_up().await;
         let params: Arc<[u8]> = level_params(level).into();
         let mut telling = tokio::task::JoinSet::new();
         for (backend, session) in self.open_backends() {
@@ -222,7 +223,13 @@ impl Session {
         let Some(uri) = uri else { return reply };
         if subscribe == accepted {
             if subscribe {
-                self.keep(Change::Subscribe(uri)).await?;
+                self.keep(Change::Subscribe(uri.clone())).await?;
+                // Another replica's change may have been taken up meanwhile.
+                let mut subscriptions = self.subscriptions();
+                if !subscriptions.contains(&uri) {
+                    subscriptions.push(uri);
+                }
+                drop(subscriptions);
                 self.listen_to_backends();
             }
             return reply;
@@ -233,15 +240,6 @@ impl Session {
             self.stop_listening();
         }
         reply
-    }
-
-    /// Changes the record. A session whose record is gone has ended.
-    async fn keep(&self, change: Change) -> Result<(), Fault> {
-        match self.shared.store.change(self.key, change).await {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(Fault::SessionUnknown),
-            Err(error) => Err(Fault::Unavailable(error.to_string().into())),
-        }
     }
 
     /// The backends on which the session has a session of its own.

@@ -9,11 +9,11 @@ use std::{
 use tokio::{sync::oneshot, time::Instant};
 use tokio_util::sync::CancellationToken;
 use vmcp_backend::{Backend, Error, Lineage, Session as BackendSession};
-use vmcp_core::{BackendSessions as _, Inbound, Notice, NoticeKind, Question};
+use vmcp_core::{BackendSessions as _, Inbound, Notice, NoticeKind};
 use vmcp_model::BackendId;
 use vmcp_wire::Message;
 
-use crate::{activity::Asked, session::Session};
+use crate::session::Session;
 
 /// How long to wait, at least and at most, before a stream that ended is opened again.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
@@ -162,7 +162,7 @@ impl Session {
                     self.announce(&notice.text);
                 }
             }
-            Some(Inbound::Asks(question)) => self.put_on_stream(backend, open, question),
+            Some(Inbound::Asks(question)) => self.put_on_stream(backend, open, question).await,
             Some(Inbound::ListChanged) => self.shared.vmcp.refresh(backend.id()),
             Some(Inbound::Response(_)) | None => {}
         }
@@ -173,61 +173,14 @@ impl Session {
         match &notice.kind {
             NoticeKind::ResourceUpdated(uri) => self.is_subscribed(uri),
             NoticeKind::Withdrawn(id) => {
-                self.with_activity(|activity| activity.questions.remove(id));
+                let withdrawn = self.with_activity(|activity| activity.questions.remove(id));
+                if withdrawn.is_some() {
+                    self.forget_questions([id.clone()]);
+                }
                 true
             }
             NoticeKind::Log(_) | NoticeKind::Other => notice.passes(self.log_level()),
         }
-    }
-
-    /// Puts a question to the client on its GET stream.
-    fn put_on_stream(&self, backend: &Arc<Backend>, open: &BackendSession, question: Question) {
-        let log = self.with_activity(|activity| activity.standalone.clone());
-        let Some(log) = log.filter(|log| log.is_attached()) else {
-            self.refuse(backend, open, &question, "the client has no stream open");
-            return;
-        };
-        let asked = Asked {
-            backend: Arc::clone(backend),
-            progress_token: question.progress_token.clone(),
-            call: None,
-            log,
-            since: Instant::now(),
-            _rest: None,
-        };
-        self.put(backend, open, question, asked);
-    }
-
-    /// Puts a question to the client, on the stream that is to carry it.
-    pub(crate) fn put(
-        &self,
-        backend: &Arc<Backend>,
-        open: &BackendSession,
-        question: Question,
-        asked: Asked,
-    ) {
-        let log = Arc::clone(&asked.log);
-        if self.with_activity(|activity| activity.ask(question.id.clone(), asked)) {
-            log.append(&question.text);
-        } else {
-            self.refuse(backend, open, &question, "the client has too many questions open");
-        }
-    }
-
-    /// Tells a backend that its question will not be answered.
-    fn refuse(
-        &self,
-        backend: &Arc<Backend>,
-        open: &BackendSession,
-        question: &Question,
-        why: &'static str,
-    ) {
-        let (backend, open, text) = (Arc::clone(backend), open.clone(), question.refusal(why));
-        self.shared.background.spawn(async move {
-            if let Err(error) = backend.tell(&open, text).await {
-                tracing::debug!(backend = %backend.id(), %error, "could not refuse a question");
-            }
-        });
     }
 }
 

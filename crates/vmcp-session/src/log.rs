@@ -125,6 +125,19 @@ impl StreamLog {
         }
     }
 
+    /// Numbers events from here on so that no other replica's log of the same stream has the same
+    /// numbers: it had another epoch.
+    pub(crate) fn begin_epoch(&self, epoch: u64) {
+        let mut state = self.state();
+        let first = (epoch << 32) | 1;
+        if state.next < first {
+            if state.unsent == state.next {
+                state.unsent = first;
+            }
+            state.next = first;
+        }
+    }
+
     /// Marks the stream as complete: nothing will be appended.
     pub(crate) fn finish(&self) {
         let mut state = self.state();

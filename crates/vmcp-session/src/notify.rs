@@ -1,13 +1,17 @@
-//! Notifications of the client, and its answers to the backends' questions.
+//! Notifications of the client, and those to it.
 
 use std::sync::Arc;
 
 use vmcp_backend::Backend;
 use vmcp_core::BackendSessions as _;
 use vmcp_model::Kind;
-use vmcp_wire::{Fault, Id, Message, reply, split_question_id, task};
+use vmcp_store::News;
+use vmcp_wire::{Fault, Id, Message, reply};
 
-use crate::session::Session;
+use crate::{activity::Signal, session::Session};
+
+/// The backend that has a call, and what tells the call to end.
+type Cancelled = (Arc<Backend>, Arc<Signal>);
 
 impl Session {
     pub(crate) async fn notification(self: &Arc<Self>, message: &Message) -> Result<(), Fault> {
@@ -16,13 +20,13 @@ impl Session {
             "notifications/cancelled" => self.cancel(message).await,
             "notifications/progress" => self.progress(message).await,
             "notifications/roots/list_changed" | "notifications/tasks/status" => {
-                self.tell_all(message);
+                self.tell_all(message).await;
                 Ok(())
             }
             method => {
                 // Whatever it is, it can only be meant for a backend if there is just one.
                 if self.catalog.load().backends().len() == 1 {
-                    self.tell_all(message);
+                    self.tell_all(message).await;
                 } else {
                     tracing::debug!(method, "dropped a notification that names no backend");
                 }
@@ -31,46 +35,37 @@ impl Session {
         }
     }
 
-    /// Delivers the client's answer to a question, once, to the backend that asked.
-    pub(crate) async fn answer(self: &Arc<Self>, message: &Message) -> Result<(), Fault> {
-        let unknown =
-            || Fault::InvalidRequest("the response answers no request that was sent".into());
-        let Some(id) = message.id() else {
-            tracing::debug!("dropped an error of the client that answers no request");
-            return Ok(());
-        };
-        let id = id.as_string().ok_or_else(unknown)?.into_owned();
-        let (backend, original) = split_question_id(&id).ok_or_else(unknown)?;
-        // The one that has asked, though another may have taken its place.
-        let asked = self.with_activity(|activity| {
-            activity.questions.get(&id).map(|asked| Arc::clone(&asked.backend))
-        });
-        let found = asked.or_else(|| self.shared.vmcp.backend(backend)).ok_or_else(unknown)?;
-        let open = self.open(&found).ok_or_else(unknown)?;
-        if !self.with_activity(|activity| activity.begin_answer(&id)) {
-            return Ok(());
-        }
-        let text = task::unpublish(&message.with_id(original.as_bytes()), backend);
-        let told = found.tell(&open, text).await;
-        self.with_activity(|activity| activity.end_answer(&id, told.is_ok()));
-        told.map_err(|error| error.fault(found.id()))
-    }
-
     /// Passes on that the client does not wait for a request any more.
     async fn cancel(&self, message: &Message) -> Result<(), Fault> {
+        let call = self.cancelled(message)?;
+        let Some((backend, signal)) = call else {
+            // It may have ended meanwhile, which is no error, or be under way elsewhere.
+            let text = message.text().clone();
+            self.shared.tell(News::Cancelled { key: self.key, text }).await;
+            return Ok(());
+        };
+        signal.cancel();
+        self.pass_on(&backend, message).await
+    }
+
+    /// The same for a request that is cancelled on another replica. Whoever has it passes it on.
+    pub(crate) async fn cancel_here(&self, message: &Message) -> Result<(), Fault> {
+        let Some((backend, signal)) = self.cancelled(message)? else { return Ok(()) };
+        signal.cancel();
+        self.pass_on(&backend, message).await
+    }
+
+    /// The call that a notification cancels, if it is under way here.
+    fn cancelled(&self, message: &Message) -> Result<Option<Cancelled>, Fault> {
         let span = message.params().request_id.clone();
         let id = span.and_then(|span| Id::parse(&message.text()[span]).map(Id::key));
         let Some(id) = id else {
             return Err(Fault::InvalidParams("the parameter \"requestId\" is missing".into()));
         };
-        let call = self.with_activity(|activity| {
+        Ok(self.with_activity(|activity| {
             let call = activity.calls.get(&id)?;
             Some((Arc::clone(&call.backend), Arc::clone(&call.signal)))
-        });
-        // The call may have ended meanwhile, which is no error.
-        let Some((backend, signal)) = call else { return Ok(()) };
-        signal.cancel();
-        self.pass_on(&backend, message).await
+        }))
     }
 
     /// Passes the client's progress on to the backend whose question it is about.
@@ -93,7 +88,8 @@ impl Session {
 
     /// Passes a notification on to every backend on which the session has a session. None is
     /// waited for.
-    fn tell_all(&self, message: &Message) {
+    async fn tell_all(&self, message: &Message) {
+        self.catch_up().await;
         for (backend, open) in self.open_backends() {
             let text = message.text().clone();
             self.shared.background.spawn(async move {

@@ -56,9 +56,10 @@ impl Session {
                         call: Some(in_flight.id.clone()),
                         log: Arc::clone(&log),
                         since: Instant::now(),
+                        kept: false,
                         _rest: Some(call.open_question()),
                     };
-                    self.put(call.backend(), call.session(), question, asked);
+                    self.put(call.backend(), call.session(), question, asked).await;
                 }
                 Ok(CallEvent::Outcome(Outcome::Complete(text))) => {
                     log.append(&text);

@@ -114,7 +114,7 @@ impl Session {
 
     async fn retired(&self, backend: &Backend) -> Option<BackendSession> {
         loop {
-            let retired = self.slots().retire(backend);
+            let retired = self.slots().retire(backend, &self.shared.replica);
             match retired {
                 Retired::Nothing => return None,
                 Retired::Open(session) => return Some(session),

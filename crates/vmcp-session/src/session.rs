@@ -32,6 +32,10 @@ pub struct Session {
     /// Up to when the use has been told to the store.
     pub(crate) refreshed: AtomicU64,
     pub(crate) ended: AtomicBool,
+    /// Which GET stream the record knew of last.
+    pub(crate) stream_epoch: AtomicU64,
+    /// The generation at which the record was looked at last.
+    pub(crate) checked: AtomicU64,
     activity: Mutex<Option<Box<Activity>>>,
     pub(crate) _counted: Counted,
 }
@@ -47,6 +51,8 @@ pub(crate) struct Parts {
     pub(crate) slots: Slots,
     pub(crate) subscriptions: Vec<Box<str>>,
     pub(crate) log_level: Option<LogLevel>,
+    pub(crate) stream_epoch: u64,
+    pub(crate) checked: u64,
     pub(crate) counted: Counted,
 }
 
@@ -62,6 +68,8 @@ impl Session {
             slots,
             subscriptions,
             log_level,
+            stream_epoch,
+            checked,
             counted,
         } = parts;
         let now = shared.clock.now();
@@ -81,6 +89,8 @@ impl Session {
             last_used: AtomicU64::new(now.0),
             refreshed: AtomicU64::new(now.0),
             ended: AtomicBool::new(false),
+            stream_epoch: AtomicU64::new(stream_epoch),
+            checked: AtomicU64::new(checked),
             activity: Mutex::new(None),
             _counted: counted,
         })

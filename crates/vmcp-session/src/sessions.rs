@@ -3,17 +3,18 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError, RwLock, Weak,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use ring::{hmac, rand::SecureRandom};
 use tokio_util::task::TaskTracker;
 use vmcp_core::{Background, Vmcp};
 use vmcp_model::{Digest, Principal};
-use vmcp_store::{ClientProfile, KeyRing, SessionKey, Store};
+use vmcp_store::{ClientProfile, Confidence, Key, News, Reach, SessionKey, Store};
 use vmcp_wire::Fault;
 
 use crate::{
@@ -79,7 +80,8 @@ pub struct Sessions {
     count: AtomicUsize,
     profiles: Mutex<HashMap<Arc<ClientProfile>, Weak<ClientProfile>>>,
     pub(crate) catalogs: Mutex<HashMap<Digest, u64>>,
-    owner_key: hmac::Key,
+    /// Where the store is shared: the live sessions by what other replicas call them.
+    by_key: Mutex<HashMap<SessionKey, Weak<Session>>>,
     /// Counts the sessions ended here, so that a restoration under way notices.
     endings: AtomicU64,
     draining: AtomicBool,
@@ -94,6 +96,9 @@ const SHARDS: usize = 64;
 pub(crate) struct Shared {
     pub(crate) vmcp: Arc<Vmcp>,
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) confidence: Arc<Confidence>,
+    /// The name of this replica: random, so that one that starts again is another one.
+    pub(crate) replica: Box<str>,
     pub(crate) background: Background,
     pub(crate) clock: Clock,
     pub(crate) config: Config,
@@ -103,19 +108,22 @@ pub(crate) struct Shared {
 }
 
 impl Sessions {
-    /// Sessions over a store; `keys` are the store's. Upkeep begins at once.
+    /// Sessions over a store. Upkeep begins at once.
     pub fn start(
         vmcp: Arc<Vmcp>,
         store: Arc<dyn Store>,
-        keys: &KeyRing,
         config: Config,
         background: Background,
     ) -> Arc<Self> {
         let mut first_stream = [0; 8];
         ring::rand::SystemRandom::new().fill(&mut first_stream).expect("the system has randomness");
         let clients = Clients::new(config.limits.sessions_per_client);
+        let mut replica = [0; 16];
+        ring::rand::SystemRandom::new().fill(&mut replica).expect("the system has randomness");
         let shared = Shared {
             vmcp,
+            confidence: store.confidence(),
+            replica: BASE64_URL_SAFE_NO_PAD.encode(replica).into(),
             store,
             background: background.clone(),
             clock: Clock::start(),
@@ -131,7 +139,7 @@ impl Sessions {
             count: AtomicUsize::new(0),
             profiles: Mutex::default(),
             catalogs: Mutex::default(),
-            owner_key: hmac::Key::new(hmac::HMAC_SHA256, &keys.current.secret),
+            by_key: Mutex::default(),
             endings: AtomicU64::new(0),
             draining: AtomicBool::new(false),
         });
@@ -139,6 +147,10 @@ impl Sessions {
         background.spawn_until_stop(Arc::clone(&sessions).keep_ending());
         background.spawn_until_stop(Arc::clone(&sessions).keep_catalogs());
         background.spawn_until_stop(Arc::clone(&sessions).keep_whole());
+        if sessions.shared.store.outlives_process() {
+            background.spawn_until_stop(Arc::clone(&sessions).keep_hearing());
+            background.spawn_until_stop(Arc::clone(&sessions).keep_announcing());
+        }
         sessions
     }
 
@@ -151,39 +163,47 @@ impl Sessions {
         client: ClientKey,
     ) -> Result<Arc<Session>, Fault> {
         let session = match self.live(id) {
-            Some(session) => session,
+            Some(session) if session.principal != *principal => {
+                return Err(self.refuse_stranger(session.key).await);
+            }
+            Some(session) => {
+                if !self.is_certain(&session) {
+                    self.confirm(&session).await?;
+                }
+                session
+            }
             None => self.restore(id, principal, client).await?,
         };
-        if session.is_ended() || session.principal != *principal {
-            return Err(Fault::SessionUnknown);
-        }
-        Ok(session)
+        if session.is_ended() { Err(Fault::SessionUnknown) } else { Ok(session) }
     }
 
     /// Ends a session. Its backend sessions are closed when what is in flight has ended.
     pub async fn end(&self, id: &str, principal: &Principal) -> Result<(), Fault> {
-        let unavailable = |error: vmcp_store::Error| Fault::Unavailable(error.to_string().into());
         let key = SessionKey::of(id);
         let now = self.shared.clock.now();
         let live = self.live(id);
         match &live {
-            Some(session) if session.principal != *principal => return Err(Fault::SessionUnknown),
+            Some(session) if session.principal != *principal => {
+                return Err(self.refuse_stranger(key).await);
+            }
             Some(_) => {}
             None => {
                 let record = self.shared.store.load(key, now).await.map_err(unavailable)?;
-                if record.is_none_or(|record| record.owner != self.owner(principal)) {
+                let Some(record) = record else { return Err(Fault::SessionUnknown) };
+                if !self.owns(principal, record.owner)? {
                     return Err(Fault::SessionUnknown);
                 }
             }
         }
         let ended = self.shared.store.end(key, now).await.map_err(unavailable)?;
-        self.endings.fetch_add(1, Ordering::SeqCst);
+        self.note_ending();
         if let Some(session) = &live {
             self.drop_live(session);
         }
         if !ended {
             return Err(Fault::SessionUnknown);
         }
+        self.shared.tell(News::Ended(key)).await;
         self.close_soon(key, live);
         Ok(())
     }
@@ -201,10 +221,12 @@ impl Sessions {
 
     /// How many records the store holds.
     pub async fn records(&self) -> Result<usize, Fault> {
-        let usage = self.shared.store.usage().await;
-        usage
-            .map(|usage| usage.records)
-            .map_err(|error| Fault::Unavailable(error.to_string().into()))
+        self.shared.store.records().await.map_err(unavailable)
+    }
+
+    /// Whether the store can be reached.
+    pub fn reach(&self) -> Reach {
+        self.shared.store.reach()
     }
 
     /// How this process says it is.
@@ -234,6 +256,9 @@ impl Sessions {
         let mut shard = self.shard(&session.id).write().unwrap_or_else(PoisonError::into_inner);
         let entered = shard.entry(Arc::clone(&session.id)).or_insert_with(|| {
             self.count.fetch_add(1, Ordering::Relaxed);
+            if self.shared.store.outlives_process() {
+                self.by_key().insert(session.key, Arc::downgrade(&session));
+            }
             session
         });
         Arc::clone(entered)
@@ -245,6 +270,7 @@ impl Sessions {
         let mut shard = self.shard(&session.id).write().unwrap_or_else(PoisonError::into_inner);
         if shard.get(&session.id).is_some_and(|present| Arc::ptr_eq(present, session)) {
             shard.remove(&session.id);
+            self.by_key().remove(&session.key);
             if shard.len() * 4 < shard.capacity() {
                 shard.shrink_to_fit();
             }
@@ -257,7 +283,21 @@ impl Sessions {
         self.count.load(Ordering::Relaxed) < self.shared.config.limits.sessions
     }
 
-    /// How many sessions were ended here so far.
+    /// The live session that other replicas call so.
+    pub(crate) fn by_name(&self, key: SessionKey) -> Option<Arc<Session>> {
+        self.by_key().get(&key).and_then(Weak::upgrade)
+    }
+
+    fn by_key(&self) -> MutexGuard<'_, HashMap<SessionKey, Weak<Session>>> {
+        self.by_key.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that a session has ended, here or elsewhere.
+    pub(crate) fn note_ending(&self) {
+        self.endings.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// How many sessions were ended so far.
     pub(crate) fn endings(&self) -> u64 {
         self.endings.load(Ordering::SeqCst)
     }
@@ -271,16 +311,16 @@ impl Sessions {
     }
 
     /// The keyed hash under which a principal's sessions are kept.
-    pub(crate) fn owner(&self, principal: &Principal) -> Digest {
-        let parts = match principal {
-            Principal::Anonymous => Digest::of_parts([b"anonymous".as_slice()]),
-            Principal::Subject { issuer, subject } => {
-                Digest::of_parts([b"subject".as_slice(), issuer.as_bytes(), subject.as_bytes()])
-            }
-        };
-        let mut bytes = [0; 32];
-        bytes.copy_from_slice(hmac::sign(&self.owner_key, parts.as_bytes()).as_ref());
-        Digest::from_bytes(bytes)
+    pub(crate) fn owner(&self, principal: &Principal) -> Result<Digest, Fault> {
+        let keys = self.shared.store.keys().map_err(unavailable)?;
+        Ok(owner(principal, &keys.current))
+    }
+
+    /// Whether a record of this owner belongs to a principal. It may have been made under an older
+    /// key.
+    pub(crate) fn owns(&self, principal: &Principal, owner_digest: Digest) -> Result<bool, Fault> {
+        let keys = self.shared.store.keys().map_err(unavailable)?;
+        Ok(keys.all().any(|key| owner(principal, key) == owner_digest))
     }
 
     /// One copy of what a client said about itself, for all sessions of such clients.
@@ -313,4 +353,22 @@ impl Shared {
     pub(crate) fn next_stream(&self) -> u64 {
         self.streams.fetch_add(1, Ordering::Relaxed)
     }
+}
+
+/// The store cannot be reached: nothing is lost, and trying again helps.
+pub(crate) fn unavailable(error: vmcp_store::Error) -> Fault {
+    Fault::Unavailable(error.to_string().into())
+}
+
+fn owner(principal: &Principal, key: &Key) -> Digest {
+    let parts = match principal {
+        Principal::Anonymous => Digest::of_parts([b"anonymous".as_slice()]),
+        Principal::Subject { issuer, subject } => {
+            Digest::of_parts([b"subject".as_slice(), issuer.as_bytes(), subject.as_bytes()])
+        }
+    };
+    let key = hmac::Key::new(hmac::HMAC_SHA256, &key.secret);
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(hmac::sign(&key, parts.as_bytes()).as_ref());
+    Digest::from_bytes(bytes)
 }

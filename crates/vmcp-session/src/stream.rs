@@ -63,7 +63,10 @@ impl Drop for EventStream {
 impl Session {
     /// Opens the client's GET stream, taking over from one that is open, or goes on with a stream
     /// behind an event that the client has got.
-    pub fn listen(self: &Arc<Self>, last_event_id: Option<&str>) -> Result<EventStream, Fault> {
+    pub async fn listen(
+        self: &Arc<Self>,
+        last_event_id: Option<&str>,
+    ) -> Result<EventStream, Fault> {
         self.touch();
         if self.is_ended() {
             return Err(Fault::SessionUnknown);
@@ -90,10 +93,14 @@ impl Session {
         if let Some(log) = log {
             return Ok(self.attach(&log, behind));
         }
+        let epoch = self.take_stream().await?;
         let log = self.with_activity(|activity| {
             let standalone = &mut activity.standalone;
             Arc::clone(standalone.get_or_insert_with(|| StreamLog::new(STANDALONE, limit)))
         });
+        log.begin_epoch(epoch);
+        // What is open on other replicas is listened to here from now on.
+        self.catch_up().await;
         let stream = self.attach(&log, behind);
         self.listen_to_backends();
         Ok(stream)
@@ -108,10 +115,10 @@ impl Session {
 
     /// The log of a new streamed call.
     pub(crate) fn new_stream(&self) -> Arc<StreamLog> {
+        self.forget_old();
         let number = self.shared.next_stream();
         let log = StreamLog::new(number, self.shared.config.limits.log_bytes);
         self.with_activity(|activity| {
-            activity.prune(RESUME);
             if activity.streams.len() >= KEPT {
                 // Calls under way are bounded elsewhere; of what is finished the oldest goes.
                 let finished =

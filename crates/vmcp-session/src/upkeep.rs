@@ -5,12 +5,15 @@ use std::{
     time::Duration,
 };
 
-use vmcp_backend::Session as BackendSession;
 use vmcp_catalog::Catalog;
 use vmcp_core::View;
 use vmcp_store::{Change, Error, SessionKey, Timestamp, Tombstone};
 
-use crate::{session::Session, sessions::Sessions, stream::RESUME};
+use crate::{
+    kept::{is_ready, resumed},
+    session::Session,
+    sessions::Sessions,
+};
 
 /// Records that are looked at in one go.
 const CHUNK: usize = 1000;
@@ -133,7 +136,7 @@ impl Sessions {
         let pause = u64::try_from((ttl / 10).as_millis()).unwrap_or(u64::MAX);
         let mut used = Vec::new();
         for session in self.all() {
-            session.with_activity(|activity| activity.prune(RESUME));
+            session.forget_old();
             if session.is_busy() {
                 session.touch();
             }
@@ -148,7 +151,7 @@ impl Sessions {
             for (session, stands) in chunk.iter().zip(stand) {
                 session.refreshed.store(now.0, Ordering::Relaxed);
                 if !stands {
-                    self.drop_live(session);
+                    self.lose(session);
                     continue;
                 }
                 let catalog = session.catalog.load_full();
@@ -232,9 +235,11 @@ impl crate::sessions::Shared {
         let mut closing = tokio::task::JoinSet::new();
         for (id, kept) in tombstone.backends {
             let Some(backend) = self.vmcp.backend(id.as_str()) else { continue };
-            let facts = backend.facts();
-            let session = BackendSession::resumed(kept.session_id.as_deref(), kept.version, facts);
-            let Some(session) = session else { continue };
+            // What another replica holds is ended by that one.
+            if !is_ready(&backend, &kept, &self.replica) {
+                continue;
+            }
+            let Some(session) = resumed(&backend, &kept) else { continue };
             closing.spawn(async move {
                 if let Err(error) = backend.close(&session).await {
                     tracing::debug!(backend = %backend.id(), %error, "a backend session could not be ended");

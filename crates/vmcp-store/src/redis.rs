@@ -24,7 +24,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use bytes::Bytes;
 use redis::{FromRedisValue, Value};
 use tokio::task::JoinSet;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use vmcp_model::{BackendId, Digest};
 
 pub use settings::{Address, Servers, Settings, Tls, Validation};
@@ -47,7 +47,6 @@ const ATTEMPTS: usize = 16;
 /// A store in Redis.
 pub struct Redis {
     inner: Arc<Inner>,
-    _stop: DropGuard,
 }
 
 struct Inner {
@@ -57,24 +56,23 @@ struct Inner {
 }
 
 impl Redis {
-    /// Begins to connect, and goes on until this is dropped. Must be called on a runtime, which from
-    /// then on does the work.
-    pub fn start(settings: Settings) -> Self {
-        let stop = CancellationToken::new();
+    /// Begins to connect, and goes on until `stop`. `tasks` counts the tasks that do the work, on the
+    /// runtime on which this is called.
+    pub fn start(settings: Settings, tasks: &TaskTracker, stop: &CancellationToken) -> Self {
         let inner = Arc::new(Inner {
             ring: Ring::new(&settings),
             bus: Bus::new(&settings),
             link: Link::new(settings),
         });
         let (keeper, stopped) = (Arc::clone(&inner), stop.clone());
-        tokio::spawn(async move {
+        tasks.spawn(async move {
             keeper.link.keep(stopped, &keeper.ring).await;
         });
         let (keeper, stopped) = (Arc::clone(&inner), stop.clone());
-        tokio::spawn(async move {
+        tasks.spawn(async move {
             keeper.bus.keep(&keeper.link.settings, stopped, &keeper.ring).await;
         });
-        Self { inner, _stop: stop.drop_guard() }
+        Self { inner }
     }
 }
 

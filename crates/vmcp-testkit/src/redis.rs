@@ -163,15 +163,7 @@ impl RedisSentinels {
         }
         let ready = async {
             for sentinel in &sentinels {
-                loop {
-                    let known = sentinel.say(&format!("SENTINEL MASTER {MASTER}")).await?;
-                    let after = |name: &str| {
-                        let mut lines = known.lines().skip_while(|line| line.trim() != name);
-                        lines.nth(2).unwrap_or_default().trim().to_owned()
-                    };
-                    if after("num-slaves") == "1" && after("num-other-sentinels") == "2" {
-                        break;
-                    }
+                while !knows_all(&sentinel.say(&format!("SENTINEL MASTER {MASTER}")).await?) {
                     sleep(POLL).await;
                 }
             }
@@ -180,6 +172,15 @@ impl RedisSentinels {
         timeout(PATIENCE, ready).await.context("the Sentinels do not find each other")??;
         Ok(Self { master, copy, sentinels })
     }
+}
+
+/// Whether a Sentinel's answer about the master shows that it knows the copy and the others.
+fn knows_all(answer: &str) -> bool {
+    let after = |name: &str| {
+        let mut lines = answer.lines().skip_while(|line| line.trim() != name);
+        lines.nth(2).unwrap_or_default().trim().to_owned()
+    };
+    after("num-slaves") == "1" && after("num-other-sentinels") == "2"
 }
 
 /// Starts a cluster of three masters, each with a third of the slots.

@@ -13,7 +13,7 @@ use vmcp_core::{Background, Replaced, View, Vmcp};
 use vmcp_model::ProtocolVersion;
 use vmcp_server::{Edge, Listens, Serving};
 use vmcp_session::{ServerInfo, Sessions};
-use vmcp_store::{Memory, Store};
+use vmcp_store::{Memory, Redis, Store};
 
 use crate::{
     config::{self, Configuration},
@@ -63,6 +63,7 @@ pub(crate) async fn start(
         log_level: _,
         reload: _,
         failures,
+        storage,
         sessions,
         limits,
         admin_listen,
@@ -80,12 +81,14 @@ pub(crate) async fn start(
     let vmcp = Vmcp::new(made, core, background.clone());
     handle_failures(&vmcp, &failures);
     let reporter = Reporter::start(Arc::clone(&vmcp), failures.reporting_interval, &background);
-    let store: Arc<dyn Store> = Arc::new(Memory::new());
-    let keys = store.key_ring().await.context("the session store has no keys")?;
+    let store: Arc<dyn Store> = match storage {
+        Some(settings) => Arc::new(Redis::start(settings, background.tasks(), background.stop())),
+        None => Arc::new(Memory::new()),
+    };
     let server = ServerInfo { name: name.clone(), version: env!("CARGO_PKG_VERSION").to_owned() };
     let session_config = session_config(server, &sessions, &limits, event_bytes);
     let sessions_running =
-        Sessions::start(Arc::clone(&vmcp), store, &keys, session_config, background.clone());
+        Sessions::start(Arc::clone(&vmcp), store, session_config, background.clone());
     let edge = Edge::new(
         vmcp_server::Config {
             endpoint: ENDPOINT.to_owned(),

@@ -22,7 +22,9 @@ mod problem;
 mod reader;
 mod reference;
 mod schema;
+mod secret;
 mod sessions;
+mod storage;
 mod suggest;
 mod transports;
 mod tree;
@@ -60,6 +62,8 @@ pub(crate) struct Configuration {
     pub(crate) log_level: Option<Level>,
     pub(crate) reload: Reload,
     pub(crate) failures: FailureHandling,
+    /// Where session records live: in this process if `None`.
+    pub(crate) storage: Option<vmcp_store::Settings>,
     pub(crate) sessions: Sessions,
     pub(crate) limits: Limits,
     pub(crate) admin_listen: Option<SocketAddr>,
@@ -196,7 +200,6 @@ fn parse_noting(
 fn read(root: &Reader<'_>) -> Configuration {
     let (drafts, names) = backends::read(root);
     incoming_auth(root);
-    root.section("sessionStorage").choice("provider", &[()]);
     let operational = operational::read(&root.section("operational"), &names);
     let sessions = root.section("sessions");
     let limits = root.section("limits");
@@ -215,6 +218,7 @@ fn read(root: &Reader<'_>) -> Configuration {
         log_level: operational.log_level,
         reload: operational.reload,
         failures: operational.failures,
+        storage: storage::read(&root.section("sessionStorage")),
         sessions: sessions::read(&sessions),
         limits: sessions::limits(&limits),
         admin_listen: addresses::listen(&root.section("admin")),

@@ -8,13 +8,13 @@ use std::sync::{
 use bytes::Bytes;
 use vmcp_model::{BackendId, Digest, Principal};
 use vmcp_store::{
-    Answer, BackendRecord, Change, Error, KeyRing, Memory, Record, SessionKey, Store, Swap,
-    Timestamp, Tombstone, Usage,
+    Answer, BackendRecord, Change, Confidence, Error, KeyRing, Memory, News, Reach, Record,
+    SessionKey, Store, Subscription, Swap, Timestamp, Tombstone,
 };
 use vmcp_testkit::{peers, raw::Form};
 use vmcp_wire::Fault;
 
-use crate::support::{call, client, initialize, keys, replica};
+use crate::support::{call, client, initialize, replica};
 
 /// The network to a store: it can be cut.
 struct Line {
@@ -85,22 +85,42 @@ impl Store for Line {
     fn catalog(&self, digest: Digest, now: Timestamp) -> Answer<'_, Option<Bytes>> {
         self.over(|store| store.catalog(digest, now))
     }
-    fn key_ring(&self) -> Answer<'_, KeyRing> {
-        self.over(|store| store.key_ring())
-    }
-    fn announce_replica(
+    fn backend(
         &self,
-        replica: String,
-        address: String,
-        until: Timestamp,
-    ) -> Answer<'_, ()> {
-        self.over(|store| store.announce_replica(replica, address, until))
+        key: SessionKey,
+        backend: BackendId,
+    ) -> Answer<'_, Option<Option<BackendRecord>>> {
+        self.over(|store| store.backend(key, backend))
     }
-    fn replica(&self, replica: String, now: Timestamp) -> Answer<'_, Option<String>> {
-        self.over(|store| store.replica(replica, now))
+    fn ask(&self, key: SessionKey, question: Digest) -> Answer<'_, bool> {
+        self.over(|store| store.ask(key, question))
     }
-    fn usage(&self) -> Answer<'_, Usage> {
-        self.over(|store| store.usage())
+    fn answer(&self, key: SessionKey, question: Digest) -> Answer<'_, bool> {
+        self.over(|store| store.answer(key, question))
+    }
+    fn keys(&self) -> Result<Arc<KeyRing>, Error> {
+        self.store.keys()
+    }
+    fn announce_replica(&self, replica: String, until: Timestamp) -> Answer<'_, ()> {
+        self.over(|store| store.announce_replica(replica, until))
+    }
+    fn has_replica(&self, replica: String, now: Timestamp) -> Answer<'_, bool> {
+        self.over(|store| store.has_replica(replica, now))
+    }
+    fn records(&self) -> Answer<'_, usize> {
+        self.over(Store::records)
+    }
+    fn publish(&self, news: News) -> Answer<'_, ()> {
+        self.over(|store| store.publish(news))
+    }
+    fn subscribe(&self) -> Subscription {
+        self.store.subscribe()
+    }
+    fn confidence(&self) -> Arc<Confidence> {
+        self.store.confidence()
+    }
+    fn reach(&self) -> Reach {
+        self.store.reach()
     }
 }
 
@@ -109,9 +129,8 @@ async fn an_outage_of_the_store_is_said_and_survived() {
     let backend = peers::stateful().form(Form::Json).start().await.unwrap();
     let line = Arc::new(Line { store: Memory::new(), cut: AtomicBool::new(false) });
     let store: Arc<dyn Store> = Arc::clone(&line) as Arc<dyn Store>;
-    let keys = keys(&store).await;
-    let here = replica(&store, &keys, &backend.url()).await;
-    let elsewhere = replica(&store, &keys, &backend.url()).await;
+    let here = replica(&store, &backend.url()).await;
+    let elsewhere = replica(&store, &backend.url()).await;
     let nobody = Principal::Anonymous;
     let id = initialize(&here, &nobody).await.unwrap();
     let session = here.find(&id, &nobody, client()).await.unwrap();

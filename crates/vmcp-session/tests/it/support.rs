@@ -7,7 +7,7 @@ use vmcp_backend::Backend;
 use vmcp_core::{Background, Vmcp};
 use vmcp_model::{BackendId, Principal};
 use vmcp_session::{ClientKey, Config, Limits, Reply, ServerInfo, Session, Sessions};
-use vmcp_store::{KeyRing, Memory, Store};
+use vmcp_store::{Memory, Store};
 use vmcp_testkit::{
     peers,
     raw::{Form, Running},
@@ -17,13 +17,8 @@ use vmcp_wire::{Fault, Message};
 /// How long sessions live in these tests.
 pub(crate) const TTL: Duration = Duration::from_secs(2);
 
-/// The keys that all replicas of a test share.
-pub(crate) async fn keys(store: &Arc<dyn Store>) -> KeyRing {
-    store.key_ring().await.expect("the store has keys")
-}
-
 /// A replica in front of one backend.
-pub(crate) async fn replica(store: &Arc<dyn Store>, keys: &KeyRing, url: &str) -> Arc<Sessions> {
+pub(crate) async fn replica(store: &Arc<dyn Store>, url: &str) -> Arc<Sessions> {
     let background = Background::new(tokio::runtime::Handle::current());
     let id = BackendId::new("backend").expect("a name");
     let config = vmcp_backend::Config::plain(id, url.parse().expect("a URL"));
@@ -53,16 +48,15 @@ pub(crate) async fn replica(store: &Arc<dyn Store>, keys: &KeyRing, url: &str) -
             event_bytes: 1 << 20,
         },
     };
-    Sessions::start(vmcp, Arc::clone(store), keys, config, background)
+    Sessions::start(vmcp, Arc::clone(store), config, background)
 }
 
 /// A counting backend, and two replicas in front of it that share a store.
 pub(crate) async fn two_replicas() -> (Running, Arc<Sessions>, Arc<Sessions>) {
     let backend = peers::stateful().form(Form::Json).start().await.expect("a free port");
     let store: Arc<dyn Store> = Arc::new(Memory::new());
-    let keys = keys(&store).await;
-    let first = replica(&store, &keys, &backend.url()).await;
-    let second = replica(&store, &keys, &backend.url()).await;
+    let first = replica(&store, &backend.url()).await;
+    let second = replica(&store, &backend.url()).await;
     (backend, first, second)
 }
 

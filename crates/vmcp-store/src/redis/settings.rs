@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use crate::keys::KeyRing;
 
 /// Where a Redis is, and how it is used.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Settings {
     pub servers: Servers,
     /// The logical database; always 0 in a cluster.

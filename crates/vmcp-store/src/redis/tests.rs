@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use vmcp_testkit::redis::{MASTER, RedisSentinels, RedisServer, redis_cluster};
 
 use super::{Address, Redis, Servers, Settings, Validation};
@@ -38,7 +39,7 @@ async fn keeps_the_contract(servers: Servers) {
 
 /// A store that has been reached.
 async fn reached(settings: Settings) -> Arc<dyn Store> {
-    let store = Redis::start(settings);
+    let store = Redis::start(settings, &TaskTracker::new(), &CancellationToken::new());
     let reached = async {
         while store.reach() != Reach::Good {
             tokio::time::sleep(Duration::from_millis(5)).await;

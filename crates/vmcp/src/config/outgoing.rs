@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue};
 use vmcp_backend::Outgoing;
 use vmcp_model::BackendId;
 
-use super::{backends::Names, expand, file, reader::Reader, value::Value};
+use super::{backends::Names, reader::Reader, secret, value::Value};
 
 /// The strategies of all backends.
 pub(super) struct OutgoingAuth {
@@ -107,30 +107,12 @@ fn from_literal(value: &Value<'_>) -> Option<HeaderValue> {
 }
 
 fn from_variable(value: &Value<'_>) -> Option<HeaderValue> {
-    let name = value.text()?;
-    if !expand::is_name(&name) {
-        // It may be the secret itself, in the wrong place.
-        value.problem("is not the name of an environment variable");
-        return None;
-    }
-    match value.report().variable(&name).filter(|text| !text.is_empty()) {
-        Some(text) => header_value(value, text.as_bytes(), &format!("the variable {name}")),
-        None => {
-            value.problem(format!("the environment variable {name} is not set or empty"));
-            None
-        }
-    }
+    let (name, text) = secret::from_variable(value)?;
+    header_value(value, text.as_bytes(), &format!("the variable {name}"))
 }
 
 fn from_file(value: &Value<'_>) -> Option<HeaderValue> {
-    let bytes = file::referenced(value)?;
-    let text = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
-    let text = text.strip_suffix(b"\r").unwrap_or(text);
-    if text.is_empty() {
-        value.problem(format!("{} is empty", value.quoted()));
-        return None;
-    }
-    header_value(value, text, value.quoted().as_str())
+    header_value(value, &secret::from_file(value)?, value.quoted().as_str())
 }
 
 /// The value of a header, hidden from whoever prints it for debugging.

@@ -60,6 +60,11 @@ impl<'a> Reader<'a> {
         self.report.problem(self.place, &join(&self.path, name), text);
     }
 
+    /// What an environment variable holds that the file need not name.
+    pub(super) fn variable(&self, name: &str) -> Option<String> {
+        self.report.variable(name)
+    }
+
     /// Whether the map stands in the file.
     pub(super) fn is_present(&self) -> bool {
         self.present

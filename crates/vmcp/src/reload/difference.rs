@@ -17,6 +17,7 @@ pub(super) fn later(started: &Configuration, new: &Configuration) -> Vec<&'stati
         log_level: _,
         reload,
         failures: _,
+        storage,
         sessions,
         limits,
         admin_listen,
@@ -30,6 +31,7 @@ pub(super) fn later(started: &Configuration, new: &Configuration) -> Vec<&'stati
     let differs = [
         ("name", *name != new.name),
         ("operational.reload.allowCommands", reload.allow_commands != new.reload.allow_commands),
+        ("sessionStorage", *storage != new.storage),
         ("sessions", *sessions != new.sessions),
         ("limits", *limits != new.limits),
         ("limits.eventBytes", event_bytes(backends) != event_bytes(&new.backends)),

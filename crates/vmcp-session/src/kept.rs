@@ -1,0 +1,120 @@
+//! What the record holds of backend sessions, and what of it can be used from here.
+
+use std::sync::Arc;
+
+use vmcp_backend::{Backend, Error, Session as BackendSession};
+use vmcp_core::BackendSessions as _;
+use vmcp_model::{BackendId, Era};
+use vmcp_store::{BackendRecord, Place};
+
+use crate::{backends::Opened, session::Session};
+
+impl Session {
+    pub(crate) fn record_of(&self, backend: &Backend, session: &BackendSession) -> BackendRecord {
+        record_of(backend, session, &self.shared.replica)
+    }
+
+    /// The session that another replica has opened meanwhile, or a new one. `lost` is the one that is
+    /// of no use any more.
+    pub(crate) async fn adopt_or_open(
+        &self,
+        backend: &Arc<Backend>,
+        lost: Option<BackendRecord>,
+    ) -> Opened {
+        if !self.shared.vmcp.is_in_use(backend) {
+            // A last call on a backend that has been taken out: the record is not about it any more.
+            return backend.open(self.client_view()).await;
+        }
+        let kept = self.shared.store.backend(self.key, backend.id().clone()).await;
+        let kept = kept.map_err(|error| Error::Unavailable(error.to_string()))?;
+        match kept.ok_or_else(|| Error::Broken("the session has ended".to_owned()))? {
+            Some(kept) if lost.as_ref() != Some(&kept) => {
+                if self.can_use(backend, &kept).await?
+                    && let Some(open) = resumed(backend, &kept)
+                {
+                    return Ok(open);
+                }
+                self.open_and_enter(backend, Some(kept)).await
+            }
+            kept => self.open_and_enter(backend, kept).await,
+        }
+    }
+
+    /// Whether a session that the record holds can be used from here. Only one that nobody can use
+    /// any more may be replaced.
+    pub(crate) async fn can_use(
+        &self,
+        backend: &Backend,
+        kept: &BackendRecord,
+    ) -> Result<bool, Error> {
+        match &kept.place {
+            Place::Address(identity) => Ok(backend.identity() == Some(*identity)),
+            Place::Replica(replica) if *replica == self.shared.replica => Ok(true),
+            Place::Replica(replica) => {
+                let lives =
+                    self.shared.store.has_replica(replica.to_string(), self.shared.clock.now());
+                if lives.await.map_err(|error| Error::Unavailable(error.to_string()))? {
+                    let why = "another replica holds the process or connection of this session; send the session's requests to that one";
+                    return Err(Error::Unavailable(why.to_owned()));
+                }
+                Ok(false)
+            }
+        }
+    }
+
+    /// The session on a backend that is open, here or by the record.
+    pub(crate) async fn existing(&self, backend: &Arc<Backend>) -> Option<BackendSession> {
+        if let Some(open) = self.open(backend) {
+            return Some(open);
+        }
+        let kept = self.shared.store.backend(self.key, backend.id().clone()).await.ok()???;
+        if !self.can_use(backend, &kept).await.ok()? {
+            return None;
+        }
+        let open = resumed(backend, &kept)?;
+        self.slots().adopt(backend, open.clone());
+        Some(open)
+    }
+
+    /// Takes up the sessions of a record that this replica does not know yet.
+    pub(crate) fn adopt(&self, kept: &[(BackendId, BackendRecord)]) {
+        for (id, kept) in kept {
+            let Some(backend) = self.shared.vmcp.backend(id.as_str()) else { continue };
+            if is_ready(&backend, kept, &self.shared.replica)
+                && let Some(open) = resumed(&backend, kept)
+            {
+                self.slots().adopt(&backend, open);
+            }
+        }
+    }
+}
+
+/// What the store keeps of a backend session.
+pub(crate) fn record_of(
+    backend: &Backend,
+    session: &BackendSession,
+    replica: &str,
+) -> BackendRecord {
+    BackendRecord {
+        session_id: session.id().map(Into::into),
+        version: session.version(),
+        era: Era::Legacy,
+        place: match backend.identity() {
+            Some(identity) => Place::Address(identity),
+            None => Place::Replica(replica.into()),
+        },
+    }
+}
+
+/// Whether a session that was kept is good on a backend, without asking anybody.
+pub(crate) fn is_ready(backend: &Backend, kept: &BackendRecord, replica: &str) -> bool {
+    match &kept.place {
+        Place::Address(identity) => backend.identity() == Some(*identity),
+        Place::Replica(holder) => backend.identity().is_none() && **holder == *replica,
+    }
+}
+
+/// A session from what was kept of it.
+pub(crate) fn resumed(backend: &Backend, kept: &BackendRecord) -> Option<BackendSession> {
+    BackendSession::resumed(kept.session_id.as_deref(), kept.version, backend.facts())
+}

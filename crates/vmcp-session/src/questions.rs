@@ -1,0 +1,159 @@
+//! What backends ask the client, and its answers, which may come to any replica.
+//!
+//! An open question stands in the session's record. Whoever takes it out there delivers the answer,
+//! so that it is delivered once however often and wherever it is sent.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use vmcp_backend::{Backend, Session as BackendSession};
+use vmcp_core::Question;
+use vmcp_model::Digest;
+use vmcp_store::News;
+use vmcp_wire::{Fault, Message, split_question_id, task};
+
+use crate::{activity::Asked, session::Session, sessions::unavailable, stream::RESUME};
+
+impl Session {
+    /// Delivers the client's answer to a question, once, to the backend that asked.
+    pub(crate) async fn answer(self: &Arc<Self>, message: &Message) -> Result<(), Fault> {
+        let unknown =
+            || Fault::InvalidRequest("the response answers no request that was sent".into());
+        let Some(id) = message.id() else {
+            tracing::debug!("dropped an error of the client that answers no request");
+            return Ok(());
+        };
+        let id = id.as_string().ok_or_else(unknown)?.into_owned();
+        let (backend, original) = split_question_id(&id).ok_or_else(unknown)?;
+        // The one that has asked, though another may have taken its place.
+        let here = self.with_activity(|activity| {
+            activity.questions.get(&id).map(|asked| (Arc::clone(&asked.backend), asked.kept))
+        });
+        match self.shared.store.answer(self.key, name(&id)).await {
+            Ok(true) => {}
+            // What could not be kept in the record is known here only.
+            Ok(false) if here.as_ref().is_some_and(|(_, kept)| !kept) => {}
+            // It has been answered, or nobody waits for it any more.
+            Ok(false) => return Ok(()),
+            Err(_) if here.is_some() => {}
+            Err(error) => return Err(unavailable(error)),
+        }
+        let found = here.as_ref().map(|(backend, _)| Arc::clone(backend));
+        let found = found.or_else(|| self.shared.vmcp.backend(backend)).ok_or_else(unknown)?;
+        let open = self.existing(&found).await.ok_or_else(unknown)?;
+        if !self.with_activity(|activity| activity.begin_answer(&id)) {
+            return Ok(());
+        }
+        let text = task::unpublish(&message.with_id(original.as_bytes()), backend);
+        let told = found.tell(&open, text).await;
+        self.with_activity(|activity| activity.end_answer(&id, told.is_ok()));
+        match told {
+            Ok(()) => {
+                if here.is_none() {
+                    self.shared.tell(News::Answered { key: self.key, question: name(&id) }).await;
+                }
+                Ok(())
+            }
+            Err(error) => {
+                // It may be sent again.
+                if let Err(error) = self.shared.store.ask(self.key, name(&id)).await {
+                    tracing::debug!(%error, "could not put back a question whose answer was not delivered");
+                }
+                Err(error.fault(found.id()))
+            }
+        }
+    }
+
+    /// Notes that a question has been answered on another replica.
+    pub(crate) fn note_answered(&self, question: Digest) {
+        self.with_activity(|activity| {
+            activity.questions.retain(|id, _| name(id) != question);
+        });
+    }
+
+    /// Takes questions out of the record that nobody waits for any more.
+    pub(crate) fn forget_questions(&self, ids: impl IntoIterator<Item = String>) {
+        for id in ids {
+            let (shared, key) = (Arc::clone(&self.shared), self.key);
+            self.shared.background.spawn(async move {
+                if let Err(error) = shared.store.answer(key, name(&id)).await {
+                    tracing::debug!(%error, "could not take a question out of the store");
+                }
+            });
+        }
+    }
+
+    /// Forgets what nobody will ask for any more.
+    pub(crate) fn forget_old(&self) {
+        let questions = self.with_activity(|activity| activity.prune(RESUME));
+        self.forget_questions(questions);
+    }
+
+    /// Puts a question to the client on its GET stream.
+    pub(crate) async fn put_on_stream(
+        &self,
+        backend: &Arc<Backend>,
+        open: &BackendSession,
+        question: Question,
+    ) {
+        let log = self.with_activity(|activity| activity.standalone.clone());
+        let Some(log) = log.filter(|log| log.is_attached()) else {
+            self.refuse(backend, open, &question, "the client has no stream open");
+            return;
+        };
+        let asked = Asked {
+            backend: Arc::clone(backend),
+            progress_token: question.progress_token.clone(),
+            call: None,
+            log,
+            since: Instant::now(),
+            kept: false,
+            _rest: None,
+        };
+        self.put(backend, open, question, asked).await;
+    }
+
+    /// Puts a question to the client, on the stream that is to carry it.
+    pub(crate) async fn put(
+        &self,
+        backend: &Arc<Backend>,
+        open: &BackendSession,
+        question: Question,
+        mut asked: Asked,
+    ) {
+        let log = Arc::clone(&asked.log);
+        // Before the client can answer: any replica may get the answer.
+        match self.shared.store.ask(self.key, name(&question.id)).await {
+            Ok(kept) => asked.kept = kept,
+            // An answer that comes here will do.
+            Err(error) => tracing::debug!(%error, "could not keep a question in the store"),
+        }
+        if self.with_activity(|activity| activity.ask(question.id.clone(), asked)) {
+            log.append(&question.text);
+        } else {
+            self.forget_questions([question.id.clone()]);
+            self.refuse(backend, open, &question, "the client has too many questions open");
+        }
+    }
+
+    /// Tells a backend that its question will not be answered.
+    fn refuse(
+        &self,
+        backend: &Arc<Backend>,
+        open: &BackendSession,
+        question: &Question,
+        why: &'static str,
+    ) {
+        let (backend, open, text) = (Arc::clone(backend), open.clone(), question.refusal(why));
+        self.shared.background.spawn(async move {
+            if let Err(error) = backend.tell(&open, text).await {
+                tracing::debug!(backend = %backend.id(), %error, "could not refuse a question");
+            }
+        });
+    }
+}
+
+/// What the store calls a question.
+fn name(id: &str) -> Digest {
+    Digest::of(id.as_bytes())
+}

@@ -1,0 +1,243 @@
+//! What other replicas do to the sessions that are live here too.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use vmcp_backend::Session as BackendSession;
+use vmcp_store::{Change, Error, News, Record, SessionKey, Timestamp};
+use vmcp_wire::{Fault, Message};
+
+use crate::{
+    session::Session,
+    sessions::{Sessions, Shared, unavailable},
+};
+
+/// How often a replica says that it lives, and how long that holds.
+const ALIVE: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(12));
+
+/// Attempts to take the GET stream over while others do.
+const ATTEMPTS: usize = 4;
+
+impl Sessions {
+    /// Whether what is known of a session's record is certain.
+    pub(crate) fn is_certain(&self, session: &Session) -> bool {
+        let checked = session.checked.load(Ordering::Relaxed);
+        self.shared.confidence.generation() == Some(checked)
+    }
+
+    /// Asks the store whether a live session still stands, and takes up what others have changed.
+    /// While the store is out of reach, it stands as long as its time allows.
+    pub(crate) async fn confirm(&self, session: &Arc<Session>) -> Result<(), Fault> {
+        let (mark, now) = (self.shared.confidence.mark(), self.shared.clock.now());
+        match self.shared.store.load(session.key, now).await {
+            Ok(Some(record)) => {
+                self.take_up(session, record).await;
+                session.checked.store(mark, Ordering::Relaxed);
+                Ok(())
+            }
+            Ok(None) => {
+                self.lose(session);
+                Err(Fault::SessionUnknown)
+            }
+            Err(error) => {
+                let refreshed = Timestamp(session.refreshed.load(Ordering::Relaxed));
+                let stands = refreshed.after(self.shared.config.ttl) > now;
+                if stands { Ok(()) } else { Err(unavailable(error)) }
+            }
+        }
+    }
+
+    /// What somebody is told who asks for a session of another principal: what he would be told if
+    /// there were none.
+    pub(crate) async fn refuse_stranger(&self, key: SessionKey) -> Fault {
+        match self.shared.store.load(key, self.shared.clock.now()).await {
+            Ok(_) => Fault::SessionUnknown,
+            Err(error) => unavailable(error),
+        }
+    }
+
+    /// Takes a session out of service whose record is gone. Its backend sessions are ended: if the
+    /// store has lost the record, nobody else knows them.
+    pub(crate) fn lose(&self, session: &Arc<Session>) {
+        if session.is_ended() {
+            return;
+        }
+        self.drop_live(session);
+        let session = Arc::clone(session);
+        self.shared.background.clone().spawn(async move {
+            session.calm(session.shared.config.drain).await;
+            session.close_open(|_held_here| true).await;
+        });
+    }
+
+    /// Hears what other replicas tell, for ever.
+    pub(crate) async fn keep_hearing(self: Arc<Self>) {
+        let mut news = self.shared.store.subscribe();
+        while let Some(piece) = news.next().await {
+            let key = match &piece {
+                News::Ended(key) | News::Changed(key) => *key,
+                News::Cancelled { key, .. } | News::Answered { key, .. } => *key,
+            };
+            if matches!(piece, News::Ended(_)) {
+                // One that is being restored may be this one.
+                self.note_ending();
+            }
+            if let Some(session) = self.by_name(key) {
+                self.hear(session, piece);
+            }
+        }
+    }
+
+    /// Hears what another replica tells of a session that is live here.
+    fn hear(self: &Arc<Self>, session: Arc<Session>, news: News) {
+        let background = &self.shared.background;
+        match news {
+            News::Ended(_) => {
+                self.drop_live(&session);
+                // What the record names is closed by whoever has ended the session.
+                background.spawn(async move {
+                    session.calm(session.shared.config.drain).await;
+                    session.close_open(|held_here| held_here).await;
+                });
+            }
+            News::Changed(_) => {
+                // Until it has been looked at, or if it cannot be, it is looked at on use.
+                session.checked.store(u64::MAX, Ordering::Relaxed);
+                let sessions = Arc::clone(self);
+                background.spawn(async move {
+                    if let Err(fault) = sessions.confirm(&session).await {
+                        tracing::debug!(%fault, "a session that another replica has changed does not stand");
+                    }
+                });
+            }
+            News::Cancelled { text, .. } => {
+                let Ok(message) = Message::parse(text) else { return };
+                background.spawn(async move {
+                    if let Err(fault) = session.cancel_here(&message).await {
+                        tracing::debug!(%fault, "could not pass on what was cancelled elsewhere");
+                    }
+                });
+            }
+            News::Answered { question, .. } => session.note_answered(question),
+        }
+    }
+
+    /// Says that this replica lives, for ever.
+    pub(crate) async fn keep_announcing(self: Arc<Self>) {
+        let (pause, holds) = ALIVE;
+        loop {
+            let until = self.shared.clock.now().after(holds);
+            let name = self.shared.replica.to_string();
+            if let Err(error) = self.shared.store.announce_replica(name, until).await {
+                tracing::debug!(%error, "could not say that this replica lives");
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Takes up what another replica has changed in a record.
+    async fn take_up(&self, session: &Arc<Session>, record: Record) {
+        if let Some(level) = record.log_level {
+            session.set_log_level(level);
+        }
+        session.adopt(&record.backends);
+        let digest = session.catalog.load().digest();
+        if record.catalog != digest
+            && let Ok(catalog) = self.catalog_of(&record, &session.view).await
+        {
+            let changed = catalog.changed(&session.catalog.swap(Arc::clone(&catalog)));
+            session.announce_changes(changed);
+        }
+        let epoch = session.stream_epoch.fetch_max(record.stream_epoch, Ordering::Relaxed);
+        if epoch < record.stream_epoch {
+            // The client has opened its stream elsewhere.
+            session.end_streams();
+            session.stop_listening();
+        }
+        *session.subscriptions() = record.subscriptions;
+    }
+}
+
+impl Session {
+    /// Looks at the record, if others may have changed it.
+    pub(crate) async fn catch_up(&self) {
+        if !self.shared.store.outlives_process() {
+            return;
+        }
+        let loaded = self.shared.store.load(self.key, self.shared.clock.now()).await;
+        if let Ok(Some(record)) = loaded {
+            self.adopt(&record.backends);
+        }
+    }
+
+    /// Changes the record. A session whose record is gone has ended.
+    pub(crate) async fn keep(&self, change: Change) -> Result<(), Fault> {
+        match self.shared.store.change(self.key, change).await {
+            Ok(true) => {
+                self.shared.tell(News::Changed(self.key)).await;
+                Ok(())
+            }
+            Ok(false) => Err(Fault::SessionUnknown),
+            Err(error) => Err(unavailable(error)),
+        }
+    }
+
+    /// Makes the GET stream that is about to be opened the one that counts, and gives its epoch. While
+    /// the store is out of reach, it counts here.
+    pub(crate) async fn take_stream(&self) -> Result<u64, Fault> {
+        if !self.shared.store.outlives_process() {
+            return Ok(0);
+        }
+        let mut epoch = self.stream_epoch.load(Ordering::Relaxed) + 1;
+        for _attempt in 0..ATTEMPTS {
+            match self.shared.store.change(self.key, Change::StreamEpoch(epoch)).await {
+                Ok(true) => {
+                    self.stream_epoch.fetch_max(epoch, Ordering::Relaxed);
+                    self.shared.tell(News::Changed(self.key)).await;
+                    return Ok(epoch);
+                }
+                Ok(false) => {
+                    let loaded = self.shared.store.load(self.key, self.shared.clock.now()).await;
+                    let Some(record) = loaded.map_err(unavailable)? else {
+                        return Err(Fault::SessionUnknown);
+                    };
+                    self.adopt(&record.backends);
+                    epoch = record.stream_epoch + 1;
+                }
+                Err(Error::Unavailable(_) | Error::Corrupt(_)) => return Ok(epoch),
+            }
+        }
+        Err(Fault::Unavailable("the stream is opened elsewhere at the same time".into()))
+    }
+
+    /// Ends the open backend sessions of which `which` says so; it is told whether this process
+    /// holds them.
+    async fn close_open(&self, which: impl Fn(bool) -> bool) {
+        let mut closing = tokio::task::JoinSet::new();
+        for (backend, open) in self.open_backends() {
+            if which(backend.identity().is_none()) {
+                closing.spawn(async move { close(&backend, &open).await });
+            }
+        }
+        while closing.join_next().await.is_some() {}
+    }
+}
+
+async fn close(backend: &vmcp_backend::Backend, open: &BackendSession) {
+    if let Err(error) = backend.close(open).await {
+        tracing::debug!(backend = %backend.id(), %error, "a backend session could not be ended");
+    }
+}
+
+impl Shared {
+    /// Tells the other replicas. They notice if they miss something.
+    pub(crate) async fn tell(&self, news: News) {
+        if self.store.outlives_process()
+            && let Err(error) = self.store.publish(news).await
+        {
+            tracing::debug!(%error, "could not tell the other replicas");
+        }
+    }
+}
