@@ -48,8 +48,9 @@ impl Authenticator {
 
     /// Callers show tokens of an OpenID Connect provider, whose keys are fetched from now on.
     pub fn oidc(config: &Oidc, spawn: Spawn) -> Result<Self, InvalidConfig> {
+        let guide = Guide::new(config)?;
         let tokens = Tokens::start(config, spawn)?;
-        Ok(Self(Kind::Tokens { tokens, guide: Guide::new(config) }))
+        Ok(Self(Kind::Tokens { tokens, guide }))
     }
 
     /// Says who sent a request with these headers.

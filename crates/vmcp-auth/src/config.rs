@@ -24,8 +24,8 @@ pub struct Oidc {
     pub audience: String,
     /// Where the keys are. If absent, the issuer says it.
     pub jwks_url: Option<Uri>,
-    /// The URL of the MCP endpoint as clients know it, without which there is no metadata.
-    pub resource: Option<Uri>,
+    /// The URL of the MCP endpoint as clients know it and write it, without which there is no metadata.
+    pub resource: Option<String>,
     /// What clients are told to ask the issuer for.
     pub scopes: Vec<String>,
     /// Whether the issuer may have an address that is not public.
@@ -41,6 +41,8 @@ pub struct Oidc {
 pub enum InvalidConfig {
     #[error("the issuer is not a URL")]
     Issuer,
+    #[error("the resource is not a URL")]
+    Resource,
     #[error("the CA bundle cannot be used: {0}")]
     CaBundle(String),
     #[error("the system's certificate authorities cannot be used: {0}")]

@@ -5,7 +5,7 @@ use http::{HeaderValue, Uri};
 use serde_json::json;
 use vmcp_wire::Fault;
 
-use crate::config::Oidc;
+use crate::config::{InvalidConfig, Oidc};
 
 /// Where the metadata of a protected resource stands, before the resource's own path.
 pub const METADATA_PATH: &str = "/.well-known/oauth-protected-resource";
@@ -24,14 +24,15 @@ struct Metadata {
 }
 
 impl Guide {
-    pub(crate) fn new(config: &Oidc) -> Self {
+    pub(crate) fn new(config: &Oidc) -> Result<Self, InvalidConfig> {
         let mut parameters = Vec::new();
         let mut metadata = None;
         if let Some(resource) = &config.resource {
-            let (url, path) = metadata_url(resource);
+            let parsed = resource.parse().map_err(|_error| InvalidConfig::Resource)?;
+            let (url, path) = metadata_url(&parsed);
             parameters.push(format!("resource_metadata=\"{url}\""));
             let text = json!({
-                "resource": resource.to_string(),
+                "resource": resource,
                 "authorization_servers": [config.issuer],
                 "scopes_supported": config.scopes,
                 "bearer_methods_supported": ["header"],
@@ -41,7 +42,7 @@ impl Guide {
         if !config.scopes.is_empty() {
             parameters.push(format!("scope=\"{}\"", config.scopes.join(" ")));
         }
-        Self { parameters: parameters.join(", "), metadata }
+        Ok(Self { parameters: parameters.join(", "), metadata })
     }
 
     /// The header `WWW-Authenticate` for a failure.
@@ -91,12 +92,13 @@ mod tests {
             issuer: "https://idp.example/realm".to_owned(),
             audience: "api".to_owned(),
             jwks_url: None,
-            resource: resource.map(|resource| resource.parse().unwrap()),
+            resource: resource.map(str::to_owned),
             scopes: scopes.iter().map(|&scope| scope.to_owned()).collect(),
             allow_private_ip: false,
             allow_http: false,
             ca_bundle: None,
         })
+        .unwrap()
     }
 
     fn challenge(guide: &Guide, fault: &Fault) -> String {

@@ -14,6 +14,7 @@ pub(super) fn later(started: &Configuration, new: &Configuration) -> Vec<&'stati
         metadata: _,
         backends,
         rules: _,
+        incoming,
         log_level: _,
         reload: _,
         failures: _,
@@ -29,6 +30,7 @@ pub(super) fn later(started: &Configuration, new: &Configuration) -> Vec<&'stati
     };
     let differs = [
         ("name", *name != new.name),
+        ("incomingAuth", *incoming != new.incoming),
         ("sessions", *sessions != new.sessions),
         ("limits", *limits != new.limits),
         ("limits.eventBytes", event_bytes(backends) != event_bytes(&new.backends)),
