@@ -12,7 +12,7 @@ pub enum Config {
     /// Nobody is asked, and everybody is the user who runs vmcp.
     Local,
     /// By an access token of an OpenID Connect provider.
-    Oidc(Oidc),
+    Oidc(Box<Oidc>),
 }
 
 /// Whose tokens are good, and for what.

@@ -19,7 +19,7 @@ use http::{Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 
-pub use keys::{SigningKey, assemble};
+pub use keys::{SigningKey, assemble, hs256};
 
 use crate::{
     body::{ReplyBody, broken_off, whole},

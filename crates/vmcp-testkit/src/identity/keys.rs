@@ -153,6 +153,12 @@ impl SigningKey {
     }
 }
 
+/// A signature by a shared secret.
+pub fn hs256(secret: &[u8], message: &[u8]) -> Vec<u8> {
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret);
+    ring::hmac::sign(&key, message).as_ref().to_vec()
+}
+
 /// A token of these parts, signed by anything.
 pub fn assemble(header: &Value, claims: &Value, sign: impl FnOnce(&[u8]) -> Vec<u8>) -> String {
     let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());

@@ -31,7 +31,7 @@ pub(super) fn read(reader: &Reader<'_>) -> Config {
         (Some(Kind::Anonymous | Kind::Local) | None, _) => {}
     }
     match (kind, oidc) {
-        (Some(Kind::Oidc), Some(oidc)) => Config::Oidc(oidc),
+        (Some(Kind::Oidc), Some(oidc)) => Config::Oidc(Box::new(oidc)),
         (Some(Kind::Local), _) => Config::Local,
         // Whatever is missing has been reported.
         (Some(Kind::Anonymous | Kind::Oidc) | None, _) => Config::Anonymous,

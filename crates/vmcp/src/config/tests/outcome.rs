@@ -74,7 +74,7 @@ fn of_incoming(incoming: &vmcp_auth::Config) -> String {
         allow_private_ip,
         allow_http,
         ca_bundle,
-    } = oidc;
+    } = &**oidc;
     let keys = jwks_url.as_ref().map_or("-".to_owned(), http::Uri::to_string);
     format!(
         "callers of {issuer} for {audience} keys {keys} resource {} scopes {scopes:?} private {allow_private_ip} http {allow_http} ca {}",
