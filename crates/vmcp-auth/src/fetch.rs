@@ -8,6 +8,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     pin::pin,
     sync::Arc,
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -23,7 +24,7 @@ use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, ServerName, pem::PemObject as _},
 };
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::TlsConnector;
 
 use crate::{
@@ -33,6 +34,9 @@ use crate::{
 
 /// The largest answer.
 const MAX_BYTES: usize = 1 << 20;
+
+/// How long one address may take to answer, so that the next has its turn.
+const CONNECT: Duration = Duration::from_secs(2);
 
 /// Redirects that are followed one after the other.
 const MAX_REDIRECTS: usize = 3;
@@ -47,7 +51,7 @@ pub(crate) struct Fetcher {
 /// Why something could not be fetched.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FetchError {
-    #[error("{0} is not an https URL")]
+    #[error("{0} is not an https URL, or holds credentials")]
     NotHttps(Uri),
     #[error(
         "{host} is at {address}, which is not a public address; \
@@ -141,9 +145,10 @@ impl Fetcher {
                 failed = Some(FetchError::Private { host, address });
                 continue;
             }
-            match TcpStream::connect(address).await {
-                Ok(stream) => return Ok(stream),
-                Err(error) => failed = Some(unreachable(error)),
+            match timeout(CONNECT, TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(error)) => failed = Some(unreachable(error)),
+                Err(_elapsed) => failed = Some(unreachable(io::ErrorKind::TimedOut.into())),
             }
         }
         Err(failed.unwrap_or_else(|| unreachable(io::ErrorKind::NotFound.into())))
@@ -152,6 +157,9 @@ impl Fetcher {
 
 impl Server {
     fn of(url: &Uri) -> Option<Self> {
+        if url.authority()?.as_str().contains('@') {
+            return None;
+        }
         let secure = match url.scheme_str()? {
             "https" => true,
             "http" => false,

@@ -65,8 +65,15 @@ impl Issuer {
         let [first, second] = self.metadata_urls()?;
         let (url, text) = match self.fetcher.get(&first).await {
             // Whoever does not speak OpenID Connect may still be an authorization server.
-            Err(FetchError::Status { status, .. }) if status != StatusCode::TOO_MANY_REQUESTS => {
-                (second.clone(), self.fetcher.get(&second).await?)
+            Err(FetchError::Status { url, status })
+                if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS =>
+            {
+                match self.fetcher.get(&second).await {
+                    Err(FetchError::Status { .. }) => {
+                        return Err(FetchError::Status { url, status });
+                    }
+                    answer => (second, answer?),
+                }
             }
             answer => (first, answer?),
         };

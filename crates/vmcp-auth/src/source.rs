@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwapOption, Guard};
 use tokio::{sync::watch, time::Instant};
 
 use crate::{authenticator::Spawn, issuer::Issuer, keys::Keys};
@@ -69,16 +69,16 @@ impl KeySource {
     }
 
     /// The keys, if there are any. Old ones are used, and fetched again meanwhile.
-    pub(crate) fn keys(self: &Arc<Self>) -> Option<Arc<Fetched>> {
-        let fetched = self.keys.load_full()?;
-        if fetched.at.elapsed() >= FRESH {
+    pub(crate) fn keys(self: &Arc<Self>) -> Guard<Option<Arc<Fetched>>> {
+        let known = self.keys.load();
+        if known.as_ref().is_some_and(|known| known.at.elapsed() >= FRESH) {
             let state = self.lock();
             let due = state.began.is_none_or(|began| began.elapsed() >= EVERY);
             if due && !state.running {
                 self.begin(state);
             }
         }
-        Some(fetched)
+        known
     }
 
     /// Whether the last attempt to fetch the keys failed.
@@ -91,8 +91,9 @@ impl KeySource {
     pub(crate) fn fetch(
         self: &Arc<Self>,
     ) -> Option<impl Future<Output = ()> + Send + Sync + use<>> {
-        let mut ended = self.ended.subscribe();
         let mut state = self.lock();
+        // Ends are told under the same lock, so this one will be that of the attempt under way.
+        let mut ended = self.ended.subscribe();
         if !state.running {
             if !state.may_begin(self.keys.load().is_some()) {
                 return None;
@@ -175,7 +176,8 @@ impl State {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.lock().running = false;
+        let mut state = self.0.lock();
+        state.running = false;
         self.0.ended.send_replace(());
     }
 }

@@ -1,8 +1,13 @@
 //! Keys are found, fetched seldom, and exchanged when the issuer exchanges them.
 
+use std::time::Duration;
+
 use vmcp_auth::{Authentication, Authenticator};
 use vmcp_model::Principal;
-use vmcp_testkit::identity::{IdentityProvider, Metadata, SigningKey};
+use vmcp_testkit::{
+    gateway::eventually,
+    identity::{IdentityProvider, Metadata, SigningKey},
+};
 
 use crate::{ask, at_once, authenticator, config, is_refused, is_unavailable, shown, subject};
 
@@ -123,6 +128,48 @@ async fn made_up_keys_cause_few_fetches() {
     }
     assert!(provider.key_fetches() <= 4, "{}", provider.key_fetches());
     assert_eq!(at_once(&authenticator, &good).unwrap(), Ok(subject(&provider, "alice")));
+}
+
+/// Lets time pass for everything but sockets.
+async fn after(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
+
+#[tokio::test]
+async fn unknown_keys_are_looked_for_again_after_a_while() {
+    let provider = IdentityProvider::start().await.unwrap();
+    let authenticator = authenticator(&config(&provider));
+    let unknown = SigningKey::es256("unknown");
+    let token = unknown.sign(&provider.claims("alice"));
+    for _request in 0..10 {
+        assert!(is_refused(&ask(&authenticator, &token).await));
+    }
+    provider.set_keys(&[&unknown]);
+    assert!(is_refused(&ask(&authenticator, &token).await), "its budget is used up");
+    after(Duration::from_secs(10)).await;
+    assert_eq!(ask(&authenticator, &token).await, Ok(subject(&provider, "alice")));
+}
+
+#[tokio::test]
+async fn old_keys_are_fetched_again_while_they_are_used() {
+    let provider = IdentityProvider::start().await.unwrap();
+    let authenticator = authenticator(&config(&provider));
+    let token = provider.token("alice");
+    assert!(ask(&authenticator, &token).await.is_ok());
+    provider.set_keys(&[&SigningKey::es256("second")]);
+    after(Duration::from_secs(599)).await;
+    assert!(ask(&authenticator, &token).await.is_ok());
+    assert_eq!(provider.key_fetches(), 1);
+    after(Duration::from_secs(2)).await;
+    let answer = at_once(&authenticator, &token);
+    assert!(answer.is_some_and(|answer| answer.is_ok()), "nobody waits for that");
+    eventually("it is noticed that the key is withdrawn", async || {
+        is_refused(&ask(&authenticator, &token).await).then_some(())
+    })
+    .await;
+    assert!(provider.key_fetches() <= 3, "{}", provider.key_fetches());
 }
 
 #[tokio::test]
