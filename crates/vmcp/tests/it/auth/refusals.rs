@@ -29,6 +29,22 @@ async fn a_good_token_opens_and_a_refreshed_one_goes_on() {
     assert_eq!(client.send(Method::DELETE, &[], Bytes::new()).await.unwrap().status(), 401);
 }
 
+/// A token is meant for vmcp, and for nobody behind it.
+#[tokio::test]
+async fn no_token_reaches_a_backend() {
+    let guarded = guarded().await;
+    let client = guarded.connect("alice").await;
+    let _stream = client.listen(None).await.unwrap();
+    assert_eq!(count(&client).await, "1");
+    assert_eq!(client.delete().await.unwrap(), 200);
+    let seen = guarded.backend.seen();
+    assert!(seen.iter().any(|seen| seen.method == "tools/call"));
+    for seen in seen {
+        assert!(!seen.headers.contains_key("authorization"), "{:?}", seen.method);
+        assert!(!seen.body.windows(3).any(|part| part == b"eyJ"), "{:?}", seen.method);
+    }
+}
+
 /// What is wrong with a token, the token, and a word of how that is told.
 fn bad_tokens(guarded: &Guarded) -> Vec<(&'static str, String, &'static str)> {
     let provider = &guarded.provider;

@@ -127,6 +127,24 @@ async fn nobody_is_asked_for_proof() {
     }
 }
 
+/// One address may be that of many callers, and one caller may have many.
+#[tokio::test]
+async fn sessions_are_counted_by_principal() {
+    let backend = peers::stateful().start().await.unwrap();
+    let provider = IdentityProvider::start().await.unwrap();
+    let gateway = Gateway::before(&[("a", backend.url())])
+        .incoming(&oidc(&provider.issuer(), BOTH))
+        .with("limits: {sessionsPerClient: 2}");
+    let process = serve(&gateway).await;
+    let mut statuses = Vec::new();
+    for subject in ["alice", "alice", "alice", "bob", "bob", "bob", "carol"] {
+        let token = format!("Bearer {}", provider.token(subject));
+        let client = Client::new(&process.url()).with_header("authorization", &token);
+        statuses.push(client.post(INITIALIZE).await.unwrap().status().as_u16());
+    }
+    assert_eq!(statuses, [200, 200, 429, 200, 200, 429, 200]);
+}
+
 #[tokio::test]
 async fn strangers_are_warned_of() {
     let backend = peers::stateful().start().await.unwrap();
