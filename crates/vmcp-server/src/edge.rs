@@ -12,6 +12,7 @@ use std::{
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use tokio::time::Instant;
+use vmcp_auth::{Authenticator, METADATA_PATH};
 use vmcp_session::Sessions;
 use vmcp_wire::Fault;
 
@@ -53,6 +54,7 @@ pub enum Listens {
 pub struct Edge {
     pub(crate) config: Config,
     pub(crate) sessions: Arc<Sessions>,
+    pub(crate) authenticator: Authenticator,
     pub(crate) started: Instant,
     doors: Doors,
     notes: Mutex<Notes>,
@@ -82,11 +84,17 @@ pub(crate) struct StreamPermit(Arc<AtomicUsize>);
 
 impl Edge {
     /// `labels` are shown in `/status`.
-    pub fn new(config: Config, labels: serde_json::Value, sessions: Arc<Sessions>) -> Arc<Self> {
+    pub fn new(
+        config: Config,
+        labels: serde_json::Value,
+        sessions: Arc<Sessions>,
+        authenticator: Authenticator,
+    ) -> Arc<Self> {
         let doors = Doors::new(config.allowed_hosts.clone(), config.allowed_origins.clone());
         Arc::new(Self {
             config,
             sessions,
+            authenticator,
             started: Instant::now(),
             doors,
             notes: Mutex::new(Notes { labels, reload: None }),
@@ -156,23 +164,44 @@ impl Edge {
         };
         let serves_clients = listens != Listens::Admin;
         let serves_admin = listens != Listens::Clients;
-        let mut response = if serves_clients && path == self.config.endpoint {
-            if *request.method() == Method::OPTIONS && origin.is_some() {
-                preflight()
-            } else {
-                // Boxed, so that a connection does not hold room for a call while none is under way.
-                Box::pin(self.mcp(request, peer)).await
-            }
+        let metadata_of = path.strip_prefix(METADATA_PATH).filter(|_| serves_clients);
+        let is_endpoint = serves_clients && path == self.config.endpoint;
+        let is_preflight = *request.method() == Method::OPTIONS && origin.is_some();
+        let mut response = if is_preflight && (is_endpoint || metadata_of.is_some()) {
+            preflight()
+        } else if is_endpoint {
+            // Boxed, so that a connection does not hold room for a call while none is under way.
+            Box::pin(self.mcp(request, peer)).await
+        } else if let Some(resource) = metadata_of {
+            self.metadata(request.method(), resource)
         } else if serves_admin && path == "/status" {
             status::status(self).await
         } else {
-            let endpoint = self.config.endpoint.clone();
-            respond::failed(None, &Fault::NoSuchRoute { endpoint })
+            self.no_such_route()
         };
         if let Some(origin) = origin {
             allow_page(&mut response, origin);
         }
         response
+    }
+
+    /// Where a caller gets a token (RFC 9728). Whoever needs to know has none yet.
+    fn metadata(&self, method: &Method, resource: &str) -> Response<Body> {
+        match self.authenticator.metadata(resource, &self.config.endpoint) {
+            Some(text) if method == Method::GET || method == Method::HEAD => respond::json(text),
+            Some(_) => {
+                let mut response = respond::empty(StatusCode::METHOD_NOT_ALLOWED);
+                let allowed = HeaderValue::from_static("GET, HEAD");
+                response.headers_mut().insert(header::ALLOW, allowed);
+                response
+            }
+            None => self.no_such_route(),
+        }
+    }
+
+    fn no_such_route(&self) -> Response<Body> {
+        let endpoint = self.config.endpoint.clone();
+        respond::failed(None, &Fault::NoSuchRoute { endpoint })
     }
 
     /// Takes one of the GET streams that may be open. One that takes over from another needs no

@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body as _;
 use hyper::body::Incoming as RequestBody;
+use vmcp_auth::Authentication;
 use vmcp_model::{Principal, ProtocolVersion};
 use vmcp_session::{ClientKey, Reply, Session};
 use vmcp_wire::{
@@ -19,23 +20,58 @@ use crate::{body::Body, edge::Edge, respond};
 /// How long a client may take to send a request's body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Who sent a request, and from where.
+struct Caller {
+    principal: Principal,
+    address: IpAddr,
+}
+
 impl Edge {
     pub(crate) async fn mcp(
         self: &Arc<Self>,
         request: Request<RequestBody>,
         peer: IpAddr,
     ) -> Response<Body> {
-        let answered = match *request.method() {
-            Method::POST => return self.post(request, peer).await,
-            Method::GET => self.get(request.headers(), peer).await,
-            Method::DELETE => self.delete(request.headers()).await,
-            _ => Err(Fault::MethodNotAllowed),
+        let method = request.method().clone();
+        if ![Method::POST, Method::GET, Method::DELETE].contains(&method) {
+            return respond::not_taken(&Fault::MethodNotAllowed);
+        }
+        let caller = match self.caller(request.headers(), peer).await {
+            Ok(caller) => caller,
+            // The body has not been looked at.
+            Err(fault) => return self.not_admitted(&fault),
+        };
+        let answered = match method {
+            Method::POST => return self.post(request, &caller).await,
+            Method::GET => self.get(request.headers(), &caller).await,
+            _ => self.delete(request.headers(), &caller).await,
         };
         // No request is in it that an error could answer, so the status must tell.
         answered.unwrap_or_else(|fault| respond::not_taken(&fault))
     }
 
-    async fn post(self: &Arc<Self>, request: Request<RequestBody>, peer: IpAddr) -> Response<Body> {
+    /// Finds out who calls.
+    async fn caller(&self, headers: &HeaderMap, address: IpAddr) -> Result<Caller, Fault> {
+        let principal = match self.authenticator.authenticate(headers) {
+            Authentication::Known(principal) => principal?,
+            Authentication::Wait(known) => known.await?,
+        };
+        Ok(Caller { principal, address })
+    }
+
+    /// The answer to who may not call, or has not said who it is.
+    pub(crate) fn not_admitted(&self, fault: &Fault) -> Response<Body> {
+        match fault.oauth_error() {
+            Some(error) => respond::unauthorized(error, fault, self.authenticator.challenge(fault)),
+            None => respond::not_taken(fault),
+        }
+    }
+
+    async fn post(
+        self: &Arc<Self>,
+        request: Request<RequestBody>,
+        caller: &Caller,
+    ) -> Response<Body> {
         let (parts, body) = request.into_parts();
         let incoming = async {
             if MediaType::of(&parts.headers) != MediaType::Json {
@@ -52,9 +88,9 @@ impl Edge {
             })
         };
         match incoming.await {
-            Ok(Incoming::Single(message)) => self.single(&parts.headers, message, peer).await,
+            Ok(Incoming::Single(message)) => self.single(&parts.headers, message, caller).await,
             Ok(Incoming::Batch(messages)) => {
-                let answered = match self.session(&parts.headers, peer).await {
+                let answered = match self.session(&parts.headers, caller).await {
                     Ok(session) => self.replied(session.handle_batch(messages).await),
                     Err(fault) => Err(fault),
                 };
@@ -64,15 +100,20 @@ impl Edge {
         }
     }
 
-    async fn single(&self, headers: &HeaderMap, message: Message, peer: IpAddr) -> Response<Body> {
+    async fn single(
+        &self,
+        headers: &HeaderMap,
+        message: Message,
+        caller: &Caller,
+    ) -> Response<Body> {
         let is_request = message.shape() == Shape::Request;
         // The id must outlive the message, which goes down to be sent on.
         let text = message.text().clone();
         let id = message.id().map(|id| text.slice_ref(id.text()));
         let answered = if is_request && message.method() == "initialize" {
-            self.initialize(&message, peer).await
+            self.initialize(&message, caller).await
         } else {
-            match self.session(headers, peer).await {
+            match self.session(headers, caller).await {
                 Ok(session) => self.replied(session.handle(message).await),
                 Err(fault) => Err(fault),
             }
@@ -87,10 +128,13 @@ impl Edge {
         })
     }
 
-    async fn initialize(&self, message: &Message, peer: IpAddr) -> Result<Response<Body>, Fault> {
-        let principal = Principal::Anonymous;
-        let client = ClientKey::of(&principal, peer);
-        let (id, text) = self.sessions.initialize(&principal, client, message).await?;
+    async fn initialize(
+        &self,
+        message: &Message,
+        caller: &Caller,
+    ) -> Result<Response<Body>, Fault> {
+        let Caller { principal, .. } = caller;
+        let (id, text) = self.sessions.initialize(principal, caller.key(), message).await?;
         let mut response = respond::json(text);
         let id = HeaderValue::from_str(&id)
             .map_err(|_error| Fault::Internal("the session id is no header value".into()))?;
@@ -98,11 +142,11 @@ impl Edge {
         Ok(response)
     }
 
-    async fn get(&self, headers: &HeaderMap, peer: IpAddr) -> Result<Response<Body>, Fault> {
+    async fn get(&self, headers: &HeaderMap, caller: &Caller) -> Result<Response<Body>, Fault> {
         if !headers::accepts(headers, "text/event-stream") {
             return Err(Fault::NotAcceptable("text/event-stream"));
         }
-        let session = self.session(headers, peer).await?;
+        let session = self.session(headers, caller).await?;
         if self.is_draining() {
             return Err(Fault::Unavailable("vmcp is shutting down".into()));
         }
@@ -116,18 +160,16 @@ impl Edge {
         Ok(respond::events(Body::events(stream, self.config.keep_alive, Some(permit))))
     }
 
-    async fn delete(&self, headers: &HeaderMap) -> Result<Response<Body>, Fault> {
+    async fn delete(&self, headers: &HeaderMap, caller: &Caller) -> Result<Response<Body>, Fault> {
         check_version(headers)?;
-        self.sessions.end(session_id(headers)?, &Principal::Anonymous).await?;
+        self.sessions.end(session_id(headers)?, &caller.principal).await?;
         Ok(respond::empty(StatusCode::OK))
     }
 
     /// The caller's session.
-    async fn session(&self, headers: &HeaderMap, peer: IpAddr) -> Result<Arc<Session>, Fault> {
+    async fn session(&self, headers: &HeaderMap, caller: &Caller) -> Result<Arc<Session>, Fault> {
         check_version(headers)?;
-        let principal = Principal::Anonymous;
-        let client = ClientKey::of(&principal, peer);
-        self.sessions.find(session_id(headers)?, &principal, client).await
+        self.sessions.find(session_id(headers)?, &caller.principal, caller.key()).await
     }
 
     fn replied(&self, reply: Result<Reply, Fault>) -> Result<Response<Body>, Fault> {
@@ -174,6 +216,13 @@ impl Edge {
             }
         };
         tokio::time::timeout(BODY_TIMEOUT, reading).await.unwrap_or(Err(Fault::TooSlow))
+    }
+}
+
+impl Caller {
+    /// Whom its sessions are counted for.
+    fn key(&self) -> ClientKey {
+        ClientKey::of(&self.principal, self.address)
     }
 }
 

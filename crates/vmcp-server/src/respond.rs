@@ -52,6 +52,20 @@ pub(crate) fn not_taken(fault: &Fault) -> Response<Body> {
     failed_with(status, None, fault)
 }
 
+/// A caller that must prove who it is, or has failed to (RFC 6750, section 3).
+pub(crate) fn unauthorized(
+    error: &str,
+    fault: &Fault,
+    challenge: Option<HeaderValue>,
+) -> Response<Body> {
+    let text = serde_json::json!({"error": error, "error_description": fault.to_string()});
+    let mut response = typed(fault.status(), headers::JSON, Body::whole(text.to_string()));
+    if let Some(challenge) = challenge {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    response
+}
+
 fn failed_with(status: StatusCode, id: Option<Id<'_>>, fault: &Fault) -> Response<Body> {
     let mut response = typed(status, headers::JSON, Body::whole(reply::error(id, fault)));
     if let Some(seconds) = fault.retry_after() {

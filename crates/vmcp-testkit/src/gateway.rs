@@ -20,6 +20,7 @@ const PREFIX: &str =
 #[derive(Clone, Debug)]
 pub struct Gateway {
     backends: String,
+    incoming: String,
     aggregation: String,
     sections: String,
 }
@@ -32,7 +33,12 @@ impl Gateway {
         for (name, url) in backends {
             let _ = writeln!(list, "  - name: {name}\n    url: {url}");
         }
-        Self { backends: list, aggregation: PREFIX.to_owned(), sections: String::new() }
+        Self {
+            backends: list,
+            incoming: "type: anonymous".to_owned(),
+            aggregation: PREFIX.to_owned(),
+            sections: String::new(),
+        }
     }
 
     /// One more backend: `name: kid, command: python3`.
@@ -58,6 +64,13 @@ impl Gateway {
         self
     }
 
+    /// Who may call: `type: local`.
+    #[must_use]
+    pub fn incoming(mut self, flow: &str) -> Self {
+        flow.clone_into(&mut self.incoming);
+        self
+    }
+
     /// One more section: `limits: {streams: 1}`.
     #[must_use]
     pub fn with(mut self, yaml: &str) -> Self {
@@ -68,10 +81,10 @@ impl Gateway {
 
     /// The configuration file.
     pub fn yaml(&self) -> String {
-        let Self { backends, aggregation, sections } = self;
+        let Self { backends, incoming, aggregation, sections } = self;
         let aggregation = aggregation.replace('\n', "\n  ");
         format!(
-            "name: gateway\nincomingAuth: {{type: anonymous}}\nbackends:\n{backends}aggregation:\n  {aggregation}\n{sections}"
+            "name: gateway\nincomingAuth: {{{incoming}}}\nbackends:\n{backends}aggregation:\n  {aggregation}\n{sections}"
         )
     }
 

@@ -4,6 +4,7 @@
 //! - [`peers`]: ready-made servers, most of them on [`raw`], each with one bad habit or one talent
 //! - [`conformance`]: what the official conformance suite expects of a server, on rmcp
 //! - [`client`]: a small strict client that shows bytes as they came
+//! - [`identity`]: an identity provider that signs whatever it is told to
 //! - [`gateway`]: configurations of the gateway, piece by piece
 //! - [`redis`]: real Redis servers
 //! - [`process`]: starts, watches and ends the program under test
@@ -15,6 +16,7 @@ pub mod client;
 pub mod conformance;
 pub mod gateway;
 mod host;
+pub mod identity;
 pub mod peers;
 pub mod process;
 pub mod raw;

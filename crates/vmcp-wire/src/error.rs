@@ -51,6 +51,12 @@ pub enum Fault {
     /// The `Host` or `Origin` header is not one of those allowed.
     #[error("forbidden: {0}")]
     Forbidden(Cow<'static, str>),
+    /// Nobody says who calls, and somebody must.
+    #[error("an access token is required: send the header Authorization: Bearer")]
+    Unauthenticated,
+    /// What says who calls does not prove it. The text quotes nothing of it.
+    #[error("the access token {0}")]
+    InvalidToken(&'static str),
     /// The body is over its bound.
     #[error("the body is over the bound of {limit} bytes")]
     TooLarge { limit: usize },
@@ -94,6 +100,8 @@ impl Fault {
             | Self::MethodNotAllowed
             | Self::NoSuchRoute { .. }
             | Self::Forbidden(_)
+            | Self::Unauthenticated
+            | Self::InvalidToken(_)
             | Self::TooLarge { .. }
             | Self::TooSlow => -32600,
             Self::MethodNotFound(_) => -32601,
@@ -116,6 +124,7 @@ impl Fault {
             | Self::SessionMissing
             | Self::UnsupportedVersion { .. } => StatusCode::BAD_REQUEST,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::Unauthenticated | Self::InvalidToken(_) => StatusCode::UNAUTHORIZED,
             Self::SessionUnknown | Self::NoSuchRoute { .. } => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable(_) => StatusCode::NOT_ACCEPTABLE,
@@ -137,6 +146,15 @@ impl Fault {
     /// The `Retry-After` header's value in seconds, where waiting helps.
     pub fn retry_after(&self) -> Option<u64> {
         matches!(self, Self::TooMany { .. } | Self::Unavailable(_)).then_some(RETRY_AFTER_SECONDS)
+    }
+
+    /// The `error` of a response that tells a caller to prove who it is (RFC 6750, section 3.1).
+    pub fn oauth_error(&self) -> Option<&'static str> {
+        match self {
+            Self::Unauthenticated => Some("unauthorized"),
+            Self::InvalidToken(_) => Some("invalid_token"),
+            _ => None,
+        }
     }
 
     /// The `data` of the JSON-RPC error, as JSON text.

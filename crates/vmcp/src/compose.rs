@@ -8,6 +8,7 @@ use std::{
 use anyhow::Context as _;
 use bytes::Bytes;
 use tokio_util::task::TaskTracker;
+use vmcp_auth::Authenticator;
 use vmcp_backend::{Backend, ClientView};
 use vmcp_core::{Background, Replaced, View, Vmcp};
 use vmcp_model::ProtocolVersion;
@@ -18,6 +19,7 @@ use vmcp_store::{Memory, Redis, Store};
 use crate::{
     config::{self, Configuration},
     summary::Reporter,
+    user,
 };
 
 /// The path of the MCP endpoint.
@@ -60,6 +62,7 @@ pub(crate) async fn start(
         metadata: _,
         backends: settings,
         rules,
+        incoming,
         log_level: _,
         reload: _,
         failures,
@@ -89,6 +92,7 @@ pub(crate) async fn start(
     let session_config = session_config(server, &sessions, &limits, event_bytes);
     let sessions_running =
         Sessions::start(Arc::clone(&vmcp), store, session_config, background.clone());
+    let authenticator = authenticator(&incoming, &background).context("incomingAuth")?;
     let edge = Edge::new(
         vmcp_server::Config {
             endpoint: ENDPOINT.to_owned(),
@@ -101,8 +105,10 @@ pub(crate) async fn start(
         },
         labels,
         Arc::clone(&sessions_running),
+        authenticator,
     );
     let (listeners, address) = listeners(listen, admin_listen)?;
+    warn_of_strangers(listen, &incoming);
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let serving = vmcp_server::serve(listeners, &edge, workers, &background)
         .context("the workers could not be started")?;
@@ -279,17 +285,45 @@ fn listeners(
     let address = main.local_addr()?;
     let main_listens =
         if listen.ip().is_loopback() { Listens::ClientsAndAdmin } else { Listens::Clients };
-    if !listen.ip().is_loopback() {
-        tracing::warn!(
-            %address,
-            "listening beyond this machine without incoming authentication: everybody who reaches this address may call every backend"
-        );
-    }
     let mut listeners = vec![(main, main_listens)];
     if let Some(admin) = admin {
         listeners.push((bind(admin)?, Listens::Admin));
     }
     Ok((listeners, address))
+}
+
+/// Makes what knows who calls.
+fn authenticator(
+    incoming: &vmcp_auth::Config,
+    background: &Background,
+) -> anyhow::Result<Authenticator> {
+    Ok(match incoming {
+        vmcp_auth::Config::Anonymous => Authenticator::anonymous(),
+        vmcp_auth::Config::Local => Authenticator::local(&user::name()),
+        vmcp_auth::Config::Oidc(oidc) => {
+            let background = background.clone();
+            let spawn = Arc::new(move |work| drop(background.spawn_until_stop(work)));
+            Authenticator::oidc(oidc, spawn)?
+        }
+    })
+}
+
+/// Warns where strangers may call whatever there is.
+fn warn_of_strangers(address: SocketAddr, incoming: &vmcp_auth::Config) {
+    if address.ip().is_loopback() {
+        return;
+    }
+    match incoming {
+        vmcp_auth::Config::Oidc(_) => {}
+        vmcp_auth::Config::Anonymous => tracing::warn!(
+            %address,
+            "listening beyond this machine without incoming authentication: everybody who reaches this address may call every backend"
+        ),
+        vmcp_auth::Config::Local => tracing::warn!(
+            %address,
+            "listening beyond this machine with incomingAuth.type: local, which asks nobody for proof: everybody who reaches this address may call every backend, as the user who runs vmcp"
+        ),
+    }
 }
 
 /// Says in the log what the backends offer, once it is known.

@@ -13,6 +13,7 @@ mod backends;
 mod expand;
 mod file;
 mod given;
+mod incoming;
 mod json_schema;
 mod keys;
 mod mcp_json;
@@ -29,6 +30,7 @@ mod suggest;
 mod transports;
 mod tree;
 mod units;
+mod url;
 mod value;
 mod write;
 
@@ -58,6 +60,8 @@ pub(crate) struct Configuration {
     /// At least one, with different names, in the order of the file.
     pub(crate) backends: Vec<BackendSettings>,
     pub(crate) rules: Rules,
+    /// How callers prove who they are.
+    pub(crate) incoming: vmcp_auth::Config,
     /// `None` leaves the choice to the command line.
     pub(crate) log_level: Option<Level>,
     pub(crate) reload: Reload,
@@ -137,7 +141,7 @@ pub(crate) struct Limits {
     pub(crate) request_bytes: usize,
     pub(crate) connections: usize,
     pub(crate) sessions: usize,
-    /// Sessions of one address.
+    /// Sessions of one address, or of one principal.
     pub(crate) sessions_per_client: usize,
     pub(crate) calls_per_session: usize,
     /// Streams open to clients.
@@ -199,7 +203,6 @@ fn parse_noting(
 /// Reads all parts. What cannot be read is reported, and stands in the result as its default.
 fn read(root: &Reader<'_>) -> Configuration {
     let (drafts, names) = backends::read(root);
-    incoming_auth(root);
     let operational = operational::read(&root.section("operational"), &names);
     let sessions = root.section("sessions");
     let limits = root.section("limits");
@@ -215,6 +218,7 @@ fn read(root: &Reader<'_>) -> Configuration {
         metadata: backends::labels(root),
         backends: drafts.into_iter().filter_map(|draft| draft.finish(&common)).collect(),
         rules: aggregation::read(&root.section("aggregation"), &names),
+        incoming: incoming::read(&root.section("incomingAuth")),
         log_level: operational.log_level,
         reload: operational.reload,
         failures: operational.failures,
@@ -226,13 +230,6 @@ fn read(root: &Reader<'_>) -> Configuration {
         allowed_origins: addresses::origins(root),
         warnings: Vec::new(),
     }
-}
-
-/// Everybody may call and everybody may do everything: so far, only other choices are refused.
-fn incoming_auth(root: &Reader<'_>) {
-    let incoming = root.section("incomingAuth");
-    incoming.choice("type", &[()]);
-    incoming.section("authz").choice("type", &[()]);
 }
 
 /// `sessions.ttl` as the command line has it, which may be what it may be in the file.

@@ -19,6 +19,7 @@ mod serve;
 mod sources;
 mod summary;
 mod target;
+mod user;
 mod validate;
 
 use std::process::ExitCode;

@@ -65,7 +65,7 @@ pub(crate) fn client() -> ClientKey {
 }
 
 pub(crate) fn subject(name: &str) -> Principal {
-    Principal::Subject { issuer: "https://idp.example".to_owned(), subject: name.to_owned() }
+    Principal::Subject { issuer: "https://idp.example".into(), subject: name.into() }
 }
 
 /// Opens a session and gives its id.

@@ -4,6 +4,7 @@ use std::{
     fs::File,
     io::{self, Read},
     path::{Component, Path},
+    sync::Arc,
 };
 
 use super::value::Value;
@@ -41,6 +42,17 @@ pub(super) fn referenced(value: &Value<'_>) -> Option<Vec<u8>> {
             None
         }
     }
+}
+
+/// Reads a bundle of certificates that a key names.
+pub(super) fn certificates(value: &Value<'_>) -> Option<Arc<[u8]>> {
+    let bytes = referenced(value)?;
+    let certificate = b"-----BEGIN CERTIFICATE-----";
+    if !bytes.windows(certificate.len()).any(|part| part == certificate) {
+        value.problem(format!("{} holds no PEM certificate", value.quoted()));
+        return None;
+    }
+    Some(bytes.into())
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {

@@ -70,6 +70,7 @@ fn property(key: &Key) -> Value {
         Shape::Count { default, .. } | Shape::Size { default, .. } => Some(json!(default)),
         Shape::Time { default, .. } => Some(json!(show_duration(default))),
         Shape::Flag => key.default.map(|default| json!(default == "true")),
+        Shape::Texts => key.default.map(|default| json!([default])),
         _ => key.default.map(|default| json!(default)),
     };
     if let Some(default) = default {

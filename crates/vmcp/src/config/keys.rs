@@ -65,9 +65,51 @@ const BACKEND: &[Key] = &[
 ];
 
 const INCOMING_AUTH: &[Key] = &[
-    Key::choice("type", &["anonymous"], &["oidc", "local"], "who may call").required(),
+    Key::choice(
+        "type",
+        &["anonymous", "local", "oidc"],
+        &[],
+        "who may call: everybody, everybody as the user who runs vmcp, or whoever shows a token",
+    )
+    .required(),
+    Key::new("oidc", Shape::Section(OIDC), "whose tokens are good; required for type: oidc"),
     Key::new("authz", Shape::Section(AUTHORIZATION), "what callers may do"),
-    Key::not_yet("oidc"),
+];
+
+const OIDC: &[Key] = &[
+    Key::new("issuer", Shape::Text, "the URL of the identity provider, as its tokens say it")
+        .required(),
+    Key::new("audience", Shape::Text, "what tokens must be meant for (`aud`)").required(),
+    Key::new("jwksUrl", Shape::Text, "where its keys are; if absent, its metadata says it"),
+    Key::new(
+        "resource",
+        Shape::Text,
+        "the URL of the MCP endpoint as clients know it; with it, they are told where to get a token",
+    ),
+    Key::new("scopes", Shape::Texts, "the scopes that clients are told to ask for")
+        .default("openid"),
+    Key::new(
+        "jwksAllowPrivateIp",
+        Shape::Flag,
+        "whether the identity provider may have an address that is not public",
+    )
+    .default("false"),
+    Key::new("protectedResourceAllowPrivateIp", Shape::Flag, "the same; either will do")
+        .default("false"),
+    Key::new(
+        "insecureAllowHttp",
+        Shape::Flag,
+        "whether the identity provider may be asked without TLS",
+    )
+    .default("false"),
+    Key::new(
+        "caBundlePath",
+        Shape::Text,
+        "a PEM file of the authorities that vouch for it, in place of the system's",
+    ),
+    Key::not_yet("clientId"),
+    Key::not_yet("clientSecretEnv"),
+    Key::not_yet("introspectionUrl"),
 ];
 
 const AUTHORIZATION: &[Key] = &[
@@ -323,7 +365,12 @@ const LIMITS: &[Key] = &[
     Key::size("eventBytes", 16 << 20, "the largest event of a stream"),
     Key::count("connections", 20_000, 1_000_000, "connections of clients"),
     Key::count("sessions", 100_000, 10_000_000, "client sessions"),
-    Key::count("sessionsPerClient", 10_000, 10_000_000, "client sessions of one address"),
+    Key::count(
+        "sessionsPerClient",
+        10_000,
+        10_000_000,
+        "client sessions of one caller, or of one address",
+    ),
     Key::count("callsPerSession", 256, 1_000_000, "calls under way in one session"),
     Key::count("callsPerBackend", 1024, 1_000_000, "calls under way to one backend"),
     Key::count("streams", 20_000, 1_000_000, "streams open to clients"),

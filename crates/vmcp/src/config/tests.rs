@@ -7,6 +7,7 @@
 mod aggregation;
 mod backends;
 mod given;
+mod incoming;
 mod outcome;
 mod outgoing;
 mod samples;

@@ -8,10 +8,10 @@ use std::{
     sync::Arc,
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use vmcp_backend::{Endpoint, Isolation, Outgoing, Program, Transport};
 
-use super::{file, outgoing, reader::Reader, value::Value};
+use super::{file, outgoing, reader::Reader, url, value::Value};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -103,7 +103,7 @@ fn endpoint<'a>(reader: &Reader<'a>, names: &mut Vec<(HeaderName, Value<'a>)>) -
     if url.is_none() && reader.is_present() {
         reader.missing("url", "is required: the URL of its MCP endpoint");
     }
-    let url = url.and_then(|value| self::url(&value));
+    let url = url.and_then(|value| url::http(&value, "move them to outgoingAuth"));
     let ca_bundle = ca_bundle(reader);
     let mut headers = HeaderMap::new();
     for (name, value) in reader.pairs("headers") {
@@ -199,41 +199,6 @@ fn directory(value: &Value<'_>) -> Option<PathBuf> {
     Some(path.to_owned())
 }
 
-fn url(value: &Value<'_>) -> Option<Uri> {
-    let text = value.text()?;
-    if text.contains('#') {
-        value.problem("has a fragment (#), which is never sent; remove it");
-        return None;
-    }
-    let url = text.parse::<Uri>().ok();
-    let authority = url.as_ref().and_then(Uri::authority);
-    if authority.is_some_and(|authority| authority.as_str().contains('@')) {
-        value.problem("holds credentials; move them to outgoingAuth");
-        return None;
-    }
-    // What follows the colon after the host is no port if the library makes nothing of it.
-    let port_is_fine = authority.is_some_and(|authority| {
-        let port = authority.as_str().strip_prefix(authority.host());
-        port == Some("") || authority.port_u16().is_some_and(|port| port > 0)
-    });
-    let fine = |url: &Uri| {
-        matches!(url.scheme_str(), Some("http" | "https"))
-            && url.host().is_some_and(|host| !host.is_empty())
-            && port_is_fine
-    };
-    let url = url.filter(fine);
-    if url.is_none() {
-        // Whatever precedes an @ may be a password, and what follows a question mark a token.
-        let quoted = if text.contains('@') { "the value".to_owned() } else { value.quoted() };
-        let quoted = match quoted.split_once('?') {
-            Some((before, _)) => format!("{before}?…\""),
-            None => quoted,
-        };
-        value.problem(format!("{quoted} is not an http or https URL"));
-    }
-    url
-}
-
 fn ca_bundle(reader: &Reader<'_>) -> Option<Arc<[u8]>> {
     let kind = reader.choice("type", &[Reached::ThroughProxy, Reached::Directly]);
     let value = reader.value("caBundlePath")?;
@@ -244,11 +209,5 @@ fn ca_bundle(reader: &Reader<'_>) -> Option<Arc<[u8]>> {
         }
         return None;
     }
-    let bytes = file::referenced(&value)?;
-    let certificate = b"-----BEGIN CERTIFICATE-----";
-    if !bytes.windows(certificate.len()).any(|part| part == certificate) {
-        value.problem(format!("{} holds no PEM certificate", value.quoted()));
-        return None;
-    }
-    Some(bytes.into())
+    file::certificates(&value)
 }

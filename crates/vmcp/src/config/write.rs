@@ -17,6 +17,11 @@ const TAIL: &str = "
 # Who may call: everybody who reaches the address that vmcp listens on.
 incomingAuth:
   type: anonymous
+  # type: oidc            # whoever shows an access token of this provider
+  # oidc:
+  #   issuer: https://idp.example.com
+  #   audience: vmcp
+  #   resource: https://vmcp.example.com/mcp
 
 # What backends that are reached by a URL are shown, for example:
 # outgoingAuth:

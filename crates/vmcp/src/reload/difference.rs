@@ -14,6 +14,7 @@ pub(super) fn later(started: &Configuration, new: &Configuration) -> Vec<&'stati
         metadata: _,
         backends,
         rules: _,
+        incoming,
         log_level: _,
         reload,
         failures: _,
@@ -31,6 +32,7 @@ pub(super) fn later(started: &Configuration, new: &Configuration) -> Vec<&'stati
     let differs = [
         ("name", *name != new.name),
         ("operational.reload.allowCommands", reload.allow_commands != new.reload.allow_commands),
+        ("incomingAuth", *incoming != new.incoming),
         ("sessionStorage", *storage != new.storage),
         ("sessions", *sessions != new.sessions),
         ("limits", *limits != new.limits),

@@ -9,6 +9,7 @@
 )]
 
 mod asking;
+mod auth;
 mod batches;
 mod catalog;
 mod changes;

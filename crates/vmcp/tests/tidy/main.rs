@@ -17,11 +17,15 @@ const EDGES: &[(&str, &[&str])] = &[
     ("vmcp-wire", &["model"]),
     ("vmcp-catalog", &["model"]),
     ("vmcp-store", &["model"]),
+    ("vmcp-auth", &["model", "wire"]),
     ("vmcp-backend", &["model", "wire"]),
     ("vmcp-core", &["model", "wire", "catalog", "backend"]),
     ("vmcp-session", &["model", "wire", "store", "core", "backend", "catalog"]),
-    ("vmcp-server", &["model", "wire", "core", "session", "backend"]),
-    ("vmcp", &["model", "wire", "catalog", "store", "backend", "core", "session", "server"]),
+    ("vmcp-server", &["model", "wire", "auth", "core", "session", "backend"]),
+    (
+        "vmcp",
+        &["model", "wire", "auth", "catalog", "store", "backend", "core", "session", "server"],
+    ),
     ("vmcp-testkit", &["model", "wire"]),
     ("vmcp-bench", &[]),
 ];

@@ -200,7 +200,7 @@ backends:
     url: ftp://x
   - name: b
     ulr: http://h
-incomingAuth: {type: oidc}
+incomingAuth: {type: oicd}
 aggregation:
   conflictResolution: prefix
 audit: {enabled: true}
@@ -210,7 +210,7 @@ limits: {views: 0}"
          vmcp.yaml:4:10: backends[0].url: \"ftp://x\" is not an http or https URL
          vmcp.yaml:5:5: backends[1].url: is required: the URL of its MCP endpoint
          vmcp.yaml:6:5: backends[1]: unknown key \"ulr\"; did you mean \"url\"?
-         vmcp.yaml:7:22: incomingAuth.type: \"oidc\" is not supported yet; use anonymous
+         vmcp.yaml:7:22: incomingAuth.type: must be anonymous or local or oidc, not \"oicd\"; did you mean \"oidc\"?
          vmcp.yaml:9:3: aggregation.conflictResolutionConfig.prefixFormat: is required for conflictResolution: prefix
          vmcp.yaml:10:1: audit: is not supported yet; remove it
          vmcp.yaml:11:17: limits.views: \"0\" is not between 1 and 1000000",

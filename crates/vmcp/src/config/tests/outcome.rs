@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use http::HeaderMap;
+use vmcp_auth::Oidc;
 use vmcp_backend::{Endpoint, HealthSettings, Outgoing, Program, Transport};
 use vmcp_catalog::{Annotations, Naming, Override, Rules, ToolRules};
 
@@ -27,9 +28,11 @@ pub(super) fn rendered(configuration: &Configuration) -> Vec<String> {
         metadata,
         backends,
         rules,
+        incoming,
         log_level,
         reload: Reload { watch_file, allow_commands },
         failures,
+        storage,
         sessions,
         limits,
         admin_listen,
@@ -46,7 +49,9 @@ pub(super) fn rendered(configuration: &Configuration) -> Vec<String> {
         format!("admin {admin_listen:?}"),
         format!("hosts {allowed_hosts:?}"),
         format!("origins {allowed_origins:?}"),
+        of_incoming(incoming),
     ];
+    lines.extend(storage.iter().flat_map(of_storage));
     lines.extend(of_failures(failures));
     lines.extend(of_sessions(sessions));
     lines.extend(of_limits(limits));
@@ -54,6 +59,53 @@ pub(super) fn rendered(configuration: &Configuration) -> Vec<String> {
     lines.extend(of_rules(rules));
     lines.extend(warnings.iter().map(|warning| format!("warning {warning}")));
     lines
+}
+
+fn of_incoming(incoming: &vmcp_auth::Config) -> String {
+    let oidc = match incoming {
+        vmcp_auth::Config::Anonymous => return "callers anonymous".to_owned(),
+        vmcp_auth::Config::Local => return "callers local".to_owned(),
+        vmcp_auth::Config::Oidc(oidc) => oidc,
+    };
+    let Oidc {
+        issuer,
+        audience,
+        jwks_url,
+        resource,
+        scopes,
+        allow_private_ip,
+        allow_http,
+        ca_bundle,
+    } = &**oidc;
+    let keys = jwks_url.as_ref().map_or("-".to_owned(), http::Uri::to_string);
+    format!(
+        "callers of {issuer} for {audience} keys {keys} resource {} scopes {scopes:?} private {allow_private_ip} http {allow_http} ca {}",
+        resource.as_deref().unwrap_or("-"),
+        ca_bundle.as_ref().map_or(0, |bytes| bytes.len())
+    )
+}
+
+fn of_storage(storage: &vmcp_store::Settings) -> Vec<String> {
+    let vmcp_store::Settings {
+        servers,
+        db,
+        username,
+        password,
+        tls,
+        prefix,
+        dial_timeout,
+        command_timeout,
+        validation,
+        keys,
+    } = storage;
+    let keys: Vec<u8> = keys.iter().flat_map(|ring| ring.all().map(|key| key.secret[0])).collect();
+    vec![
+        format!("records in {servers:?}"),
+        format!("records in db {db}, under {prefix}"),
+        format!("records as {username:?} with {password:?} over {tls:?}"),
+        format!("records: dial {dial_timeout:?}, command {command_timeout:?}"),
+        format!("records: {validation:?}, keys {keys:?}"),
+    ]
 }
 
 fn of_failures(failures: &FailureHandling) -> Vec<String> {

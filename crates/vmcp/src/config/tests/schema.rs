@@ -73,7 +73,12 @@ fn the_schema_refuses_what_is_mistyped() {
         ("sessions: {ttl: 30x}", "/sessions/ttl"),
         ("sessions: {ttl: ''}", "/sessions/ttl"),
         ("sessions: {backendInit: lasy}", "/sessions/backendInit"),
-        ("incomingAuth: {type: oidc}", "/incomingAuth/type"),
+        ("incomingAuth: {type: oicd}", "/incomingAuth/type"),
+        ("incomingAuth: {type: oidc, oidc: {issuer: 'https://i'}}", "/incomingAuth/oidc"),
+        (
+            "incomingAuth: {type: oidc, oidc: {issuer: 'https://i', audience: a, clientId: b}}",
+            "/incomingAuth/oidc",
+        ),
         ("incomingAuth: {}", "/incomingAuth"),
         (
             "aggregation: {conflictResolution: prefix, excludeAllTools: yes}",
@@ -141,5 +146,11 @@ fn defaults_are_true() {
     ] {
         super::check(text, "");
     }
+    super::check(
+        "incomingAuth: {type: oidc, oidc: {issuer: 'https://i', audience: a, resource: 'https://r', \
+         scopes: [openid], jwksAllowPrivateIp: false, protectedResourceAllowPrivateIp: false, \
+         insecureAllowHttp: false}}",
+        "callers of https://i for a keys - resource https://r scopes [\"openid\"] private false http false ca 0",
+    );
     super::check("operational: {logLevel: info}", "log level Some(Level(Info))");
 }

@@ -45,7 +45,8 @@ incomingAuth: {}
 aggregation: {}",
         "vmcp.yaml:2:5: backends[0].name: is required: the backend's name
          vmcp.yaml:2:5: backends[0].url: is required: the URL of its MCP endpoint
-         vmcp.yaml:3:15: incomingAuth.type: is required: who may call
+         vmcp.yaml:3:15: incomingAuth.type: is required: \
+         who may call: everybody, everybody as the user who runs vmcp, or whoever shows a token
          vmcp.yaml:4:14: aggregation.conflictResolution: is required: \
          what happens to a name that several backends use",
     );

@@ -45,6 +45,9 @@ fn what_needs_a_start_is_named() {
     };
     check("", &[]);
     check("sessions: {ttl: 5m}\nlimits: {views: 3}", &["sessions", "limits"]);
+    let other = MINIMUM.replace("type: anonymous", "type: local");
+    let other = config::parse(&other, "vmcp.yaml", &|_name| None).unwrap();
+    assert_eq!(later(&started, &other), ["incomingAuth"]);
     check("limits: {eventBytes: 1KiB}", &["limits.eventBytes"]);
     check("admin: {listen: '127.0.0.1:1'}", &["admin.listen"]);
     check("allowedHosts: [a]\nallowedOrigins: ['http://a']", &["allowedHosts", "allowedOrigins"]);
