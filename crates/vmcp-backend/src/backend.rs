@@ -21,9 +21,9 @@ use crate::{
     events::Events,
     health::{Health, Sign},
     http::{Http, body::Body},
-    latency::{Latency, LatencySnapshot},
     links::Links,
     session::{Facts, Session},
+    stats::{Stats, StatsSnapshot},
 };
 
 /// Bytes of an answer that vmcp reads whole for itself.
@@ -91,31 +91,6 @@ pub enum Answer {
     Events(Events),
 }
 
-/// Counts since the start.
-#[derive(Debug)]
-pub(crate) struct Stats {
-    pub(crate) sessions_opened: AtomicU64,
-    requests: AtomicU64,
-    pub(crate) failures: AtomicU64,
-    latency: Latency,
-}
-
-/// Counts since the start, at one moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StatsSnapshot {
-    pub sessions_opened: u64,
-    pub requests: u64,
-    pub failures: u64,
-    /// Requests under way.
-    pub in_flight: usize,
-    /// GET streams open.
-    pub streams: usize,
-    /// Child processes that run, or connections of HTTP+SSE that are open.
-    pub links: usize,
-    /// How long the beginning of an answer took lately.
-    pub latency: Option<LatencySnapshot>,
-}
-
 impl Backend {
     /// Makes a backend ready; nothing is sent yet. `tasks` counts the tasks of its connections.
     pub fn new(config: &Config, tasks: TaskTracker) -> Result<Arc<Self>, InvalidConfig> {
@@ -178,12 +153,7 @@ impl Backend {
                 Transport::Http(endpoint) => Some(endpoint.identity()),
                 Transport::Sse(_) | Transport::Stdio(_) => None,
             },
-            stats: Stats {
-                sessions_opened: AtomicU64::new(0),
-                requests: AtomicU64::new(0),
-                failures: AtomicU64::new(0),
-                latency: Latency::new(),
-            },
+            stats: Stats::new(),
             health,
         })
     }
@@ -210,20 +180,13 @@ impl Backend {
         self.limits
     }
 
+    /// Counts since the start.
     pub fn stats(&self) -> StatsSnapshot {
         let (in_flight, streams, links) = match &self.wire {
             Wire::Http(http) => (http.under_way().0, http.under_way().1, 0),
             Wire::Links(links) => links.under_way(),
         };
-        StatsSnapshot {
-            sessions_opened: self.stats.sessions_opened.load(Ordering::Relaxed),
-            requests: self.stats.requests.load(Ordering::Relaxed),
-            failures: self.stats.failures.load(Ordering::Relaxed),
-            in_flight,
-            streams,
-            links,
-            latency: self.stats.latency.snapshot(),
-        }
+        StatsSnapshot { in_flight, streams, links, ..self.stats.snapshot() }
     }
 
     /// What this backend said about itself last, or nothing yet.

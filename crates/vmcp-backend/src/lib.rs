@@ -19,10 +19,11 @@ mod outgoing;
 mod pace;
 mod session;
 mod sse;
+mod stats;
 mod stdio;
 pub mod worker;
 
-pub use backend::{Answer, Backend, Lineage, StatsSnapshot};
+pub use backend::{Answer, Backend, Lineage};
 pub use config::{
     Config, Endpoint, InvalidConfig, Isolation, Limits, Program, Timeouts, Transport,
 };
@@ -33,3 +34,4 @@ pub use http::body::Body;
 pub use latency::LatencySnapshot;
 pub use outgoing::Outgoing;
 pub use session::{ClientView, Facts, Session};
+pub use stats::StatsSnapshot;

@@ -1,0 +1,54 @@
+//! What a backend has been asked, and how that went.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::latency::{Latency, LatencySnapshot};
+
+/// Counts since the start.
+#[derive(Debug)]
+pub(crate) struct Stats {
+    pub(crate) sessions_opened: AtomicU64,
+    pub(crate) requests: AtomicU64,
+    pub(crate) failures: AtomicU64,
+    pub(crate) latency: Latency,
+}
+
+/// Counts since the start, at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StatsSnapshot {
+    pub sessions_opened: u64,
+    pub requests: u64,
+    pub failures: u64,
+    /// Requests under way.
+    pub in_flight: usize,
+    /// GET streams open.
+    pub streams: usize,
+    /// Child processes that run, or connections of HTTP+SSE that are open.
+    pub links: usize,
+    /// How long the beginning of an answer took lately.
+    pub latency: Option<LatencySnapshot>,
+}
+
+impl Stats {
+    pub(crate) fn new() -> Self {
+        Self {
+            sessions_opened: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+            latency: Latency::new(),
+        }
+    }
+
+    /// The counts now, but for what is not counted here.
+    pub(crate) fn snapshot(&self) -> StatsSnapshot {
+        StatsSnapshot {
+            sessions_opened: self.sessions_opened.load(Ordering::Relaxed),
+            requests: self.requests.load(Ordering::Relaxed),
+            failures: self.failures.load(Ordering::Relaxed),
+            in_flight: 0,
+            streams: 0,
+            links: 0,
+            latency: self.latency.snapshot(),
+        }
+    }
+}
