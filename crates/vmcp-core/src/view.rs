@@ -133,6 +133,13 @@ impl View {
         self.offers().dropped.clone()
     }
 
+    /// Whether it is not known yet what one of these backends offers, as far as they are in use.
+    pub fn lacks_any(&self, backends: &[BackendId]) -> bool {
+        let offers = self.offers();
+        let mut states = backends.iter().filter_map(|id| offers.backends.get(id));
+        states.any(|state| state.offer.is_none())
+    }
+
     /// Waits until every backend has made an offer or failed to, but no longer than `wait`.
     pub async fn settle(&self, wait: Duration) -> Settled {
         // What a changed backend offered before it was changed is good enough to begin with.

@@ -162,7 +162,7 @@ impl Entry {
 impl BackendSessions for Session {
     fn open(&self, backend: &Backend) -> Option<BackendSession> {
         match self.slots().find(backend) {
-            Some(Slot::Open(session)) => Some(session.clone()),
+            Some(Slot::Open(session)) => Some(session.clone().informed(backend)),
             Some(Slot::Opening(_) | Slot::Entering(_) | Slot::Lost(_)) | None => None,
         }
     }

@@ -82,6 +82,7 @@ impl Sessions {
             let _last_words = tokio::time::timeout(LAST_WORDS, calls.wait()).await;
         }
         if self.shared.store.outlives_process() {
+            self.part().await;
             return;
         }
         if tokio::time::timeout(FAREWELL, self.end_all()).await.is_err() {

@@ -177,6 +177,8 @@ impl Sessions {
             self.drop_live(&entered);
             return Err(Fault::SessionUnknown);
         }
+        // What has changed while nobody held the session.
+        self.update(&entered).await;
         Ok(entered)
     }
 

@@ -29,6 +29,11 @@ impl Session {
         let here = self.with_activity(|activity| {
             activity.questions.get(&id).map(|asked| (Arc::clone(&asked.backend), asked.kept))
         });
+        let found = here.as_ref().map(|(backend, _)| Arc::clone(backend));
+        let found = found.or_else(|| self.shared.vmcp.backend(backend)).ok_or_else(unknown)?;
+        // Before the question is taken: who cannot deliver the answer must leave it to others.
+        let open = self.existing(&found).await.map_err(|error| error.fault(found.id()))?;
+        let open = open.ok_or_else(unknown)?;
         match self.shared.store.answer(self.key, name(&id)).await {
             Ok(true) => {}
             // What could not be kept in the record is known here only.
@@ -38,9 +43,6 @@ impl Session {
             Err(_) if here.is_some() => {}
             Err(error) => return Err(unavailable(error)),
         }
-        let found = here.as_ref().map(|(backend, _)| Arc::clone(backend));
-        let found = found.or_else(|| self.shared.vmcp.backend(backend)).ok_or_else(unknown)?;
-        let open = self.existing(&found).await.ok_or_else(unknown)?;
         if !self.with_activity(|activity| activity.begin_answer(&id)) {
             return Ok(());
         }
