@@ -128,7 +128,7 @@ async fn moved(
 
 async fn call(session: &Session, connection: &mut Connection) -> Result<Duration> {
     let began = Instant::now();
-    let call = message::call("b0_tool_0", r#""text":"x""#);
+    let call = message::call("echo", r#""text":"x""#);
     let answer = session.post(connection, Bytes::from(call)).await?;
     ensure!(message::whole(&answer)?.get("result").is_some(), "a call fails");
     Ok(began.elapsed())
