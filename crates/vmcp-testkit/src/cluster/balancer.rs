@@ -133,7 +133,8 @@ impl Shared {
     fn order(&self) -> Vec<usize> {
         let (first, count) = (self.next.fetch_add(1, Relaxed), self.targets.len());
         let all = (0..count).map(|place| (first + place) % count);
-        let (mut ready, others): (Vec<_>, Vec<_>) = all.partition(|place| self.target(*place).ready);
+        let (mut ready, others): (Vec<_>, Vec<_>) =
+            all.partition(|place| self.target(*place).ready);
         // Whoever is not ready is asked only if nobody is.
         if ready.is_empty() {
             ready = others;

@@ -106,6 +106,11 @@ impl Caller {
         self.post(message.into()).await
     }
 
+    /// Asks for the tools, which vmcp itself knows.
+    pub async fn list(&mut self) -> Result<Answer> {
+        self.post(r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#.into()).await
+    }
+
     /// Ends the session.
     pub async fn delete(&mut self) -> Result<Answer> {
         self.send(http::Method::DELETE, Bytes::new()).await
