@@ -133,11 +133,12 @@ impl View {
         self.offers().dropped.clone()
     }
 
-    /// Whether it is not known yet what one of these backends offers, as far as they are in use.
-    pub fn lacks_any(&self, backends: &[BackendId]) -> bool {
+    /// Whether a catalog of this view leaves out what one of these backends offers because it is not
+    /// known yet, and not because the backend is out of use.
+    pub fn lacks_any(&self, catalog: &Catalog, backends: &[BackendId]) -> bool {
         let offers = self.offers();
-        let mut states = backends.iter().filter_map(|id| offers.backends.get(id));
-        states.any(|state| state.offer.is_none())
+        let mut out = backends.iter().filter(|id| catalog.backends().binary_search(id).is_err());
+        out.any(|id| offers.backends.contains_key(id))
     }
 
     /// Waits until every backend has made an offer or failed to, but no longer than `wait`.

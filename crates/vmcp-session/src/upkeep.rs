@@ -100,7 +100,7 @@ impl Sessions {
         let (old, new) = (session.catalog.load_full(), session.view.catalog());
         // A view that has just been brought up does not know yet what every backend offers: what it
         // lacks is not taken from a session that has it.
-        if old.digest() == new.digest() || session.view.lacks_any(old.backends()) {
+        if old.digest() == new.digest() || session.view.lacks_any(&new, old.backends()) {
             return;
         }
         let change = Change::Catalog { from: old.digest(), to: new.digest() };

@@ -15,7 +15,7 @@ struct Arguments {
     /// The program
     #[arg(long)]
     vmcp: PathBuf,
-    /// Its configuration, without `sessionStorage`
+    /// Its configuration, in which REDIS stands for the address of the Redis
     #[arg(long)]
     config: PathBuf,
     /// How many there are
@@ -31,9 +31,8 @@ async fn main() -> Result<()> {
     let Arguments { vmcp, config, replicas, kill_every } = Arguments::parse();
     let redis = RedisServer::start().await?;
     let text = fs::read_to_string(&config).with_context(|| config.display().to_string())?;
-    let storage =
-        format!("sessionStorage: {{provider: redis, address: \"{}\"}}\n", redis.address());
-    let configurations = std::iter::repeat_n(text + &storage, replicas);
+    let text = text.replace("REDIS", &redis.address());
+    let configurations = std::iter::repeat_n(text, replicas);
     let mut cluster = Cluster::start(vmcp, configurations).await?;
     writeln!(std::io::stdout(), "listening on {}", cluster.url())?;
     let mut turn = 0;
