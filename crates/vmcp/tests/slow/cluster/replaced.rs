@@ -80,7 +80,7 @@ async fn no_call_fails_when_a_replica_ends_in_order() {
     let tally = load.stop().await;
     println!("three replicas ended in turn: {tally}");
     assert_right(&tally);
-    assert_eq!(tally.failed(), 0, "{tally}\n{:#?}", tally.strange);
+    assert_eq!(tally.failed(), 0, "{tally}\n{:#?}", tally.examples);
     assert_opened_once(&fixture, SESSIONS);
 }
 
@@ -98,6 +98,6 @@ async fn a_replica_that_was_paused_goes_on() {
     let tally = load.stop().await;
     println!("a replica paused for 3 s: {tally}");
     assert_right(&tally);
-    assert_eq!(tally.failed(), 0, "{tally}\n{:#?}", tally.strange);
+    assert_eq!(tally.failed(), 0, "{tally}\n{:#?}", tally.examples);
     assert_opened_once(&fixture, 50);
 }
