@@ -5,6 +5,7 @@ mod ending;
 mod openings;
 mod outage;
 mod replaced;
+mod secrets;
 mod shared;
 
 use std::time::Duration;
