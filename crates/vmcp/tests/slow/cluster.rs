@@ -2,6 +2,7 @@
 //! rely on whatever happens to replicas and to Redis.
 
 mod ending;
+mod lifetimes;
 mod openings;
 mod outage;
 mod replaced;

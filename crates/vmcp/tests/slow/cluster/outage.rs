@@ -136,7 +136,17 @@ fn assert_said_once(cluster: &Cluster, replica: usize) {
 
 #[tokio::test]
 async fn a_redis_that_says_nothing_is_no_loss() {
-    let fixture = Fixture::start(2, "").await;
+    pause_redis("").await;
+}
+
+/// What cannot be checked is served all the same.
+#[tokio::test]
+async fn a_redis_that_says_nothing_is_no_loss_if_every_request_is_checked() {
+    pause_redis("validation: perRequest").await;
+}
+
+async fn pause_redis(keys: &str) {
+    let fixture = Fixture::start(2, keys).await;
     let cluster = &fixture.cluster;
     let load = Load::start(&cluster.url(), &load_of(50)).await.unwrap();
     load.more(200).await;
