@@ -3,7 +3,7 @@
 //! An open question stands in the session's record. Whoever takes it out there delivers the answer,
 //! so that it is delivered once however often and wherever it is sent.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 use vmcp_backend::{Backend, Session as BackendSession};
@@ -13,6 +13,10 @@ use vmcp_store::News;
 use vmcp_wire::{Fault, Message, split_question_id, task};
 
 use crate::{activity::Asked, session::Session, sessions::unavailable, stream::RESUME};
+
+/// How often it is tried to take a question out of the record, and the pause between.
+const FORGETTING: usize = 60;
+const AGAIN: Duration = Duration::from_secs(1);
 
 impl Session {
     /// Delivers the client's answer to a question, once, to the backend that asked.
@@ -29,13 +33,15 @@ impl Session {
         let here = self.with_activity(|activity| {
             activity.questions.get(&id).map(|asked| (Arc::clone(&asked.backend), asked.kept))
         });
+        let mut taken = true;
         match self.shared.store.answer(self.key, name(&id)).await {
             Ok(true) => {}
             // What could not be kept in the record is known here only.
             Ok(false) if here.as_ref().is_some_and(|(_, kept)| !kept) => {}
             // It has been answered, or nobody waits for it any more.
             Ok(false) => return Ok(()),
-            Err(_) if here.is_some() => {}
+            // Delivered now; taken out of the record when that can be reached.
+            Err(_) if here.is_some() => taken = false,
             Err(error) => return Err(unavailable(error)),
         }
         let found = here.as_ref().map(|(backend, _)| Arc::clone(backend));
@@ -49,7 +55,9 @@ impl Session {
         self.with_activity(|activity| activity.end_answer(&id, told.is_ok()));
         match told {
             Ok(()) => {
-                if here.is_none() {
+                if !taken {
+                    self.forget_questions([id]);
+                } else if here.is_none() {
                     self.shared.tell(News::Answered { key: self.key, question: name(&id) }).await;
                 }
                 Ok(())
@@ -71,13 +79,23 @@ impl Session {
         });
     }
 
-    /// Takes questions out of the record that nobody waits for any more.
+    /// Takes questions out of the record that nobody waits for any more: an answer that still comes
+    /// must not be delivered. While the store is out of reach, it is tried again for a while.
     pub(crate) fn forget_questions(&self, ids: impl IntoIterator<Item = String>) {
         for id in ids {
             let (shared, key) = (Arc::clone(&self.shared), self.key);
+            let stop = self.shared.background.stop().clone();
             self.shared.background.spawn(async move {
-                if let Err(error) = shared.store.answer(key, name(&id)).await {
-                    tracing::debug!(%error, "could not take a question out of the store");
+                for _attempt in 0..FORGETTING {
+                    match shared.store.answer(key, name(&id)).await {
+                        Ok(_) => return,
+                        Err(error) => {
+                            tracing::debug!(%error, "could not take a question out of the store");
+                        }
+                    }
+                    if stop.run_until_cancelled(tokio::time::sleep(AGAIN)).await.is_none() {
+                        return;
+                    }
                 }
             });
         }

@@ -1,6 +1,7 @@
 //! Redis out of reach, under load: the outage table of the design, and the way back.
 
 mod moved;
+mod questions;
 
 use std::sync::Arc;
 
