@@ -9,10 +9,15 @@ use tokio::time::Instant;
 use vmcp_backend::{Backend, Session as BackendSession};
 use vmcp_core::Question;
 use vmcp_model::Digest;
-use vmcp_store::News;
+use vmcp_store::{News, SessionKey};
 use vmcp_wire::{Fault, Message, split_question_id, task};
 
-use crate::{activity::Asked, session::Session, sessions::unavailable, stream::RESUME};
+use crate::{
+    activity::Asked,
+    session::Session,
+    sessions::{Shared, unavailable},
+    stream::RESUME,
+};
 
 /// How often it is tried to take a question out of the record, and the pause between.
 const FORGETTING: usize = 60;
@@ -83,21 +88,8 @@ impl Session {
     /// must not be delivered. While the store is out of reach, it is tried again for a while.
     pub(crate) fn forget_questions(&self, ids: impl IntoIterator<Item = String>) {
         for id in ids {
-            let (shared, key) = (Arc::clone(&self.shared), self.key);
-            let stop = self.shared.background.stop().clone();
-            self.shared.background.spawn(async move {
-                for _attempt in 0..FORGETTING {
-                    match shared.store.answer(key, name(&id)).await {
-                        Ok(_) => return,
-                        Err(error) => {
-                            tracing::debug!(%error, "could not take a question out of the store");
-                        }
-                    }
-                    if stop.run_until_cancelled(tokio::time::sleep(AGAIN)).await.is_none() {
-                        return;
-                    }
-                }
-            });
+            let background = &self.shared.background;
+            background.spawn(forget(Arc::clone(&self.shared), self.key, name(&id)));
         }
     }
 
@@ -168,6 +160,18 @@ impl Session {
                 tracing::debug!(backend = %backend.id(), %error, "could not refuse a question");
             }
         });
+    }
+}
+
+/// Takes a question out of a record.
+async fn forget(shared: Arc<Shared>, key: SessionKey, question: Digest) {
+    for _attempt in 0..FORGETTING {
+        let Err(error) = shared.store.answer(key, question).await else { return };
+        tracing::debug!(%error, "could not take a question out of the store");
+        let stop = shared.background.stop();
+        if stop.run_until_cancelled(tokio::time::sleep(AGAIN)).await.is_none() {
+            return;
+        }
     }
 }
 

@@ -21,24 +21,27 @@ use super::{Fixture, over, replicated};
 
 const SESSIONS: usize = 40;
 
+/// What the same session counts on three replicas at the same moment, in order.
+async fn count_at_once(callers: [Caller; 3]) -> Vec<u64> {
+    let mut calling = JoinSet::new();
+    for mut caller in callers {
+        calling.spawn(async move { caller.call("a_count").await.unwrap().count().unwrap() });
+    }
+    let mut counts = calling.join_all().await;
+    counts.sort_unstable();
+    counts
+}
+
 #[tokio::test]
 async fn replicas_that_open_at_the_same_moment_end_with_one_backend_session() {
     let fixture = Fixture::start(3, "").await;
     let watches = fixture.backend.sessions().len();
-    let mut racing: JoinSet<Vec<u64>> = JoinSet::new();
+    let mut racing = JoinSet::new();
     for _session in 0..SESSIONS {
         let urls = [0, 1, 2].map(|replica| fixture.cluster.url_of(replica));
         racing.spawn(async move {
             let first = Caller::connect(&urls[0]).await.unwrap();
-            let mut calling = JoinSet::new();
-            for url in &urls {
-                let mut caller = first.at(url);
-                calling
-                    .spawn(async move { caller.call("a_count").await.unwrap().count().unwrap() });
-            }
-            let mut counts = calling.join_all().await;
-            counts.sort_unstable();
-            counts
+            count_at_once(urls.map(|url| first.at(&url))).await
         });
     }
     for counts in racing.join_all().await {
@@ -67,18 +70,8 @@ async fn replicas_that_find_a_session_lost_open_one_in_its_place() {
         sessions.push(callers);
     }
     fixture.backend.forget_sessions(Lost::NotFound);
-    let mut calling: JoinSet<Vec<u64>> = JoinSet::new();
-    for callers in sessions {
-        calling.spawn(async move {
-            let mut calls = JoinSet::new();
-            for mut caller in callers {
-                calls.spawn(async move { caller.call("a_count").await.unwrap().count().unwrap() });
-            }
-            let mut counts = calls.join_all().await;
-            counts.sort_unstable();
-            counts
-        });
-    }
+    let mut calling = JoinSet::new();
+    sessions.into_iter().for_each(|callers| drop(calling.spawn(count_at_once(callers))));
     for counts in calling.join_all().await {
         assert_eq!(counts, [1, 2, 3], "all three are of one new backend session");
     }

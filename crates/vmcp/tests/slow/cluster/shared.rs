@@ -4,7 +4,7 @@
 use serde_json::Value;
 use tokio::time::{Duration, sleep, timeout};
 use vmcp_testkit::{
-    client::{Client, Message},
+    client::{Client, Message, Response},
     cluster::Cluster,
     gateway::{Gateway, eventually},
     peers,
@@ -44,6 +44,16 @@ async fn answer_thrice(at: [&Client; 2], question: &Message, result: &str) {
     assert_eq!(at[0].answer(question, result).await.unwrap(), 202);
 }
 
+/// The next question on a stream.
+async fn question_on(stream: &mut Response) -> Message {
+    loop {
+        let message = stream.message().await.unwrap().unwrap();
+        if message.id().is_some() {
+            return message;
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_answer_may_come_to_any_replica_and_is_delivered_once() {
     let three = Three::before(peers::asking()).await;
@@ -76,12 +86,7 @@ async fn an_answer_may_come_to_any_replica_and_is_delivered_once() {
         .await;
         let calling = first.call("9", "a_ask_form", r#"{"on":"get"}"#);
         let answering = async {
-            let question = loop {
-                let message = stream.message().await.unwrap().unwrap();
-                if message.id().is_some() {
-                    break message;
-                }
-            };
+            let question = question_on(&mut stream).await;
             answer_thrice([&third, &first], &question, asked[0].1).await;
         };
         let (answer, ()) = tokio::join!(calling, answering);
