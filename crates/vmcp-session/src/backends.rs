@@ -309,7 +309,7 @@ impl Session {
                 Ok(false) => Err(Error::Unavailable("its session was replaced; try again".into())),
                 Err(error) => Err(error),
             },
-            Ok(Swap::Done | Swap::Gone) => Err(Error::Broken("the session has ended".to_owned())),
+            Ok(Swap::Done | Swap::Gone) => Err(Error::Ended),
             Err(error) => Err(Error::Unavailable(error.to_string())),
         };
         if let Err(error) = backend.close(&opened).await {

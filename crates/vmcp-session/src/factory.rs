@@ -39,7 +39,7 @@ impl Sessions {
         request: &Message,
     ) -> Result<(Arc<str>, Bytes), Fault> {
         let id = request.id().ok_or(Fault::InvalidRequest("initialize needs an id".into()))?;
-        if self.is_draining() {
+        if self.takes_no_session() {
             return Err(Fault::Unavailable("vmcp is shutting down".into()));
         }
         if !self.has_room() {

@@ -27,7 +27,7 @@ impl Session {
         }
         let kept = self.shared.store.backend(self.key, backend.id().clone()).await;
         let kept = kept.map_err(|error| Error::Unavailable(error.to_string()))?;
-        match kept.ok_or_else(|| Error::Broken("the session has ended".to_owned()))? {
+        match kept.ok_or(Error::Ended)? {
             Some(kept) if lost.as_ref() != Some(&kept) => {
                 if self.can_use(backend, &kept).await?
                     && let Some(open) = resumed(backend, &kept)

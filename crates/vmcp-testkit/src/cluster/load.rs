@@ -23,9 +23,6 @@ use super::{
 /// Sessions that are opened at once.
 const OPENING: usize = 16;
 
-/// Strange answers that are kept of one session.
-const STRANGE: usize = 3;
-
 /// What the load is like.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -135,8 +132,8 @@ async fn call_on(
             (Outcome::Refused { .. }, _) => {}
             _ => expected.most += 1,
         }
-        if !matches!(outcome, Outcome::Counted) && tally.strange.len() < STRANGE {
-            tally.strange.push(format!("{answer:?}"));
+        if !matches!(outcome, Outcome::Counted) {
+            tally.examples.entry(outcome).or_insert_with(|| format!("{answer:?}"));
         }
         calls.fetch_add(1, Relaxed);
         sleep(settings.pause).await;

@@ -32,8 +32,8 @@ pub struct Tally {
     pub calls: Vec<Call>,
     /// Counts that were not what they had to be, and refusals of calls that ran.
     pub wrong: Vec<String>,
-    /// Some answers that were neither a count nor a refusal, for a failing test to show.
-    pub strange: Vec<String>,
+    /// An example of each kind of failure, for a failing test to show.
+    pub examples: BTreeMap<Outcome, String>,
 }
 
 impl Tally {
@@ -67,7 +67,7 @@ impl Tally {
     pub(super) fn add(&mut self, other: Self) {
         self.calls.extend(other.calls);
         self.wrong.extend(other.wrong);
-        self.strange.extend(other.strange);
+        self.examples.extend(other.examples);
     }
 }
 

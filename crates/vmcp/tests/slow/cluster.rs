@@ -2,8 +2,11 @@
 //! rely on whatever happens to replicas and to Redis.
 
 mod ending;
+mod lifetimes;
 mod openings;
+mod outage;
 mod replaced;
+mod secrets;
 mod shared;
 
 use std::time::Duration;
@@ -87,7 +90,7 @@ impl Span {
 /// Insists that every count was right.
 #[track_caller]
 fn assert_right(tally: &Tally) {
-    assert!(tally.wrong.is_empty(), "{tally}\n{:#?}\n{:#?}", tally.wrong, tally.strange);
+    assert!(tally.wrong.is_empty(), "{tally}\n{:#?}\n{:#?}", tally.wrong, tally.examples);
 }
 
 /// Insists that calls failed only if they were under way while something was done, without an
@@ -97,7 +100,7 @@ fn assert_cut_only_in(tally: &Tally, spans: &[Span]) {
     for call in tally.calls.iter().filter(|call| call.outcome != Outcome::Counted) {
         let hit =
             spans.iter().any(|span| call.began <= span.to && call.began + call.took >= span.from);
-        let strange = &tally.strange;
-        assert!(hit && call.outcome == Outcome::Cut, "{call:?}\n{tally}\n{strange:#?}");
+        let examples = &tally.examples;
+        assert!(hit && call.outcome == Outcome::Cut, "{call:?}\n{tally}\n{examples:#?}");
     }
 }

@@ -141,3 +141,22 @@ async fn nobody_serves_on_if_every_request_is_checked() {
     let most = report("perRequest", served.clone());
     assert!(served.iter().all(Option::is_none), "{most:?}");
 }
+
+/// A call that finds its backend session closed learns why: the session is over, not the backend.
+#[tokio::test]
+async fn a_call_on_a_session_that_has_ended_unheard_says_that_it_has_ended() {
+    let relayed = Relayed::start("maxStaleness: 3s").await;
+    let mut first = Caller::connect(&relayed.cluster.url_of(0)).await.unwrap();
+    let mut second = first.at(&relayed.cluster.url_of(1));
+    for caller in [&mut first, &mut second] {
+        caller.call("a_count").await.unwrap().count().unwrap();
+    }
+    relayed.relays[1].silence(Silent::Subscriptions);
+    assert_eq!(first.delete().await.unwrap().status, StatusCode::OK);
+    eventually("its backend session is closed", async || {
+        (relayed.backend.counters().deletes() == 1).then_some(())
+    })
+    .await;
+    let answer = second.call("a_count").await.unwrap();
+    assert_eq!(answer.status, StatusCode::NOT_FOUND, "{answer:?}");
+}

@@ -1,6 +1,8 @@
 //! Replicas that open something for one session at the same moment, and backends that only one of
 //! them can reach.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use http::StatusCode;
 use tokio::{
     task::JoinSet,
@@ -11,6 +13,7 @@ use vmcp_testkit::{
     client::Client,
     cluster::Caller,
     gateway::{Gateway, eventually},
+    raw::Lost,
     redis::RedisServer,
 };
 
@@ -18,24 +21,27 @@ use super::{Fixture, over, replicated};
 
 const SESSIONS: usize = 40;
 
+/// What the same session counts on three replicas at the same moment, in order.
+async fn count_at_once(callers: [Caller; 3]) -> Vec<u64> {
+    let mut calling = JoinSet::new();
+    for mut caller in callers {
+        calling.spawn(async move { caller.call("a_count").await.unwrap().count().unwrap() });
+    }
+    let mut counts = calling.join_all().await;
+    counts.sort_unstable();
+    counts
+}
+
 #[tokio::test]
 async fn replicas_that_open_at_the_same_moment_end_with_one_backend_session() {
     let fixture = Fixture::start(3, "").await;
     let watches = fixture.backend.sessions().len();
-    let mut racing: JoinSet<Vec<u64>> = JoinSet::new();
+    let mut racing = JoinSet::new();
     for _session in 0..SESSIONS {
         let urls = [0, 1, 2].map(|replica| fixture.cluster.url_of(replica));
         racing.spawn(async move {
             let first = Caller::connect(&urls[0]).await.unwrap();
-            let mut calling = JoinSet::new();
-            for url in &urls {
-                let mut caller = first.at(url);
-                calling
-                    .spawn(async move { caller.call("a_count").await.unwrap().count().unwrap() });
-            }
-            let mut counts = calling.join_all().await;
-            counts.sort_unstable();
-            counts
+            count_at_once(urls.map(|url| first.at(&url))).await
         });
     }
     for counts in racing.join_all().await {
@@ -48,6 +54,30 @@ async fn replicas_that_open_at_the_same_moment_end_with_one_backend_session() {
     })
     .await;
     assert!(opened as usize > SESSIONS + watches, "nothing was opened twice; nothing was shown");
+}
+
+/// A backend that forgets its sessions is told once of each, whichever replicas find out.
+#[tokio::test]
+async fn replicas_that_find_a_session_lost_open_one_in_its_place() {
+    let fixture = Fixture::start(3, "").await;
+    let mut sessions = Vec::new();
+    for _session in 0..SESSIONS {
+        let first = Caller::connect(&fixture.cluster.url_of(0)).await.unwrap();
+        let mut callers = [0, 1, 2].map(|replica| first.at(&fixture.cluster.url_of(replica)));
+        for caller in &mut callers {
+            caller.call("a_count").await.unwrap().count().unwrap();
+        }
+        sessions.push(callers);
+    }
+    fixture.backend.forget_sessions(Lost::NotFound);
+    let mut calling = JoinSet::new();
+    sessions.into_iter().for_each(|callers| drop(calling.spawn(count_at_once(callers))));
+    for counts in calling.join_all().await {
+        assert_eq!(counts, [1, 2, 3], "all three are of one new backend session");
+    }
+    let counting = fixture.backend.sessions();
+    let counting = counting.iter().filter(|session| session.count.load(Relaxed) > 0).count();
+    assert_eq!(counting, SESSIONS);
 }
 
 /// A process is held by one replica. The others say so, and open a new one when that one is gone.

@@ -2,8 +2,13 @@
 
 use std::time::Duration;
 
-use tokio::time::sleep;
-use vmcp_testkit::cluster::Load;
+use tokio::{task::JoinSet, time::sleep};
+use tokio_util::sync::CancellationToken;
+use vmcp_testkit::{
+    client::Client,
+    cluster::{Caller, Load},
+    gateway::eventually,
+};
 
 use super::{Fixture, Span, assert_cut_only_in, assert_right, load_of};
 
@@ -80,8 +85,70 @@ async fn no_call_fails_when_a_replica_ends_in_order() {
     let tally = load.stop().await;
     println!("three replicas ended in turn: {tally}");
     assert_right(&tally);
-    assert_eq!(tally.failed(), 0, "{tally}\n{:#?}", tally.strange);
+    assert_eq!(tally.failed(), 0, "{tally}\n{:#?}", tally.examples);
     assert_opened_once(&fixture, SESSIONS);
+}
+
+/// Opens sessions, calls once in each and ends it, until told to stop; says how many.
+async fn come_and_go(url: String, stop: CancellationToken) -> usize {
+    let mut sessions = 0;
+    while !stop.is_cancelled() {
+        let mut caller = Caller::connect(&url).await.unwrap();
+        assert_eq!(caller.call("a_count").await.unwrap().count().unwrap(), 1);
+        assert_eq!(caller.delete().await.unwrap().status, 200);
+        sessions += 1;
+        sleep(Duration::from_millis(10)).await;
+    }
+    sessions
+}
+
+#[tokio::test]
+async fn sessions_can_be_opened_and_ended_while_replicas_end_in_order() {
+    let mut fixture = Fixture::start(3, "").await;
+    let (stop, mut clients) = (CancellationToken::new(), JoinSet::new());
+    for _client in 0..20 {
+        clients.spawn(come_and_go(fixture.cluster.url(), stop.clone()));
+    }
+    let listening = Client::connect(&fixture.cluster.url()).await.unwrap();
+    for replica in 0..3 {
+        sleep(Duration::from_millis(500)).await;
+        let mut stream = listening.at(&fixture.cluster.url_of(replica)).listen(None).await.unwrap();
+        assert!(fixture.cluster.terminate(replica).await.unwrap().success());
+        // Its end is orderly, and it can be opened elsewhere at once.
+        while stream.message().await.unwrap().is_some() {}
+        assert_eq!(listening.listen(None).await.unwrap().status(), 200);
+        fixture.cluster.restart(replica).await.unwrap();
+    }
+    stop.cancel();
+    let sessions: usize = clients.join_all().await.into_iter().sum();
+    println!("{sessions} sessions opened and ended while three replicas ended in turn");
+    assert!(sessions > 200, "{sessions}");
+    eventually("their backend sessions are closed", async || {
+        (fixture.backend.sessions().len() <= fixture.cluster.started()).then_some(())
+    })
+    .await;
+}
+
+/// It has slept through the end of a session, and serves not one request of it.
+#[tokio::test]
+async fn a_replica_that_was_paused_notices_what_has_ended() {
+    let fixture = Fixture::start(2, "").await;
+    for _round in 0..3 {
+        let mut first = Caller::connect(&fixture.cluster.url_of(0)).await.unwrap();
+        let mut second = first.at(&fixture.cluster.url_of(1));
+        for caller in [&mut first, &mut second] {
+            caller.call("a_count").await.unwrap().count().unwrap();
+        }
+        fixture.cluster.pause(0).unwrap();
+        assert_eq!(second.delete().await.unwrap().status, 200);
+        sleep(Duration::from_millis(1200)).await;
+        // It lies ready when the replica wakes.
+        let (answer, ()) = tokio::join!(first.list(), async {
+            sleep(Duration::from_millis(100)).await;
+            fixture.cluster.resume(0).unwrap();
+        });
+        assert_eq!(answer.unwrap().status, 404);
+    }
 }
 
 /// One that stands still does not hold up the others' sessions, and goes on where it was.
@@ -98,6 +165,6 @@ async fn a_replica_that_was_paused_goes_on() {
     let tally = load.stop().await;
     println!("a replica paused for 3 s: {tally}");
     assert_right(&tally);
-    assert_eq!(tally.failed(), 0, "{tally}\n{:#?}", tally.strange);
+    assert_eq!(tally.failed(), 0, "{tally}\n{:#?}", tally.examples);
     assert_opened_once(&fixture, 50);
 }

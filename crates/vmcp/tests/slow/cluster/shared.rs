@@ -2,13 +2,13 @@
 //! subscriptions, streams.
 
 use serde_json::Value;
-use tokio::time::{Duration, sleep};
+use tokio::time::{Duration, sleep, timeout};
 use vmcp_testkit::{
-    client::{Client, Message},
+    client::{Client, Message, Response},
     cluster::Cluster,
     gateway::{Gateway, eventually},
     peers,
-    raw::{RawServer, Running},
+    raw::{Answer, Kind, RawServer, Running, fixed},
     redis::RedisServer,
 };
 
@@ -44,6 +44,16 @@ async fn answer_thrice(at: [&Client; 2], question: &Message, result: &str) {
     assert_eq!(at[0].answer(question, result).await.unwrap(), 202);
 }
 
+/// The next question on a stream.
+async fn question_on(stream: &mut Response) -> Message {
+    loop {
+        let message = stream.message().await.unwrap().unwrap();
+        if message.id().is_some() {
+            return message;
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_answer_may_come_to_any_replica_and_is_delivered_once() {
     let three = Three::before(peers::asking()).await;
@@ -76,12 +86,7 @@ async fn an_answer_may_come_to_any_replica_and_is_delivered_once() {
         .await;
         let calling = first.call("9", "a_ask_form", r#"{"on":"get"}"#);
         let answering = async {
-            let question = loop {
-                let message = stream.message().await.unwrap().unwrap();
-                if message.id().is_some() {
-                    break message;
-                }
-            };
+            let question = question_on(&mut stream).await;
             answer_thrice([&third, &first], &question, asked[0].1).await;
         };
         let (answer, ()) = tokio::join!(calling, answering);
@@ -184,4 +189,49 @@ async fn a_new_stream_ends_the_old_one_on_another_replica() {
         }
     };
     assert!(first_to_end().await.is_none());
+}
+
+/// The question outlives the replica that asked it; only the call's own answer is lost with it.
+#[tokio::test]
+async fn an_answer_reaches_the_backend_though_its_replica_died() {
+    let mut three = Three::before(peers::asking()).await;
+    let [first, second, third] = three.connect().await;
+    let mut call = first.open_call("1", "a_ask_form", "{}").await.unwrap();
+    let question = call.message().await.unwrap().unwrap();
+    three.cluster.kill(0).await.unwrap();
+    answer_thrice([&second, &third], &question, r#"{"action":"accept","content":{"name":"Bea"}}"#)
+        .await;
+    let answers = eventually("the backend has its answer", async || {
+        let seen = three.backend.seen().into_iter();
+        let answers = seen.filter(|seen| String::from_utf8_lossy(&seen.body).contains("Bea"));
+        Some(answers.count()).filter(|count| *count > 0)
+    })
+    .await;
+    assert_eq!(answers, 1);
+    assert_eq!(three.backend.counters().stray_answers(), 0);
+}
+
+/// Every replica learns of it from the backend; the client is told by one.
+#[tokio::test]
+async fn a_changed_list_is_the_same_everywhere_and_told_once() {
+    let three = Three::before(peers::stateful()).await;
+    let clients = three.connect().await;
+    for client in &clients {
+        client.call("1", "a_count", "{}").await.unwrap();
+    }
+    let mut stream = clients[1].listen(None).await.unwrap();
+    let added = r#"{"name":"added","inputSchema":{"type":"object"}}"#;
+    three.backend.add(Kind::Tools, added, fixed(Answer::text("new"))).await;
+    let told = stream.message().await.unwrap().unwrap();
+    assert_eq!(told.method().unwrap(), "notifications/tools/list_changed");
+    for client in &clients {
+        eventually("the tool is listed", async || {
+            let list = client.request("2", "tools/list", "{}").await.unwrap();
+            list.keys("tools", "name").unwrap().contains(&"a_added".to_owned()).then_some(())
+        })
+        .await;
+        assert_eq!(client.call("3", "a_added", "{}").await.unwrap().text().unwrap(), "new");
+    }
+    let again = timeout(Duration::from_secs(1), stream.message()).await;
+    assert!(again.is_err(), "told again: {again:?}");
 }
