@@ -1,6 +1,6 @@
 //! Records in Redis: for any number of replicas, which may come and go.
 //!
-//! Redis 6.2 or newer, alone, behind Sentinels, or as a cluster. Every step touches one key, so that
+//! Redis 7.0 or newer, alone, behind Sentinels, or as a cluster. Every step touches one key, so that
 //! it is one step in a cluster too. What would reveal a client or a backend session is sealed
 //! ([`seal`]); keys are digests.
 //!

@@ -12,6 +12,7 @@
 //! Everything listens on loopback only and ends when the value that stands for it is dropped.
 
 mod body;
+mod certificate;
 pub mod client;
 pub mod conformance;
 pub mod gateway;
