@@ -14,6 +14,7 @@ mod batches;
 mod catalog;
 mod changes;
 mod cli;
+mod deploy;
 mod doors;
 mod fidelity;
 mod health;
