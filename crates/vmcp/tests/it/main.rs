@@ -32,6 +32,7 @@ mod sdk;
 mod sse;
 mod state;
 mod stdio;
+mod storage;
 mod streams;
 mod tasks;
 mod timeouts;

@@ -15,7 +15,7 @@ use crate::{
 
 /// All that vmcp needs may do, for the default prefix: what docs/scaling.md tells operators.
 const RIGHTS: &str = "resetkeys ~thv:vmcp:session:* resetchannels &thv:vmcp:session:* -@all \
-    +get +set +setnx +exists +del +pexpireat +pexpiretime \
+    +get +getrange +set +setnx +exists +del +pexpireat +pexpiretime \
     +hget +hset +hdel +hkeys +hgetall +zadd +zrem +zcard +zrangebyscore \
     +eval +evalsha +publish +subscribe +select";
 

@@ -137,3 +137,18 @@ async fn keys_are_exchanged_one_by_one() {
     tokio::time::sleep(Duration::from_millis(10)).await;
     assert_eq!(using.backend(key, id("b")).await, Ok(Some(Some(session("2")))), "unharmed");
 }
+
+/// One that many sessions share is put again and again, and must not stay under the first key for ever.
+#[tokio::test]
+async fn a_catalog_is_sealed_anew_under_a_new_key() {
+    let server = RedisServer::start().await.unwrap();
+    let (digest, catalog) = (Digest::of(b"1"), Bytes::from_static(b"{}"));
+    let old = knowing(&server, &[1]).await;
+    old.put_catalog(digest, catalog.clone(), T0.after(TTL)).await.unwrap();
+    let using = knowing(&server, &[2, 1]).await;
+    using.put_catalog(digest, catalog.clone(), T0).await.unwrap();
+    let last = knowing(&server, &[2]).await;
+    let found = last.catalog(digest, T0).await;
+    assert_eq!(found, Ok(Some(catalog)), "and it is kept as long as before");
+    assert_eq!(last.catalog(digest, T0.after(TTL)).await, Ok(None));
+}
