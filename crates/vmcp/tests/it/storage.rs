@@ -8,7 +8,7 @@ use vmcp_testkit::{
     client::{Client, fetch},
     gateway::{Gateway, eventually},
     peers,
-    process::{Process, Program},
+    process::{Process, Program, free_port},
     raw::Running,
     redis::{RedisServer, RedisTls},
 };
@@ -120,4 +120,29 @@ async fn keys_are_rotated_under_sessions() {
     let refused = client.at(&last.url()).post(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#).await;
     assert_eq!(refused.unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
     count(&client.at(&using.url()), 4).await;
+}
+
+/// What this replica has put there is gone with it: it must not go on believing that it is there.
+#[tokio::test]
+async fn a_redis_that_has_lost_everything_gets_catalogs_again() {
+    let backend = peers::stateful().start().await.unwrap();
+    let mut redis = RedisServer::start().await.unwrap();
+    let storage = format!("address: '{}'", redis.address());
+    let first = program(&backend, &storage).start().await.unwrap();
+    count(&Client::connect(&first.url()).await.unwrap(), 1).await;
+    redis.kill().await.unwrap();
+    redis.restart().await.unwrap();
+    eventually("the replica is on the bus again", async || {
+        redis.say("INFO commandstats").await.unwrap().contains("cmdstat_publish").then_some(())
+    })
+    .await;
+    let client =
+        eventually("sessions begin again", async || Client::connect(&first.url()).await.ok()).await;
+    // One that has never seen the backend knows the session's tools from Redis alone.
+    let dead = format!("http://127.0.0.1:{}/mcp", free_port().unwrap());
+    let storage = format!("sessionStorage: {{provider: redis, {storage}}}");
+    let cold = Gateway::before(&[("a", dead)]).with(&storage);
+    let cold = cold.start(env!("CARGO_BIN_EXE_vmcp")).await.unwrap();
+    let listed = client.at(&cold.url()).request("2", "tools/list", "{}").await.unwrap();
+    assert!(listed.items("tools").unwrap().iter().any(|tool| tool.contains("a_count")));
 }
