@@ -21,6 +21,7 @@ use crate::{
     clients::{ClientKey, Clients},
     clock::Clock,
     session::Session,
+    upkeep::KeptCatalog,
 };
 
 /// How sessions work.
@@ -79,7 +80,7 @@ pub struct Sessions {
     pub(crate) clients: Clients,
     count: AtomicUsize,
     profiles: Mutex<HashMap<Arc<ClientProfile>, Weak<ClientProfile>>>,
-    pub(crate) catalogs: Mutex<HashMap<Digest, u64>>,
+    pub(crate) catalogs: Mutex<HashMap<Digest, KeptCatalog>>,
     /// Where the store is shared: the live sessions by what other replicas call them.
     by_key: Mutex<HashMap<SessionKey, Weak<Session>>>,
     /// Counts the sessions ended here, so that a restoration under way notices.

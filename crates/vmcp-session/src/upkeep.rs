@@ -29,6 +29,12 @@ const CLEARED_LATER: &str = "a session that has ended will be cleared away later
 /// How long a claim lasts before another replica may take it.
 const CLAIM: Duration = Duration::from_secs(60);
 
+/// Until when the store keeps a catalog, and what was known of the store then.
+pub(crate) struct KeptCatalog {
+    until: Timestamp,
+    mark: u64,
+}
+
 impl Sessions {
     /// Moves the deadlines of sessions that are used, for ever. Waits for no backend.
     pub(crate) async fn keep_deadlines(self: Arc<Self>) {
@@ -118,10 +124,12 @@ impl Sessions {
     /// Keeps a catalog in the store for as long as sessions need it.
     pub(crate) async fn put_catalog(&self, catalog: &Catalog) -> Result<(), Error> {
         let (now, ttl) = (self.shared.clock.now(), self.shared.config.ttl);
-        let needed = now.after(ttl);
+        let (needed, mark) = (now.after(ttl), self.shared.confidence.mark());
         {
             let kept = self.catalogs.lock().unwrap_or_else(PoisonError::into_inner);
-            if kept.get(&catalog.digest()).is_some_and(|until| *until >= needed.0) {
+            // The store may have lost it when it was away.
+            let stands = |kept: &KeptCatalog| kept.until >= needed && kept.mark == mark;
+            if kept.get(&catalog.digest()).is_some_and(stands) {
                 return Ok(());
             }
         }
@@ -129,8 +137,8 @@ impl Sessions {
         let until = needed.after(ttl);
         self.shared.store.put_catalog(catalog.digest(), catalog.to_bytes(), until).await?;
         let mut kept = self.catalogs.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.retain(|_, until| *until > now.0);
-        kept.insert(catalog.digest(), until.0);
+        kept.retain(|_, kept| kept.until > now);
+        kept.insert(catalog.digest(), KeptCatalog { until, mark });
         Ok(())
     }
 

@@ -10,8 +10,8 @@ use crate::{
 };
 
 /// In the future of every clock, which lets nothing expire that is to be there.
-const T0: Timestamp = Timestamp(10_000_000_000_000);
-const TTL: Duration = Duration::from_secs(60);
+pub(crate) const T0: Timestamp = Timestamp(10_000_000_000_000);
+pub(crate) const TTL: Duration = Duration::from_secs(60);
 
 /// Runs the whole suite. `make` gives an empty store.
 pub(crate) async fn check(make: &mut dyn FnMut() -> Arc<dyn Store>) {
@@ -193,14 +193,14 @@ async fn news_are_told(store: &dyn Store) {
     assert_eq!(told, Ok(()));
 }
 
-async fn live(store: &dyn Store, name: &str) -> SessionKey {
+pub(crate) async fn live(store: &dyn Store, name: &str) -> SessionKey {
     let key = SessionKey::of(name);
     assert_eq!(store.create(key, T0.after(TTL)).await, Ok(true));
     assert_eq!(store.fill(key, record()).await, Ok(true));
     key
 }
 
-fn record() -> Record {
+pub(crate) fn record() -> Record {
     Record {
         created: T0,
         deadline: T0.after(TTL),
@@ -218,7 +218,7 @@ fn record() -> Record {
     }
 }
 
-fn session(session_id: &str) -> BackendRecord {
+pub(crate) fn session(session_id: &str) -> BackendRecord {
     BackendRecord {
         session_id: Some(session_id.into()),
         version: ProtocolVersion::LATEST_LEGACY,
@@ -227,6 +227,6 @@ fn session(session_id: &str) -> BackendRecord {
     }
 }
 
-fn id(name: &str) -> BackendId {
+pub(crate) fn id(name: &str) -> BackendId {
     BackendId::new(name).unwrap()
 }

@@ -1,6 +1,6 @@
 //! Records in Redis: for any number of replicas, which may come and go.
 //!
-//! Redis 6.2 or newer, alone, behind Sentinels, or as a cluster. Every step touches one key, so that
+//! Redis 7.0 or newer, alone, behind Sentinels, or as a cluster. Every step touches one key, so that
 //! it is one step in a cluster too. What would reveal a client or a backend session is sealed
 //! ([`seal`]); keys are digests.
 //!
@@ -124,12 +124,21 @@ impl Inner {
         until: Timestamp,
     ) -> Result<(), Error> {
         let (key, until) = (self.catalog_key(digest), decimal(until));
+        let ring = self.ring.get()?;
+        let prolong = async || self.send("PEXPIREAT", &key, &[&until, b"GT"]).await;
         // It is there, as a rule, and need not be sent.
-        if self.send::<bool>("EXISTS", &key, &[]).await? {
-            return self.send("PEXPIREAT", &key, &[&until, b"GT"]).await;
+        let present: Vec<u8> = self.send("GETRANGE", &key, &[b"0", seal::KEY_END]).await?;
+        if seal::is_by_current(&ring, &present) {
+            return prolong().await;
         }
         let place = [b"catalog", &digest.as_bytes()[..]];
-        let sealed = seal::seal(&*self.ring.get()?, &place, catalog);
+        let sealed = seal::seal(&ring, &place, catalog);
+        // Under an older key: it must be readable when that one is gone.
+        if !present.is_empty()
+            && self.send::<Option<()>>("SET", &key, &[&sealed, b"XX", b"KEEPTTL"]).await?.is_some()
+        {
+            return prolong().await;
+        }
         self.send("SET", &key, &[&sealed, b"PXAT", &until]).await
     }
 

@@ -13,6 +13,7 @@
 //! Everything listens on loopback only and ends when the value that stands for it is dropped.
 
 mod body;
+mod certificate;
 pub mod client;
 pub mod cluster;
 pub mod conformance;

@@ -6,13 +6,17 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use rustix::process::Signal;
+use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
     time::{Instant, sleep, timeout},
 };
 
-use crate::process::{Process, Program};
+use crate::{
+    certificate::Issued,
+    process::{Process, Program},
+};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(20);
@@ -23,6 +27,16 @@ pub struct RedisServer {
     program: Program,
     process: Option<Process>,
     port: u16,
+}
+
+/// A server that speaks TLS as well, on a port of its own.
+#[derive(Debug)]
+pub struct RedisTls {
+    pub server: RedisServer,
+    pub port: u16,
+    /// The certificate of the authority that vouches for it, in PEM.
+    pub authority: String,
+    _files: TempDir,
 }
 
 /// A master, a copy of it, and three Sentinels that watch them and want two votes to act.
@@ -42,9 +56,15 @@ impl RedisServer {
         Self::with("").await
     }
 
-    /// Starts one with more lines of configuration. `{dir}` is its directory.
+    /// Starts one with more lines of configuration.
     pub async fn with(configuration: &str) -> Result<Self> {
         Self::run("", configuration).await
+    }
+
+    /// Starts a lone Sentinel, which needs no other's vote.
+    pub async fn sentinel(master: &Self, configuration: &str) -> Result<Self> {
+        let watch = format!("sentinel monitor {MASTER} 127.0.0.1 {} 1\n", master.port());
+        Self::run("--sentinel", &(watch + configuration)).await
     }
 
     async fn run(mode: &str, configuration: &str) -> Result<Self> {
@@ -143,6 +163,27 @@ impl RedisServer {
         let stats = self.say("INFO stats").await?;
         let line = stats.lines().find_map(|line| line.strip_prefix("total_commands_processed:"));
         Ok(line.context("no total_commands_processed")?.trim().parse()?)
+    }
+}
+
+impl RedisTls {
+    /// Starts one with more lines of configuration.
+    pub async fn start(configuration: &str) -> Result<Self> {
+        let issued = Issued::new()?;
+        let files = tempfile::tempdir()?;
+        let port = crate::process::free_port()?;
+        let mut text = format!("tls-port {port}\ntls-auth-clients no\n{configuration}\n");
+        for (option, name, pem) in [
+            ("tls-cert-file", "server.pem", issued.certificate.pem()),
+            ("tls-key-file", "server.key", issued.key.serialize_pem()),
+            ("tls-ca-cert-file", "authority.pem", issued.authority.clone()),
+        ] {
+            let path = files.path().join(name);
+            std::fs::write(&path, pem)?;
+            text += &format!("{option} {}\n", path.display());
+        }
+        let server = RedisServer::with(&text).await?;
+        Ok(Self { server, port, authority: issued.authority, _files: files })
     }
 }
 

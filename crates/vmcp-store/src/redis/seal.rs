@@ -44,6 +44,14 @@ pub(super) fn open(ring: &KeyRing, place: &[&[u8]], sealed: &[u8]) -> Option<Vec
     Some(body)
 }
 
+/// The index of the last byte that names the key, as Redis takes it.
+pub(super) const KEY_END: &[u8] = b"3";
+
+/// Whether what begins like this is sealed under the ring's current key.
+pub(super) fn is_by_current(ring: &KeyRing, beginning: &[u8]) -> bool {
+    beginning == ring.current.id.to_be_bytes()
+}
+
 fn derived(key: &Key, salt: &[u8]) -> LessSafeKey {
     let extracted = hkdf::Salt::new(hkdf::HKDF_SHA256, salt).extract(&key.secret);
     let expanded = extracted.expand(&[b"vmcp seal"], &CHACHA20_POLY1305);

@@ -25,7 +25,7 @@ pub struct Settings {
 }
 
 /// Which servers there are.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Servers {
     Single(Address),
     /// The master is the one that Sentinels name.
@@ -76,10 +76,17 @@ impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Neither passwords nor keys.
         f.debug_struct("Settings")
-            .field("servers", &self.servers.to_string())
+            .field("servers", &self.servers)
             .field("db", &self.db)
             .field("prefix", &self.prefix)
             .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Servers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the Sentinels' password.
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -1,12 +1,19 @@
 //! The contract, kept by a real Redis of every kind; and what only Redis can get wrong.
 
+mod access;
+mod codec;
+mod keys;
+mod news;
+mod outage;
+mod sizes;
+
 use std::{sync::Arc, time::Duration};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use vmcp_testkit::redis::{MASTER, RedisSentinels, RedisServer, redis_cluster};
 
 use super::{Address, Redis, Servers, Settings, Validation};
-use crate::{Reach, Store, contract};
+use crate::{KeyRing, Reach, Store, contract};
 
 #[tokio::test]
 async fn one_server_keeps_the_contract() {
@@ -37,16 +44,36 @@ async fn keeps_the_contract(servers: Servers) {
     contract::check(&mut || stores.pop().expect("there are enough")).await;
 }
 
+/// A store that need not be reached.
+fn started(settings: Settings) -> Arc<dyn Store> {
+    Arc::new(Redis::start(settings, &TaskTracker::new(), &CancellationToken::new()))
+}
+
 /// A store that has been reached.
 async fn reached(settings: Settings) -> Arc<dyn Store> {
-    let store = Redis::start(settings, &TaskTracker::new(), &CancellationToken::new());
-    let reached = async {
-        while store.reach() != Reach::Good {
+    let store = started(settings);
+    until("it is reached", || store.reach() == Reach::Good).await;
+    store
+}
+
+/// Waits until something is so.
+async fn until(what: &str, is: impl Fn() -> bool) {
+    let waiting = async {
+        while !is() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), reached).await.expect("it is reached");
-    Arc::new(store)
+    tokio::time::timeout(Duration::from_secs(20), waiting).await.expect(what);
+}
+
+/// Settings for one server.
+fn for_server(server: &RedisServer) -> Settings {
+    settings(Servers::Single(address(server)))
+}
+
+/// A ring of such keys.
+fn ring(secrets: &[u8]) -> KeyRing {
+    KeyRing::of(secrets.iter().map(|secret| [*secret; 32])).expect("there is one")
 }
 
 fn settings(servers: Servers) -> Settings {

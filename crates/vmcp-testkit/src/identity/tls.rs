@@ -1,16 +1,16 @@
 //! A host that speaks TLS, with a certificate of an authority of its own.
 
-use std::{future::Future, io, net::IpAddr, sync::Arc};
+use std::{future::Future, io, sync::Arc};
 
 use http::{Request, Response};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
 use rustls::{ServerConfig, pki_types::PrivatePkcs8KeyDer};
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
     body::ReplyBody,
+    certificate::Issued,
     host::{Host, Life},
 };
 
@@ -36,22 +36,12 @@ where
 }
 
 fn acceptor() -> anyhow::Result<(TlsAcceptor, String)> {
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let key = KeyPair::generate()?;
-    let authority = params.self_signed(&key)?.pem();
-    let issuer = Issuer::new(params, key);
-    let mut params = CertificateParams::default();
-    params.subject_alt_names = vec![SanType::IpAddress(IpAddr::from([127, 0, 0, 1]))];
-    let key = KeyPair::generate()?;
-    let certificate = params.signed_by(&key, &issuer)?;
+    let issued = Issued::new()?;
+    let key = PrivatePkcs8KeyDer::from(issued.key.serialize_der()).into();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
-        .with_single_cert(
-            vec![certificate.der().clone()],
-            PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
-        )?;
-    Ok((TlsAcceptor::from(Arc::new(config)), authority))
+        .with_single_cert(vec![issued.certificate.der().clone()], key)?;
+    Ok((TlsAcceptor::from(Arc::new(config)), issued.authority))
 }

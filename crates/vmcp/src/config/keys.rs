@@ -288,7 +288,7 @@ const TIMEOUTS: &[Key] = &[
     Key::time("absolute", 3_600_000, 168, "a call as a whole, whatever its progress"),
 ];
 
-const SESSION_STORAGE: &[Key] = &[
+pub(super) const SESSION_STORAGE: &[Key] = &[
     Key::choice("provider", &["memory", "redis"], &[], "the kind of store").required(),
     Key::new("address", Shape::Text, "host:port of a Redis that stands alone"),
     Key::new("sentinel", Shape::Section(SENTINEL), "the Sentinels that name the Redis to use"),
@@ -314,7 +314,7 @@ const SESSION_STORAGE: &[Key] = &[
         "maxStaleness",
         1000,
         1,
-        "how long a replica that hears nothing may serve a session that has ended elsewhere",
+        "how long a replica that hears nothing may serve a session that has ended elsewhere; at least 100ms",
     ),
     Key::new(
         "keysEnv",

@@ -1,5 +1,7 @@
 //! Where session records live: `sessionStorage`.
 
+use std::time::Duration;
+
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::uri::Authority;
 use vmcp_store::{Address, KeyRing, Servers, Settings, Tls, Validation};
@@ -32,6 +34,9 @@ const KEYS: &str = "VMCP_SESSION_HMAC_SECRET";
 /// Bytes of one key.
 const KEY: usize = 32;
 
+/// The least `maxStaleness`: heartbeats are four times as frequent.
+const LEAST_STALENESS: Duration = Duration::from_millis(100);
+
 /// Reads the settings of Redis; `None` if records live in this process.
 pub(super) fn read(reader: &Reader<'_>) -> Option<Settings> {
     match reader.choice("provider", &[false, true]) {
@@ -52,8 +57,8 @@ pub(super) fn read(reader: &Reader<'_>) -> Option<Settings> {
 
 fn redis(reader: &Reader<'_>) -> Option<Settings> {
     let servers = servers(reader);
-    let (db, username) = (reader.count("db"), reader.text("username"));
-    let (password, keys) = (password(reader, Some(PASSWORD)), keys(reader));
+    let (db, keys) = (reader.count("db"), keys(reader));
+    let (username, password) = login(reader, Some(PASSWORD));
     let (tls, prefix) = (tls(&reader.section("tls")), prefix(reader));
     let (dial_timeout, command_timeout) =
         (reader.time("dialTimeout"), reader.time("commandTimeout"));
@@ -74,13 +79,19 @@ fn redis(reader: &Reader<'_>) -> Option<Settings> {
 fn validation(reader: &Reader<'_>) -> Validation {
     let (bus, max_staleness) =
         (reader.choice("validation", &[true, false]), reader.time("maxStaleness"));
-    if bus != Some(false) {
-        return Validation::Bus { max_staleness };
+    let problem = |text| {
+        if let Some(value) = reader.value("maxStaleness") {
+            value.problem(text);
+        }
+    };
+    if bus == Some(false) {
+        problem("only takes effect with validation: bus");
+        return Validation::PerRequest;
     }
-    if let Some(value) = reader.value("maxStaleness") {
-        value.problem("only takes effect with validation: bus");
+    if max_staleness < LEAST_STALENESS {
+        problem("is less than 100ms; if sessions must end at once, use validation: perRequest");
     }
-    Validation::PerRequest
+    Validation::Bus { max_staleness }
 }
 
 /// Exactly one of the three ways to name servers.
@@ -91,7 +102,7 @@ fn servers(reader: &Reader<'_>) -> Option<Servers> {
     let sentinel = reader.section("sentinel");
     let sentinels = addresses(&sentinel);
     let master = sentinel.text("master");
-    let (username, password) = (sentinel.text("username"), password(&sentinel, None));
+    let (username, password) = login(&sentinel, None);
     let cluster = addresses(&reader.section("cluster"));
     match given[..] {
         ["address"] => single,
@@ -104,33 +115,67 @@ fn servers(reader: &Reader<'_>) -> Option<Servers> {
             }
             cluster.map(Servers::Cluster)
         }
-        _ => {
-            reader.problem("needs exactly one of address, sentinel, cluster");
+        [] => {
+            reader.problem("does not say where Redis is: set one of address, sentinel, cluster");
+            None
+        }
+        [first, ..] => {
+            for name in &given[1..] {
+                if let Some(value) = reader.value(name) {
+                    value.problem(format!("stands beside {first}; keep one of them"));
+                }
+            }
             None
         }
     }
 }
 
 fn addresses(reader: &Reader<'_>) -> Option<Vec<Address>> {
-    let texts = reader.items("addresses");
-    if reader.has("addresses") && texts.is_empty() {
-        reader.missing("addresses", "must list at least one");
+    let values = reader.items("addresses");
+    if let Some(value) = reader.value("addresses")
+        && value.is_bare()
+    {
+        value.problem("is empty; list at least one host:port");
     }
-    texts.iter().map(address).collect::<Option<Vec<_>>>().filter(|all| !all.is_empty())
+    // All are read, so that everything wrong is told at once.
+    let read: Vec<_> = values.iter().map(address).collect();
+    read.into_iter().collect::<Option<Vec<_>>>().filter(|all| !all.is_empty())
 }
 
 fn address(value: &Value<'_>) -> Option<Address> {
     let text = value.text()?;
-    let parsed = text.parse::<Authority>().ok().filter(|_| !text.contains('@'));
-    let address = parsed.and_then(|authority| {
+    let wrong = "is not host:port; write for example redis.internal:6379";
+    if text.contains('@') {
+        // What stands before it may be a password.
+        value.problem(format!(
+            "{wrong}, and give credentials by username, passwordEnv or passwordFile"
+        ));
+        return None;
+    }
+    let address = text.parse::<Authority>().ok().and_then(|authority| {
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
-        Some(Address { host, port: authority.port_u16()? }).filter(|found| !found.host.is_empty())
+        let port = authority.port_u16().filter(|port| *port > 0)?;
+        Some(Address { host, port }).filter(|found| !found.host.is_empty())
     });
     if address.is_none() {
-        let quoted = value.quoted();
-        value.problem(format!("{quoted} is not host:port; write for example redis.internal:6379"));
+        value.problem(format!("{} {wrong}", value.quoted()));
     }
     address
+}
+
+/// The user and the password, if any.
+fn login(reader: &Reader<'_>, fallback: Option<&str>) -> (Option<String>, Option<String>) {
+    let (username, password) = (reader.text("username"), password(reader, fallback));
+    let named = ["passwordEnv", "passwordFile"].iter().any(|name| reader.has(name));
+    if password.is_none()
+        && !named
+        && let Some(value) = reader.value("username")
+    {
+        let or = fallback.map(|name| format!(", or the environment variable {name}"));
+        let or = or.unwrap_or_default();
+        value.problem(format!("needs a password: set passwordEnv or passwordFile{or}"));
+    }
+    (username, password)
 }
 
 /// The password, if any. `fallback` is a variable that is looked into if the file names nothing.
@@ -174,7 +219,7 @@ fn tls(reader: &Reader<'_>) -> Option<Tls> {
         return None;
     }
     let authorities = match bundle {
-        Some(bundle) => Some(file::referenced(&bundle)?),
+        Some(bundle) => Some(file::certificates(&bundle)?.to_vec()),
         None => None,
     };
     Some(Tls { authorities })
@@ -197,9 +242,10 @@ fn keys(reader: &Reader<'_>) -> Option<KeyRing> {
     let ring = keys.collect::<Option<Vec<_>>>().and_then(KeyRing::of);
     if ring.is_none() {
         let what = "does not hold keys: one line of 32 bytes in Base64 for each, as `openssl rand -base64 32` makes them";
-        match variable.or(file) {
-            Some(value) => value.problem(what),
-            None => reader.problem(format!("the environment variable {KEYS} {what}")),
+        match (variable, file) {
+            (Some(value), _) => value.problem(format!("the environment variable {what}")),
+            (None, Some(value)) => value.problem(format!("the file {what}")),
+            (None, None) => reader.problem(format!("the environment variable {KEYS} {what}")),
         }
     }
     ring

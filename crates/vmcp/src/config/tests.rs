@@ -13,6 +13,7 @@ mod outgoing;
 mod samples;
 mod scalars;
 mod schema;
+mod storage;
 mod structure;
 mod transports;
 
@@ -35,6 +36,10 @@ const REQUIRED: [(&str, &str); 4] = [
     ),
 ];
 
+/// Two keys of a deployment.
+const KEYS: &str = "CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk=
+                    CAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAg=";
+
 /// What every test finds in its environment.
 fn environment(name: &str) -> Option<String> {
     let value = match name {
@@ -43,6 +48,7 @@ fn environment(name: &str) -> Option<String> {
         "TWO_LINES" => "s3cret\ntoken",
         "PORT" => "8081",
         "LIMIT" => "32",
+        "KEYS" => KEYS,
         "BACKEND" => "github",
         "FIXTURES" => concat!(env!("CARGO_MANIFEST_DIR"), "/src/config/tests"),
         _ => return None,

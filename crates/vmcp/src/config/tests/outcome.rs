@@ -6,6 +6,7 @@ use http::HeaderMap;
 use vmcp_auth::Oidc;
 use vmcp_backend::{Endpoint, HealthSettings, Outgoing, Program, Transport};
 use vmcp_catalog::{Annotations, Naming, Override, Rules, ToolRules};
+use vmcp_store::Servers;
 
 use super::{
     super::{BackendSettings, Configuration, FailureHandling, Limits, Reload, Sessions},
@@ -98,13 +99,22 @@ fn of_storage(storage: &vmcp_store::Settings) -> Vec<String> {
         validation,
         keys,
     } = storage;
+    let login = |username: &Option<String>, password: &Option<String>| {
+        let text = |text: &Option<String>| text.as_deref().unwrap_or("-").to_owned();
+        format!("{} {}", text(username), text(password))
+    };
+    let mut servers_line = format!("records in {servers}");
+    if let Servers::Sentinel { username, password, .. } = servers {
+        servers_line += &format!(" as {}", login(username, password));
+    }
+    let tls = tls.as_ref().map(|tls| tls.authorities.as_ref().map_or(0, Vec::len));
     let keys: Vec<u8> = keys.iter().flat_map(|ring| ring.all().map(|key| key.secret[0])).collect();
     vec![
-        format!("records in {servers:?}"),
-        format!("records in db {db}, under {prefix}"),
-        format!("records as {username:?} with {password:?} over {tls:?}"),
-        format!("records: dial {dial_timeout:?}, command {command_timeout:?}"),
-        format!("records: {validation:?}, keys {keys:?}"),
+        servers_line,
+        format!("records in db {db} under {prefix}"),
+        format!("records as {} tls {tls:?}", login(username, password)),
+        format!("records dial {dial_timeout:?} command {command_timeout:?}"),
+        format!("records {validation:?} keys {keys:?}"),
     ]
 }
 

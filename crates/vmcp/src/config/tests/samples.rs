@@ -5,14 +5,33 @@ use super::{
         keys,
         schema::{Key, Need, Shape},
     },
-    check_as_it_is, complete, outcome, parsed, tidy,
+    check, check_as_it_is, complete, outcome, parsed, tidy,
 };
 
 const COMPLETE: &str = include_str!("complete.yaml");
 
+/// Keys that cannot stand in one file with all the others.
+const OTHERS: [&str; 2] = [include_str!("single.yaml"), include_str!("cluster.yaml")];
+
 #[test]
 fn every_accepted_key_reaches_its_place() {
     check_as_it_is(COMPLETE, include_str!("complete.txt"));
+    check(
+        OTHERS[0],
+        "records in Redis at redis.example.com:6380
+         records in db 0 under thv:vmcp:session:
+         records as vmcp s3cret-token tls None
+         records dial 5s command 3s
+         records Bus { max_staleness: 100ms } keys [9, 8]",
+    );
+    check(
+        OTHERS[1],
+        "records in Redis cluster at node-0.example.com:6379, node-1.example.com:6379
+         records in db 0 under thv:vmcp:session:
+         records as - - tls None
+         records dial 5s command 3s
+         records Bus { max_staleness: 1s } keys []",
+    );
 }
 
 #[test]
@@ -30,8 +49,9 @@ fn the_complete_sample_is_complete() {
     }
     let mut all = Vec::new();
     names(keys::ROOT, &mut all);
-    all.retain(|name| !COMPLETE.contains(&format!("{name}:")));
-    assert!(all.is_empty(), "not in complete.yaml: {all:?}");
+    let texts = [&[COMPLETE], &OTHERS[..]].concat().concat();
+    all.retain(|name| !texts.contains(&format!("{name}:")));
+    assert!(all.is_empty(), "not in complete.yaml or beside it: {all:?}");
 }
 
 #[test]

@@ -126,7 +126,7 @@ sessions: {backendInit: ''}
 sessionStorage: {provider: file}",
         "vmcp.yaml:1:25: operational.logLevel: must be error or warn or info or debug or trace, not \"wran\"; did you mean \"warn\"?
          vmcp.yaml:2:25: sessions.backendInit: must be lazy or eager, not \"\"
-         vmcp.yaml:3:28: sessionStorage.provider: must be memory, not \"file\"",
+         vmcp.yaml:3:28: sessionStorage.provider: must be memory or redis, not \"file\"",
     );
     check("operational: {logLevel: error}", "log level Some(Level(Error))");
     check("operational: {logLevel: trace}", "log level Some(Level(Trace))");

@@ -48,6 +48,8 @@ fn the_schema_takes_what_is_accepted() {
     let schema: Value = serde_json::from_str(&json_schema()).expect("the schema is JSON");
     assert!(jsonschema::meta::is_valid(&schema));
     assert_eq!(complaints(include_str!("complete.yaml")), "");
+    assert_eq!(complaints(&complete(include_str!("single.yaml"))), "");
+    assert_eq!(complaints(&complete(include_str!("cluster.yaml"))), "");
     assert_eq!(complaints(include_str!("toolhive-today.yaml")), "");
     assert_eq!(complaints(&super::super::starter()), "");
     assert_eq!(complaints(&complete("")), "");
@@ -153,4 +155,14 @@ fn defaults_are_true() {
         "callers of https://i for a keys - resource https://r scopes [\"openid\"] private false http false ca 0",
     );
     super::check("operational: {logLevel: info}", "log level Some(Level(Info))");
+    // Those of Redis that are not numbers or times.
+    super::check(
+        "sessionStorage: {provider: redis, address: 'r:1', keyPrefix: 'thv:vmcp:session:', \
+         tls: {enabled: true}, validation: bus}",
+        "records in Redis at r:1
+         records in db 0 under thv:vmcp:session:
+         records as - - tls Some(0)
+         records dial 5s command 3s
+         records Bus { max_staleness: 1s } keys []",
+    );
 }

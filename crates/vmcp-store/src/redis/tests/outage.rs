@@ -1,0 +1,57 @@
+//! A Redis that does not answer, or is not there.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use vmcp_testkit::redis::RedisServer;
+
+use super::{super::Settings, for_server, reached, started, until};
+use crate::{
+    Error, Reach, SessionKey,
+    contract::{T0, live, record},
+};
+
+#[tokio::test]
+async fn a_silent_server_is_waited_for_once() {
+    let server = RedisServer::start().await.unwrap();
+    let command_timeout = Duration::from_millis(400);
+    let store = reached(Settings { command_timeout, ..for_server(&server) }).await;
+    let key = live(&*store, "a").await;
+    let asked = async |least: u64, most: u64| {
+        let began = Instant::now();
+        let answer = store.load(key, T0).await;
+        assert!(matches!(answer, Err(Error::Unavailable(_))), "{answer:?}");
+        let took = began.elapsed();
+        let (least, most) = (Duration::from_millis(least), Duration::from_millis(most));
+        assert!((least..most).contains(&took), "{took:?}");
+    };
+    server.pause().unwrap();
+    asked(380, 900).await;
+    for _call in 0..20 {
+        asked(0, 100).await;
+    }
+    until("it is known to be away", || store.reach() == Reach::Lost).await;
+    server.resume().unwrap();
+    until("it is back", || store.reach() == Reach::Good).await;
+    assert_eq!(store.load(key, T0).await, Ok(Some(record())));
+}
+
+/// A start without Redis is not a failure: what comes later is used.
+#[tokio::test]
+async fn a_server_may_come_later_and_go() {
+    let mut server = RedisServer::start().await.unwrap();
+    server.kill().await.unwrap();
+    let store = started(for_server(&server));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(store.reach(), Reach::Never);
+    assert!(matches!(store.keys(), Err(Error::Unavailable(_))));
+    server.restart().await.unwrap();
+    until("it is reached", || store.reach() == Reach::Good).await;
+    let key = live(&*store, "a").await;
+    server.kill().await.unwrap();
+    assert!(matches!(store.load(key, T0).await, Err(Error::Unavailable(_))));
+    server.restart().await.unwrap();
+    until("it is back", || store.reach() == Reach::Good).await;
+    assert_eq!(store.load(key, T0).await, Ok(None), "what Redis has lost is unknown");
+    assert_eq!(store.create(SessionKey::of("b"), T0).await, Ok(true));
+}

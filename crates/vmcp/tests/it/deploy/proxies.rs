@@ -1,0 +1,122 @@
+//! nginx and HAProxy by the configurations in `deploy/`, in front of two replicas.
+
+use std::{process::Stdio, sync::Arc};
+
+use tokio::{process::Command, sync::Semaphore};
+use vmcp_testkit::{
+    client::Client,
+    peers,
+    process::{Process, Program, free_port},
+    raw::{Answer, Call, Kind, Running, handler},
+    redis::RedisServer,
+};
+
+use super::{ENVIRONMENT, PASSWORD, read};
+
+/// A backend that counts the calls of a session, and has a tool that says something and then waits.
+async fn backend() -> (Running, Arc<Semaphore>) {
+    let gate = Arc::new(Semaphore::new(0));
+    let held = Arc::clone(&gate);
+    let waiting = handler(move |call: Call| {
+        let gate = Arc::clone(&held);
+        async move {
+            let _ = call.notify("notifications/message", r#"{"level":"info","data":1}"#).await;
+            gate.acquire().await.unwrap().forget();
+            Answer::text("waited")
+        }
+    });
+    let definition = r#"{"name":"wait","inputSchema":{"type":"object"}}"#;
+    let server = peers::stateful().offer(Kind::Tools, definition, waiting);
+    (server.start().await.unwrap(), gate)
+}
+
+/// Two replicas by the compose file's configuration, and the Redis that they share.
+async fn replicas(backend: &Running) -> (Vec<Process>, RedisServer) {
+    let redis = RedisServer::with(&format!("requirepass {PASSWORD}")).await.unwrap();
+    let config = read("deploy/compose/vmcp.yaml")
+        .replace("https://mcp.example.com/mcp", &backend.url())
+        .replace("redis:6379", &redis.address());
+    assert!(config.contains(&backend.url()) && config.contains(&redis.address()));
+    let mut program = Program::vmcp(env!("CARGO_BIN_EXE_vmcp"), &config);
+    for (name, value) in ENVIRONMENT {
+        program = program.environment(name, value);
+    }
+    (vec![program.start().await.unwrap(), program.start().await.unwrap()], redis)
+}
+
+/// A proxy's configuration with these ports in place of those of the deployment. `listen` is where
+/// its own stands.
+fn fitted(text: &str, replicas: &[Process], listen: &str, port: u16) -> String {
+    let own = listen.trim_end_matches("8080").trim_end_matches(':');
+    let mut text = text.replacen(listen, &format!("{own}127.0.0.1:{port}"), 1);
+    for (at, replica) in replicas.iter().enumerate() {
+        let name = format!("vmcp-{}:4483", at + 1);
+        assert!(text.contains(&name), "{name}");
+        text = text.replace(&name, &format!("127.0.0.1:{}", replica.port()));
+    }
+    assert!(text.contains(&format!("127.0.0.1:{port}")));
+    text
+}
+
+#[tokio::test]
+async fn nginx_needs_no_affinity() {
+    let (backend, gate) = backend().await;
+    let (replicas, _redis) = replicas(&backend).await;
+    let (port, directory) = (free_port().unwrap(), tempfile::tempdir().unwrap());
+    let directory = directory.path().to_string_lossy();
+    let text = read("deploy/compose/nginx.conf");
+    let text = fitted(&text, &replicas, "listen 8080", port)
+        .replace("pid /tmp", &format!("pid {directory}"))
+        .replacen("http {", &temporary_files(&directory), 1);
+    let checked = Program::new("nginx", &["-t", "-e", "stderr", "-c", "{config}"]).config(&text);
+    let mut checked = checked.spawn().unwrap();
+    assert!(checked.wait().await.unwrap().success(), "{}", checked.log());
+    // One process, which ends when it is killed.
+    let arguments = ["-g", "daemon off; master_process off;", "-e", "stderr", "-c", "{config}"];
+    let nginx = Program::new("nginx", &arguments).config(&text).port(port).ready_path("/health");
+    serves(&nginx.start().await.unwrap(), replicas, &gate).await;
+}
+
+/// nginx makes these at start, where its package says, if it is not told.
+fn temporary_files(directory: &str) -> String {
+    let kinds = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+    let lines = kinds.map(|kind| format!("{kind}_temp_path {directory}/{kind};\n"));
+    format!("http {{\n{}", lines.concat())
+}
+
+/// Where HAProxy is installed.
+#[tokio::test]
+async fn haproxy_needs_no_affinity() {
+    let version = Command::new("haproxy").arg("-v").stdout(Stdio::null()).status().await;
+    if version.is_err() {
+        return;
+    }
+    let (backend, gate) = backend().await;
+    let (replicas, _redis) = replicas(&backend).await;
+    let port = free_port().unwrap();
+    let text = fitted(&read("deploy/haproxy.cfg"), &replicas, "bind :8080", port);
+    let haproxy = Program::new("haproxy", &["-db", "-f", "{config}"]).config(&text).port(port);
+    serves(&haproxy.start().await.unwrap(), replicas, &gate).await;
+}
+
+/// Whichever replica answers, the session is one; events come at once; a replica that is gone is not
+/// missed.
+async fn serves(proxy: &Process, mut replicas: Vec<Process>, gate: &Semaphore) {
+    let client = Client::connect(&proxy.url()).await.unwrap();
+    let count = async || client.call("1", "example_count", "{}").await.unwrap().text().unwrap();
+    for number in 1..=6 {
+        assert_eq!(count().await, number.to_string());
+    }
+    let mut call = client.open_call("2", "example_wait", "{}").await.unwrap();
+    let said = call.message().await.unwrap().unwrap();
+    assert_eq!(said.method().as_deref(), Some("notifications/message"), "before there is more");
+    gate.add_permits(1);
+    assert_eq!(call.answer("2").await.unwrap().text().unwrap(), "waited");
+
+    replicas.remove(0).kill().await.unwrap();
+    for number in 7..=16 {
+        assert_eq!(count().await, number.to_string());
+    }
+    assert_eq!(client.delete().await.unwrap(), 200);
+    assert_eq!(client.delete().await.unwrap(), 404);
+}
