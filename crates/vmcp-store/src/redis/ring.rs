@@ -12,6 +12,8 @@ use crate::{Error, KeyRing};
 /// The keys, once they are known.
 pub(super) struct Ring {
     key: String,
+    /// What is written to see whether anything can be.
+    probe: String,
     configured: bool,
     ring: watch::Sender<Option<Arc<KeyRing>>>,
 }
@@ -21,6 +23,7 @@ impl Ring {
         let configured = settings.keys.clone().map(Arc::new);
         Self {
             key: format!("{}keys", settings.prefix),
+            probe: format!("{}probe", settings.prefix),
             configured: configured.is_some(),
             ring: watch::Sender::new(configured),
         }
@@ -49,9 +52,8 @@ impl Ring {
     pub(super) async fn agree(&self, mut connection: Connection) -> Result<(), String> {
         if self.configured {
             // A server that takes no writes is of no use.
-            let probe = format!("{}probe", self.key);
             let mut write = redis::cmd("SET");
-            write.arg(probe).arg("").arg("PX").arg(1000);
+            write.arg(&self.probe).arg("").arg("PX").arg(1000);
             return send::<()>(&mut connection, &write).await;
         }
         let own = self.ring.borrow().clone();
