@@ -64,13 +64,13 @@ def own_program(command):
     return {"command": command[0], "args": command[1:], "env": {key: value}}
 
 
-def configuration(backends):
+def configuration(backends, **more):
     naming = {"conflictResolution": "prefix"}
     naming["conflictResolutionConfig"] = {"prefixFormat": "{workload}_"}
     named = [{"name": name, **backend} for name, backend in backends.items()]
     incoming = {"type": "anonymous"}
     return json.dumps(
-        {"name": "real", "backends": named, "incomingAuth": incoming, "aggregation": naming},
+        {"name": "real", "backends": named, "incomingAuth": incoming, "aggregation": naming, **more},
         indent=1,
     )
 
@@ -229,6 +229,46 @@ def mixed(setting):
         raise Failed(f"{failure}\n{logs(vmcp, *servers)}") from None
 
 
+class Replicas(Program):
+    """Replicas of vmcp behind a balancer that sends each request to the next one."""
+
+    def __init__(self, setting, name, backends, *options):
+        file = setting.work / f"vmcp-{name}.yaml"
+        storage = {"provider": "redis", "address": "REDIS"}
+        file.write_text(configuration(backends, sessionStorage=storage))
+        program = Path(setting.vmcp).with_name("vmcp-replicas")
+        command = [str(program), "--vmcp", setting.vmcp, "--config", str(file), *options]
+        super().__init__(f"replicas ({name})", command, setting.work / f"{name}.log", 0)
+
+    def listens(self):
+        super().listens()
+        said = [line.split() for line in self.log.read_text().splitlines()]
+        self.address = next((line[2] for line in said if line[:2] == ["listening", "on"]), None)
+        return self.address
+
+
+def replicas(setting):
+    """Two replicas in turn: both SDKs do all there is to do, and count while replicas are killed."""
+    server, url = setting.listening_everything("http")
+    through = Replicas(setting, "replicas", {"http": {"url": url}})
+    log = setting.work / "counting.log"
+    port = free_port()
+    testkit = str(Path(setting.vmcp).with_name("vmcp-testkit"))
+    counting = Program("counting", [testkit, "counting", "--port", str(port)], log, port)
+    backend = {"c": {"url": f"http://127.0.0.1:{port}/mcp"}}
+    dying = Replicas(setting, "dying", backend, "--replicas", "3", "--kill-every", "2")
+    try:
+        for sdk in ("python", "typescript"):
+            said = run_client([*setting.client(sdk, "round"), through.address, "http_"], server.restart)
+            yield f"{sdk} through two replicas: {said}"
+            said = run_client([*setting.client(sdk, "lasting"), dying.address, "c_"])
+            yield f"{sdk} while replicas die: {said}"
+        for program in (through, dying):
+            program.terminate(DRAIN_SECONDS)
+    except Failed as failure:
+        raise Failed(f"{failure}\n{logs(through, dying, server, counting)}") from None
+
+
 def direct(setting, transport):
     if transport == "stdio":
         address = "stdio:" + json.dumps(["node", setting.everything])
@@ -262,6 +302,7 @@ def main():
     parts = {one: (rounds if through else direct, one) for one in ("stdio", "sse", "http")}
     if through:
         parts["mixed"] = (mixed,)
+        parts["replicas"] = (replicas,)
     parts = [part for name, part in parts.items() if not wanted or name in wanted]
     try:
         with concurrent.futures.ThreadPoolExecutor() as pool:

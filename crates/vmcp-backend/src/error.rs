@@ -39,6 +39,9 @@ pub enum Error {
     /// Nothing was sent: vmcp has no use of the session from here at the moment.
     #[error("cannot be used: {0}")]
     Unavailable(String),
+    /// Nothing was sent: the client's session has ended.
+    #[error("is not used any more: the session has ended")]
+    Ended,
 }
 
 impl Error {
@@ -51,6 +54,7 @@ impl Error {
             Self::Busy { .. } | Self::LeftAlone { .. } | Self::Unavailable(_) => {
                 Fault::Unavailable(format!("backend {backend} {self}").into())
             }
+            Self::Ended => Fault::SessionUnknown,
             Self::SessionLost
             | Self::Unreachable(_)
             | Self::Broken(_)

@@ -348,9 +348,9 @@ impl Verdict {
                 | Error::Timeout(_)
                 | Error::Protocol(_),
             ) => Self::Failed,
-            Some(Error::Busy { .. } | Error::LeftAlone { .. } | Error::Unavailable(_)) => {
-                Self::Nothing
-            }
+            Some(
+                Error::Busy { .. } | Error::LeftAlone { .. } | Error::Unavailable(_) | Error::Ended,
+            ) => Self::Nothing,
         }
     }
 }

@@ -10,6 +10,8 @@ use vmcp_model::{
 };
 use vmcp_wire::ServerHello;
 
+use crate::backend::Backend;
+
 /// What a backend is told about the client that a session serves, which is also all that it can
 /// tell its callers apart by, their credentials aside.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -65,6 +67,14 @@ impl Session {
     pub fn resumed(id: Option<&str>, version: ProtocolVersion, facts: Arc<Facts>) -> Option<Self> {
         let id = id.map(|id| HeaderValue::from_str(id).ok()).map_or(Some(None), |id| id.map(Some));
         id.map(|id| Self { id, version, facts })
+    }
+
+    /// The session, with what the backend has said meanwhile if nothing was known of it.
+    pub fn informed(mut self, backend: &Backend) -> Self {
+        if self.facts.capabilities.is_empty() {
+            self.facts = backend.facts();
+        }
+        self
     }
 
     /// The `Mcp-Session-Id`, if the backend gave one.

@@ -16,6 +16,8 @@ pub(crate) const LIST_BACKENDS: usize = 20;
 pub(crate) const LIST: &str = "tools/list";
 /// What is measured without nginx.
 pub(crate) const MEMORY: &str = "memory of idle sessions";
+/// What it costs that replicas share their records.
+pub(crate) const SHARED: &str = "records in Redis";
 
 /// One line of the table.
 #[derive(Debug, Clone)]

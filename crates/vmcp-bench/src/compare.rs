@@ -21,6 +21,7 @@ use crate::{
     memory,
     party::{self, Party},
     report::{Figures, Report, Row},
+    shared::{self, Shared},
 };
 
 /// Runs all cases.
@@ -44,11 +45,12 @@ pub(crate) async fn run(quick: bool, only: &str, vmcp: Option<PathBuf>) -> Resul
     }
     let idle = !quick && case::MEMORY.contains(only);
     let memory = if idle { bench.memory().await? } else { Vec::new() };
-    let measured = !rows.is_empty() || !memory.is_empty();
+    let shared = if case::SHARED.contains(only) { bench.shared().await? } else { Vec::new() };
+    let measured = !rows.is_empty() || !memory.is_empty() || !shared.is_empty();
     ensure!(measured, "no case's name holds {only:?}; memory is left out of a quick run");
     bench.nginx.stop().await?;
     bench.backend.stop().await?;
-    Ok(Report { cores, rows, memory })
+    Ok(Report { cores, rows, memory, shared })
 }
 
 /// What is there for the whole run. vmcp is started anew for each configuration.
@@ -90,6 +92,21 @@ impl Bench {
         vmcp.alive()?;
         vmcp.stop().await?;
         idle
+    }
+
+    async fn shared(&mut self) -> Result<Vec<Shared>> {
+        progress(case::SHARED)?;
+        let urls = [format!("http://{}{ENDPOINT}", self.backend.address)];
+        let store = party::redis(self.dir.path()).await?;
+        let alone = party::vmcp(&self.vmcp, self.dir.path(), &urls).await?;
+        let replica = || party::vmcp_over(store.address, &self.vmcp, self.dir.path(), &urls);
+        let (first, second) = (replica().await?, replica().await?);
+        let parties = shared::Parties { store: &store, alone: &alone, replicas: [&first, &second] };
+        let measured = shared::measure(&parties, self.plan).await;
+        for party in [first, second, alone, store] {
+            party.stop().await?;
+        }
+        measured
     }
 
     async fn vmcp_before_many(&self, backends: usize) -> Result<Party> {

@@ -25,7 +25,7 @@
 //! nginx is Debian's `nginx-light`; it is installed if it is missing and root runs this.
 //!
 //! The parts: [`mod@compare`] is the run from start to end, [`case`] what is measured and the bars,
-//! [`load`] one round of load, [`memory`] the idle sessions, [`report`] the table, [`party`] the
+//! [`load`] one round of load, [`memory`] the idle sessions, [`shared`] records in Redis, [`report`] the table, [`party`] the
 //! processes, [`backend`] the fake server, which this program starts as a process of its own.
 
 use std::{path::PathBuf, process::ExitCode};
@@ -44,6 +44,7 @@ mod memory;
 mod party;
 mod process;
 mod report;
+mod shared;
 
 /// Measures vmcp against a plain reverse proxy.
 #[derive(Debug, Parser)]
@@ -69,7 +70,8 @@ struct Compare {
     /// Only the most telling cases, in less than a minute.
     #[arg(long)]
     quick: bool,
-    /// Only the cases whose name holds this text; `memory` for idle sessions.
+    /// Only the cases whose name holds this text; `memory` for idle sessions, `Redis`
+    /// for records that replicas share.
     #[arg(long, value_name = "TEXT", default_value = "")]
     only: String,
     /// Print JSON instead of a table.

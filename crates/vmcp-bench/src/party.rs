@@ -22,10 +22,12 @@ use tokio::{
 use crate::client::Connection;
 
 mod nginx;
+mod redis;
 mod vmcp;
 
 pub(crate) use nginx::nginx;
-pub(crate) use vmcp::{built, vmcp};
+pub(crate) use redis::redis;
+pub(crate) use vmcp::{built, vmcp, vmcp_over};
 
 const START: Duration = Duration::from_secs(20);
 /// A server that drains may take a moment, but nobody waits for it here.

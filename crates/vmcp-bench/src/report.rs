@@ -4,7 +4,7 @@
 
 use std::io::{self, Write};
 
-use crate::{case::Bar, load::Round, memory::Idle};
+use crate::{case::Bar, load::Round, memory::Idle, shared::Shared};
 
 mod json;
 mod table;
@@ -15,6 +15,7 @@ pub(crate) struct Report {
     pub(crate) cores: usize,
     pub(crate) rows: Vec<Row>,
     pub(crate) memory: Vec<Idle>,
+    pub(crate) shared: Vec<Shared>,
 }
 
 /// One case.

@@ -133,6 +133,14 @@ impl View {
         self.offers().dropped.clone()
     }
 
+    /// Whether a catalog of this view leaves out what one of these backends offers because it is not
+    /// known yet, and not because the backend is out of use.
+    pub fn lacks_any(&self, catalog: &Catalog, backends: &[BackendId]) -> bool {
+        let offers = self.offers();
+        let mut out = backends.iter().filter(|id| catalog.backends().binary_search(id).is_err());
+        out.any(|id| offers.backends.contains_key(id))
+    }
+
     /// Waits until every backend has made an offer or failed to, but no longer than `wait`.
     pub async fn settle(&self, wait: Duration) -> Settled {
         // What a changed backend offered before it was changed is good enough to begin with.

@@ -162,7 +162,7 @@ impl Entry {
 impl BackendSessions for Session {
     fn open(&self, backend: &Backend) -> Option<BackendSession> {
         match self.slots().find(backend) {
-            Some(Slot::Open(session)) => Some(session.clone()),
+            Some(Slot::Open(session)) => Some(session.clone().informed(backend)),
             Some(Slot::Opening(_) | Slot::Entering(_) | Slot::Lost(_)) | None => None,
         }
     }
@@ -294,7 +294,8 @@ impl Session {
             }
             slots.set_entering(backend);
         }
-        let healed = lost.is_some();
+        // Before others can find it in the record: they would use it at once.
+        self.replay(backend, &opened, lost.is_some()).await;
         let entered = self.shared.store.swap_backend(
             self.key,
             backend.id().clone(),
@@ -302,16 +303,13 @@ impl Session {
             self.record_of(backend, &opened),
         );
         let kept = match entered.await {
-            Ok(Swap::Done) if !self.is_ended() => {
-                self.replay(backend, &opened, healed).await;
-                return Ok(opened);
-            }
+            Ok(Swap::Done) if !self.is_ended() => return Ok(opened),
             Ok(Swap::Lost(winner)) => match self.can_use(backend, &winner).await {
                 Ok(true) => resumed(backend, &winner).ok_or(Error::SessionLost),
                 Ok(false) => Err(Error::Unavailable("its session was replaced; try again".into())),
                 Err(error) => Err(error),
             },
-            Ok(Swap::Done | Swap::Gone) => Err(Error::Broken("the session has ended".to_owned())),
+            Ok(Swap::Done | Swap::Gone) => Err(Error::Ended),
             Err(error) => Err(Error::Unavailable(error.to_string())),
         };
         if let Err(error) = backend.close(&opened).await {

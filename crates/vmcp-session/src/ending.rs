@@ -59,11 +59,22 @@ impl Session {
 }
 
 impl Sessions {
-    /// Begins no more sessions, and ends the GET streams, so that clients go elsewhere.
+    /// Begins no more sessions that would end with this process, and ends the GET streams, so that
+    /// clients go elsewhere.
     pub fn begin_drain(&self) {
         self.set_draining();
         for session in self.all() {
             session.end_streams();
+        }
+    }
+
+    /// Whether a new session is refused because this process ends. One that others go on with is made
+    /// as long as calls are taken: whoever sends it here does not know yet.
+    pub(crate) fn takes_no_session(&self) -> bool {
+        if self.shared.store.outlives_process() {
+            self.shared.calls.is_closed()
+        } else {
+            self.is_draining()
         }
     }
 
@@ -82,6 +93,7 @@ impl Sessions {
             let _last_words = tokio::time::timeout(LAST_WORDS, calls.wait()).await;
         }
         if self.shared.store.outlives_process() {
+            self.part().await;
             return;
         }
         if tokio::time::timeout(FAREWELL, self.end_all()).await.is_err() {

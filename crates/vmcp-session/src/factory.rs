@@ -39,7 +39,7 @@ impl Sessions {
         request: &Message,
     ) -> Result<(Arc<str>, Bytes), Fault> {
         let id = request.id().ok_or(Fault::InvalidRequest("initialize needs an id".into()))?;
-        if self.is_draining() {
+        if self.takes_no_session() {
             return Err(Fault::Unavailable("vmcp is shutting down".into()));
         }
         if !self.has_room() {
@@ -177,6 +177,8 @@ impl Sessions {
             self.drop_live(&entered);
             return Err(Fault::SessionUnknown);
         }
+        // What has changed while nobody held the session.
+        self.update(&entered).await;
         Ok(entered)
     }
 

@@ -247,6 +247,7 @@ impl Session {
         let open = self.slots().open();
         let open = open.into_iter().filter_map(|(id, lineage, session)| {
             let backend = self.shared.vmcp.backend(id.as_str())?;
+            let session = session.informed(&backend);
             (backend.lineage() == lineage).then_some((backend, session))
         });
         open.collect()

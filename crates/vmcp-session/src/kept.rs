@@ -27,7 +27,7 @@ impl Session {
         }
         let kept = self.shared.store.backend(self.key, backend.id().clone()).await;
         let kept = kept.map_err(|error| Error::Unavailable(error.to_string()))?;
-        match kept.ok_or_else(|| Error::Broken("the session has ended".to_owned()))? {
+        match kept.ok_or(Error::Ended)? {
             Some(kept) if lost.as_ref() != Some(&kept) => {
                 if self.can_use(backend, &kept).await?
                     && let Some(open) = resumed(backend, &kept)
@@ -63,17 +63,24 @@ impl Session {
     }
 
     /// The session on a backend that is open, here or by the record.
-    pub(crate) async fn existing(&self, backend: &Arc<Backend>) -> Option<BackendSession> {
+    pub(crate) async fn existing(
+        &self,
+        backend: &Arc<Backend>,
+    ) -> Result<Option<BackendSession>, Error> {
         if let Some(open) = self.open(backend) {
-            return Some(open);
+            return Ok(Some(open));
         }
-        let kept = self.shared.store.backend(self.key, backend.id().clone()).await.ok()???;
-        if !self.can_use(backend, &kept).await.ok()? {
-            return None;
+        let kept = self.shared.store.backend(self.key, backend.id().clone()).await;
+        let kept = kept.map_err(|error| Error::Unavailable(error.to_string()))?;
+        let Some(kept) = kept.flatten() else { return Ok(None) };
+        if !self.can_use(backend, &kept).await? {
+            return Ok(None);
         }
-        let open = resumed(backend, &kept)?;
-        self.slots().adopt(backend, open.clone());
-        Some(open)
+        let open = resumed(backend, &kept);
+        if let Some(open) = &open {
+            self.slots().adopt(backend, open.clone());
+        }
+        Ok(open)
     }
 
     /// Takes up the sessions of a record that this replica does not know yet.

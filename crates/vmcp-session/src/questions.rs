@@ -3,16 +3,25 @@
 //! An open question stands in the session's record. Whoever takes it out there delivers the answer,
 //! so that it is delivered once however often and wherever it is sent.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 use vmcp_backend::{Backend, Session as BackendSession};
 use vmcp_core::Question;
 use vmcp_model::Digest;
-use vmcp_store::News;
+use vmcp_store::{News, SessionKey};
 use vmcp_wire::{Fault, Message, split_question_id, task};
 
-use crate::{activity::Asked, session::Session, sessions::unavailable, stream::RESUME};
+use crate::{
+    activity::Asked,
+    session::Session,
+    sessions::{Shared, unavailable},
+    stream::RESUME,
+};
+
+/// How often it is tried to take a question out of the record, and the pause between.
+const FORGETTING: usize = 60;
+const AGAIN: Duration = Duration::from_secs(1);
 
 impl Session {
     /// Delivers the client's answer to a question, once, to the backend that asked.
@@ -29,18 +38,22 @@ impl Session {
         let here = self.with_activity(|activity| {
             activity.questions.get(&id).map(|asked| (Arc::clone(&asked.backend), asked.kept))
         });
+        let found = here.as_ref().map(|(backend, _)| Arc::clone(backend));
+        let found = found.or_else(|| self.shared.vmcp.backend(backend)).ok_or_else(unknown)?;
+        // Before the question is taken: who cannot deliver the answer must leave it to others.
+        let open = self.existing(&found).await.map_err(|error| error.fault(found.id()))?;
+        let open = open.ok_or_else(unknown)?;
+        let mut taken = true;
         match self.shared.store.answer(self.key, name(&id)).await {
             Ok(true) => {}
             // What could not be kept in the record is known here only.
             Ok(false) if here.as_ref().is_some_and(|(_, kept)| !kept) => {}
             // It has been answered, or nobody waits for it any more.
             Ok(false) => return Ok(()),
-            Err(_) if here.is_some() => {}
+            // Delivered now; taken out of the record when that can be reached.
+            Err(_) if here.is_some() => taken = false,
             Err(error) => return Err(unavailable(error)),
         }
-        let found = here.as_ref().map(|(backend, _)| Arc::clone(backend));
-        let found = found.or_else(|| self.shared.vmcp.backend(backend)).ok_or_else(unknown)?;
-        let open = self.existing(&found).await.ok_or_else(unknown)?;
         if !self.with_activity(|activity| activity.begin_answer(&id)) {
             return Ok(());
         }
@@ -49,7 +62,9 @@ impl Session {
         self.with_activity(|activity| activity.end_answer(&id, told.is_ok()));
         match told {
             Ok(()) => {
-                if here.is_none() {
+                if !taken {
+                    self.forget_questions([id]);
+                } else if here.is_none() {
                     self.shared.tell(News::Answered { key: self.key, question: name(&id) }).await;
                 }
                 Ok(())
@@ -71,15 +86,12 @@ impl Session {
         });
     }
 
-    /// Takes questions out of the record that nobody waits for any more.
+    /// Takes questions out of the record that nobody waits for any more: an answer that still comes
+    /// must not be delivered. While the store is out of reach, it is tried again for a while.
     pub(crate) fn forget_questions(&self, ids: impl IntoIterator<Item = String>) {
         for id in ids {
-            let (shared, key) = (Arc::clone(&self.shared), self.key);
-            self.shared.background.spawn(async move {
-                if let Err(error) = shared.store.answer(key, name(&id)).await {
-                    tracing::debug!(%error, "could not take a question out of the store");
-                }
-            });
+            let background = &self.shared.background;
+            background.spawn(forget(Arc::clone(&self.shared), self.key, name(&id)));
         }
     }
 
@@ -150,6 +162,18 @@ impl Session {
                 tracing::debug!(backend = %backend.id(), %error, "could not refuse a question");
             }
         });
+    }
+}
+
+/// Takes a question out of a record.
+async fn forget(shared: Arc<Shared>, key: SessionKey, question: Digest) {
+    for _attempt in 0..FORGETTING {
+        let Err(error) = shared.store.answer(key, question).await else { return };
+        tracing::debug!(%error, "could not take a question out of the store");
+        let stop = shared.background.stop();
+        if stop.run_until_cancelled(tokio::time::sleep(AGAIN)).await.is_none() {
+            return;
+        }
     }
 }
 

@@ -137,6 +137,15 @@ impl Sessions {
         }
     }
 
+    /// Says that this replica goes: what it holds of sessions goes with it.
+    pub(crate) async fn part(&self) {
+        let name = self.shared.replica.to_string();
+        let gone = self.shared.store.announce_replica(name, self.shared.clock.now());
+        if let Err(error) = gone.await {
+            tracing::debug!(%error, "could not say that this replica goes");
+        }
+    }
+
     /// Takes up what another replica has changed in a record.
     async fn take_up(&self, session: &Arc<Session>, record: Record) {
         if let Some(level) = record.log_level {

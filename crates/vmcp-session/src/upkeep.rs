@@ -24,6 +24,8 @@ const CLOSING: usize = 32;
 /// How often it is looked whether all backends can be used.
 const WHOLE: Duration = Duration::from_millis(500);
 
+const CLEARED_LATER: &str = "a session that has ended will be cleared away later";
+
 /// How long a claim lasts before another replica may take it.
 const CLAIM: Duration = Duration::from_secs(60);
 
@@ -39,7 +41,7 @@ impl Sessions {
         loop {
             tokio::time::sleep(self.period()).await;
             if let Err(error) = self.refresh().await {
-                tracing::warn!(%error, "deadlines could not be refreshed; tried again soon");
+                complain(&error, "deadlines could not be refreshed; tried again soon");
             }
             self.drop_expired();
             self.prune_profiles();
@@ -53,7 +55,7 @@ impl Sessions {
         loop {
             tokio::time::sleep(self.period()).await;
             if let Err(error) = self.expire().await {
-                tracing::warn!(%error, "expired sessions could not be ended; tried again soon");
+                complain(&error, "expired sessions could not be ended; tried again soon");
             }
         }
     }
@@ -102,7 +104,9 @@ impl Sessions {
     /// Gives a session the catalog that its view has now, and tells the client.
     pub(crate) async fn update(&self, session: &Arc<Session>) {
         let (old, new) = (session.catalog.load_full(), session.view.catalog());
-        if old.digest() == new.digest() {
+        // A view that has just been brought up does not know yet what every backend offers: what it
+        // lacks is not taken from a session that has it.
+        if old.digest() == new.digest() || session.view.lacks_any(&new, old.backends()) {
             return;
         }
         let change = Change::Catalog { from: old.digest(), to: new.digest() };
@@ -111,7 +115,7 @@ impl Sessions {
             self.shared.store.change(session.key, change).await
         };
         if let Err(error) = kept.await {
-            tracing::warn!(%error, "a changed catalog could not be kept in the store");
+            complain(&error, "a changed catalog could not be kept in the store");
         }
         session.catalog.store(Arc::clone(&new));
         session.announce_changes(new.changed(&old));
@@ -207,15 +211,23 @@ impl Sessions {
         let shared = Arc::clone(&self.shared);
         self.shared.background.spawn(async move {
             if let Err(error) = shared.close(key, live).await {
-                tracing::warn!(%error, "a session that has ended will be cleared away later");
+                complain(&error, CLEARED_LATER);
             }
         });
     }
 
     async fn close(&self, key: SessionKey) {
         if let Err(error) = self.shared.close(key, None).await {
-            tracing::warn!(%error, "a session that has ended will be cleared away later");
+            complain(&error, CLEARED_LATER);
         }
+    }
+}
+
+/// Says what the store could not do. That it is out of reach it says itself, once.
+fn complain(error: &Error, what: &str) {
+    match error {
+        Error::Unavailable(_) => tracing::debug!(%error, "{what}"),
+        Error::Corrupt(_) => tracing::warn!(%error, "{what}"),
     }
 }
 

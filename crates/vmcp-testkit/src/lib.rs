@@ -7,6 +7,7 @@
 //! - [`identity`]: an identity provider that signs whatever it is told to
 //! - [`gateway`]: configurations of the gateway, piece by piece
 //! - [`redis`]: real Redis servers
+//! - [`cluster`]: several replicas behind a load balancer, and what can happen to them
 //! - [`process`]: starts, watches and ends the program under test
 //!
 //! Everything listens on loopback only and ends when the value that stands for it is dropped.
@@ -14,6 +15,7 @@
 mod body;
 mod certificate;
 pub mod client;
+pub mod cluster;
 pub mod conformance;
 pub mod gateway;
 mod host;

@@ -188,9 +188,9 @@ impl RedisTls {
 }
 
 impl RedisSentinels {
-    /// Starts all, and waits until every Sentinel knows the copy and the others.
+    /// Starts all, and waits until the copy is one and every Sentinel knows it and the others.
     pub async fn start() -> Result<Self> {
-        let master = RedisServer::start().await?;
+        let master = RedisServer::with("repl-diskless-sync-delay 0").await?;
         let copy = RedisServer::with(&format!("replicaof 127.0.0.1 {}", master.port())).await?;
         let mut sentinels = Vec::new();
         for _sentinel in 0..3 {
@@ -203,6 +203,9 @@ impl RedisSentinels {
             sentinels.push(RedisServer::run("--sentinel", &configuration).await?);
         }
         let ready = async {
+            while !copy.say("INFO replication").await?.contains("master_link_status:up") {
+                sleep(POLL).await;
+            }
             for sentinel in &sentinels {
                 while !knows_all(&sentinel.say(&format!("SENTINEL MASTER {MASTER}")).await?) {
                     sleep(POLL).await;

@@ -3,6 +3,7 @@
 use std::{
     fmt::Write as _,
     fs,
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::Stdio,
 };
@@ -38,9 +39,25 @@ pub(crate) async fn built() -> Result<PathBuf> {
 
 /// Starts vmcp in front of backends at these URLs.
 pub(crate) async fn vmcp(program: &Path, dir: &Path, backends: &[String]) -> Result<Party> {
+    start(program, dir, &configuration(backends)).await
+}
+
+/// The same with its records in a Redis.
+pub(crate) async fn vmcp_over(
+    store: SocketAddr,
+    program: &Path,
+    dir: &Path,
+    backends: &[String],
+) -> Result<Party> {
+    let text = configuration(backends);
+    let storage = format!("sessionStorage: {{provider: redis, address: \"{store}\"}}\n");
+    start(program, dir, &(text + &storage)).await
+}
+
+async fn start(program: &Path, dir: &Path, configuration: &str) -> Result<Party> {
     let address = free_address()?;
     let config = dir.join(format!("vmcp-{}.yaml", address.port()));
-    fs::write(&config, configuration(backends))?;
+    fs::write(&config, configuration)?;
     let mut command = Command::new(program);
     command.arg("serve").arg("--config").arg(&config);
     command.args(["--host", "127.0.0.1", "--port", &address.port().to_string()]);

@@ -16,11 +16,16 @@ pub(super) fn value(report: &Report) -> Value {
     let idle = report.memory.iter().map(|idle| {
         json!({"state": idle.state, "kib": idle.kib, "bar": idle.bar, "met": met(idle.kib, idle.bar)})
     });
+    let shared = report.shared.iter().map(|figure| {
+        let met = figure.bar.map(|bar| met(figure.value, bar));
+        json!({"what": figure.what, "value": figure.value, "bar": figure.bar, "met": met})
+    });
     json!({
         "cores": report.cores,
         "errors": report.errors(),
         "cases": report.rows.iter().map(row).collect::<Vec<_>>(),
         "memoryPerIdleSession": idle.collect::<Vec<_>>(),
+        "recordsInRedis": shared.collect::<Vec<_>>(),
     })
 }
 

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::{Report, Row, met};
-use crate::case::Bar;
+use crate::{case::Bar, shared::Shared};
 
 const HEAD: [[&str; COLUMNS]; 2] = [
     ["", "conn", "calls/s", "", "CPU us/call", "", "", "", "p50 us", "", "p99 us", "", "errors"],
@@ -25,6 +25,10 @@ pub(super) fn write(report: &Report, mut out: impl Write) -> io::Result<()> {
         let (state, kib, bar) = (idle.state, idle.kib, idle.bar);
         let verdict = verdict(kib, bar);
         writeln!(out, "memory per idle session {state}: {kib:.2} KiB (bar {bar}: {verdict})")?;
+    }
+    for Shared { what, value, bar } in &report.shared {
+        let judged = bar.map(|bar| format!(" (bar {bar}: {})", verdict(*value, bar)));
+        writeln!(out, "records in Redis: {what}: {value:.4}{}", judged.unwrap_or_default())?;
     }
     for row in &report.rows {
         for (party, figures) in row.parties() {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Figures, Report, Row, json, median, table};
-use crate::{case::Bar, histogram::Histogram, load::Round, memory::Idle};
+use crate::{case::Bar, histogram::Histogram, load::Round, memory::Idle, shared::Shared};
 
 fn figures(calls_per_second: f64, cpu: f64, p50: f64, p99: f64) -> Figures {
     Figures { calls_per_second, cpu, p50, p99, errors: 0, first_error: None }
@@ -31,7 +31,8 @@ fn report() -> Report {
     let free =
         Row { case: "ping".into(), connections: 256, nginx, vmcp: broken, direct: None, bar: None };
     let memory = vec![Idle { state: "before any call", kib: 1.5, bar: 2.0 }];
-    Report { cores: 2, rows: vec![call, latency, free], memory }
+    let shared = vec![Shared { what: "commands per call", value: 0.02, bar: Some(0.01) }];
+    Report { cores: 2, rows: vec![call, latency, free], memory, shared }
 }
 
 #[test]
@@ -47,6 +48,7 @@ ping              256    45000  45000         12.0  12.0   1.00                 
 
 latency added to tools/call 64 B, 1 connection, p50 over 50 us direct: nginx 30 us, vmcp 50 us: 1.67 x (bar 2.0: ok)
 memory per idle session before any call: 1.50 KiB (bar 2: ok)
+records in Redis: commands per call: 0.0200 (bar 0.01: MISSED)
 ping, 256 connections, vmcp: an answer
 medians of rounds on 2 cores; errors: 3
 ";
@@ -65,6 +67,7 @@ fn json_tells_what_a_bar_is_about() {
     assert_eq!(value["cases"][1]["bar"]["met"], true);
     assert_eq!(value["cases"][2]["vmcp"]["firstError"], "an answer");
     assert_eq!(value["memoryPerIdleSession"][0]["kib"], 1.5);
+    assert_eq!(value["recordsInRedis"][0]["met"], false);
 }
 
 #[test]

@@ -1,9 +1,13 @@
 //! A session goes on where another replica left it, and ends for good.
 
+use std::{sync::Arc, time::Duration};
+
 use vmcp_model::Principal;
+use vmcp_store::{Memory, Store};
+use vmcp_testkit::{peers, raw::Form};
 use vmcp_wire::Fault;
 
-use crate::support::{TTL, call, client, initialize, subject, two_replicas};
+use crate::support::{TTL, answer, call, client, initialize, replica, subject, two_replicas};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_replica_goes_on_with_the_same_backend_session() {
@@ -56,5 +60,24 @@ async fn a_session_exists_for_its_owner_only() {
             assert_eq!(ended, Err(Fault::SessionUnknown), "{place}: {thief:?}");
         }
         assert!(replica.find(&id, &owner, client()).await.is_ok(), "the owner is unharmed {place}");
+    }
+}
+
+/// A replica that has just started may not have heard from every backend, and may never.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_replica_does_not_know_yet_is_not_taken_from_a_session() {
+    let backend = peers::stateful().form(Form::Json).start().await.unwrap();
+    let store: Arc<dyn Store> = Arc::new(Memory::new());
+    let first = replica(&store, &backend.url()).await;
+    let id = initialize(&first, &Principal::Anonymous).await.unwrap();
+    let nobody_there = "http://127.0.0.1:9/mcp";
+    let second = replica(&store, nobody_there).await;
+    let session = second.find(&id, &Principal::Anonymous, client()).await.unwrap();
+    let settled = second.vmcp().views()[0].settle(TTL).await;
+    assert!(!settled.missing.is_empty(), "it has tried, and knows nothing");
+    for attempt in 1..=3 {
+        let list = format!(r#"{{"jsonrpc":"2.0","id":{attempt},"method":"tools/list"}}"#);
+        assert!(answer(&session, list).await.contains("\"count\""), "attempt {attempt}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

@@ -83,6 +83,11 @@ pub(crate) async fn call(session: &Arc<Session>, id: u32, tool: &str) -> String 
     let text = format!(
         r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"{tool}"}}}}"#
     );
+    answer(session, text).await
+}
+
+/// Sends a request and gives the text of the response.
+pub(crate) async fn answer(session: &Arc<Session>, text: String) -> String {
     let message = Message::parse(Bytes::from(text)).expect("a message");
     match session.handle(message).await {
         Ok(Reply::Ready(text)) => String::from_utf8_lossy(&text).into_owned(),

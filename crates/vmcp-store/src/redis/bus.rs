@@ -7,7 +7,10 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -52,6 +55,8 @@ pub(super) struct Bus {
     /// Puts messages in order; holds the number of the last one.
     sending: tokio::sync::Mutex<u64>,
     connection: watch::Sender<Option<MultiplexedConnection>>,
+    /// Whether the log has been told of messages that cannot be opened.
+    warned: AtomicBool,
 }
 
 #[derive(Default)]
@@ -80,6 +85,7 @@ impl Bus {
             state: Mutex::default(),
             sending: tokio::sync::Mutex::new(0),
             connection: watch::Sender::new(None),
+            warned: AtomicBool::new(false),
         }
     }
 
@@ -188,7 +194,9 @@ impl Bus {
     fn hear(&self, settings: &Settings, ring: &KeyRing, message: &Msg) {
         let message = Message::opened(ring, &self.channel, message.get_payload_bytes());
         let Some(Message { sender, number, content }) = message else {
-            tracing::warn!(channel = %self.channel, "a message on the bus is not of this deployment, or of a replica with other keys");
+            if !self.warned.swap(true, Ordering::Relaxed) {
+                tracing::warn!(channel = %self.channel, "messages on the bus are not of this deployment, or of a replica with other keys; they are dropped");
+            }
             return;
         };
         if sender == self.me {

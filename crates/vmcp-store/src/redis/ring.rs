@@ -48,7 +48,11 @@ impl Ring {
     /// now. A Redis that has lost them gets them back.
     pub(super) async fn agree(&self, mut connection: Connection) -> Result<(), String> {
         if self.configured {
-            return send::<()>(&mut connection, redis::cmd("GET").arg(&self.key)).await;
+            // A server that takes no writes is of no use.
+            let probe = format!("{}probe", self.key);
+            let mut write = redis::cmd("SET");
+            write.arg(probe).arg("").arg("PX").arg(1000);
+            return send::<()>(&mut connection, &write).await;
         }
         let own = self.ring.borrow().clone();
         let made = own.as_deref().cloned().unwrap_or_else(KeyRing::generate);
