@@ -26,9 +26,9 @@ async fn a_silent_server_is_waited_for_once() {
         assert!((least..most).contains(&took), "{took:?}");
     };
     server.pause().unwrap();
-    asked(380, 900).await;
+    asked(380, 2000).await;
     for _call in 0..20 {
-        asked(0, 100).await;
+        asked(0, 300).await;
     }
     until("it is known to be away", || store.reach() == Reach::Lost).await;
     server.resume().unwrap();
