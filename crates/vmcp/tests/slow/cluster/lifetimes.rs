@@ -112,6 +112,10 @@ async fn a_replica_that_was_cut_off_revives_nothing() {
     }
     relay.silence(Silent::Everything);
     assert_eq!(ended.delete().await.unwrap().status, StatusCode::OK);
+    eventually("its backend session is closed", async || {
+        (backend.counters().deletes() == 1).then_some(())
+    })
+    .await;
     // Long enough for deadlines to be refreshed in vain.
     let (cut, mut count) = (Instant::now(), 2);
     while cut.elapsed() < COMMAND * 3 {
