@@ -101,12 +101,13 @@ impl Backend {
             )));
         }
         let hello = ServerHello::parse(&message).map_err(|why| Error::Protocol(why.to_owned()))?;
-        session.version = ProtocolVersion::from_name(&hello.protocol_version).ok_or_else(|| {
-            Error::Protocol(format!(
-                "speaks revision {:?}, which vmcp does not",
-                hello.protocol_version
-            ))
-        })?;
+        session.version =
+            ProtocolVersion::legacy_from_name(&hello.protocol_version).ok_or_else(|| {
+                Error::Protocol(format!(
+                    "speaks revision {:?}, which vmcp does not",
+                    hello.protocol_version
+                ))
+            })?;
         session.facts = self.share(Facts::new(hello));
         let initialized = reply::notification("notifications/initialized", None);
         match &self.wire {

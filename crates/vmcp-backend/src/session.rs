@@ -108,33 +108,17 @@ impl Facts {
     /// The same for a backend that serves many clients without knowing it: what it would have to
     /// tell them apart for is left out.
     pub(crate) fn of_many(one: &Self) -> Self {
-        let capabilities = without(&one.capabilities, &["logging", "tasks"]);
+        let capabilities =
+            raw::without(&one.capabilities, |name| matches!(name, "logging" | "tasks"));
         let resources = Members::parse(&capabilities).and_then(|members| {
             let span = members.span("resources")?;
-            let with = without(&capabilities[span.clone()], &["subscribe"]);
+            let with = raw::without(&capabilities[span.clone()], |name| name == "subscribe");
             Some(Edit { span, with })
         });
         let capabilities = raw::splice(&capabilities, resources.into_iter().collect());
         let instructions = one.instructions.clone();
         Self { has: Has::of(&capabilities), capabilities, instructions }
     }
-}
-
-/// An object without some of its members.
-fn without(object: &[u8], names: &[&str]) -> Bytes {
-    let Some(members) = Members::parse(object) else { return Bytes::copy_from_slice(object) };
-    let kept = members.iter().filter(|member| !names.contains(&&*member.name));
-    let mut text = b"{".to_vec();
-    for member in kept {
-        if text.len() > 1 {
-            text.push(b',');
-        }
-        text.extend_from_slice(&raw::string(&member.name));
-        text.push(b':');
-        text.extend_from_slice(&object[member.value.clone()]);
-    }
-    text.push(b'}');
-    text.into()
 }
 
 impl Has {

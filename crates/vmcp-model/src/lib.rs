@@ -6,6 +6,7 @@
 mod backend_id;
 mod digest;
 mod log_level;
+mod mirror;
 mod offer;
 mod principal;
 pub mod raw;
@@ -14,6 +15,7 @@ mod version;
 pub use backend_id::{BackendId, InvalidBackendId};
 pub use digest::Digest;
 pub use log_level::LogLevel;
+pub use mirror::{InvalidMirror, Mirror};
 pub use offer::{InvalidItem, Item, Kind, Offer};
 pub use principal::Principal;
 pub use version::{Era, ProtocolVersion};

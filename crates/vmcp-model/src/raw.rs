@@ -79,6 +79,23 @@ impl Members {
     }
 }
 
+/// An object without the members that are to be left out. Text that is no object stays as it is.
+pub fn without(object: &[u8], left_out: impl Fn(&str) -> bool) -> Bytes {
+    let Some(members) = Members::parse(object) else { return Bytes::copy_from_slice(object) };
+    let mut text = BytesMut::with_capacity(object.len());
+    text.extend_from_slice(b"{");
+    for member in members.iter().filter(|member| !left_out(&member.name)) {
+        if text.len() > 1 {
+            text.extend_from_slice(b",");
+        }
+        text.extend_from_slice(&string(&member.name));
+        text.extend_from_slice(b":");
+        text.extend_from_slice(&object[member.value.clone()]);
+    }
+    text.extend_from_slice(b"}");
+    text.freeze()
+}
+
 /// A replacement of some bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Edit {

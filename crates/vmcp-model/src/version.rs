@@ -18,6 +18,7 @@ pub enum ProtocolVersion {
     V2025_03_26,
     V2025_06_18,
     V2025_11_25,
+    V2026_07_28,
 }
 
 impl ProtocolVersion {
@@ -28,13 +29,26 @@ impl ProtocolVersion {
     /// `MCP-Protocol-Version` header existed (specification 2025-11-25, basic/transports).
     pub const WITHOUT_HEADER: Self = Self::V2025_03_26;
 
+    /// The revision of the modern era.
+    pub const MODERN: Self = Self::V2026_07_28;
+
     /// Every revision, oldest first.
-    pub const ALL: [Self; 4] =
-        [Self::V2024_11_05, Self::V2025_03_26, Self::V2025_06_18, Self::V2025_11_25];
+    pub const ALL: [Self; 5] = [
+        Self::V2024_11_05,
+        Self::V2025_03_26,
+        Self::V2025_06_18,
+        Self::V2025_11_25,
+        Self::V2026_07_28,
+    ];
 
     /// Reads a revision's date.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|version| version.name() == name)
+    }
+
+    /// Reads the date of a revision that begins with `initialize`.
+    pub fn legacy_from_name(name: &str) -> Option<Self> {
+        Self::from_name(name).filter(|version| version.era() == Era::Legacy)
     }
 
     /// The revision's date, as the wire writes it.
@@ -44,6 +58,7 @@ impl ProtocolVersion {
             Self::V2025_03_26 => "2025-03-26",
             Self::V2025_06_18 => "2025-06-18",
             Self::V2025_11_25 => "2025-11-25",
+            Self::V2026_07_28 => "2026-07-28",
         }
     }
 
@@ -53,6 +68,7 @@ impl ProtocolVersion {
             Self::V2024_11_05 | Self::V2025_03_26 | Self::V2025_06_18 | Self::V2025_11_25 => {
                 Era::Legacy
             }
+            Self::V2026_07_28 => Era::Modern,
         }
     }
 }

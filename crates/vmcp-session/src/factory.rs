@@ -51,7 +51,7 @@ impl Sessions {
             let why = format!("capabilities and clientInfo must not be over {MAX_HELLO} bytes");
             return Err(Fault::InvalidParams(why.into()));
         }
-        let version = ProtocolVersion::from_name(&hello.protocol_version)
+        let version = ProtocolVersion::legacy_from_name(&hello.protocol_version)
             .unwrap_or(ProtocolVersion::LATEST_LEGACY);
         // What is kept must not keep the whole request alive.
         let capabilities = Bytes::copy_from_slice(&hello.capabilities);

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use http::StatusCode;
-use vmcp_model::raw;
+use vmcp_model::{ProtocolVersion, raw};
 
 /// A failure as a client is told of it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,6 +36,14 @@ pub enum Fault {
     /// The `MCP-Protocol-Version` header names a revision that is not spoken here.
     #[error("unsupported protocol version {requested:?}; supported: {supported}")]
     UnsupportedVersion { requested: String, supported: String },
+    /// The headers say something else than the body, or too little (specification 2026-07-28,
+    /// basic/transports/streamable-http, "Server Validation").
+    #[error("header mismatch: {0}")]
+    HeaderMismatch(Cow<'static, str>),
+    /// The request needs something that its client has not declared. `required` is an object of
+    /// capabilities (JSON text).
+    #[error("this needs a capability that the client has not declared: {required}")]
+    MissingCapability { required: String },
     /// The `Accept` header rules the answer out.
     #[error("not acceptable: the Accept header must allow {0}")]
     NotAcceptable(&'static str),
@@ -104,6 +112,8 @@ impl Fault {
             | Self::InvalidToken(_)
             | Self::TooLarge { .. }
             | Self::TooSlow => -32600,
+            Self::HeaderMismatch(_) => -32020,
+            Self::MissingCapability { .. } => -32021,
             Self::MethodNotFound(_) => -32601,
             Self::InvalidParams(_) => -32602,
             Self::ResourceNotFound { .. } => -32002,
@@ -122,6 +132,8 @@ impl Fault {
             Self::Parse(_)
             | Self::InvalidRequest(_)
             | Self::SessionMissing
+            | Self::HeaderMismatch(_)
+            | Self::MissingCapability { .. }
             | Self::UnsupportedVersion { .. } => StatusCode::BAD_REQUEST,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::Unauthenticated | Self::InvalidToken(_) => StatusCode::UNAUTHORIZED,
@@ -141,6 +153,37 @@ impl Fault {
             | Self::BackendTimeout { .. }
             | Self::Cancelled => StatusCode::OK,
         }
+    }
+
+    /// The JSON-RPC error code in the modern era, which has given some failures codes of their own
+    /// and uses none below -32019 any more (specification 2026-07-28, basic, "Error Codes").
+    pub fn modern_code(&self) -> i64 {
+        match self {
+            Self::UnsupportedVersion { .. } => -32022,
+            Self::ResourceNotFound { .. } => -32602,
+            Self::SessionUnknown | Self::TooMany { .. } | Self::Unavailable(_) => -32603,
+            other => other.code(),
+        }
+    }
+
+    /// The HTTP status in the modern era.
+    pub fn modern_status(&self) -> StatusCode {
+        match self {
+            Self::MethodNotFound(_) => StatusCode::NOT_FOUND,
+            Self::InvalidParams(_) | Self::ResourceNotFound { .. } => StatusCode::BAD_REQUEST,
+            other => other.status(),
+        }
+    }
+
+    /// The `data` of the JSON-RPC error in the modern era, as JSON text.
+    pub fn modern_data(&self) -> Option<Vec<u8>> {
+        let Self::UnsupportedVersion { requested, .. } = self else { return self.data() };
+        // The newest first.
+        let supported = ProtocolVersion::ALL.map(ProtocolVersion::name);
+        let supported: Vec<_> = supported.iter().rev().map(|name| raw::string(name)).collect();
+        let supported = supported.join(&b',');
+        let requested = raw::string(requested);
+        Some([b"{\"supported\":[", &supported[..], b"],\"requested\":", &requested, b"}"].concat())
     }
 
     /// The `Retry-After` header's value in seconds, where waiting helps.
@@ -167,6 +210,9 @@ impl Fault {
         };
         match self {
             Self::ResourceNotFound { uri } => pair("uri", uri),
+            Self::MissingCapability { required } => {
+                Some(format!("{{\"requiredCapabilities\":{required}}}").into_bytes())
+            }
             Self::Backend { backend, .. } | Self::BackendTimeout { backend, .. } => {
                 pair("backend", backend)
             }

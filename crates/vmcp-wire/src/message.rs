@@ -53,7 +53,11 @@ pub enum Shape {
 /// Where the members of `params` stand that routing needs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Params {
+    /// Where the first member begins: its opening quote. `None` if there is no member, or its name is
+    /// written with escapes.
+    pub first: Option<usize>,
     pub name: Option<Span>,
+    pub arguments: Option<Span>,
     pub uri: Option<Span>,
     pub reference: Option<Span>,
     pub cursor: Option<Span>,
@@ -73,11 +77,21 @@ pub struct Params {
 /// Where the members of `params._meta` stand that routing needs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Meta {
+    pub present: bool,
+    /// All members, from the first one's quote to the last one's end. `None` if there is none, or a
+    /// name is written with escapes.
+    pub inner: Option<Span>,
     pub progress_token: Option<Span>,
     /// The whole value of `io.modelcontextprotocol/related-task`.
     pub related_task: Option<Span>,
     /// `io.modelcontextprotocol/protocolVersion`: the sender speaks the modern era.
     pub protocol_version: Option<Span>,
+    /// `io.modelcontextprotocol/clientInfo`.
+    pub client_info: Option<Span>,
+    /// `io.modelcontextprotocol/clientCapabilities`.
+    pub client_capabilities: Option<Span>,
+    /// `io.modelcontextprotocol/logLevel`: the client wants to be told from there on.
+    pub log_level: Option<Span>,
 }
 
 /// Why a body is not a message.

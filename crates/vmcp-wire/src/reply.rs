@@ -7,11 +7,17 @@ use crate::{error::Fault, id::Id};
 
 /// A response with a result, which is JSON text.
 pub fn result(id: Id<'_>, result: &[u8]) -> Bytes {
-    let mut out = BytesMut::with_capacity(result.len() + id.text().len() + 36);
+    result_of(id, &[result])
+}
+
+/// A response with a result, whose JSON text comes in parts.
+pub fn result_of(id: Id<'_>, parts: &[&[u8]]) -> Bytes {
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    let mut out = BytesMut::with_capacity(length + id.text().len() + 36);
     out.put_slice(br#"{"jsonrpc":"2.0","id":"#);
     out.put_slice(id.text());
     out.put_slice(br#","result":"#);
-    out.put_slice(result);
+    parts.iter().for_each(|part| out.put_slice(part));
     out.put_slice(b"}");
     out.freeze()
 }
@@ -20,6 +26,11 @@ pub fn result(id: Id<'_>, result: &[u8]) -> Bytes {
 /// (specification 2025-11-25, schema `JSONRPCErrorResponse`).
 pub fn error(id: Option<Id<'_>>, fault: &Fault) -> Bytes {
     error_parts(id, fault.code(), &fault.to_string(), fault.data().as_deref())
+}
+
+/// The same, as the modern era has it.
+pub fn modern_error(id: Option<Id<'_>>, fault: &Fault) -> Bytes {
+    error_parts(id, fault.modern_code(), &fault.to_string(), fault.modern_data().as_deref())
 }
 
 /// A response with an error, from its parts. `data` is JSON text.

@@ -8,7 +8,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use vmcp_model::raw::{self, Edit, Members};
 
-const RELATED_TASK: &str = "io.modelcontextprotocol/related-task";
+use crate::meta::RELATED_TASK;
 
 /// The id that a client sees.
 pub fn public_id(backend: &str, task_id: &str) -> String {

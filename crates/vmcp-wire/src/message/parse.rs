@@ -8,7 +8,10 @@ use serde_json::value::RawValue;
 use vmcp_model::raw::{same_name, span_in};
 
 use super::{Malformed, Message, Meta, Params, Shape, Span};
-use crate::id::Id;
+use crate::{
+    id::Id,
+    meta::{CAPABILITIES, CLIENT_INFO, LOG_LEVEL, RELATED_TASK, VERSION},
+};
 
 /// Reads one message.
 pub(super) fn message(text: Bytes) -> Result<Message, Malformed> {
@@ -164,6 +167,9 @@ impl<'de> Visitor<'de> for ParamsObject<'de, '_> {
         // Which routing members were seen, whatever their case.
         let mut seen = 0_u16;
         while let Some(name) = map.next_key::<Name<'de>>()? {
+            if params.first.is_none() {
+                params.first = name.place(text);
+            }
             let Some(at) = position(&name.0, &PARAMS) else {
                 map.next_value::<IgnoredAny>()?;
                 continue;
@@ -178,10 +184,12 @@ impl<'de> Visitor<'de> for ParamsObject<'de, '_> {
             }
             let slot = match PARAMS[at] {
                 "_meta" => {
+                    params.meta.present = true;
                     map.next_value_seed(MetaObject { text, meta: &mut params.meta, refusal })?;
                     continue;
                 }
                 "name" => &mut params.name,
+                "arguments" => &mut params.arguments,
                 "uri" => &mut params.uri,
                 "ref" => &mut params.reference,
                 "cursor" => &mut params.cursor,
@@ -226,20 +234,27 @@ impl<'de> Visitor<'de> for MetaObject<'de, '_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let Self { text, meta, refusal } = self;
+        let mut is_borrowed = true;
         while let Some(name) = map.next_key::<Name<'de>>()? {
+            let place = name.place(text);
+            let value = value_span(text, &mut map)?;
+            is_borrowed &= place.is_some();
+            meta.inner = place
+                .filter(|_| is_borrowed)
+                .map(|place| meta.inner.as_ref().map_or(place, |inner| inner.start)..value.end);
             let slot = match known(&name.0, &META) {
                 Some("progressToken") if name.0 == "progressToken" => &mut meta.progress_token,
                 Some(RELATED_TASK) if name.0 == RELATED_TASK => &mut meta.related_task,
                 Some(VERSION) if name.0 == VERSION => &mut meta.protocol_version,
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
-                    continue;
-                }
+                Some(CLIENT_INFO) if name.0 == CLIENT_INFO => &mut meta.client_info,
+                Some(CAPABILITIES) if name.0 == CAPABILITIES => &mut meta.client_capabilities,
+                Some(LOG_LEVEL) if name.0 == LOG_LEVEL => &mut meta.log_level,
+                _ => continue,
             };
             if slot.is_some() {
                 return Err(twice(refusal, &name.0));
             }
-            *slot = Some(value_span(text, &mut map)?);
+            *slot = Some(value);
         }
         Ok(())
     }
@@ -249,11 +264,22 @@ impl<'de> Visitor<'de> for MetaObject<'de, '_> {
 #[derive(serde::Deserialize)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
+impl Name<'_> {
+    /// Where the name's opening quote stands. `None` for one that is written with escapes.
+    fn place(&self, text: &[u8]) -> Option<usize> {
+        match &self.0 {
+            Cow::Borrowed(name) => span_in(text, name.as_bytes()).start.checked_sub(1),
+            Cow::Owned(_) => None,
+        }
+    }
+}
+
 const TOP_LEVEL: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
 
-const PARAMS: [&str; 11] = [
+const PARAMS: [&str; 12] = [
     "name",
     "_meta",
+    "arguments",
     "uri",
     "ref",
     "cursor",
@@ -265,9 +291,8 @@ const PARAMS: [&str; 11] = [
     "progressToken",
 ];
 
-pub(crate) const RELATED_TASK: &str = "io.modelcontextprotocol/related-task";
-const VERSION: &str = "io.modelcontextprotocol/protocolVersion";
-const META: [&str; 3] = ["progressToken", RELATED_TASK, VERSION];
+const META: [&str; 6] =
+    ["progressToken", RELATED_TASK, VERSION, CLIENT_INFO, CAPABILITIES, LOG_LEVEL];
 
 /// Which of `names` this is to the reader that is the least strict.
 fn position(name: &str, names: &[&'static str]) -> Option<usize> {

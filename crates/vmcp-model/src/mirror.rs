@@ -1,0 +1,185 @@
+//! Parameters of a tool that its callers repeat in headers: `x-mcp-header` in its input schema
+//! (specification 2026-07-28, basic/transports/streamable-http, "Custom Headers from Tool
+//! Parameters").
+
+use std::{borrow::Cow, fmt};
+
+use crate::raw::{self, Members};
+
+/// What marks a parameter.
+const MARK: &str = "x-mcp-header";
+
+/// How deep a schema is looked into.
+const DEPTH: usize = 64;
+
+/// The largest integer that every reader has exactly.
+const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
+
+/// One parameter that is repeated in a header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mirror {
+    /// What stands behind `Mcp-Param-`, as the schema writes it.
+    pub name: Box<str>,
+    /// The members that lead to it from the call's `arguments`.
+    path: Vec<Box<str>>,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    String,
+    Integer,
+    Boolean,
+}
+
+/// A mark that the specification does not allow; the tool must not be offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InvalidMirror {
+    /// Not a non-empty token of RFC 9110.
+    Name,
+    /// The same name twice, in whatever case.
+    Twice,
+    /// On something that is not a string, an integer or a boolean.
+    Type,
+    /// Where it cannot be reached by `properties` alone.
+    Place,
+    /// The schema is nested too deeply to look into.
+    Depth,
+}
+
+impl Mirror {
+    /// The marked parameters of a tool, in the order of its schema.
+    ///
+    /// # Errors
+    /// If a mark is not one that the specification allows.
+    pub fn of_tool(tool: &[u8]) -> Result<Vec<Self>, InvalidMirror> {
+        let mut found = Vec::new();
+        if memchr::memmem::find(tool, MARK.as_bytes()).is_none() {
+            return Ok(found);
+        }
+        if let Some(schema) = member(tool, "inputSchema") {
+            look(schema, &mut Vec::new(), true, DEPTH, &mut found)?;
+        }
+        for (index, mirror) in found.iter().enumerate() {
+            let same = |other: &Self| other.name.eq_ignore_ascii_case(&mirror.name);
+            if found[..index].iter().any(same) {
+                return Err(InvalidMirror::Twice);
+            }
+        }
+        Ok(found)
+    }
+
+    /// What the header says of a call with these `arguments` (JSON text), before it is encoded.
+    /// `None` if there is to be no header: the parameter is absent, null, or not of its type.
+    pub fn value(&self, arguments: &[u8]) -> Option<String> {
+        let value = self.path.iter().try_fold(arguments, |object, name| member(object, name))?;
+        match self.kind {
+            Kind::String => raw::as_string(value),
+            Kind::Boolean => match value {
+                b"true" => Some("true".to_owned()),
+                b"false" => Some("false".to_owned()),
+                _ => None,
+            },
+            Kind::Integer => {
+                integer(std::str::from_utf8(value).ok()?).map(|value| value.to_string())
+            }
+        }
+    }
+
+    /// Whether a header, decoded, says what the call's value is. Integers are compared as numbers.
+    pub fn agrees(&self, header: &str, value: &str) -> bool {
+        match self.kind {
+            Kind::String | Kind::Boolean => header == value,
+            Kind::Integer => integer(header).is_some_and(|said| Some(said) == integer(value)),
+        }
+    }
+}
+
+/// An integer that is in the safe range, however it is written.
+fn integer(text: &str) -> Option<i64> {
+    // What JSON does not know as a number is none: no sign in front but a minus, no white space.
+    let number: f64 = serde_json::from_str::<serde_json::Number>(text).ok()?.as_f64()?;
+    let is_safe = number.fract() == 0.0 && number.abs() <= MAX_SAFE_INTEGER;
+    #[expect(clippy::cast_possible_truncation, reason = "a safe integer fits")]
+    is_safe.then_some(number as i64)
+}
+
+/// Looks for marks in a schema. `is_reachable` says whether only `properties` led here.
+fn look(
+    schema: &[u8],
+    path: &mut Vec<Box<str>>,
+    is_reachable: bool,
+    depth: usize,
+    found: &mut Vec<Mirror>,
+) -> Result<(), InvalidMirror> {
+    if memchr::memmem::find(schema, MARK.as_bytes()).is_none() {
+        return Ok(());
+    }
+    let depth = depth.checked_sub(1).ok_or(InvalidMirror::Depth)?;
+    if schema.starts_with(b"[") {
+        for span in raw::elements(schema).unwrap_or_default() {
+            look(&schema[span], path, false, depth, found)?;
+        }
+        return Ok(());
+    }
+    let Some(members) = Members::parse(schema) else { return Ok(()) };
+    if let Some(name) = members.value(schema, MARK) {
+        if !is_reachable || path.is_empty() {
+            return Err(InvalidMirror::Place);
+        }
+        let name = raw::as_string(name).filter(|name| is_token(name)).ok_or(InvalidMirror::Name)?;
+        let kind = members.value(schema, "type").and_then(raw::as_string);
+        let kind = match kind.as_deref() {
+            Some("string") => Kind::String,
+            Some("integer") => Kind::Integer,
+            Some("boolean") => Kind::Boolean,
+            _ => return Err(InvalidMirror::Type),
+        };
+        found.push(Mirror { name: name.into(), path: path.clone(), kind });
+    }
+    for inner in members.iter() {
+        let value = &schema[inner.value.clone()];
+        match &*inner.name {
+            // Values, in which nothing is a mark.
+            "default" | "const" | "enum" | "examples" => {}
+            "properties" => {
+                let Some(properties) = Members::parse(value) else { continue };
+                for property in properties.iter() {
+                    path.push(property.name.clone());
+                    look(&value[property.value.clone()], path, is_reachable, depth, found)?;
+                    path.pop();
+                }
+            }
+            _ => look(value, path, false, depth, found)?,
+        }
+    }
+    Ok(())
+}
+
+/// A token (RFC 9110, section 5.6.2).
+fn is_token(name: &str) -> bool {
+    let is_tchar = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !name.is_empty() && name.bytes().all(is_tchar)
+}
+
+fn member<'a>(object: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    Members::parse(object)?.value(object, name)
+}
+
+impl fmt::Display for InvalidMirror {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let why: Cow<'_, str> = match self {
+            Self::Name => "is not a token of letters, digits and punctuation".into(),
+            Self::Twice => "stands there twice".into(),
+            Self::Type => "is not on a string, an integer or a boolean".into(),
+            Self::Place => "is not reached by \"properties\" alone".into(),
+            Self::Depth => format!("is more than {DEPTH} levels deep").into(),
+        };
+        write!(f, "its {MARK:?} {why}")
+    }
+}
+
+impl std::error::Error for InvalidMirror {}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::*;
+
+const VMCP: Introduction<'static> =
+    Introduction { client_info: br#"{"name":"vmcp"}"#, capabilities: br#"{"sampling":{}}"# };
+
+fn message(text: &str) -> Message {
+    Message::parse(Bytes::copy_from_slice(text.as_bytes())).unwrap()
+}
+
+fn read(text: &[u8]) -> Value {
+    serde_json::from_slice(text).unwrap_or_else(|error| {
+        panic!("{error}: {}", String::from_utf8_lossy(text));
+    })
+}
+
+fn introduction() -> Value {
+    json!({VERSION: "2026-07-28", CLIENT_INFO: {"name": "vmcp"}, CAPABILITIES: {"sampling": {}}})
+}
+
+#[test]
+fn a_request_is_introduced_wherever_its_metadata_is() {
+    for (params, others) in [
+        (r#""params":{"name":"x"}"#, json!({"name": "x"})),
+        (r#""params":{"name":"x","_meta":{}}"#, json!({"name": "x"})),
+        (r#""params":{"_meta":null,"name":"x"}"#, json!({"name": "x"})),
+        (r#""params":{"n\u0061me":"x"}"#, json!({"name": "x"})),
+        (r#""params":{}"#, json!({})),
+        (r#""params":null"#, json!({})),
+        (r#""other":1"#, json!({})),
+        (r#""params":{"_meta":{"io.modelcontextprotocol/clientInfo":{}},"a":1}"#, json!({"a": 1})),
+    ] {
+        let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call",{params}}}"#);
+        let mut introduced = read(&message(&text).introduced(Vec::new(), &VMCP));
+        let params = introduced["params"].as_object_mut().unwrap();
+        assert_eq!(params.remove("_meta").unwrap(), introduction(), "{text}");
+        assert_eq!(Value::Object(params.clone()), others, "{text}");
+    }
+}
+
+#[test]
+fn other_metadata_stays_when_a_request_is_introduced() {
+    let text = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"_meta":{ "progressToken" : 1.0, "a/b":[1 ] },"name":"x"}}"#;
+    let introduced = message(text).introduced(Vec::new(), &VMCP);
+    let mut meta = read(&introduced)["params"]["_meta"].clone();
+    assert_eq!(meta["progressToken"], json!(1.0));
+    let members = meta.as_object_mut().unwrap();
+    members.remove("progressToken");
+    members.remove("a/b");
+    assert_eq!(meta, introduction());
+    let text = String::from_utf8(introduced.to_vec()).unwrap();
+    assert!(text.contains(r#""progressToken" : 1.0, "a/b":[1 ] },"name":"x"}}"#), "{text}");
+}
+
+#[test]
+fn a_modern_request_is_relayed_in_vmcps_own_name() {
+    for info in [r#""io.modelcontextprotocol/clientInfo":{"name":"c"},"#, ""] {
+        let text = format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"x","_meta":{{{info}"{VERSION}":"2026-07-28","{CAPABILITIES}":{{"sampling":{{}}}}}},"arguments":{{"a":1}}}}}}"#
+        );
+        let relayed = message(&text).relayed(Vec::new(), VMCP.client_info);
+        assert_eq!(read(&relayed)["params"]["_meta"], introduction());
+        assert_eq!(read(&relayed)["params"]["arguments"], json!({"a": 1}));
+    }
+}
+
+#[test]
+fn what_is_reserved_does_not_reach_a_legacy_backend() {
+    let text = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"_meta":{{"{VERSION}":"2026-07-28","traceparent":"t","{CAPABILITIES}":{{}},"progressToken":7,"{LOG_LEVEL}":"info"}},"name":"x"}}}}"#
+    );
+    let plain = message(&text).unreserved(Vec::new());
+    assert_eq!(
+        read(&plain)["params"],
+        json!({"_meta": {"traceparent": "t", "progressToken": 7}, "name": "x"})
+    );
+}
+
+#[test]
+fn a_request_of_ones_own_is_introduced() {
+    let text = VMCP.introduce_params(Some(br#"{"cursor":"c"}"#));
+    assert_eq!(read(&text), json!({"cursor": "c", "_meta": introduction()}));
+    assert_eq!(read(&VMCP.introduce_params(None)), json!({"_meta": introduction()}));
+}

@@ -1,0 +1,88 @@
+use serde_json::{Value, json};
+
+use super::*;
+
+const VMCP: &[u8] = br#"{"name":"vmcp"}"#;
+
+fn outcome(part: &str) -> Outcome {
+    Outcome::parse(format!(r#"{{"jsonrpc":"2.0","id":1,{part}}}"#).into()).unwrap()
+}
+
+fn read(text: &[u8]) -> Value {
+    let whole: Value = serde_json::from_slice(text)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(text)));
+    whole.get("result").or(whole.get("error")).unwrap().clone()
+}
+
+#[test]
+fn every_kind_of_response_is_known() {
+    for (part, kind) in [
+        (r#""result":{}"#, Kind::Complete),
+        (r#""result":{"resultType":"complete"}"#, Kind::Complete),
+        (r#""result":{"resultType":"input_required"}"#, Kind::InputRequired),
+        (r#""result":{"resultType":"task"}"#, Kind::Extended("task".into())),
+        (r#""error":{"code":-32021,"message":"m"}"#, Kind::Error(-32021)),
+    ] {
+        assert_eq!(*outcome(part).kind(), kind, "{part}");
+    }
+    for part in [
+        r#""result":[]"#,
+        r#""result":{"resultType":1}"#,
+        r#""result":{"resultType":"complete","resulttype":"task"}"#,
+    ] {
+        let text = format!(r#"{{"jsonrpc":"2.0","id":1,{part}}}"#);
+        assert!(Outcome::parse(text.into()).is_err(), "{part}");
+    }
+}
+
+#[test]
+fn a_legacy_result_becomes_a_modern_one() {
+    let name = json!({SERVER_INFO: {"name": "vmcp"}});
+    let text = outcome(r#""result":{}"#).modernized(VMCP, false);
+    assert_eq!(read(&text), json!({"resultType": "complete", "_meta": name}));
+    let text = outcome(r#""result":{"contents":[],"_meta":{"a":1}}"#).modernized(VMCP, true);
+    assert_eq!(
+        read(&text),
+        json!({"resultType": "complete", "ttlMs": 0, "cacheScope": "private", "contents": [],
+            "_meta": {SERVER_INFO: {"name": "vmcp"}, "a": 1}})
+    );
+}
+
+#[test]
+fn errors_are_what_the_other_era_calls_them() {
+    let not_found = r#""error":{"code":-32002,"message":"m","data":{"uri":"u"}}"#;
+    let modern = outcome(not_found).modernized(VMCP, true);
+    assert_eq!(read(&modern), json!({"code": -32602, "message": "m", "data": {"uri": "u"}}));
+    let legacy = Outcome::parse(modern).unwrap().antiquated();
+    assert_eq!(read(&legacy)["code"], json!(-32002));
+    let invalid = outcome(r#""error":{"code":-32602,"message":"m"}"#).antiquated();
+    assert_eq!(read(&invalid)["code"], json!(-32602));
+    let asks = outcome(r#""error":{"code":-32042,"message":"m"}"#).modernized(VMCP, false);
+    assert_eq!(read(&asks)["code"], json!(-32603));
+}
+
+#[test]
+fn a_modern_result_becomes_a_legacy_one() {
+    let part = format!(
+        r#""result":{{"resultType":"complete","content":[1.0, 2],"ttlMs":5,"cacheScope":"public","_meta":{{"{SERVER_INFO}":{{}},"a":1}}}}"#
+    );
+    let text = outcome(&part).antiquated();
+    assert_eq!(read(&text), json!({"content": [1.0, 2], "_meta": {"a": 1}}));
+    assert!(String::from_utf8(text.to_vec()).unwrap().contains("[1.0, 2]"), "kept as written");
+    let part = format!(r#""result":{{"resultType":"complete","_meta":{{"{SERVER_INFO}":{{}}}}}}"#);
+    assert_eq!(read(&outcome(&part).antiquated()), json!({}));
+}
+
+#[test]
+fn a_modern_result_is_given_in_vmcps_own_name() {
+    let part = format!(
+        r#""result":{{"resultType":"input_required","requestState":"theirs","_meta":{{"{SERVER_INFO}":{{"name":"b"}},"x":1.50}}}}"#
+    );
+    let text = outcome(&part).relayed(VMCP, &[("requestState", Bytes::from_static(b"\"ours\""))]);
+    assert_eq!(
+        read(&text),
+        json!({"resultType": "input_required", "requestState": "ours",
+            "_meta": {SERVER_INFO: {"name": "vmcp"}, "x": 1.5}})
+    );
+    assert!(String::from_utf8(text.to_vec()).unwrap().contains("1.50"), "kept as written");
+}
