@@ -13,7 +13,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use vmcp_model::{BackendId, Digest, raw};
-use vmcp_wire::{Fault, Id, IdKey, Message, Shape, reply};
+use vmcp_wire::{Fault, Id, IdKey, Lines, Message, Shape, reply};
 
 use crate::{
     config::{Config, InvalidConfig, Limits, Timeouts, Transport},
@@ -213,7 +213,7 @@ impl Backend {
     }
 
     /// Sends a message of a client and gives what the backend does with it. `id` is that of a
-    /// request, and absent for everything else.
+    /// request, and absent for everything else. `lines` are what a modern backend is told in headers.
     ///
     /// No deadline applies here: the caller knows whether a question to the client is open.
     pub async fn post(
@@ -221,9 +221,10 @@ impl Backend {
         session: &Session,
         text: Bytes,
         id: Option<&IdKey>,
+        lines: Option<&Lines>,
     ) -> Result<Answer, Error> {
         let admitted = self.health.admit()?;
-        let answer = self.exchange(session, text, id).await;
+        let answer = self.exchange(session, text, id, lines).await;
         let sign = if id.is_some() { Sign::Call } else { Sign::Own };
         admitted.note(sign, answer.as_ref().err());
         answer
@@ -235,11 +236,12 @@ impl Backend {
         session: &Session,
         text: Bytes,
         id: Option<&IdKey>,
+        lines: Option<&Lines>,
     ) -> Result<Answer, Error> {
         self.stats.requests.fetch_add(1, Ordering::Relaxed);
         let began = Instant::now();
         let answer = match &self.wire {
-            Wire::Http(http) => self.exchange_over_http(http, session, text, id).await,
+            Wire::Http(http) => self.exchange_over_http(http, session, text, id, lines).await,
             Wire::Links(links) => links.exchange(session, text, id).await,
         };
         if answer.is_err() {
@@ -261,7 +263,7 @@ impl Backend {
         let (id, text) = self.own_request(method, params);
         let admitted = self.health.admit()?;
         let answer = within(self.timeouts.idle, async {
-            let answer = self.exchange(session, text, Some(&id)).await?;
+            let answer = self.exchange(session, text, Some(&id), None).await?;
             self.own_answer(session, answer, &id).await
         });
         let answer = answer.await;
@@ -272,7 +274,7 @@ impl Backend {
     /// Sends a message that has no answer.
     pub async fn tell(self: &Arc<Self>, session: &Session, text: Bytes) -> Result<(), Error> {
         within(self.timeouts.idle, async {
-            match self.post(session, text, None).await? {
+            match self.post(session, text, None, None).await? {
                 Answer::Accepted | Answer::Ready(_) | Answer::Events(_) => Ok(()),
                 // Read to its end, so that the connection can be used again.
                 Answer::Whole(body) => body.collect(REFUSAL_BYTES).await.map(|_body| ()),
@@ -353,7 +355,7 @@ impl Backend {
         within(self.timeouts.idle, async {
             match &self.wire {
                 Wire::Http(http) => {
-                    let response = http.post(Some(session), text, false).await?;
+                    let response = http.post(Some(session), text, false, None).await?;
                     response.into_body().collect(REFUSAL_BYTES).await.map(|_body| ())
                 }
                 Wire::Links(links) => links.tell(session, text).await,

@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
+use bytes::Bytes;
 use http::HeaderValue;
 use tokio::runtime::Handle;
-use vmcp_model::ProtocolVersion;
+use vmcp_model::{Era, ProtocolVersion};
 use vmcp_wire::{ServerHello, headers::SESSION_ID, reply};
 
 use crate::{
@@ -63,17 +64,22 @@ impl Backend {
                 r#"{{"protocolVersion":"{}","clientInfo":{{"name":"vmcp","version":"{}"}},"#,
                 r#""capabilities":"#
             ),
-            view.version,
+            view.legacy_version(),
             env!("CARGO_PKG_VERSION")
         )
         .into_bytes();
-        params.extend_from_slice(&view.capabilities);
+        params.extend_from_slice(view.capabilities_for(Era::Legacy));
         params.push(b'}');
         let (id, text) = self.own_request("initialize", Some(&params));
-        let mut session = Session { id: None, version: view.version, facts: Arc::default() };
+        let mut session = Session {
+            id: None,
+            version: view.legacy_version(),
+            facts: Arc::default(),
+            capabilities: Bytes::new(),
+        };
         let answer = match &self.wire {
             Wire::Http(http) => {
-                let response = http.post(None, text, false).await?;
+                let response = http.post(None, text, false, None).await?;
                 // Copied: a header's value would keep the whole buffer alive that it came in.
                 let session_id = response.headers().get(SESSION_ID);
                 let session_id =
@@ -112,7 +118,7 @@ impl Backend {
         let initialized = reply::notification("notifications/initialized", None);
         match &self.wire {
             Wire::Http(http) => {
-                let response = http.post(Some(&session), initialized, false).await?;
+                let response = http.post(Some(&session), initialized, false, None).await?;
                 if !response.status().is_success() {
                     return Err(Error::Refused { status: response.status().as_u16() });
                 }

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, h
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio_util::task::TaskTracker;
-use vmcp_wire::headers;
+use vmcp_wire::{Lines, headers};
 
 use crate::{
     config::{Config, Endpoint, InvalidConfig},
@@ -76,11 +76,15 @@ impl Http {
         session: Option<&Session>,
         text: Bytes,
         is_call: bool,
+        lines: Option<&Lines>,
     ) -> Result<Response<Body>, Error> {
         let permit = if is_call { self.requests.enter()? } else { self.errands.enter()? };
         let mut headers = self.headers(session, 3);
         headers.insert(header::CONTENT_TYPE, headers::JSON);
         headers.insert(header::ACCEPT, headers::ACCEPT_BOTH);
+        if let Some(lines) = lines {
+            lines.write(&mut headers);
+        }
         let response = self.send(&Method::POST, &self.url, headers, text).await?;
         Ok(self.bounded(response, permit))
     }

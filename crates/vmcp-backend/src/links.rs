@@ -141,7 +141,7 @@ impl Links {
                 // The process is told of no client: it serves them all.
                 let capabilities = Bytes::from_static(b"{}");
                 let version = ProtocolVersion::LATEST_LEGACY;
-                let view = ClientView { version, capabilities };
+                let view = ClientView::new(version, capabilities);
                 let mut session = backend.handshake(&view, opening).await?;
                 opening.take();
                 session.facts = backend.share(Facts::of_many(&session.facts));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::HeaderValue;
 use vmcp_model::{
-    Digest, ProtocolVersion,
+    Digest, Era, ProtocolVersion,
     raw::{self, Edit, Members},
 };
 use vmcp_wire::ServerHello;
@@ -16,10 +16,12 @@ use crate::backend::Backend;
 /// tell its callers apart by, their credentials aside.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ClientView {
-    /// The newest revision to ask for.
-    pub version: ProtocolVersion,
+    /// The revision that the client speaks.
+    version: ProtocolVersion,
     /// The client's `capabilities` object, in the client's bytes.
-    pub capabilities: Bytes,
+    capabilities: Bytes,
+    /// The same for backends of the other era, where nothing can be asked of the client.
+    across: Bytes,
 }
 
 /// A backend session. Cheap to clone.
@@ -29,6 +31,9 @@ pub struct Session {
     pub(crate) id: Option<HeaderValue>,
     pub(crate) version: ProtocolVersion,
     pub(crate) facts: Arc<Facts>,
+    /// What a modern backend is told with each request that the client can do (JSON text). A legacy
+    /// one has been told once.
+    pub(crate) capabilities: Bytes,
 }
 
 /// What a backend said about itself when a session was opened. Shared by the sessions to which it
@@ -56,17 +61,57 @@ pub struct Has {
 }
 
 impl ClientView {
+    /// What is told of a client that speaks this revision and has these capabilities (a JSON object).
+    pub fn new(version: ProtocolVersion, capabilities: Bytes) -> Self {
+        let across = crossing(&capabilities);
+        Self { version, capabilities, across }
+    }
+
+    /// The revision that the client speaks.
+    pub fn version(&self) -> ProtocolVersion {
+        self.version
+    }
+
+    /// What a backend of this era is told that the client can do.
+    pub fn capabilities_for(&self, era: Era) -> &Bytes {
+        if era == self.version.era() { &self.capabilities } else { &self.across }
+    }
+
+    /// The newest revision to ask a legacy backend for.
+    pub(crate) fn legacy_version(&self) -> ProtocolVersion {
+        match self.version.era() {
+            Era::Legacy => self.version,
+            Era::Modern => ProtocolVersion::LATEST_LEGACY,
+        }
+    }
+
     /// The digest that names the view.
     pub fn digest(&self) -> Digest {
         Digest::of_parts([self.version.name().as_bytes(), &self.capabilities])
     }
 }
 
+/// A client's capabilities without those by which a backend would ask it something in mid-call, and
+/// without tasks: the eras have them in different ways.
+fn crossing(capabilities: &[u8]) -> Bytes {
+    let plain = raw::without(capabilities, |name| {
+        matches!(name, "sampling" | "elicitation" | "roots" | "tasks")
+    });
+    let Some(span) = Members::parse(&plain).and_then(|members| members.span("extensions")) else {
+        return plain;
+    };
+    let extensions = raw::without(&plain[span.clone()], |name| name == TASKS);
+    raw::splice(&plain, vec![Edit { span, with: extensions }])
+}
+
+/// The extension of the modern era that has taken the place of the legacy era's `tasks`.
+const TASKS: &str = "io.modelcontextprotocol/tasks";
+
 impl Session {
     /// A session that was opened before, from what was kept of it.
     pub fn resumed(id: Option<&str>, version: ProtocolVersion, facts: Arc<Facts>) -> Option<Self> {
         let id = id.map(|id| HeaderValue::from_str(id).ok()).map_or(Some(None), |id| id.map(Some));
-        id.map(|id| Self { id, version, facts })
+        id.map(|id| Self { id, version, facts, capabilities: Bytes::new() })
     }
 
     /// The session, with what the backend has said meanwhile if nothing was known of it.
@@ -85,6 +130,11 @@ impl Session {
     /// The revision that was negotiated.
     pub fn version(&self) -> ProtocolVersion {
         self.version
+    }
+
+    /// Whether the backend keeps nothing between requests.
+    pub fn is_stateless(&self) -> bool {
+        self.version.era() == Era::Modern
     }
 
     pub fn facts(&self) -> &Arc<Facts> {

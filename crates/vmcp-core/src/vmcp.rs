@@ -301,7 +301,7 @@ async fn post(
     id: &IdKey,
 ) -> Result<Answer, Error> {
     let idle = backend.timeouts().idle;
-    let answer = tokio::time::timeout(idle, backend.post(session, text, Some(id)));
+    let answer = tokio::time::timeout(idle, backend.post(session, text, Some(id), None));
     answer.await.unwrap_or_else(|_elapsed| {
         let error = Error::Timeout(idle);
         backend.note_given_up(&error);

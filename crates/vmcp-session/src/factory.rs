@@ -267,7 +267,7 @@ impl Session {
 
 /// What the backends may tell the client's sessions apart by.
 fn client_view(profile: &ClientProfile) -> ClientView {
-    ClientView { version: profile.version, capabilities: profile.capabilities.clone() }
+    ClientView::new(profile.version, profile.capabilities.clone())
 }
 
 /// The merged capabilities. Of a backend that has not said yet what it has, anything may still

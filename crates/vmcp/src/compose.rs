@@ -201,7 +201,7 @@ pub(crate) fn core(
 
 /// A client without capabilities.
 pub(crate) fn nobody() -> ClientView {
-    ClientView { version: ProtocolVersion::LATEST_LEGACY, capabilities: Bytes::from_static(b"{}") }
+    ClientView::new(ProtocolVersion::LATEST_LEGACY, Bytes::from_static(b"{}"))
 }
 
 /// Makes the backends ready. Nothing is sent yet.

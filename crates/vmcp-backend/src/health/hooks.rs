@@ -19,7 +19,7 @@ impl Backend {
         let began = Instant::now();
         let limit = self.health.settings().check_timeout.min(self.timeouts.idle);
         let answer = within(limit, async {
-            let answer = self.exchange(session, text, Some(&id)).await?;
+            let answer = self.exchange(session, text, Some(&id), None).await?;
             self.own_answer(session, answer, &id).await
         });
         // An error is an answer, too.

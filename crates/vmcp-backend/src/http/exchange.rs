@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use vmcp_wire::{IdKey, Message, Shape, headers::MediaType};
+use vmcp_wire::{IdKey, Lines, Message, Shape, headers::MediaType};
 
 use super::{Http, body::Body, stream::Stream};
 use crate::{
@@ -23,8 +23,9 @@ impl Backend {
         session: &Session,
         text: Bytes,
         id: Option<&IdKey>,
+        lines: Option<&Lines>,
     ) -> Result<Answer, Error> {
-        let response = http.post(Some(session), text, id.is_some()).await?;
+        let response = http.post(Some(session), text, id.is_some(), lines).await?;
         self.judge(session, response, id).await
     }
 
@@ -114,7 +115,7 @@ impl Backend {
         let Some(http) = self.http() else { return Ok(()) };
         let (_id, text) = self.own_request("ping", None);
         let status = within(self.timeouts.idle, async {
-            let response = http.post(Some(session), text, false).await?;
+            let response = http.post(Some(session), text, false, None).await?;
             let status = response.status();
             let _ended = response.into_body().collect(REFUSAL_BYTES).await;
             Ok(status)

@@ -144,5 +144,5 @@ fn backend(
 }
 
 fn view() -> ClientView {
-    ClientView { version: ProtocolVersion::LATEST_LEGACY, capabilities: Bytes::from_static(b"{}") }
+    ClientView::new(ProtocolVersion::LATEST_LEGACY, Bytes::from_static(b"{}"))
 }

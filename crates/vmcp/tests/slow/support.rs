@@ -19,10 +19,7 @@ pub(crate) fn client_of(url: &str) -> Arc<Backend> {
 
 /// A session of a client that can do nothing special.
 pub(crate) async fn session(client: &Arc<Backend>) -> Session {
-    let view = ClientView {
-        version: ProtocolVersion::LATEST_LEGACY,
-        capabilities: Bytes::from_static(b"{}"),
-    };
+    let view = ClientView::new(ProtocolVersion::LATEST_LEGACY, Bytes::from_static(b"{}"));
     client.open(&view).await.unwrap()
 }
 
