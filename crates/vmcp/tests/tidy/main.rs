@@ -16,10 +16,11 @@ const EDGES: &[(&str, &[&str])] = &[
     ("vmcp-model", &[]),
     ("vmcp-wire", &["model"]),
     ("vmcp-catalog", &["model"]),
-    ("vmcp-store", &["model"]),
+    ("vmcp-keys", &["model"]),
+    ("vmcp-store", &["keys", "model"]),
     ("vmcp-auth", &["model", "wire"]),
     ("vmcp-backend", &["model", "wire"]),
-    ("vmcp-core", &["model", "wire", "catalog", "backend"]),
+    ("vmcp-core", &["model", "keys", "wire", "catalog", "backend"]),
     ("vmcp-session", &["model", "wire", "store", "core", "backend", "catalog"]),
     ("vmcp-server", &["model", "wire", "auth", "core", "session", "backend"]),
     (
