@@ -80,6 +80,11 @@ impl CallStream {
         &self.session
     }
 
+    /// Whether what the backend asks on the stream is certainly asked by this call.
+    pub fn asks_itself(&self) -> bool {
+        self.events.is_own()
+    }
+
     /// Opens a question: the deadlines rest until it is dropped.
     pub fn open_question(&self) -> OpenQuestion {
         self.open_questions.fetch_add(1, Ordering::Relaxed);
