@@ -12,8 +12,8 @@ use std::{
 use bytes::Bytes;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
-use vmcp_model::{BackendId, Digest, raw};
-use vmcp_wire::{Fault, Id, IdKey, Lines, Message, Shape, reply};
+use vmcp_model::{BackendId, Digest};
+use vmcp_wire::{IdKey, Lines};
 
 use crate::{
     config::{Config, InvalidConfig, Limits, Timeouts, Transport},
@@ -22,12 +22,10 @@ use crate::{
     health::{Health, Sign},
     http::{Http, body::Body},
     links::Links,
+    own::OwnIds,
     session::{Facts, Session},
     stats::{Stats, StatsSnapshot},
 };
-
-/// Bytes of an answer that vmcp reads whole for itself.
-const OWN_ANSWER_BYTES: usize = 16 << 20;
 
 /// How long a backend may take to end a session: whoever ends many must not wait for it.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -47,21 +45,11 @@ pub struct Backend {
     pub(crate) tasks: TaskTracker,
     /// What it said about itself last, so that sessions share one copy.
     facts: Mutex<Arc<Facts>>,
-    own_ids: Arc<OwnIds>,
+    pub(crate) own_ids: Arc<OwnIds>,
     identity: Option<Digest>,
     pub(crate) stats: Stats,
     /// Shared with those whose place it has taken: it is the same server.
     pub(crate) health: Arc<Health>,
-}
-
-/// Gives ids to vmcp's own requests. A backend shares it with those whose place it has taken, as it
-/// shares their sessions.
-#[derive(Debug)]
-struct OwnIds {
-    /// Random, so that the id of a request of vmcp's own is never that of a client's, which travels
-    /// on the same session. A client may well be another vmcp.
-    nonce: u64,
-    next: AtomicU64,
 }
 
 /// How messages travel.
@@ -108,7 +96,7 @@ impl Backend {
             }
         };
         let health = Arc::new(Health::new(config.id.clone()));
-        let own_ids = Arc::new(OwnIds { nonce, next: AtomicU64::new(0) });
+        let own_ids = Arc::new(OwnIds::new(nonce));
         Ok(Self::of_lineage(Lineage::begin(), config, tasks, own_ids, wire, health))
     }
 
@@ -252,37 +240,6 @@ impl Backend {
         answer
     }
 
-    /// Sends a request of vmcp's own and waits for the response. Questions that the backend asks
-    /// meanwhile are declined. `params` is JSON text.
-    pub async fn ask(
-        self: &Arc<Self>,
-        session: &Session,
-        method: &str,
-        params: Option<&[u8]>,
-    ) -> Result<Message, Error> {
-        let (id, text) = self.own_request(method, params);
-        let admitted = self.health.admit()?;
-        let answer = within(self.timeouts.idle, async {
-            let answer = self.exchange(session, text, Some(&id), None).await?;
-            self.own_answer(session, answer, &id).await
-        });
-        let answer = answer.await;
-        admitted.note(Sign::Own, answer.as_ref().err());
-        answer
-    }
-
-    /// Sends a message that has no answer.
-    pub async fn tell(self: &Arc<Self>, session: &Session, text: Bytes) -> Result<(), Error> {
-        within(self.timeouts.idle, async {
-            match self.post(session, text, None, None).await? {
-                Answer::Accepted | Answer::Ready(_) | Answer::Events(_) => Ok(()),
-                // Read to its end, so that the connection can be used again.
-                Answer::Whole(body) => body.collect(REFUSAL_BYTES).await.map(|_body| ()),
-            }
-        })
-        .await
-    }
-
     /// Listens to what the backend says of its own accord. `None` if it offers no stream for that.
     pub async fn listen(self: &Arc<Self>, session: &Session) -> Result<Option<Events>, Error> {
         match &self.wire {
@@ -311,67 +268,6 @@ impl Backend {
         }
     }
 
-    /// Waits for the response to a request of vmcp's own.
-    pub(crate) async fn own_answer(
-        self: &Arc<Self>,
-        session: &Session,
-        answer: Answer,
-        id: &IdKey,
-    ) -> Result<Message, Error> {
-        let text = match answer {
-            Answer::Ready(text) => text,
-            Answer::Whole(body) => body.collect(OWN_ANSWER_BYTES).await?,
-            Answer::Accepted => return Err(Error::Protocol("did not answer a request".to_owned())),
-            Answer::Events(mut events) => loop {
-                let Some(message) = events.next().await? else {
-                    return Err(Error::Broken("the stream ended before the answer".to_owned()));
-                };
-                match message.shape() {
-                    Shape::Response if message.id().is_some_and(|found| found.is(id)) => {
-                        break message.into_text();
-                    }
-                    Shape::Request => Box::pin(self.decline(session, &message)).await?,
-                    Shape::Response | Shape::Notification => {}
-                }
-            },
-        };
-        let message = Message::parse(text)
-            .map_err(|why| Error::Protocol(format!("answered badly: {why}")))?;
-        if message.shape() != Shape::Response || !message.id().is_some_and(|found| found.is(id)) {
-            return Err(Error::Protocol(
-                "answered another request than the one it was asked".to_owned(),
-            ));
-        }
-        Ok(message)
-    }
-
-    /// Answers a backend's request that nobody is there to answer.
-    pub async fn decline(
-        self: &Arc<Self>,
-        session: &Session,
-        request: &Message,
-    ) -> Result<(), Error> {
-        let Some(text) = refusal(request) else { return Ok(()) };
-        within(self.timeouts.idle, async {
-            match &self.wire {
-                Wire::Http(http) => {
-                    let response = http.post(Some(session), text, false, None).await?;
-                    response.into_body().collect(REFUSAL_BYTES).await.map(|_body| ())
-                }
-                Wire::Links(links) => links.tell(session, text).await,
-            }
-        })
-        .await
-    }
-
-    pub(crate) fn own_request(&self, method: &str, params: Option<&[u8]>) -> (IdKey, Bytes) {
-        let number = self.own_ids.next.fetch_add(1, Ordering::Relaxed);
-        let id = format!("vmcp-{:016x}-{number}", self.own_ids.nonce);
-        let text = reply::request(&id, method, params);
-        let quoted = raw::string(&id);
-        (Id::parse(&quoted).expect("a short string is an id").key(), text)
-    }
-
     pub(crate) fn http(&self) -> Option<&Http> {
         match &self.wire {
             Wire::Http(http) => Some(http),
@@ -386,15 +282,6 @@ impl Backend {
         }
         Arc::clone(&last)
     }
-}
-
-/// The answer to a backend's request that nobody is there to answer.
-pub(crate) fn refusal(request: &Message) -> Option<Bytes> {
-    if request.method() == "ping" {
-        return request.id().map(|id| reply::result(id, b"{}"));
-    }
-    let fault = Fault::MethodNotFound(format!("{} (no client is attached)", request.method()));
-    Some(reply::error(request.id(), &fault))
 }
 
 impl Lineage {

@@ -16,6 +16,7 @@ mod link;
 mod links;
 mod offer;
 mod outgoing;
+mod own;
 mod pace;
 mod session;
 mod sse;

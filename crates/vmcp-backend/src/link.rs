@@ -26,12 +26,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use vmcp_model::BackendId;
 use vmcp_wire::{Fault, Message, Shape, reply};
 
-use crate::{
-    backend::{Answer, refusal},
-    error::Error,
-    events::Events,
-    gauge::Permit,
-};
+use crate::{backend::Answer, error::Error, events::Events, gauge::Permit, own::refusal};
 pub(crate) use arrivals::Arrivals;
 use arrivals::Call;
 use inbox::{Arrival, Inbox, Queue, Waiting, Whose};
