@@ -137,6 +137,11 @@ impl Session {
         self.version.era() == Era::Modern
     }
 
+    /// What a modern backend is told with each request that the client can do (JSON text).
+    pub fn capabilities(&self) -> &Bytes {
+        &self.capabilities
+    }
+
     pub fn facts(&self) -> &Arc<Facts> {
         &self.facts
     }

@@ -5,7 +5,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use vmcp_model::{
-    ProtocolVersion,
+    LogLevel, ProtocolVersion,
     raw::{self, Edit, Members},
 };
 
@@ -26,6 +26,8 @@ pub struct Introduction<'a> {
     pub client_info: &'a [u8],
     /// The `ClientCapabilities` object (JSON text).
     pub capabilities: &'a [u8],
+    /// The least severe log message that is wanted; none is without it.
+    pub log_level: Option<LogLevel>,
 }
 
 impl Introduction<'_> {
@@ -43,6 +45,10 @@ impl Introduction<'_> {
                 out.put_u8(b',');
             }
             put_member(&mut out, name, value);
+        }
+        if let Some(level) = self.log_level {
+            out.put_u8(b',');
+            put_member(&mut out, LOG_LEVEL, &raw::string(level.name()));
         }
         out
     }
