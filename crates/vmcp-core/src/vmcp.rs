@@ -13,8 +13,8 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::{sync::watch, task::JoinSet};
 use vmcp_backend::{Answer, Backend, Body, ClientView, Error, Session};
-use vmcp_catalog::Rules;
-use vmcp_model::{BackendId, Kind, Mirror};
+use vmcp_catalog::{Catalog, Rules};
+use vmcp_model::{BackendId, Kind, LogLevel, Mirror};
 use vmcp_wire::{Fault, IdKey};
 
 use crate::{
@@ -22,6 +22,7 @@ use crate::{
     call::CallStream,
     caller::Caller,
     eras::{Finished, Written},
+    lent::Lent,
     relay::{Read, Relay},
     route::Routed,
     state::{Keys, States},
@@ -199,6 +200,22 @@ impl Vmcp {
     /// What clients of this kind see, which is asked of the backends if it is not known yet.
     pub fn view(&self, client: &ClientView) -> Result<Arc<View>, Fault> {
         self.views.obtain(client)
+    }
+
+    /// What modern clients see that declare these capabilities, if somebody has asked for it before.
+    pub fn modern_view(&self, capabilities: &[u8]) -> Option<Arc<View>> {
+        self.views.find_modern(capabilities)
+    }
+
+    /// Waits until what a view shows is complete, or `enough` says that it will do, but no longer
+    /// than a new client may have to wait. One that has been there for as long is not waited for.
+    pub async fn settle(&self, view: &View, enough: impl Fn(&Arc<Catalog>) -> bool) {
+        view.settle_once(self.initialize_wait, enough).await;
+    }
+
+    /// The backend sessions for one request of a modern client.
+    pub fn lend(&self, view: &Arc<View>, request: IdKey, level: Option<LogLevel>) -> Lent {
+        Lent::new(Arc::clone(view), request, level, self.views.background().clone())
     }
 
     /// Whether clients of this kind are known already.

@@ -8,7 +8,7 @@ use std::sync::{
 use arc_swap::ArcSwap;
 use vmcp_catalog::Catalog;
 use vmcp_core::{Caller, ClientCapabilities, View};
-use vmcp_model::{LogLevel, Principal, ProtocolVersion};
+use vmcp_model::{Era, LogLevel, Principal, ProtocolVersion};
 use vmcp_store::{ClientProfile, SessionKey, Timestamp};
 
 use crate::{activity::Activity, backends::Slots, clients::Counted, sessions::Shared};
@@ -177,6 +177,9 @@ impl Session {
         Caller {
             principal: &self.principal,
             catalog,
+            era: Era::Legacy,
+            log_level: self.log_level(),
+            parameters: &[],
             capabilities: self.capabilities,
             sessions: self,
         }

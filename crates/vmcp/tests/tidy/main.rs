@@ -22,7 +22,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("vmcp-backend", &["model", "wire"]),
     ("vmcp-core", &["model", "keys", "wire", "catalog", "backend"]),
     ("vmcp-session", &["model", "wire", "store", "core", "backend", "catalog"]),
-    ("vmcp-server", &["model", "wire", "auth", "core", "session", "backend"]),
+    ("vmcp-server", &["model", "wire", "auth", "catalog", "core", "session", "backend"]),
     (
         "vmcp",
         &["model", "wire", "auth", "catalog", "store", "backend", "core", "session", "server"],
