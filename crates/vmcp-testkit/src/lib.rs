@@ -1,6 +1,7 @@
 //! Real peers for tests: MCP servers that behave, MCP servers that do not, and a client that judges.
 //!
 //! - [`raw`]: a scriptable server whose answers are literal bytes
+//! - [`modern`]: the same for the modern era, which can turn into the other and back
 //! - [`peers`]: ready-made servers, most of them on [`raw`], each with one bad habit or one talent
 //! - [`conformance`]: what the official conformance suite expects of a server, on rmcp
 //! - [`client`]: a small strict client that shows bytes as they came
@@ -20,6 +21,7 @@ pub mod conformance;
 pub mod gateway;
 mod host;
 pub mod identity;
+pub mod modern;
 pub mod peers;
 pub mod process;
 pub mod raw;
