@@ -5,6 +5,7 @@
 //! - [`peers`]: ready-made servers, most of them on [`raw`], each with one bad habit or one talent
 //! - [`conformance`]: what the official conformance suite expects of a server, on rmcp
 //! - [`client`]: a small strict client that shows bytes as they came
+//! - [`modern_client`]: the same for the modern era
 //! - [`identity`]: an identity provider that signs whatever it is told to
 //! - [`gateway`]: configurations of the gateway, piece by piece
 //! - [`redis`]: real Redis servers
@@ -22,6 +23,7 @@ pub mod gateway;
 mod host;
 pub mod identity;
 pub mod modern;
+pub mod modern_client;
 pub mod peers;
 pub mod process;
 pub mod raw;
