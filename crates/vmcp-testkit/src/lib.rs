@@ -32,7 +32,7 @@ mod rmcp_client;
 mod rmcp_host;
 mod sse_host;
 
-pub use rmcp_client::RustClient;
+pub use rmcp_client::{RustClient, RustSubscription};
 pub use rmcp_host::RmcpServer;
 pub use sse_host::{SseServer, chatting_sse};
 

@@ -137,12 +137,12 @@ pub fn modern() -> ModernServer {
             }),
         )
         .prompt(
-            r#"{"name":"prompt"}"#,
+            r#"{"name":"prompt","description":"Says its name"}"#,
             complete(r#""messages":[{"role":"user","content":{"type":"text","text":"prompt"}}]"#),
         )
         .offer(
             Kind::Prompts,
-            r#"{"name":"asking"}"#,
+            r#"{"name":"asking","description":"Asks for yours"}"#,
             handler(async |call: Call| {
                 ask_once(&call, |name| {
                     let said = json!({"role": "user", "content": {"type": "text", "text": name}});

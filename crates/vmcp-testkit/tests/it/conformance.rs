@@ -113,7 +113,9 @@ async fn standard_input_is_of_one_era_too() {
         let line = format!("{asked}\n");
         child.stdin.as_mut().unwrap().write_all(line.as_bytes()).await.unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        serde_json::from_str(&lines.next_line().await.unwrap().unwrap()).unwrap()
+        let answer = lines.next_line().await.unwrap().unwrap();
+        child.kill().await.unwrap();
+        serde_json::from_str(&answer).unwrap()
     };
     assert_eq!(said("legacy", discover).await["error"]["code"], -32601);
     assert_eq!(said("modern", initialize).await["error"]["code"], -32022);

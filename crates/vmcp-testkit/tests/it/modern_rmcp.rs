@@ -1,12 +1,14 @@
-//! What rmcp says in the modern era passes before the strict client.
+//! What rmcp says in the modern era passes before the strict client and before the strict server.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::{Value, json};
 use vmcp_testkit::{
+    RustClient,
     client::Client,
     conformance::{self, Era, Part},
     modern_client::ModernClient,
+    peers,
 };
 
 #[tokio::test]
@@ -40,6 +42,23 @@ async fn rmcp_passes_before_the_client() {
     assert_eq!(done.text().unwrap(), "Ada likes blue");
     let asked = client.prompt("test_input_required_result_prompt", json!({})).await.unwrap();
     assert_eq!(asked.questions().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn each_part_has_something_of_everything() {
+    let names = async |part: Part, method: &str, member: &str| -> BTreeSet<String> {
+        let server = conformance::start_as(part, Era::Modern, 0).await.unwrap();
+        let all = ModernClient::new(&server.url()).list(method, member).await.unwrap();
+        all.iter().map(|one| one["name"].as_str().unwrap().to_owned()).collect()
+    };
+    for (method, member) in
+        [("tools/list", "tools"), ("resources/list", "resources"), ("prompts/list", "prompts")]
+    {
+        let a = names(Part::A, method, member).await;
+        let b = names(Part::B, method, member).await;
+        assert!(!a.is_empty() && !b.is_empty() && a.is_disjoint(&b), "{method}");
+        assert_eq!(&a | &b, names(Part::All, method, member).await, "{method}");
+    }
 }
 
 #[tokio::test]
@@ -92,4 +111,37 @@ async fn rmcps_tasks_pass_before_the_client() {
     client.request("tasks/update", params).await.unwrap().result().unwrap();
     let done = status("completed").await;
     assert_eq!(done["result"]["content"][0]["text"], "f: true");
+}
+
+#[tokio::test]
+async fn rmcps_client_passes_before_the_server() {
+    let server = peers::modern().start().await.unwrap();
+    let client = RustClient::connect_modern(&server.url()).await.unwrap();
+    let tools = client.ask("tools/list", json!({})).await.unwrap();
+    assert_eq!(tools["tools"].as_array().map(Vec::len), Some(13), "{tools}");
+    client.settle("resources/read", json!({"uri": "modern://one"})).await.unwrap();
+    let arguments = json!({"region": "Z\u{fc}rich", "level": 7, "place": {"zone": " a"}});
+    let params = json!({"name": "region", "arguments": arguments});
+    client.settle("tools/call", params).await.unwrap();
+    let seen = server.last("tools/call").unwrap();
+    assert_eq!(seen.header("mcp-param-region"), Some("=?base64?WsO8cmljaA==?="));
+    for tool in ["ask", "ask_everything", "ask_twice", "ask_nothing"] {
+        let done = client.settle("tools/call", json!({"name": tool})).await.unwrap();
+        assert!(done["structuredContent"]["requestState"].is_string(), "{tool}: {done}");
+    }
+    let prompt = client.settle("prompts/get", json!({"name": "asking"})).await.unwrap();
+    assert_eq!(prompt["messages"][0]["content"]["text"], "ann");
+
+    let filter = json!({"toolsListChanged": true, "resourceSubscriptions": ["modern://one"]});
+    let mut listening = client.listen(filter.clone()).await.unwrap();
+    assert_eq!(listening.granted(), filter);
+    client.settle("tools/call", json!({"name": "grow"})).await.unwrap();
+    let touch = json!({"name": "touch", "arguments": {"uri": "modern://one"}});
+    client.settle("tools/call", touch).await.unwrap();
+    for method in ["notifications/tools/list_changed", "notifications/resources/updated"] {
+        assert_eq!(listening.next().await.unwrap().unwrap()["method"], method);
+    }
+    server.end_subscriptions();
+    assert_eq!(listening.next().await.unwrap(), None);
+    assert_eq!(server.refusals(), Vec::<String>::new());
 }
