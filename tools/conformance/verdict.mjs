@@ -20,6 +20,13 @@ const NOTES = new Set([
   'server-sse-disconnect-resume',
 ]);
 
+// Scenarios that the suite announces but has not written: all that they have is a check that was
+// skipped. One that is written one day counts by itself.
+const UNWRITTEN = new Set(['tasks-status-notifications']);
+
+const isUnwritten = (title, checks) =>
+  UNWRITTEN.has(title) && checks.every((check) => check.status === 'SKIPPED');
+
 const isNote = (check) => check.status === 'INFO' && NOTES.has(check.id);
 
 // A check that says of itself that it does not apply where that was to be expected.
@@ -41,6 +48,7 @@ for (const run of runs) {
   for (const scenario of scenarios) {
     const checks = JSON.parse(readFileSync(join(home, scenario, 'checks.json'), 'utf8'));
     const title = scenario.replace(/^server-/, '').replace(/-\d{4}-\d\d-\d\dT.*$/, '');
+    if (isUnwritten(title, checks)) continue;
     const verdicts = checks.filter((check) => !isNote(check));
     if (verdicts.length === 0) {
       failedHere += 1;

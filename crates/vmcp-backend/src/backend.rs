@@ -17,6 +17,7 @@ use vmcp_wire::{IdKey, Lines};
 
 use crate::{
     config::{Config, InvalidConfig, Limits, Timeouts, Transport},
+    era::Eras,
     error::Error,
     events::Events,
     health::{Health, Sign},
@@ -47,9 +48,19 @@ pub struct Backend {
     facts: Mutex<Arc<Facts>>,
     pub(crate) own_ids: Arc<OwnIds>,
     identity: Option<Digest>,
+    /// Shared with those whose place it has taken, as is its health.
+    pub(crate) eras: Arc<Eras>,
     pub(crate) stats: Stats,
     /// Shared with those whose place it has taken: it is the same server.
     pub(crate) health: Arc<Health>,
+}
+
+/// What a backend has in common with those whose place it has taken.
+struct Shared {
+    lineage: Lineage,
+    own_ids: Arc<OwnIds>,
+    eras: Arc<Eras>,
+    health: Arc<Health>,
 }
 
 /// How messages travel.
@@ -95,13 +106,17 @@ impl Backend {
                 Wire::Links(Links::to_processes(config, nonce, program.clone()))
             }
         };
-        let health = Arc::new(Health::new(config.id.clone()));
-        let own_ids = Arc::new(OwnIds::new(nonce));
-        Ok(Self::of_lineage(Lineage::begin(), config, tasks, own_ids, wire, health))
+        let shared = Shared {
+            lineage: Lineage::begin(),
+            own_ids: Arc::new(OwnIds::new(nonce)),
+            eras: Arc::default(),
+            health: Arc::new(Health::new(config.id.clone())),
+        };
+        Ok(Self::sharing(shared, config, tasks, wire))
     }
 
     /// Makes a backend ready that takes the place of this one, and its processes over: sessions that
-    /// were opened on this one are good on it, and it is as healthy. Only where
+    /// were opened on this one are good on it, it speaks the same era, and it is as healthy. Only where
     /// [`Config::keeps_sessions_of`] says so.
     pub fn successor(
         &self,
@@ -115,19 +130,17 @@ impl Backend {
             }
             (Transport::Stdio(_), Wire::Http(_)) => return Err(InvalidConfig::Url),
         };
-        let health = Arc::clone(&self.health);
-        let own_ids = Arc::clone(&self.own_ids);
-        Ok(Self::of_lineage(self.lineage, config, tasks, own_ids, wire, health))
+        let shared = Shared {
+            lineage: self.lineage,
+            own_ids: Arc::clone(&self.own_ids),
+            eras: Arc::clone(&self.eras),
+            health: Arc::clone(&self.health),
+        };
+        Ok(Self::sharing(shared, config, tasks, wire))
     }
 
-    fn of_lineage(
-        lineage: Lineage,
-        config: &Config,
-        tasks: TaskTracker,
-        own_ids: Arc<OwnIds>,
-        wire: Wire,
-        health: Arc<Health>,
-    ) -> Arc<Self> {
+    fn sharing(shared: Shared, config: &Config, tasks: TaskTracker, wire: Wire) -> Arc<Self> {
+        let Shared { lineage, own_ids, eras, health } = shared;
         Arc::new(Self {
             id: config.id.clone(),
             lineage,
@@ -141,6 +154,7 @@ impl Backend {
                 Transport::Http(endpoint) => Some(endpoint.identity()),
                 Transport::Sse(_) | Transport::Stdio(_) => None,
             },
+            eras,
             stats: Stats::new(),
             health,
         })
@@ -201,7 +215,11 @@ impl Backend {
     }
 
     /// Sends a message of a client and gives what the backend does with it. `id` is that of a
-    /// request, and absent for everything else. `lines` are what a modern backend is told in headers.
+    /// request, and absent for everything else, of which a modern backend is sent nothing. `lines` are
+    /// what it is told in headers.
+    ///
+    /// Dropping the answer before its end closes the connection, or the stream of one that is shared;
+    /// to a modern backend that is the cancellation.
     ///
     /// No deadline applies here: the caller knows whether a question to the client is open.
     pub async fn post(
@@ -211,6 +229,11 @@ impl Backend {
         id: Option<&IdKey>,
         lines: Option<&Lines>,
     ) -> Result<Answer, Error> {
+        if id.is_none() && session.is_stateless() {
+            // The modern era has nothing to say that is not asked (specification 2026-07-28,
+            // basic/transports/streamable-http, "Sending Messages").
+            return Ok(Answer::Accepted);
+        }
         let admitted = self.health.admit()?;
         let answer = self.exchange(session, text, id, lines).await;
         let sign = if id.is_some() { Sign::Call } else { Sign::Own };
@@ -238,17 +261,6 @@ impl Backend {
             self.stats.latency.note(began.elapsed());
         }
         answer
-    }
-
-    /// Listens to what the backend says of its own accord. `None` if it offers no stream for that.
-    pub async fn listen(self: &Arc<Self>, session: &Session) -> Result<Option<Events>, Error> {
-        match &self.wire {
-            Wire::Http(_) => {
-                let stream = self.open_stream(session, None).await?;
-                Ok(stream.map(|stream| Events::of_stream(Box::new(stream))))
-            }
-            Wire::Links(links) => links.listen(session).map(Some),
-        }
     }
 
     /// Ends a session. A backend that does not allow it, or has forgotten it, is none the worse.

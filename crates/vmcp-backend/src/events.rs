@@ -4,7 +4,8 @@ use vmcp_wire::Message;
 
 use crate::{error::Error, http::stream::Stream, link::Arrivals};
 
-/// A stream of messages. Dropping it stops listening, which cancels nothing at the backend.
+/// A stream of messages. Dropping it stops listening, which cancels nothing at a legacy backend; to a
+/// modern one it is the cancellation.
 #[derive(Debug)]
 pub struct Events(Source);
 
@@ -21,6 +22,15 @@ impl Events {
 
     pub(crate) fn of_link(arrivals: Arrivals) -> Self {
         Self(Source::Link(Box::new(arrivals)))
+    }
+
+    /// Leaves out from now on what messages say about the subscription that they belong to: its id is
+    /// vmcp's own.
+    pub(crate) fn forget_subscription(&mut self) {
+        match &mut self.0 {
+            Source::Stream(stream) => stream.forget_subscription(),
+            Source::Link(_) => {}
+        }
     }
 
     /// Whether the client has been asked something, in whichever call of the session, and has not

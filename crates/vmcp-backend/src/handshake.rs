@@ -1,18 +1,19 @@
-//! Opens a session on a backend: the legacy era's `initialize`.
+//! Opens a session on a backend: the legacy era's `initialize`, once the backend is known to need it.
 
 use std::sync::{Arc, atomic::Ordering};
 
 use bytes::Bytes;
 use http::HeaderValue;
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, time::Instant};
 use vmcp_model::{Era, ProtocolVersion};
 use vmcp_wire::{ServerHello, headers::SESSION_ID, reply};
 
 use crate::{
     backend::{Backend, REFUSAL_BYTES, Wire, excerpt, within},
+    discovery::is_doubtful,
     error::Error,
     health::Sign,
-    session::{ClientView, Facts, Session},
+    session::{CLIENT_INFO, ClientView, Facts, Session},
 };
 
 /// A session that the backend has given and that nobody holds yet. Dropped, it is ended, so that
@@ -20,7 +21,11 @@ use crate::{
 pub(crate) struct Opening(Option<(Arc<Backend>, Session)>);
 
 impl Backend {
-    /// Opens a session, within the time that configuration gives.
+    /// Opens a session, within the time that configuration gives. A modern backend has none; what takes
+    /// its place costs nothing once it is known that it is one.
+    ///
+    /// # Errors
+    /// If the backend's era or the session cannot be had.
     pub async fn open(self: &Arc<Self>, view: &ClientView) -> Result<Session, Error> {
         let admitted = self.health.admit()?;
         let opened = self.opened(view).await;
@@ -28,10 +33,20 @@ impl Backend {
         opened
     }
 
-    /// Opens a session to watch the backend with, which is a check of its health.
+    /// Opens a session to watch the backend with, which is a check of its health. A modern one is asked
+    /// what it says about itself to such clients.
+    ///
+    /// # Errors
+    /// If the backend's era or the session cannot be had, or a modern one does not say.
     pub async fn open_to_watch(self: &Arc<Self>, view: &ClientView) -> Result<Session, Error> {
         let admitted = self.health.admit()?;
-        let opened = self.opened(view).await;
+        let began = Instant::now();
+        let mut opened = self.opened(view).await;
+        if let Ok(session) = &opened
+            && session.is_stateless()
+        {
+            opened = self.discovered(&session.capabilities, began).await;
+        }
         admitted.note(Sign::Check, opened.as_ref().err());
         opened
     }
@@ -41,35 +56,61 @@ impl Backend {
         let opened = within(self.timeouts.initialize, async {
             match &self.wire {
                 Wire::Links(links) if links.is_shared() => links.join(self, &mut opening).await,
-                Wire::Links(_) | Wire::Http(_) => self.handshake(view, &mut opening).await,
+                Wire::Links(_) => {
+                    self.handshake(view, &mut opening).await.map_err(Unopened::into_error)
+                }
+                Wire::Http(_) => self.opened_over_http(view, &mut opening).await,
             }
         });
         let opened = opened.await;
         if opened.is_ok() {
             opening.take();
         }
-        let counter =
-            if opened.is_ok() { &self.stats.sessions_opened } else { &self.stats.failures };
-        counter.fetch_add(1, Ordering::Relaxed);
+        match &opened {
+            Ok(session) if session.is_stateless() => {}
+            Ok(_) => _ = self.stats.sessions_opened.fetch_add(1, Ordering::Relaxed),
+            Err(_) => _ = self.stats.failures.fetch_add(1, Ordering::Relaxed),
+        }
         opened
+    }
+
+    /// A session of a legacy backend, or what takes its place on a modern one.
+    async fn opened_over_http(
+        self: &Arc<Self>,
+        view: &ClientView,
+        opening: &mut Opening,
+    ) -> Result<Session, Error> {
+        let capabilities = view.capabilities_for(Era::Modern);
+        self.find_era(capabilities).await?;
+        if let Some(session) = self.stateless(view) {
+            return Ok(session);
+        }
+        match self.handshake(view, opening).await {
+            Ok(session) => Ok(session),
+            // It may have become a modern one since it was asked.
+            Err(Unopened::Refused(error)) => {
+                self.doubt(Era::Legacy, capabilities).await;
+                self.stateless(view).ok_or(error)
+            }
+            Err(Unopened::Failed(error)) => Err(error),
+        }
     }
 
     pub(crate) async fn handshake(
         self: &Arc<Self>,
         view: &ClientView,
         opening: &mut Opening,
-    ) -> Result<Session, Error> {
-        let mut params = format!(
-            concat!(
-                r#"{{"protocolVersion":"{}","clientInfo":{{"name":"vmcp","version":"{}"}},"#,
-                r#""capabilities":"#
-            ),
-            view.legacy_version(),
-            env!("CARGO_PKG_VERSION")
-        )
-        .into_bytes();
-        params.extend_from_slice(view.capabilities_for(Era::Legacy));
-        params.push(b'}');
+    ) -> Result<Session, Unopened> {
+        let params = [
+            br#"{"protocolVersion":""#,
+            view.legacy_version().name().as_bytes(),
+            br#"","clientInfo":"#,
+            CLIENT_INFO,
+            br#","capabilities":"#,
+            view.capabilities_for(Era::Legacy),
+            b"}",
+        ]
+        .concat();
         let (id, text) = self.own_request("initialize", Some(&params));
         let mut session = Session {
             id: None,
@@ -89,7 +130,11 @@ impl Backend {
                     opening.0 = Some((Arc::clone(self), given));
                 }
                 // Without the id: a refusal of initialize says nothing about a session.
-                let answer = self.judge(&session, response, Some(&id)).await?;
+                let answer = self.judge(&session, response, Some(&id)).await;
+                let answer = answer.map_err(|error| match error {
+                    Error::Refused { status } if is_doubtful(status) => Unopened::Refused(error),
+                    error => Unopened::Failed(error),
+                })?;
                 session.id = session_id;
                 answer
             }
@@ -101,10 +146,8 @@ impl Backend {
         };
         let message = self.own_answer(&session, answer, &id).await?;
         if message.result().is_none() {
-            return Err(Error::Protocol(format!(
-                "refused initialize: {}",
-                excerpt(message.text())
-            )));
+            let why = format!("refused initialize: {}", excerpt(message.text()));
+            return Err(Unopened::Refused(Error::Protocol(why)));
         }
         let hello = ServerHello::parse(&message).map_err(|why| Error::Protocol(why.to_owned()))?;
         session.version =
@@ -120,13 +163,35 @@ impl Backend {
             Wire::Http(http) => {
                 let response = http.post(Some(&session), initialized, false, None).await?;
                 if !response.status().is_success() {
-                    return Err(Error::Refused { status: response.status().as_u16() });
+                    return Err(Error::Refused { status: response.status().as_u16() }.into());
                 }
                 response.into_body().collect(REFUSAL_BYTES).await?;
             }
             Wire::Links(links) => links.tell(&session, initialized).await.map_err(lost_at_once)?,
         }
         Ok(session)
+    }
+}
+
+/// Why a handshake came to nothing.
+#[derive(Debug)]
+pub(crate) enum Unopened {
+    /// The backend does not take `initialize`.
+    Refused(Error),
+    Failed(Error),
+}
+
+impl Unopened {
+    pub(crate) fn into_error(self) -> Error {
+        match self {
+            Self::Refused(error) | Self::Failed(error) => error,
+        }
+    }
+}
+
+impl From<Error> for Unopened {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
     }
 }
 

@@ -1,4 +1,5 @@
-//! Streamable HTTP (specification 2025-11-25, basic/transports): requests, and what a status says.
+//! Streamable HTTP (specification 2025-11-25, basic/transports, and 2026-07-28,
+//! basic/transports/streamable-http): requests, and what a status says.
 
 use std::sync::Arc;
 
@@ -79,14 +80,35 @@ impl Http {
         lines: Option<&Lines>,
     ) -> Result<Response<Body>, Error> {
         let permit = if is_call { self.requests.enter()? } else { self.errands.enter()? };
+        let response = self.send_message(session, text, lines).await?;
+        Ok(self.bounded(response, permit))
+    }
+
+    /// Sends a request whose answer is a stream to listen to.
+    pub(crate) async fn subscribe(
+        &self,
+        session: &Session,
+        text: Bytes,
+        lines: Option<&Lines>,
+    ) -> Result<Response<Body>, Error> {
+        let permit = self.streams.enter()?;
+        let response = self.send_message(Some(session), text, lines).await?;
+        Ok(endless(response, permit))
+    }
+
+    async fn send_message(
+        &self,
+        session: Option<&Session>,
+        text: Bytes,
+        lines: Option<&Lines>,
+    ) -> Result<Response<(Incoming, pool::Lease)>, Error> {
         let mut headers = self.headers(session, 3);
         headers.insert(header::CONTENT_TYPE, headers::JSON);
         headers.insert(header::ACCEPT, headers::ACCEPT_BOTH);
         if let Some(lines) = lines {
             lines.write(&mut headers);
         }
-        let response = self.send(&Method::POST, &self.url, headers, text).await?;
-        Ok(self.bounded(response, permit))
+        self.send(&Method::POST, &self.url, headers, text).await
     }
 
     /// Sends one message to another place of the same origin, and reads the answer, which counts
@@ -114,8 +136,7 @@ impl Http {
             headers.insert(headers::LAST_EVENT_ID, id);
         }
         let response = self.send(&Method::GET, &self.url, headers, Bytes::new()).await?;
-        // A stream that is listened to has no length: each event is bounded instead.
-        Ok(response.map(|(incoming, lease)| Body::new(incoming, lease, permit, usize::MAX)))
+        Ok(endless(response, permit))
     }
 
     /// Ends a session.
@@ -189,6 +210,11 @@ impl Http {
         }
         Err(Error::Protocol(format!("redirects more than {MAX_REDIRECTS} times")))
     }
+}
+
+/// A stream that is listened to has no length: each event is bounded instead.
+fn endless(response: Response<(Incoming, pool::Lease)>, permit: Permit) -> Response<Body> {
+    response.map(|(incoming, lease)| Body::new(incoming, lease, permit, usize::MAX))
 }
 
 /// Where a response sends the request on to. Only the backend's own host may be named, so that no

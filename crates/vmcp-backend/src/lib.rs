@@ -5,8 +5,11 @@
 
 mod backend;
 mod config;
+mod discovery;
+mod era;
 mod error;
 mod events;
+mod freshness;
 mod gauge;
 mod handshake;
 mod health;
@@ -14,6 +17,7 @@ mod http;
 mod latency;
 mod link;
 mod links;
+mod listening;
 mod offer;
 mod outgoing;
 mod own;
@@ -30,9 +34,10 @@ pub use config::{
 };
 pub use error::Error;
 pub use events::Events;
+pub use freshness::Freshness;
 pub use health::{BreakerSettings, Due, HealthSettings, HealthSnapshot, Phase, State};
 pub use http::body::Body;
 pub use latency::LatencySnapshot;
 pub use outgoing::Outgoing;
-pub use session::{ClientView, Facts, Session};
+pub use session::{CLIENT_INFO, ClientView, Facts, Session};
 pub use stats::StatsSnapshot;

@@ -26,7 +26,7 @@ use crate::{
     error::Error,
     events::Events,
     gauge::{Gauge, Permit},
-    handshake::Opening,
+    handshake::{Opening, Unopened},
     http::Http,
     link::{Link, Member},
     session::{ClientView, Facts, Session},
@@ -142,7 +142,8 @@ impl Links {
                 let capabilities = Bytes::from_static(b"{}");
                 let version = ProtocolVersion::LATEST_LEGACY;
                 let view = ClientView::new(version, capabilities);
-                let mut session = backend.handshake(&view, opening).await?;
+                let opened = backend.handshake(&view, opening).await;
+                let mut session = opened.map_err(Unopened::into_error)?;
                 opening.take();
                 session.facts = backend.share(Facts::of_many(&session.facts));
                 common.insert(session).clone()

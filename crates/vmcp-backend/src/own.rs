@@ -7,7 +7,7 @@ use std::sync::{
 
 use bytes::Bytes;
 use vmcp_model::raw;
-use vmcp_wire::{Fault, Id, IdKey, Message, Shape, reply};
+use vmcp_wire::{Fault, Id, IdKey, Lines, Message, Shape, lines, reply};
 
 use crate::{
     backend::{Answer, Backend, REFUSAL_BYTES, Wire, within},
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Bytes of an answer that vmcp reads whole for itself.
-const OWN_ANSWER_BYTES: usize = 16 << 20;
+pub(crate) const OWN_ANSWER_BYTES: usize = 16 << 20;
 
 /// Gives ids to vmcp's own requests. A backend shares it with those whose place it has taken, as it
 /// shares their sessions.
@@ -27,6 +27,14 @@ pub(crate) struct OwnIds {
     /// on the same session. A client may well be another vmcp.
     nonce: u64,
     next: AtomicU64,
+}
+
+/// A request of vmcp's own, as a session has it.
+pub(crate) struct OwnRequest {
+    pub(crate) id: IdKey,
+    pub(crate) text: Bytes,
+    /// What a modern backend is told in headers.
+    pub(crate) lines: Option<Lines>,
 }
 
 impl OwnIds {
@@ -44,10 +52,10 @@ impl Backend {
         method: &str,
         params: Option<&[u8]>,
     ) -> Result<Message, Error> {
-        let (id, text) = self.own_request(method, params);
+        let OwnRequest { id, text, lines } = self.own_request_on(session, method, params);
         let admitted = self.health.admit()?;
         let answer = within(self.timeouts.idle, async {
-            let answer = self.exchange(session, text, Some(&id), None).await?;
+            let answer = self.exchange(session, text, Some(&id), lines.as_ref()).await?;
             self.own_answer(session, answer, &id).await
         });
         let answer = answer.await;
@@ -55,7 +63,7 @@ impl Backend {
         answer
     }
 
-    /// Sends a message that has no answer.
+    /// Sends a message that has no answer. A modern backend is told nothing in this way.
     pub async fn tell(self: &Arc<Self>, session: &Session, text: Bytes) -> Result<(), Error> {
         within(self.timeouts.idle, async {
             match self.post(session, text, None, None).await? {
@@ -107,6 +115,11 @@ impl Backend {
         session: &Session,
         request: &Message,
     ) -> Result<(), Error> {
+        if session.is_stateless() {
+            // It must not ask in this way, and there is none in which to answer.
+            tracing::debug!(backend = %self.id(), method = %request.method(), "a modern backend has sent a request, which is left unanswered");
+            return Ok(());
+        }
         let Some(text) = refusal(request) else { return Ok(()) };
         within(self.timeouts.idle, async {
             match &self.wire {
@@ -118,6 +131,25 @@ impl Backend {
             }
         })
         .await
+    }
+
+    /// A request of vmcp's own on a session. A modern backend is told with it who asks.
+    pub(crate) fn own_request_on(
+        &self,
+        session: &Session,
+        method: &str,
+        params: Option<&[u8]>,
+    ) -> OwnRequest {
+        if !session.is_stateless() {
+            let (id, text) = self.own_request(method, params);
+            return OwnRequest { id, text, lines: None };
+        }
+        let params = session.introduction().introduce_params(params);
+        let (id, text) = self.own_request(method, Some(&params));
+        let name = Message::parse(text.clone()).ok().and_then(|message| {
+            lines::named_by(&message, method).flatten().map(|name| name.into_owned())
+        });
+        OwnRequest { id, text, lines: Some(Lines::new(method, name.as_deref())) }
     }
 
     pub(crate) fn own_request(&self, method: &str, params: Option<&[u8]>) -> (IdKey, Bytes) {

@@ -1,4 +1,4 @@
-//! The session that a legacy backend gave vmcp.
+//! The session that a legacy backend gave vmcp, or what takes its place on a modern one.
 
 use std::sync::Arc;
 
@@ -8,9 +8,9 @@ use vmcp_model::{
     Digest, Era, ProtocolVersion,
     raw::{self, Edit, Members},
 };
-use vmcp_wire::ServerHello;
+use vmcp_wire::{Introduction, ServerHello};
 
-use crate::backend::Backend;
+use crate::{backend::Backend, freshness::Freshness};
 
 /// What a backend is told about the client that a session serves, which is also all that it can
 /// tell its callers apart by, their credentials aside.
@@ -24,7 +24,12 @@ pub struct ClientView {
     across: Bytes,
 }
 
-/// A backend session. Cheap to clone.
+/// How vmcp introduces itself to backends: an `Implementation` object (JSON text).
+pub const CLIENT_INFO: &[u8] =
+    concat!(r#"{"name":"vmcp","version":""#, env!("CARGO_PKG_VERSION"), r#""}"#).as_bytes();
+
+/// A backend session; of a modern backend, which has none, what is told with every request. Cheap to
+/// clone.
 #[derive(Debug, Clone)]
 pub struct Session {
     /// The `Mcp-Session-Id`; a backend need not give one.
@@ -45,6 +50,8 @@ pub struct Facts {
     pub instructions: Option<Box<str>>,
     /// Which capabilities are there.
     pub has: Has,
+    /// How long a modern backend says that this may be taken for true.
+    pub freshness: Freshness,
 }
 
 /// Which capabilities a backend has that decide what may be sent to it.
@@ -108,6 +115,11 @@ fn crossing(capabilities: &[u8]) -> Bytes {
 const TASKS: &str = "io.modelcontextprotocol/tasks";
 
 impl Session {
+    /// What takes the place of a session on a modern backend that has said this about itself.
+    pub(crate) fn stateless(capabilities: Bytes, facts: Arc<Facts>) -> Self {
+        Self { id: None, version: ProtocolVersion::MODERN, facts, capabilities }
+    }
+
     /// A session that was opened before, from what was kept of it.
     pub fn resumed(id: Option<&str>, version: ProtocolVersion, facts: Arc<Facts>) -> Option<Self> {
         let id = id.map(|id| HeaderValue::from_str(id).ok()).map_or(Some(None), |id| id.map(Some));
@@ -132,6 +144,11 @@ impl Session {
         self.version
     }
 
+    /// What is told to a modern backend with each request.
+    pub fn introduction(&self) -> Introduction<'_> {
+        Introduction { client_info: CLIENT_INFO, capabilities: &self.capabilities }
+    }
+
     /// Whether the backend keeps nothing between requests.
     pub fn is_stateless(&self) -> bool {
         self.version.era() == Era::Modern
@@ -150,16 +167,20 @@ impl Session {
 impl Facts {
     /// Takes what the backend said.
     pub(crate) fn new(hello: ServerHello) -> Self {
-        let has = Has::of(&hello.capabilities);
-        Self {
-            has,
-            capabilities: hello.capabilities,
-            instructions: hello.instructions.map(String::into_boxed_str),
-        }
+        Self::of(hello.capabilities, hello.instructions.map(String::into_boxed_str))
     }
-}
 
-impl Facts {
+    pub(crate) fn of(capabilities: Bytes, instructions: Option<Box<str>>) -> Self {
+        let (has, freshness) = (Has::of(&capabilities), Freshness::default());
+        Self { capabilities, instructions, has, freshness }
+    }
+
+    /// Whether the backend announces changes of this list: `tools`, `resources` or `prompts`.
+    pub(crate) fn announces(&self, list: &str) -> bool {
+        Members::parse(&self.capabilities)
+            .is_some_and(|members| announces(&members, &self.capabilities, list))
+    }
+
     /// The same for a backend that serves many clients without knowing it: what it would have to
     /// tell them apart for is left out.
     pub(crate) fn of_many(one: &Self) -> Self {
@@ -171,8 +192,7 @@ impl Facts {
             Some(Edit { span, with })
         });
         let capabilities = raw::splice(&capabilities, resources.into_iter().collect());
-        let instructions = one.instructions.clone();
-        Self { has: Has::of(&capabilities), capabilities, instructions }
+        Self::of(capabilities, one.instructions.clone())
     }
 }
 
@@ -180,14 +200,9 @@ impl Has {
     fn of(capabilities: &[u8]) -> Self {
         let Some(members) = Members::parse(capabilities) else { return Self::default() };
         let has = |name| members.span(name).is_some();
-        let list_changes = ["tools", "resources", "prompts"].into_iter().any(|name| {
-            let value = members.value(capabilities, name);
-            value.is_some_and(|value| {
-                Members::parse(value)
-                    .and_then(|inner| inner.value(value, "listChanged").map(|v| v == b"true"))
-                    == Some(true)
-            })
-        });
+        let list_changes = ["tools", "resources", "prompts"]
+            .into_iter()
+            .any(|name| announces(&members, capabilities, name));
         Self {
             tools: has("tools"),
             resources: has("resources"),
@@ -197,4 +212,10 @@ impl Has {
             list_changes,
         }
     }
+}
+
+/// Whether a capability says that changes of its list are announced.
+fn announces(members: &Members, capabilities: &[u8], name: &str) -> bool {
+    let Some(value) = members.value(capabilities, name) else { return false };
+    Members::parse(value).is_some_and(|inner| inner.value(value, "listChanged") == Some(b"true"))
 }

@@ -1,4 +1,5 @@
-//! The backend sessions of one session: opened on first use, opened again when lost.
+//! The backend sessions of one session: opened on first use, opened again when lost. Modern backends
+//! need none.
 
 use std::{
     collections::VecDeque,
@@ -161,6 +162,9 @@ impl Entry {
 
 impl BackendSessions for Session {
     fn open(&self, backend: &Backend) -> Option<BackendSession> {
+        if let Some(session) = backend.stateless(self.client_view()) {
+            return Some(session);
+        }
         match self.slots().find(backend) {
             Some(Slot::Open(session)) => Some(session.clone().informed(backend)),
             Some(Slot::Opening(_) | Slot::Entering(_) | Slot::Lost(_)) | None => None,
@@ -191,6 +195,12 @@ impl Session {
     }
 
     async fn opened(&self, backend: &Arc<Backend>, lost: Option<&BackendSession>) -> Opened {
+        // What takes the place of a session on a modern backend is of no slot and no record.
+        backend.detect(self.client_view()).await?;
+        if let Some(session) = backend.stateless(self.client_view()) {
+            return Ok(session);
+        }
+        let lost = lost.filter(|lost| !lost.is_stateless());
         let mut outcome = {
             let mut slots = self.slots();
             match slots.find(backend) {
@@ -236,21 +246,19 @@ impl Session {
                 None => session.former(&backend).await,
             };
             let opened = session.adopt_or_open(&backend, lost.clone()).await;
-            match &opened {
-                Ok(open) => {
+            if let Err(error) = &opened {
+                tracing::warn!(backend = %backend.id(), %error, "could not open a backend session");
+            }
+            let open = opened.as_ref().ok().filter(|open| !open.is_stateless());
+            match (open, lost) {
+                (Some(open), _) => {
                     session.slots().set_open(&backend, open.clone());
                     session.hear(&backend, open).await;
                 }
-                Err(error) => {
-                    tracing::warn!(backend = %backend.id(), %error, "could not open a backend session");
-                    let mut slots = session.slots();
-                    match lost {
-                        Some(record) => slots.set(&backend, Slot::Lost(record)),
-                        None => slots.remove(&backend),
-                    }
-                }
+                (None, Some(record)) => session.slots().set(&backend, Slot::Lost(record)),
+                (None, None) => session.slots().remove(&backend),
             }
-            let is_open = opened.is_ok();
+            let is_open = open.is_some();
             // Nobody may be left to hear of it.
             sender.send_replace(Some(opened));
             // Whoever has taken the backend out may have looked before this was begun, or after the
@@ -287,6 +295,9 @@ impl Session {
         lost: Option<BackendRecord>,
     ) -> Opened {
         let opened = backend.open(self.client_view()).await?;
+        if opened.is_stateless() {
+            return Ok(opened);
+        }
         {
             let mut slots = self.slots();
             if !self.shared.vmcp.is_in_use(backend) {

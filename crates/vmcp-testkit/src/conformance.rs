@@ -1,6 +1,9 @@
-//! The server that the official conformance suite expects, for revisions 2025-06-18 and 2025-11-25.
+//! The server that the official conformance suite expects, for both eras: every revision from
+//! 2024-11-05 to 2026-07-28.
 //!
-//! It can be split over two servers, so that a gateway in front of both must look like the whole.
+//! It can be split over two servers, so that a gateway in front of both must look like the whole,
+//! and held to one era, so that a gateway must speak that one. Every tool works in either era: what
+//! must be asked of the client is asked in the manner of the era in which the tool was called.
 //! Beyond the suite it can change its lists and its watched resource on demand.
 
 #![expect(
@@ -8,8 +11,13 @@
     reason = "logging, sampling, roots and subscriptions are current in the legacy era"
 )]
 
+mod asking;
 mod calls;
+mod changes;
 mod definitions;
+mod handler;
+mod questions;
+mod tasks;
 
 use std::{
     borrow::Cow,
@@ -19,23 +27,24 @@ use std::{
 };
 
 use rmcp::{
-    ErrorData, Peer, RoleServer, ServerHandler, ServiceExt as _,
-    model::{
-        CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult,
-        GetPromptRequestParams, GetPromptResponse, InitializeResult, ListPromptsResult,
-        ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, LoggingLevel,
-        PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse,
-        SetLevelRequestParams, SubscribeRequestParams, UnsubscribeRequestParams,
-    },
-    service::{NotificationContext, RequestContext},
+    RoleServer, ServiceExt as _,
+    model::{LoggingLevel, ProtocolVersion},
+    service::RequestContext,
+    task_manager::TaskManager,
+    transport::IntoTransport as _,
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::{
-    rmcp_host::{self, RmcpServer},
+    rmcp_host::{self, OfEra, RmcpServer},
     sse_host::{self, SseServer},
 };
+
+pub use crate::rmcp_host::Era;
+
+/// What a request comes with.
+type Context = RequestContext<RoleServer>;
 
 /// Which part of the fixture a server carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,32 +57,39 @@ pub enum Part {
     B,
 }
 
-/// Starts the fixture on a port; 0 takes any.
+/// Starts the fixture on a port; 0 takes any. It speaks both eras.
 pub async fn start(part: Part, port: u16) -> io::Result<RmcpServer> {
-    rmcp_host::serve(port, fixtures(part)).await
+    start_as(part, Era::Both, port).await
 }
 
-/// The same over HTTP+SSE.
+/// The same, held to an era.
+pub async fn start_as(part: Part, era: Era, port: u16) -> io::Result<RmcpServer> {
+    rmcp_host::serve(era, port, fixtures(part, era)).await
+}
+
+/// The same over HTTP+SSE, which the legacy era alone has.
 pub async fn start_sse(part: Part, port: u16) -> io::Result<SseServer> {
-    sse_host::serve(port, fixtures(part)).await
+    sse_host::serve(port, fixtures(part, Era::Legacy)).await
 }
 
 /// Serves the fixture on standard input and output, until the input ends.
-pub async fn serve_stdio(part: Part) -> anyhow::Result<()> {
-    let running = fixtures(part)().serve(rmcp::transport::stdio()).await?;
+pub async fn serve_stdio(part: Part, era: Era) -> anyhow::Result<()> {
+    let pipes = rmcp::transport::stdio().into_transport();
+    let running = fixtures(part, era)().serve(OfEra::new(era, pipes)).await?;
     running.waiting().await?;
     Ok(())
 }
 
-/// Makes the handlers of all sessions.
-fn fixtures(part: Part) -> impl Fn() -> Fixture {
+/// Makes the handlers: one for each session, or for each request that has none.
+fn fixtures(part: Part, era: Era) -> impl Fn() -> Fixture {
     let shared = Arc::new(Shared::default());
-    move || Fixture { part, shared: Arc::clone(&shared), session: Arc::default() }
+    move || Fixture { part, era, shared: Arc::clone(&shared), session: Arc::default() }
 }
 
-/// The handler of one session.
+/// What answers the requests of one session, or one request that has none.
 struct Fixture {
     part: Part,
+    era: Era,
     shared: Arc<Shared>,
     session: Arc<Session>,
 }
@@ -81,9 +97,10 @@ struct Fixture {
 /// What all sessions of a server see.
 #[derive(Default)]
 struct Shared {
-    listeners: Mutex<Vec<Listener>>,
+    listeners: changes::Listeners,
     /// Whether the tool and the prompt that come and go are there.
     extra: Mutex<Extra>,
+    tasks: TaskManager,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -92,200 +109,80 @@ struct Extra {
     prompt: bool,
 }
 
+/// What a legacy session has set.
 #[derive(Default)]
 struct Session {
     level: Mutex<Option<LoggingLevel>>,
     subscriptions: Mutex<BTreeSet<String>>,
 }
 
-#[derive(Clone)]
-struct Listener {
-    peer: Peer<RoleServer>,
-    session: Arc<Session>,
-}
-
 impl Part {
-    /// This part's share of a list: every second entry.
+    /// This part's share of a list.
     fn share(self, all: Vec<Value>) -> Vec<Value> {
-        let wanted = |index: &usize| match self {
-            Self::All => true,
-            Self::A => index.is_multiple_of(2),
-            Self::B => !index.is_multiple_of(2),
-        };
-        all.into_iter().enumerate().filter(|(index, _)| wanted(index)).map(|(_, one)| one).collect()
+        all.into_iter().filter(|one| self == Self::All || self == definitions::home(one)).collect()
     }
 }
 
 impl Fixture {
     fn tools(&self) -> Vec<Value> {
         let mut tools = self.part.share(definitions::tools());
+        if self.era == Era::Legacy {
+            tools.retain(|tool| !definitions::must_be_task(tool));
+        }
         if lock(&self.shared.extra).tool {
             tools.push(definitions::extra_tool());
         }
         tools
     }
 
-    fn prompts(&self) -> Vec<Value> {
-        let mut prompts = self.part.share(definitions::prompts());
+    fn prompts(&self, modern: bool) -> Vec<Value> {
+        let mut prompts = self.part.share(definitions::prompts(modern));
         if lock(&self.shared.extra).prompt {
             prompts.push(definitions::extra_prompt());
         }
         prompts
     }
-}
 
-impl Shared {
-    /// Those who finished `initialize` and are still there.
-    fn listeners(&self) -> Vec<Listener> {
-        let mut listeners = lock(&self.listeners);
-        listeners.retain(|listener| !listener.peer.is_transport_closed());
-        listeners.clone()
-    }
-}
-
-impl ServerHandler for Fixture {
-    fn get_info(&self) -> InitializeResult {
-        typed(json!({
-            "protocolVersion": "2025-11-25",
-            "capabilities": {
-                "tools": {"listChanged": true},
-                "resources": {"subscribe": true, "listChanged": true},
-                "prompts": {"listChanged": true},
-                "logging": {},
-                "completions": {},
-            },
-            "serverInfo": {"name": "vmcp-testkit conformance", "version": "1.0.0"},
-        }))
-    }
-
-    fn supported_protocol_versions(&self) -> Cow<'static, [ProtocolVersion]> {
-        Cow::Borrowed(ProtocolVersion::known_up_to(&ProtocolVersion::V_2025_11_25))
-    }
-
-    async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
-        let listener = Listener { peer: context.peer, session: Arc::clone(&self.session) };
-        lock(&self.shared.listeners).push(listener);
-    }
-
-    async fn list_tools(
-        &self,
-        _: Option<PaginatedRequestParams>,
-        _: RequestContext<RoleServer>,
-    ) -> Result<ListToolsResult, ErrorData> {
-        Ok(typed(json!({"tools": self.tools()})))
-    }
-
-    async fn call_tool(
-        &self,
-        request: CallToolRequestParams,
-        context: RequestContext<RoleServer>,
-    ) -> Result<CallToolResponse, ErrorData> {
-        if !self.tools().iter().any(|tool| tool["name"] == *request.name) {
-            return Err(ErrorData::invalid_params(format!("unknown tool: {}", request.name), None));
+    fn versions(&self) -> Cow<'static, [ProtocolVersion]> {
+        match self.era {
+            Era::Both => Cow::Borrowed(ProtocolVersion::KNOWN_VERSIONS),
+            Era::Legacy => {
+                Cow::Borrowed(ProtocolVersion::known_up_to(&ProtocolVersion::V_2025_11_25))
+            }
+            Era::Modern => Cow::Owned(vec![ProtocolVersion::V_2026_07_28]),
         }
-        self.call(&request, &context).await.map(|result| CallToolResponse::Complete(typed(result)))
     }
+}
 
-    async fn list_resources(
-        &self,
-        _: Option<PaginatedRequestParams>,
-        _: RequestContext<RoleServer>,
-    ) -> Result<ListResourcesResult, ErrorData> {
-        Ok(typed(json!({"resources": self.part.share(definitions::resources())})))
-    }
+/// Whether a request is of the modern era.
+fn is_modern(context: &Context) -> bool {
+    context
+        .protocol_version()
+        .is_some_and(|version| version.as_str() >= ProtocolVersion::V_2026_07_28.as_str())
+}
 
-    async fn list_resource_templates(
-        &self,
-        _: Option<PaginatedRequestParams>,
-        _: RequestContext<RoleServer>,
-    ) -> Result<ListResourceTemplatesResult, ErrorData> {
-        let templates = if self.part == Part::A { Vec::new() } else { definitions::templates() };
-        Ok(typed(json!({"resourceTemplates": templates})))
+/// A result of one of rmcp's types, with what the modern era wants in every result.
+fn result<T: DeserializeOwned>(context: &Context, mut value: Value) -> T {
+    if is_modern(context) {
+        if value["resultType"].is_null() {
+            value["resultType"] = json!("complete");
+        }
+        value["_meta"]["io.modelcontextprotocol/serverInfo"] = server_info();
     }
+    typed(value)
+}
 
-    async fn read_resource(
-        &self,
-        request: ReadResourceRequestParams,
-        _: RequestContext<RoleServer>,
-    ) -> Result<ReadResourceResponse, ErrorData> {
-        let listed = self.part.share(definitions::resources());
-        let content = if listed.iter().any(|resource| resource["uri"] == request.uri) {
-            definitions::content(&request.uri)
-        } else if self.part == Part::A {
-            None
-        } else {
-            definitions::template_content(&request.uri)
-        };
-        let Some(content) = content else {
-            let uri = json!({"uri": request.uri});
-            return Err(ErrorData::resource_not_found("Resource not found", Some(uri)));
-        };
-        Ok(ReadResourceResponse::Complete(typed(json!({"contents": [content]}))))
+/// The same for results that a client may keep for a while.
+fn lasting<T: DeserializeOwned>(context: &Context, mut value: Value) -> T {
+    if is_modern(context) {
+        value["ttlMs"] = json!(1_000);
+        value["cacheScope"] = json!("public");
     }
+    result(context, value)
+}
 
-    async fn subscribe(
-        &self,
-        request: SubscribeRequestParams,
-        _: RequestContext<RoleServer>,
-    ) -> Result<(), ErrorData> {
-        lock(&self.session.subscriptions).insert(request.uri);
-        Ok(())
-    }
-
-    async fn unsubscribe(
-        &self,
-        request: UnsubscribeRequestParams,
-        _: RequestContext<RoleServer>,
-    ) -> Result<(), ErrorData> {
-        lock(&self.session.subscriptions).remove(&request.uri);
-        Ok(())
-    }
-
-    async fn list_prompts(
-        &self,
-        _: Option<PaginatedRequestParams>,
-        _: RequestContext<RoleServer>,
-    ) -> Result<ListPromptsResult, ErrorData> {
-        Ok(typed(json!({"prompts": self.prompts()})))
-    }
-
-    async fn get_prompt(
-        &self,
-        request: GetPromptRequestParams,
-        _: RequestContext<RoleServer>,
-    ) -> Result<GetPromptResponse, ErrorData> {
-        let known = self.prompts().iter().any(|prompt| prompt["name"] == request.name);
-        let arguments = Value::Object(request.arguments.unwrap_or_default());
-        let messages = definitions::messages(&request.name, &arguments).filter(|_| known);
-        let Some(messages) = messages else {
-            return Err(ErrorData::invalid_params(
-                format!("unknown prompt: {}", request.name),
-                None,
-            ));
-        };
-        Ok(GetPromptResponse::Complete(typed(json!({"messages": messages}))))
-    }
-
-    async fn complete(
-        &self,
-        request: CompleteRequestParams,
-        _: RequestContext<RoleServer>,
-    ) -> Result<CompleteResult, ErrorData> {
-        let words = ["paris", "park", "party", "prague"];
-        let values: Vec<_> =
-            words.iter().filter(|word| word.starts_with(&request.argument.value)).collect();
-        let total = values.len();
-        Ok(typed(json!({"completion": {"values": values, "total": total, "hasMore": false}})))
-    }
-
-    async fn set_level(
-        &self,
-        request: SetLevelRequestParams,
-        _: RequestContext<RoleServer>,
-    ) -> Result<(), ErrorData> {
-        *lock(&self.session.level) = Some(request.level);
-        Ok(())
-    }
+fn server_info() -> Value {
+    json!({"name": "vmcp-testkit conformance", "version": "1.0.0"})
 }
 
 /// A value of one of rmcp's types, from the JSON that it stands for.

@@ -1,9 +1,11 @@
 //! Real peers for tests: MCP servers that behave, MCP servers that do not, and a client that judges.
 //!
 //! - [`raw`]: a scriptable server whose answers are literal bytes
+//! - [`modern`]: the same for the modern era, which can turn into the other and back
 //! - [`peers`]: ready-made servers, most of them on [`raw`], each with one bad habit or one talent
 //! - [`conformance`]: what the official conformance suite expects of a server, on rmcp
 //! - [`client`]: a small strict client that shows bytes as they came
+//! - [`modern_client`]: the same for the modern era
 //! - [`identity`]: an identity provider that signs whatever it is told to
 //! - [`gateway`]: configurations of the gateway, piece by piece
 //! - [`redis`]: real Redis servers
@@ -20,6 +22,8 @@ pub mod conformance;
 pub mod gateway;
 mod host;
 pub mod identity;
+pub mod modern;
+pub mod modern_client;
 pub mod peers;
 pub mod process;
 pub mod raw;
@@ -28,7 +32,7 @@ mod rmcp_client;
 mod rmcp_host;
 mod sse_host;
 
-pub use rmcp_client::RustClient;
+pub use rmcp_client::{RustClient, RustSubscription};
 pub use rmcp_host::RmcpServer;
 pub use sse_host::{SseServer, chatting_sse};
 

@@ -7,7 +7,7 @@ use std::io::Write;
 use anyhow::{Result, ensure};
 use clap::{Parser, ValueEnum};
 use vmcp_testkit::{
-    conformance::{self, Part},
+    conformance::{self, Era, Part},
     peers::Peer,
 };
 
@@ -22,6 +22,9 @@ struct Arguments {
     /// Which half of the conformance fixture
     #[arg(long, default_value = "all")]
     part: Half,
+    /// Which eras the conformance fixture speaks; over HTTP+SSE always the legacy one
+    #[arg(long, default_value = "both")]
+    era: Era,
     /// How the conformance fixture is spoken to
     #[arg(long, default_value = "http")]
     transport: Transport,
@@ -52,13 +55,21 @@ async fn main() -> Result<()> {
         Half::A => Part::A,
         Half::B => Part::B,
     };
-    if arguments.transport != Transport::Http {
-        ensure!(arguments.peer == Peer::Conformance, "only the conformance fixture speaks this");
+    let era = arguments.era;
+    if arguments.transport != Transport::Http || era != Era::Both {
+        ensure!(
+            arguments.peer == Peer::Conformance,
+            "only the conformance fixture has this choice"
+        );
     }
     match arguments.transport {
-        Transport::Stdio => conformance::serve_stdio(part).await,
+        Transport::Stdio => conformance::serve_stdio(part, era).await,
         Transport::Sse => {
             let server = conformance::start_sse(part, arguments.port).await?;
+            announce(&server.url()).await
+        }
+        Transport::Http if era != Era::Both => {
+            let server = conformance::start_as(part, era, arguments.port).await?;
             announce(&server.url()).await
         }
         Transport::Http => {

@@ -9,6 +9,7 @@ mod fidelity;
 mod habits;
 mod lists;
 mod lying;
+mod modern;
 mod sockets;
 mod tasks;
 
@@ -28,6 +29,7 @@ pub use habits::{
 };
 pub use lists::{changing, many_tools};
 pub use lying::{lying, lying_about_tools};
+pub use modern::{INVALID_HEADERS, modern, turning};
 pub use sockets::{SocketPeer, endless_headers};
 pub use tasks::tasks;
 
@@ -72,12 +74,17 @@ pub enum Peer {
     ManyTools,
     /// Numbers, order, unknown fields and escapes that must survive
     Fidelity,
+    /// The modern era alone: echoes, counts, asks, logs, reports progress, wants headers
+    Modern,
+    /// Both eras
+    Turning,
 }
 
 /// Any running peer.
 pub enum RunningPeer {
     Rmcp(RmcpServer),
     Raw(Running),
+    Modern(crate::modern::Running),
     Socket(SocketPeer),
 }
 
@@ -90,6 +97,8 @@ impl Peer {
             }
             Self::Counting => return counting(port).await.map(RunningPeer::Rmcp),
             Self::EndlessHeaders => return endless_headers(port).await.map(RunningPeer::Socket),
+            Self::Modern => return modern().port(port).start().await.map(RunningPeer::Modern),
+            Self::Turning => return turning().port(port).start().await.map(RunningPeer::Modern),
             Self::Stateful => stateful(),
             Self::Slow => slow(),
             Self::Forgetting => forgetting(Lost::NotFound),
@@ -117,6 +126,7 @@ impl RunningPeer {
         match self {
             Self::Rmcp(server) => server.url(),
             Self::Raw(server) => server.url(),
+            Self::Modern(server) => server.url(),
             Self::Socket(server) => server.url(),
         }
     }

@@ -18,8 +18,13 @@ mod state;
 
 pub use builder::RawServer;
 pub use call::{Answer, Call, Handler, fixed, handler};
+pub(crate) use call::{Emit, member, notification};
 pub use counters::Counters;
 pub use offer::Kind;
+pub(crate) use offer::Offer;
 pub use running::{Running, Server};
+pub(crate) use send::{JSON, Reply, STREAM, event, message, response, with_type};
+pub(crate) use serve::{accepts, respond_to};
 pub use session::Session;
+pub(crate) use state::Shared;
 pub use state::{Form, Lost, Seen};

@@ -1,4 +1,5 @@
-//! The official Rust SDK as a client, which says everything that a client can and notes what it hears.
+//! The official Rust SDK as a client of either era, which says everything that a client can and notes
+//! what it hears.
 //!
 //! Its own HTTP client speaks over a Unix socket; what it says is carried to the server's TCP port.
 
@@ -7,18 +8,20 @@
 use std::{
     path::Path,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result};
 use rmcp::{
-    ClientHandler, ErrorData, RoleClient, ServiceExt as _,
+    ClientHandler, ClientLifecycleMode, ClientServiceExt as _, ErrorData, RoleClient,
     model::{
         ClientConfig, ClientRequest, CreateMessageRequestParams, CreateMessageResult,
         ElicitRequestParams, ElicitResult, ListRootsResult, LoggingMessageNotificationParam,
-        ProgressNotificationParam, ResourceUpdatedNotificationParam,
+        ProgressNotificationParam, ProtocolVersion, ResourceUpdatedNotificationParam,
     },
     service::{
         NotificationContext, PeerRequestOptions, RequestContext, RequestHandle, RunningService,
+        Subscription,
     },
     transport::StreamableHttpClientTransport,
 };
@@ -28,6 +31,7 @@ use tempfile::TempDir;
 use tokio::{
     io::copy_bidirectional,
     net::{TcpStream, UnixListener},
+    time::timeout,
 };
 
 use crate::host::Life;
@@ -40,6 +44,12 @@ pub struct RustClient {
     _directory: TempDir,
 }
 
+/// An open subscription.
+pub struct RustSubscription(Subscription);
+
+/// How long a notification may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// The methods of the notifications that came, in order.
 type Heard = Arc<Mutex<Vec<&'static str>>>;
 
@@ -49,8 +59,18 @@ struct Handler(Heard);
 struct OnDrop(Life);
 
 impl RustClient {
-    /// Opens a session on the server at `http://host:port/path`.
+    /// Opens a session on the server at `http://host:port/path`, in the legacy era.
     pub async fn connect(url: &str) -> Result<Self> {
+        Self::open(url, ClientLifecycleMode::Initialize).await
+    }
+
+    /// A client of the modern era; the server must be one of that era too.
+    pub async fn connect_modern(url: &str) -> Result<Self> {
+        let preferred_versions = vec![ProtocolVersion::V_2026_07_28];
+        Self::open(url, ClientLifecycleMode::Discover { preferred_versions }).await
+    }
+
+    async fn open(url: &str, lifecycle: ClientLifecycleMode) -> Result<Self> {
         let address = url.strip_prefix("http://").and_then(|rest| rest.split('/').next());
         let address = address.context("not a plain HTTP URL")?.to_owned();
         let directory = tempfile::tempdir()?;
@@ -60,7 +80,8 @@ impl RustClient {
         let path = socket.to_str().context("a path that is no text")?;
         let transport = StreamableHttpClientTransport::from_unix_socket(path, url);
         let heard = Heard::default();
-        let running = Handler(Arc::clone(&heard)).serve(transport).await?;
+        let handler = Handler(Arc::clone(&heard));
+        let running = handler.serve_with_lifecycle(transport, lifecycle).await?;
         Ok(Self { running, heard, _life: life, _directory: directory })
     }
 
@@ -68,6 +89,25 @@ impl RustClient {
     pub async fn ask(&self, method: &str, params: Value) -> Result<Value> {
         let result = self.running.peer().send_request(request(method, params)?).await?;
         Ok(serde_json::to_value(result)?)
+    }
+
+    /// Calls a tool, gets a prompt or reads a resource, and answers what the server asks on the way,
+    /// in either era.
+    pub async fn settle(&self, method: &str, params: Value) -> Result<Value> {
+        Ok(match method {
+            "tools/call" => json!(self.running.call_tool(serde_json::from_value(params)?).await?),
+            "prompts/get" => json!(self.running.get_prompt(serde_json::from_value(params)?).await?),
+            "resources/read" => {
+                json!(self.running.read_resource(serde_json::from_value(params)?).await?)
+            }
+            _ => self.ask(method, params).await?,
+        })
+    }
+
+    /// Opens a subscription of the modern era. What it brings is not among what is [`Self::heard`].
+    pub async fn listen(&self, filter: Value) -> Result<RustSubscription> {
+        let filter = serde_json::from_value(filter)?;
+        Ok(RustSubscription(self.running.peer().listen(filter).await?))
     }
 
     /// Sends a request and does not wait: the handle can cancel it.
@@ -92,6 +132,19 @@ impl RustClient {
     pub async fn close(self) -> Result<()> {
         self.running.cancel().await?;
         Ok(())
+    }
+}
+
+impl RustSubscription {
+    /// What of the filter the server honours.
+    pub fn granted(&self) -> Value {
+        json!(self.0.acknowledged())
+    }
+
+    /// The next notification; `None` at the end.
+    pub async fn next(&mut self) -> Result<Option<Value>> {
+        let next = timeout(PATIENCE, self.0.next()).await.context("nothing in time")??;
+        Ok(next.map(|notification| json!(notification)))
     }
 }
 
@@ -128,7 +181,7 @@ impl ClientHandler for Handler {
         _: ElicitRequestParams,
         _: RequestContext<RoleClient>,
     ) -> Result<ElicitResult, ErrorData> {
-        let content = json!({"username": "ann", "email": "ann@example.com"});
+        let content = json!({"name": "ann", "username": "ann", "email": "ann@example.com"});
         Ok(typed(json!({"action": "accept", "content": content})))
     }
 

@@ -3,17 +3,21 @@
 //! rmcp is the independent peer: where this crate's raw server and rmcp agree about the protocol,
 //! an error in one of them does not hide an error in vmcp.
 
+mod era;
 mod sessions;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use http_body_util::BodyExt;
+use http::Request;
+use http_body_util::{BodyExt, Full};
 use rmcp::{
     ServerHandler,
     transport::{StreamableHttpServerConfig, StreamableHttpService},
 };
 
 use crate::host::{Host, Life};
+pub use era::Era;
+pub(crate) use era::OfEra;
 pub(crate) use sessions::CallStream;
 use sessions::Sessions;
 
@@ -27,8 +31,10 @@ pub struct RmcpServer {
     host: Host,
 }
 
-/// Starts a server that makes one handler for each session.
+/// Starts a server of an era. It makes one handler for each session, or for each request that has
+/// none.
 pub(crate) async fn serve<H: ServerHandler>(
+    era: Era,
     port: u16,
     handler: impl Fn() -> H + Send + Sync + 'static,
 ) -> io::Result<RmcpServer> {
@@ -36,11 +42,20 @@ pub(crate) async fn serve<H: ServerHandler>(
     let mut config = StreamableHttpServerConfig::default();
     config.max_request_body_bytes = 64 * 1024 * 1024;
     config.sse_retry = Some(RETRY);
+    if era == Era::Modern {
+        config.legacy_session_mode = false;
+        config.stateless_protocol_metadata_required = true;
+    }
     let service = StreamableHttpService::new(move || Ok(handler()), Arc::clone(&sessions), config);
     let host = Host::http(port, Life::default(), move |request| {
         let service = service.clone();
         async move {
-            let response = service.handle(request).await;
+            let (head, body) = request.into_parts();
+            let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+            if let Some(refusal) = era.refusal(&head, &body) {
+                return Ok(refusal);
+            }
+            let response = service.handle(Request::from_parts(head, Full::new(body))).await;
             Ok(response.map(|body| body.map_err(|never| match never {}).boxed()))
         }
     })

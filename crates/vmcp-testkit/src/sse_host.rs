@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use rmcp::{ServerHandler, ServiceExt as _};
+use rmcp::{ServerHandler, ServiceExt as _, transport::IntoTransport as _};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream},
     sync::mpsc,
@@ -23,6 +23,7 @@ use tokio::{
 use crate::{
     body::{self, ReplyBody},
     host::{Host, Life},
+    rmcp_host::{Era, OfEra},
 };
 
 /// Bytes that a pipe holds.
@@ -155,7 +156,8 @@ fn open<H: ServerHandler>(state: &Arc<State>, life: &Life, handler: H) -> Respon
     state.sessions.lock().unwrap_or_else(PoisonError::into_inner).insert(number, from_client);
     let (feed, reply) = body::fed(());
     life.spawn(async move {
-        if let Ok(running) = handler.serve(theirs).await {
+        let channel = OfEra::new(Era::Legacy, theirs.into_transport());
+        if let Ok(running) = handler.serve(channel).await {
             let _ended = running.waiting().await;
         }
     });

@@ -3,6 +3,7 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use tokio::time::Instant;
+use vmcp_model::Era;
 
 use super::{Due, HealthSettings, HealthSnapshot, Sign};
 use crate::{
@@ -12,18 +13,28 @@ use crate::{
 };
 
 impl Backend {
-    /// Finds out by a ping whether the backend is alive.
+    /// Finds out whether the backend is alive: by a ping, which the modern era does not have, or by
+    /// `server/discover`.
+    ///
+    /// # Errors
+    /// If it is not, or does not know the session any more.
     pub async fn check(self: &Arc<Self>, session: &Session) -> Result<(), Error> {
         let admitted = self.health.admit()?;
-        let (id, text) = self.own_request("ping", None);
         let began = Instant::now();
         let limit = self.health.settings().check_timeout.min(self.timeouts.idle);
-        let answer = within(limit, async {
+        let alive = within(limit, async {
+            if session.is_stateless() {
+                return match self.discover(&session.capabilities).await?.0 {
+                    Era::Modern => Ok(()),
+                    Era::Legacy => Err(Error::SessionLost),
+                };
+            }
+            let (id, text) = self.own_request("ping", None);
             let answer = self.exchange(session, text, Some(&id), None).await?;
-            self.own_answer(session, answer, &id).await
+            // An error is an answer, too.
+            self.own_answer(session, answer, &id).await.map(|_answer| ())
         });
-        // An error is an answer, too.
-        let alive = answer.await.map(|_answer| ());
+        let alive = alive.await;
         admitted.note(Sign::Check, alive.as_ref().err());
         if alive.is_ok() {
             self.health.checked_within(began.elapsed());

@@ -4,16 +4,21 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
+use vmcp_model::Era;
 use vmcp_wire::{IdKey, Lines, Message, Shape, headers::MediaType};
 
 use super::{Http, body::Body, stream::Stream};
 use crate::{
     backend::{Answer, Backend, REFUSAL_BYTES, within},
+    discovery::{Refusal, is_doubtful},
     error::Error,
     events::Events,
     health::Sign,
     session::Session,
 };
+
+/// The capabilities of a client that can do nothing.
+const NOTHING: Bytes = Bytes::from_static(b"{}");
 
 impl Backend {
     /// Sends a message and gives what the backend does with it.
@@ -26,7 +31,36 @@ impl Backend {
         lines: Option<&Lines>,
     ) -> Result<Answer, Error> {
         let response = http.post(Some(session), text, id.is_some(), lines).await?;
-        self.judge(session, response, id).await
+        let answer = self.judge(session, response, id).await;
+        match &answer {
+            Ok(Answer::Ready(_)) | Err(Error::Refused { .. }) if !session.is_stateless() => {
+                Box::pin(self.doubt_refused(session, id, answer)).await
+            }
+            _ => answer,
+        }
+    }
+
+    /// Looks into it when a legacy backend refuses what belongs to no session of its own: it may have
+    /// become a modern one, which did not run what it refused.
+    async fn doubt_refused(
+        self: &Arc<Self>,
+        session: &Session,
+        id: Option<&IdKey>,
+        answer: Result<Answer, Error>,
+    ) -> Result<Answer, Error> {
+        let is_doubtful = session.id.is_none()
+            && match (&answer, id) {
+                (Ok(Answer::Ready(text)), Some(id)) => {
+                    Refusal::read(text, id).era == Some(Era::Modern)
+                }
+                (Err(Error::Refused { status }), _) => is_doubtful(*status),
+                (Ok(_) | Err(_), _) => false,
+            };
+        // What its client can do is not known here, and does not matter for this.
+        if is_doubtful && self.doubt(Era::Legacy, &NOTHING).await == Some(Era::Modern) {
+            return Err(Error::SessionLost);
+        }
+        answer
     }
 
     /// Opens the session's GET stream, or goes on behind the event of this id. `None` if the
@@ -97,6 +131,13 @@ impl Backend {
         };
         if status == StatusCode::BAD_REQUEST && session.id.is_some() {
             Box::pin(self.confirm_lost(session)).await?;
+        }
+        if let (true, Some(id)) = (session.is_stateless(), id)
+            && Refusal::read(&text, id).casts_doubt(status.as_u16())
+            && Box::pin(self.doubt(Era::Modern, &session.capabilities)).await == Some(Era::Legacy)
+        {
+            // Without a session, a legacy backend has run nothing.
+            return Err(Error::SessionLost);
         }
         // A refusal may still be a proper answer to this very request.
         let answers = |message: &Message| {

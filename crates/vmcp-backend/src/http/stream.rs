@@ -22,7 +22,8 @@ const MAX_RETRY: Duration = Duration::from_secs(30);
 /// Attempts in a row that bring no stream.
 const MAX_ATTEMPTS: u32 = 5;
 
-/// A stream. Dropping it closes the connection, which cancels nothing.
+/// A stream. Dropping it closes the connection, which cancels nothing at a legacy backend, and the
+/// request that it answers at a modern one.
 #[derive(Debug)]
 pub(crate) struct Stream {
     backend: Arc<Backend>,
@@ -32,6 +33,8 @@ pub(crate) struct Stream {
     decoder: sse::Decoder,
     decoded: VecDeque<sse::Event>,
     last_event_id: Option<String>,
+    /// It was opened to listen to a modern backend.
+    of_subscription: bool,
     retry: Duration,
     attempts: u32,
     pace: Pace,
@@ -46,6 +49,7 @@ impl Stream {
             decoder: sse::Decoder::new(backend.limits().event_bytes),
             decoded: VecDeque::new(),
             last_event_id: None,
+            of_subscription: false,
             retry: RETRY,
             attempts: 0,
             pace: Pace::default(),
@@ -88,8 +92,14 @@ impl Stream {
         }
     }
 
+    /// Leaves out from now on what messages say about the subscription that they belong to.
+    pub(crate) fn forget_subscription(&mut self) {
+        self.of_subscription = true;
+    }
+
     fn take(&mut self, event: sse::Event) -> Result<Option<Message>, Error> {
-        if let Some(id) = event.id {
+        // The modern era knows no way to take a stream up again.
+        if let Some(id) = event.id.filter(|_| !self.session.is_stateless()) {
             self.last_event_id = Some(id).filter(|id| !id.is_empty());
         }
         if let Some(milliseconds) = event.retry {
@@ -101,7 +111,13 @@ impl Stream {
             return Ok(None);
         }
         let excerpt = excerpt(&event.data);
-        Message::parse(event.data).map(Some).map_err(|why| {
+        let parsed = Message::parse(event.data).and_then(|message| {
+            if !self.of_subscription || message.params().meta.inner.is_none() {
+                return Ok(message);
+            }
+            Message::parse(message.unreserved(Vec::new()))
+        });
+        parsed.map(Some).map_err(|why| {
             Error::Protocol(format!("sent an event that is no message ({why}): {excerpt}"))
         })
     }

@@ -2,5 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
 
+mod era;
+mod peer;
 mod server;
 mod tls;

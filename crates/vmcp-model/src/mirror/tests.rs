@@ -1,3 +1,5 @@
+//! Schemas and calls in, the headers they ask for out.
+
 use super::*;
 
 fn tool(schema: &str) -> String {

@@ -1,40 +1,57 @@
-//! What the conformance fixture's tools do.
+//! What the conformance fixture's tools do; what they ask and their tasks have places of their own.
 
 use std::time::Duration;
 
 use rmcp::{
-    ErrorData, RoleServer,
-    model::{CallToolRequestParams, LoggingLevel},
-    service::{RequestContext, ServiceError},
+    ErrorData,
+    model::{CallToolRequestParams, CallToolResponse, LoggingLevel},
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::time::sleep;
 
 use super::{
-    Fixture,
+    Context, Fixture,
+    asking::{failed, missing_capability},
+    changes::Change,
     definitions::{PNG, WAV},
-    lock, typed,
+    is_modern, lock, questions, result, typed,
 };
 use crate::rmcp_host::{CallStream, RETRY};
-
-type Context = RequestContext<RoleServer>;
 
 /// The pause that the suite asks for between two notifications of a call.
 const PAUSE: Duration = Duration::from_millis(50);
 
 impl Fixture {
-    /// The result of a tool that is on the list.
+    /// The answer of a tool that is on the list.
     pub(super) async fn call(
         &self,
         request: &CallToolRequestParams,
         context: &Context,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let arguments = request.arguments.clone().unwrap_or_default();
+        if let Some(response) = self.call_as_task(request, &arguments, context).await {
+            return response;
+        }
+        if request.name == "test_streaming_elicitation" {
+            report_progress(context, &[0]).await?;
+        }
+        if let Some(script) = questions::of_tool(&request.name, &arguments) {
+            let answers = request.input_responses.clone().unwrap_or_default();
+            let state = request.request_state.clone();
+            return script.run(context, answers, state).await.map(Into::into);
+        }
+        let answer = self.answer(&request.name, &arguments, context).await?;
+        Ok(CallToolResponse::Complete(result(context, answer)))
+    }
+
+    async fn answer(
+        &self,
+        name: &str,
+        arguments: &Map<String, Value>,
+        context: &Context,
     ) -> Result<Value, ErrorData> {
-        let argument = |name: &str| {
-            let value = request.arguments.as_ref().and_then(|arguments| arguments.get(name));
-            value.and_then(Value::as_str).unwrap_or_default().to_owned()
-        };
         let image = json!({"type": "image", "data": PNG, "mimeType": "image/png"});
-        match &*request.name {
+        match name {
             "test_simple_text" => Ok(text("This is a simple text response for testing.")),
             "test_image_content" => Ok(content(json!([image]))),
             "test_audio_content" => {
@@ -50,26 +67,21 @@ impl Fixture {
                 image,
                 embedded("test://mixed-content-resource", "application/json", r#"{"test":"data","value":123}"#),
             ]))),
-            "test_error_handling" => Ok(json!({
-                "content": [{"type": "text", "text": "This tool intentionally returns an error for testing"}],
-                "isError": true,
-            })),
-            "test_tool_with_logging" => self.log_thrice(context).await,
-            "test_tool_with_progress" => progress_thrice(context).await,
-            "test_sampling" => sample(context, &argument("prompt")).await,
-            "test_elicitation" => {
-                let answer = elicit(context, &argument("message"), user_schema()).await?;
-                Ok(text(&format!("User response: {answer}")))
+            "test_error_handling" => {
+                Ok(failure("This tool intentionally returns an error for testing"))
             }
-            "test_elicitation_sep1034_defaults" => {
-                let answer = elicit(context, "Check these defaults", defaults_schema()).await?;
-                Ok(text(&format!("Elicitation completed: {answer}")))
+            "test_tool_with_logging" | "test_logging_tool" => self.log_thrice(context).await,
+            "test_tool_with_progress" => {
+                report_progress(context, &[0, 50, 100]).await?;
+                Ok(text("Reported progress three times."))
             }
-            "test_elicitation_sep1330_enums" => {
-                let answer = elicit(context, "Choose", enums_schema()).await?;
-                Ok(text(&format!("Elicitation completed: {answer}")))
+            "test_missing_capability" => {
+                let declared = json!(context.client_capabilities());
+                if declared["sampling"].is_object() {
+                    return Ok(text("The client has declared sampling."));
+                }
+                Err(missing_capability("sampling"))
             }
-            "test_list_roots" => list_roots(context).await,
             "test_reconnection" => {
                 if let Some(stream) = context.extensions.get::<CallStream>() {
                     stream.close().await;
@@ -77,7 +89,13 @@ impl Fixture {
                 sleep(5 * RETRY).await;
                 Ok(text("The stream was closed and this came after it."))
             }
-            "json_schema_2020_12_tool" => Ok(text(&json!(request.arguments).to_string())),
+            "json_schema_2020_12_tool" | "test_custom_header" => {
+                Ok(text(&json!(arguments).to_string()))
+            }
+            "greet" => {
+                let name = arguments.get("name").and_then(Value::as_str).unwrap_or("nobody");
+                Ok(text(&format!("Hello, {name}!")))
+            }
             "test_extra_tool" => Ok(text("It is there for now.")),
             change => {
                 self.change(change).await;
@@ -87,33 +105,31 @@ impl Fixture {
     }
 
     async fn change(&self, tool: &str) {
-        {
+        let change = {
             let mut extra = lock(&self.shared.extra);
             match tool {
-                "test_trigger_tool_change" => extra.tool = !extra.tool,
-                "test_trigger_prompt_change" => extra.prompt = !extra.prompt,
-                _ => {}
-            }
-        }
-        let watched = "test://watched-resource";
-        for listener in self.shared.listeners() {
-            // Whoever left in the meantime need not know.
-            let _ = match tool {
-                "test_trigger_tool_change" => listener.peer.notify_tool_list_changed().await,
-                "test_trigger_prompt_change" => listener.peer.notify_prompt_list_changed().await,
-                _ if lock(&listener.session.subscriptions).contains(watched) => {
-                    let updated = typed(json!({"uri": watched}));
-                    listener.peer.notify_resource_updated(updated).await
+                "test_trigger_tool_change" => {
+                    extra.tool = !extra.tool;
+                    Change::Tools
                 }
-                _ => Ok(()),
-            };
-        }
+                "test_trigger_prompt_change" => {
+                    extra.prompt = !extra.prompt;
+                    Change::Prompts
+                }
+                _ => Change::WatchedResource,
+            }
+        };
+        self.shared.listeners.tell(change).await;
     }
 
     async fn log_thrice(&self, context: &Context) -> Result<Value, ErrorData> {
         let said = ["Tool execution started", "Tool processing data", "Tool execution completed"];
-        let wanted = lock(&self.session.level).unwrap_or(LoggingLevel::Debug);
-        let wants_info = matches!(wanted, LoggingLevel::Debug | LoggingLevel::Info);
+        let wanted = if is_modern(context) {
+            context.meta.log_level()
+        } else {
+            Some(lock(&self.session.level).unwrap_or(LoggingLevel::Debug))
+        };
+        let wants_info = matches!(wanted, Some(LoggingLevel::Debug | LoggingLevel::Info));
         for (index, message) in said.into_iter().enumerate() {
             if index > 0 {
                 sleep(PAUSE).await;
@@ -127,10 +143,11 @@ impl Fixture {
     }
 }
 
-async fn progress_thrice(context: &Context) -> Result<Value, ErrorData> {
+/// Says how far it is, if the client wants to know.
+async fn report_progress(context: &Context, steps: &[u8]) -> Result<(), ErrorData> {
     let token = context.meta.get_progress_token();
-    for progress in [0, 50, 100] {
-        if progress > 0 {
+    for (index, progress) in steps.iter().enumerate() {
+        if index > 0 {
             sleep(PAUSE).await;
         }
         if let Some(token) = &token {
@@ -138,100 +155,23 @@ async fn progress_thrice(context: &Context) -> Result<Value, ErrorData> {
             context.peer.notify_progress(note).await.map_err(failed)?;
         }
     }
-    Ok(text("Reported progress three times."))
+    Ok(())
 }
 
-async fn sample(context: &Context, prompt: &str) -> Result<Value, ErrorData> {
-    let request = typed(json!({
-        "messages": [{"role": "user", "content": {"type": "text", "text": prompt}}],
-        "maxTokens": 100,
-    }));
-    let answer = context.peer.create_message(request).await.map_err(failed)?;
-    let said = answer.message.content.first().and_then(|content| content.as_text().cloned());
-    let said = said.map_or_else(String::new, |content| content.text);
-    Ok(text(&format!("LLM response: {said}")))
+/// A tool's result that is one text.
+pub(super) fn text(text: &str) -> Value {
+    content(json!([{"type": "text", "text": text}]))
 }
 
-async fn list_roots(context: &Context) -> Result<Value, ErrorData> {
-    let answer = context.peer.list_roots().await.map_err(failed)?;
-    let roots: Vec<String> = answer.roots.into_iter().map(|root| root.uri).collect();
-    Ok(text(&format!("Roots: {}", roots.join(", "))))
-}
-
-async fn elicit(context: &Context, message: &str, schema: Value) -> Result<String, ErrorData> {
-    let request = typed(json!({"mode": "form", "message": message, "requestedSchema": schema}));
-    let answer = context.peer.create_elicitation(request).await.map_err(failed)?;
-    let action = json!(answer.action);
-    let action = action.as_str().unwrap_or_default();
-    let content = json!(answer.content);
-    Ok(format!("action={action}, content={content}"))
-}
-
-fn user_schema() -> Value {
-    json!({
-        "type": "object",
-        "properties": {
-            "username": {"type": "string", "description": "User's response"},
-            "email": {"type": "string", "description": "User's email address"},
-        },
-        "required": ["username", "email"],
-    })
-}
-
-fn defaults_schema() -> Value {
-    json!({
-        "type": "object",
-        "properties": {
-            "name": {"type": "string", "default": "John Doe"},
-            "age": {"type": "integer", "default": 30},
-            "score": {"type": "number", "default": 95.5},
-            "status": {"type": "string", "enum": ["active", "inactive", "pending"], "default": "active"},
-            "verified": {"type": "boolean", "default": true},
-        },
-        "required": [],
-    })
-}
-
-fn enums_schema() -> Value {
-    let titled = |prefix: &str, noun: &str| {
-        let ranks = ["First", "Second", "Third"].into_iter().enumerate();
-        let one = |(index, rank)| json!({"const": format!("{prefix}{}", index + 1), "title": format!("{rank} {noun}")});
-        ranks.map(one).collect::<Vec<_>>()
-    };
-    let options = json!(["option1", "option2", "option3"]);
-    json!({
-        "type": "object",
-        "properties": {
-            "untitledSingle": {"type": "string", "enum": options},
-            "titledSingle": {"type": "string", "oneOf": titled("value", "Option")},
-            "legacyEnum": {
-                "type": "string",
-                "enum": ["opt1", "opt2", "opt3"],
-                "enumNames": ["Option One", "Option Two", "Option Three"],
-            },
-            "untitledMulti": {"type": "array", "items": {"type": "string", "enum": options}},
-            "titledMulti": {"type": "array", "items": {"anyOf": titled("value", "Choice")}},
-        },
-        "required": [],
-    })
+/// A tool's result that says that it failed.
+pub(super) fn failure(reason: &str) -> Value {
+    json!({"content": [{"type": "text", "text": reason}], "isError": true})
 }
 
 fn embedded(uri: &str, mime_type: &str, text: &str) -> Value {
     json!({"type": "resource", "resource": {"uri": uri, "mimeType": mime_type, "text": text}})
 }
 
-fn text(text: &str) -> Value {
-    content(json!([{"type": "text", "text": text}]))
-}
-
 fn content(content: Value) -> Value {
     json!({"content": content})
-}
-
-/// What a client refused or could not do is the call's error.
-fn failed(error: ServiceError) -> ErrorData {
-    match error {
-        ServiceError::McpError(error) => error,
-        other => ErrorData::internal_error(other.to_string(), None),
-    }
 }

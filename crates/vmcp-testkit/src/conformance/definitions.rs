@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::Part;
+
 /// A PNG of one red pixel.
 pub(super) const PNG: &str =
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR42mP4z8AAAAMBAQAY3Y2wAAAAAElFTkSuQmCC";
@@ -10,8 +12,55 @@ pub(super) const WAV: &str = "UklGRiQAAABXQVZFZm10IBAAAAABAAEAQB8AAEAfAAABAAgAZG
 
 const TEMPLATE: &str = "test://template/{id}/data";
 
+/// The tools that are nothing but tasks.
+pub(super) const TASKS: [&str; 5] =
+    ["failing_job", "protocol_error_job", "confirm_delete", "multi_input", "test_tool_with_task"];
+
+/// What the second half carries: about every second entry of each list, so that most of what belongs
+/// together is apart, and a resource is with the tool that changes it.
+const SECOND_HALF: [&str; 25] = [
+    "test_image_content",
+    "test_embedded_resource",
+    "test_tool_with_logging",
+    "test_error_handling",
+    "test_elicitation",
+    "test_elicitation_sep1330_enums",
+    "json_schema_2020_12_tool",
+    "test_trigger_prompt_change",
+    "test_touch_watched_resource",
+    "test_missing_capability",
+    "test_logging_tool",
+    "test_custom_header",
+    "test_input_required_result_elicitation",
+    "test_input_required_result_list_roots",
+    "test_input_required_result_multiple_inputs",
+    "test_input_required_result_tampered_state",
+    "greet",
+    "failing_job",
+    "confirm_delete",
+    "test_tool_with_task",
+    "test://static-binary",
+    "test://watched-resource",
+    TEMPLATE,
+    "test_prompt_with_arguments",
+    "test_prompt_with_image",
+];
+
+/// The half that carries a definition.
+pub(super) fn home(definition: &Value) -> Part {
+    let mut keys =
+        ["uri", "uriTemplate", "name"].iter().filter_map(|key| definition[*key].as_str());
+    if keys.next().is_some_and(|key| SECOND_HALF.contains(&key)) { Part::B } else { Part::A }
+}
+
+/// Whether a tool cannot be called by a client that knows no tasks.
+pub(super) fn must_be_task(tool: &Value) -> bool {
+    tool["name"].as_str().is_some_and(|name| TASKS.contains(&name))
+}
+
 pub(super) fn tools() -> Vec<Value> {
-    vec![
+    let text = |name: &str| json!({name: {"type": "string"}});
+    let mut tools = vec![
         tool("test_simple_text", "Answers a simple text", json!({})),
         tool("test_image_content", "Answers an image", json!({})),
         tool("test_audio_content", "Answers a sound", json!({})),
@@ -20,8 +69,8 @@ pub(super) fn tools() -> Vec<Value> {
         tool("test_tool_with_logging", "Logs three times while it runs", json!({})),
         tool("test_tool_with_progress", "Reports progress three times", json!({})),
         tool("test_error_handling", "Fails", json!({})),
-        tool("test_sampling", "Asks the client's model", json!({"prompt": {"type": "string"}})),
-        tool("test_elicitation", "Asks the user", json!({"message": {"type": "string"}})),
+        tool("test_sampling", "Asks the client's model", text("prompt")),
+        tool("test_elicitation", "Asks the user", text("message")),
         tool("test_elicitation_sep1034_defaults", "Asks with defaults", json!({})),
         tool("test_elicitation_sep1330_enums", "Asks with choices", json!({})),
         tool("test_reconnection", "Closes its own stream before it answers", json!({})),
@@ -30,7 +79,32 @@ pub(super) fn tools() -> Vec<Value> {
         tool("test_trigger_prompt_change", "Adds or removes a prompt", json!({})),
         tool("test_list_roots", "Asks for the client's roots", json!({})),
         tool("test_touch_watched_resource", "Changes the watched resource", json!({})),
-    ]
+        tool("test_streaming_elicitation", "Reports progress, then asks", json!({})),
+        tool("test_missing_capability", "Wants a client that samples", json!({})),
+        tool("test_logging_tool", "Logs only when asked to", json!({})),
+        custom_header_tool(),
+        tool("greet", "Greets", text("name")),
+        slow_tool(),
+        tool("failing_job", "A task that fails", json!({})),
+        tool("protocol_error_job", "A task that breaks down", json!({})),
+        tool("confirm_delete", "A task that asks", text("filename")),
+        tool("multi_input", "A task that asks twice at once", json!({})),
+        tool("test_tool_with_task", "Asks, and then becomes a task", json!({})),
+    ];
+    let asking = [
+        ("elicitation", "Asks the user for a name"),
+        ("sampling", "Asks the client's model for a capital"),
+        ("list_roots", "Asks for the client's roots"),
+        ("request_state", "Asks, and wants its state back"),
+        ("multiple_inputs", "Asks everything at once"),
+        ("multi_round", "Asks twice"),
+        ("tampered_state", "Asks, and knows its own state"),
+        ("capabilities", "Asks what the client can answer"),
+    ];
+    tools.extend(asking.map(|(name, description)| {
+        tool(&format!("test_input_required_result_{name}"), description, json!({}))
+    }));
+    tools
 }
 
 /// The tool that `test_trigger_tool_change` adds and removes.
@@ -60,9 +134,10 @@ pub(super) fn templates() -> Vec<Value> {
     })]
 }
 
-pub(super) fn prompts() -> Vec<Value> {
+/// The legacy era does not list the prompt that asks; clients of that era do not expect it.
+pub(super) fn prompts(modern: bool) -> Vec<Value> {
     let argument = |name: &str| json!({"name": name, "description": name, "required": true});
-    vec![
+    let mut prompts = vec![
         json!({"name": "test_simple_prompt", "description": "No arguments"}),
         json!({
             "name": "test_prompt_with_arguments",
@@ -75,7 +150,12 @@ pub(super) fn prompts() -> Vec<Value> {
             "arguments": [argument("resourceUri")],
         }),
         json!({"name": "test_prompt_with_image", "description": "Holds an image"}),
-    ]
+    ];
+    if modern {
+        let name = "test_input_required_result_prompt";
+        prompts.push(json!({"name": name, "description": "Asks the user for a context"}));
+    }
+    prompts
 }
 
 /// What a listed resource holds.
@@ -140,6 +220,29 @@ fn tool(name: &str, description: &str, properties: Value) -> Value {
 
 fn resource(uri: &str, name: &str, mime_type: &str) -> Value {
     json!({"uri": uri, "name": name, "description": name, "mimeType": mime_type})
+}
+
+/// Two parameters that are mirrored into headers, one of them below the top.
+fn custom_header_tool() -> Value {
+    let zone = json!({"type": "string", "x-mcp-header": "Zone"});
+    let properties = json!({
+        "region": {"type": "string", "x-mcp-header": "Region"},
+        "place": {"type": "object", "properties": {"zone": zone}},
+    });
+    json!({
+        "name": "test_custom_header",
+        "description": "Says what it was given, in headers too",
+        "inputSchema": {"type": "object", "properties": properties, "required": ["region"]},
+    })
+}
+
+fn slow_tool() -> Value {
+    let properties = json!({"seconds": {"type": "number"}, "label": {"type": "string"}});
+    json!({
+        "name": "slow_compute",
+        "description": "Takes so many seconds; a task if the client knows tasks",
+        "inputSchema": {"type": "object", "properties": properties},
+    })
 }
 
 /// A schema with the keywords that a gateway is tempted to drop.

@@ -17,12 +17,12 @@ use rmcp::{
 use serde_json::{Map, Value};
 use tokio::time::sleep;
 
-use crate::rmcp_host::{self, RmcpServer};
+use crate::rmcp_host::{self, Era, RmcpServer};
 
 /// Tool `count`: 1, 2, 3, ... in each session. Tool `slow`: waits `delay_ms`, then says `done`.
 /// [`RmcpServer::forget_sessions`] makes it a forgetting one.
 pub async fn counting(port: u16) -> io::Result<RmcpServer> {
-    rmcp_host::serve(port, Counting::default).await
+    rmcp_host::serve(Era::Legacy, port, Counting::default).await
 }
 
 #[derive(Default)]

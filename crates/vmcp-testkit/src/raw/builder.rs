@@ -9,7 +9,7 @@ use super::{
     serve,
     state::{Form, Identity, Knobs, Lost, Shared},
 };
-use crate::host::Host;
+use crate::host::{Host, Life};
 
 /// A raw server that is not running yet.
 #[derive(Clone)]
@@ -150,10 +150,16 @@ impl RawServer {
 
     /// Starts listening on loopback.
     pub async fn start(self) -> io::Result<Running> {
-        let shared = Arc::new(Shared::new(self.identity, self.knobs));
+        let port = self.port;
+        let shared = self.into_shared(Life::default());
         let serving = Arc::clone(&shared);
         let respond = move |request| serve::respond(Arc::clone(&serving), request);
-        let host = Host::http(self.port, shared.life.clone(), respond).await?;
+        let host = Host::http(port, shared.life.clone(), respond).await?;
         Ok(Running::new(shared, host))
+    }
+
+    /// The server without a socket, for a peer that has one already.
+    pub(crate) fn into_shared(self, life: Life) -> Arc<Shared> {
+        Arc::new(Shared::new(self.identity, self.knobs, life))
     }
 }

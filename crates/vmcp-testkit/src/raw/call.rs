@@ -78,7 +78,7 @@ pub struct Call {
 }
 
 /// What a handler puts on its request's response.
-pub(super) enum Emit {
+pub(crate) enum Emit {
     Message(Bytes),
     Answer(Answer),
 }
@@ -150,11 +150,12 @@ impl Call {
 }
 
 /// A notification as it goes over the wire.
-pub(super) fn notification(method: &str, params: &str) -> Bytes {
+pub(crate) fn notification(method: &str, params: &str) -> Bytes {
     format!(r#"{{"jsonrpc":"2.0","method":"{method}","params":{params}}}"#).into()
 }
 
-fn member<T: DeserializeOwned>(object: &[u8], name: &str) -> Option<T> {
+/// A member of an object, if it is there and of that type.
+pub(crate) fn member<T: DeserializeOwned>(object: &[u8], name: &str) -> Option<T> {
     #[derive(Deserialize)]
     #[serde(transparent)]
     struct Object<'a>(#[serde(borrow)] std::collections::BTreeMap<String, &'a RawValue>);

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::call::{Call, Handler};
+use super::call::Call;
 
 /// The four kinds of capability.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,21 +15,21 @@ pub enum Kind {
 
 /// One capability: its key (name, URI or URI template), its definition, and what answers for it.
 #[derive(Clone)]
-pub(super) struct Offered {
-    pub(super) key: String,
-    pub(super) definition: String,
-    pub(super) handler: Handler,
+struct Offered<H> {
+    key: String,
+    definition: String,
+    handler: H,
 }
 
 /// Everything that one server offers, in the order it was added.
-#[derive(Clone, Default)]
-pub(super) struct Offer {
-    entries: Vec<(Kind, Offered)>,
+#[derive(Clone)]
+pub(crate) struct Offer<H> {
+    entries: Vec<(Kind, Offered<H>)>,
 }
 
 impl Kind {
     /// The member of a list result that holds capabilities of this kind.
-    pub(super) fn member(self) -> &'static str {
+    pub(crate) fn member(self) -> &'static str {
         match self {
             Self::Tools => "tools",
             Self::Resources => "resources",
@@ -39,7 +39,7 @@ impl Kind {
     }
 
     /// The notification that says that a list of this kind changed.
-    pub(super) fn list_changed(self) -> &'static str {
+    pub(crate) fn list_changed(self) -> &'static str {
         match self {
             Self::Tools => "notifications/tools/list_changed",
             Self::Resources | Self::Templates => "notifications/resources/list_changed",
@@ -48,24 +48,30 @@ impl Kind {
     }
 }
 
-impl Offer {
-    pub(super) fn add(&mut self, kind: Kind, definition: &str, handler: Handler) {
+impl<H> Default for Offer<H> {
+    fn default() -> Self {
+        Self { entries: Vec::new() }
+    }
+}
+
+impl<H: Clone> Offer<H> {
+    pub(crate) fn add(&mut self, kind: Kind, definition: &str, handler: H) {
         let key = key_of(kind, definition);
         self.remove(kind, &key);
         let definition = definition.to_owned();
         self.entries.push((kind, Offered { key, definition, handler }));
     }
 
-    pub(super) fn remove(&mut self, kind: Kind, key: &str) {
+    pub(crate) fn remove(&mut self, kind: Kind, key: &str) {
         self.entries.retain(|(k, offered)| *k != kind || offered.key != key);
     }
 
-    pub(super) fn has(&self, kind: Kind) -> bool {
+    pub(crate) fn has(&self, kind: Kind) -> bool {
         self.entries.iter().any(|(k, _)| *k == kind)
     }
 
     /// The handler of a tool, prompt or resource; a resource may come from a template.
-    pub(super) fn handler(&self, kind: Kind, key: &str) -> Option<Handler> {
+    pub(crate) fn handler(&self, kind: Kind, key: &str) -> Option<H> {
         let exact = self.of(kind).find(|offered| offered.key == key);
         let found = exact.or_else(|| match kind {
             Kind::Resources => {
@@ -76,9 +82,15 @@ impl Offer {
         found.map(|offered| offered.handler.clone())
     }
 
+    /// The definition of what has exactly this key.
+    pub(crate) fn definition(&self, kind: Kind, key: &str) -> Option<&str> {
+        let mut all = self.of(kind);
+        all.find(|offered| offered.key == key).map(|offered| offered.definition.as_str())
+    }
+
     /// One page of a list as the members of a result, or `None` for a cursor that was never given out.
-    pub(super) fn page(&self, kind: Kind, cursor: Option<&str>, size: usize) -> Option<String> {
-        let all: Vec<&Offered> = self.of(kind).collect();
+    pub(crate) fn page(&self, kind: Kind, cursor: Option<&str>, size: usize) -> Option<String> {
+        let all: Vec<&Offered<H>> = self.of(kind).collect();
         let start = match cursor {
             None => 0,
             Some(cursor) => cursor.strip_prefix("after-")?.parse().ok()?,
@@ -94,7 +106,7 @@ impl Offer {
         Some(format!(r#"{{"{}":[{}]{next}}}"#, kind.member(), definitions.join(",")))
     }
 
-    fn of(&self, kind: Kind) -> impl Iterator<Item = &Offered> {
+    fn of(&self, kind: Kind) -> impl Iterator<Item = &Offered<H>> {
         self.entries.iter().filter(move |(k, _)| *k == kind).map(|(_, offered)| offered)
     }
 }

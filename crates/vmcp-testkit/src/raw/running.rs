@@ -48,7 +48,7 @@ impl Deref for Running {
 }
 
 impl Server {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
         Self { shared }
     }
 

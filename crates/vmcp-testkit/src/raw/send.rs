@@ -16,22 +16,27 @@ use super::{
     session::Session,
     state::{Form, Shared},
 };
-use crate::body::{Feed, ReplyBody, broken_off, fed, whole};
+use crate::{
+    body::{Feed, ReplyBody, broken_off, fed, whole},
+    host::Life,
+};
 
-pub(super) type Reply = Response<ReplyBody>;
+pub(crate) type Reply = Response<ReplyBody>;
 
-const JSON: &str = "application/json";
-const STREAM: &str = "text/event-stream";
+pub(crate) const JSON: &str = "application/json";
+pub(crate) const STREAM: &str = "text/event-stream";
 const CHUNK: usize = 64 * 1024;
 
-/// The response to a request whose handler emitted `first` and will emit `rest`.
-pub(super) async fn response(
-    shared: &Arc<Shared>,
+/// The response to a request whose handler emitted `first` and will emit `rest`. `guard` is dropped
+/// when a stream is sent or abandoned.
+pub(crate) async fn response<G: Send + Sync + Unpin + 'static>(
+    life: &Life,
+    form: Form,
     id: String,
     first: Option<Emit>,
     rest: mpsc::Receiver<Emit>,
+    guard: G,
 ) -> io::Result<Reply> {
-    let form = shared.knobs().form;
     match first {
         None | Some(Emit::Answer(Answer::Close)) => Err(broken_off()),
         Some(Emit::Answer(Answer::Hang)) => std::future::pending().await,
@@ -43,11 +48,11 @@ pub(super) async fn response(
             response.body(whole(with_id(&body, &id))).map_err(io::Error::other)
         }
         Some(Emit::Answer(answer)) if form == Form::Json && !matches!(answer, Answer::Flood) => {
-            Ok(json(shared, id, answer))
+            Ok(json(life, id, answer))
         }
         Some(first) => {
-            let (feed, body) = fed(());
-            shared.life.spawn(async move {
+            let (feed, body) = fed(guard);
+            life.spawn(async move {
                 // The client has left; the handler learns that from its next notification.
                 let _ = events(&feed, &id, first, rest).await;
             });
@@ -85,11 +90,11 @@ pub(super) fn stream(shared: &Arc<Shared>, session: &Arc<Session>, last: Option<
     with_type(STREAM, body)
 }
 
-fn json(shared: &Arc<Shared>, id: String, answer: Answer) -> Reply {
+fn json(life: &Life, id: String, answer: Answer) -> Reply {
     let body = match answer {
         Answer::Huge(_) | Answer::CutOff(_) => {
             let (feed, body) = fed(());
-            shared.life.spawn(async move {
+            life.spawn(async move {
                 let _ = grown(&feed, &id, "", "", &answer).await;
             });
             body
@@ -174,7 +179,7 @@ async fn grown(
     }
 }
 
-fn message(id: &str, answer: &Answer) -> Bytes {
+pub(crate) fn message(id: &str, answer: &Answer) -> Bytes {
     let (member, value): (&[u8], &[u8]) = match answer {
         Answer::Result(result) => (b"result", result),
         Answer::Error(error) => (b"error", error),
@@ -192,7 +197,7 @@ fn message(id: &str, answer: &Answer) -> Bytes {
     message.freeze()
 }
 
-fn event(number: Option<u64>, message: &[u8]) -> Bytes {
+pub(crate) fn event(number: Option<u64>, message: &[u8]) -> Bytes {
     let mut event = BytesMut::with_capacity(message.len() + 40);
     if let Some(number) = number {
         event.put_slice(format!("id: get-{number}\n").as_bytes());
@@ -219,7 +224,7 @@ fn with_id(body: &[u8], id: &str) -> Bytes {
     out.freeze()
 }
 
-fn with_type(content_type: &'static str, body: ReplyBody) -> Reply {
+pub(crate) fn with_type(content_type: &'static str, body: ReplyBody) -> Reply {
     Response::builder()
         .header(header::CONTENT_TYPE, content_type)
         .header(header::CACHE_CONTROL, "no-cache")

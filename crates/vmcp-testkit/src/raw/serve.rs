@@ -3,7 +3,7 @@
 use std::{borrow::Cow, io, sync::Arc};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header, request};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde::Deserialize;
@@ -38,6 +38,15 @@ struct Refusal(StatusCode, String);
 pub(super) async fn respond(shared: Arc<Shared>, request: Request<Incoming>) -> io::Result<Reply> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+    respond_to(shared, head, body).await
+}
+
+/// The same for a request whose body was read already.
+pub(crate) async fn respond_to(
+    shared: Arc<Shared>,
+    head: request::Parts,
+    body: Bytes,
+) -> io::Result<Reply> {
     let mut seen = Seen {
         verb: head.method.clone(),
         headers: head.headers.clone(),
@@ -133,7 +142,8 @@ async fn request(
     let opened = opens_session
         && !shared.identity.sessionless
         && matches!(first, Some(Emit::Answer(Answer::Result(_))));
-    let mut response = send::response(shared, id, first, emitted).await?;
+    let form = shared.knobs().form;
+    let mut response = send::response(&shared.life, form, id, first, emitted, ()).await?;
     if opened {
         let value = session.id().parse().expect("session ids are visible ASCII");
         response.headers_mut().insert("mcp-session-id", value);
@@ -250,7 +260,7 @@ fn bad_request(message: String) -> Refusal {
     Refusal(StatusCode::BAD_REQUEST, message)
 }
 
-fn accepts(headers: &HeaderMap, kind: &str) -> bool {
+pub(crate) fn accepts(headers: &HeaderMap, kind: &str) -> bool {
     headers
         .get_all(header::ACCEPT)
         .iter()

@@ -59,7 +59,7 @@ pub(super) struct Knobs {
     pub(super) one_stream: bool,
     pub(super) flooded_streams: bool,
     pub(super) scripts: BTreeMap<String, Handler>,
-    pub(super) offer: Offer,
+    pub(super) offer: Offer<Handler>,
 }
 
 /// What stays as it was built.
@@ -72,7 +72,7 @@ pub(super) struct Identity {
     pub(super) sessionless: bool,
 }
 
-pub(super) struct Shared {
+pub(crate) struct Shared {
     pub(super) identity: Identity,
     pub(super) counters: Arc<Counters>,
     pub(super) life: Life,
@@ -82,11 +82,11 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(identity: Identity, knobs: Knobs) -> Self {
+    pub(super) fn new(identity: Identity, knobs: Knobs, life: Life) -> Self {
         Self {
             identity,
             counters: Arc::default(),
-            life: Life::default(),
+            life,
             knobs: Mutex::new(knobs),
             sessions: Mutex::default(),
             seen: Mutex::default(),

@@ -8,6 +8,8 @@
 mod conformance;
 mod habits;
 mod lying;
+mod modern;
+mod modern_rmcp;
 mod process;
 mod raw;
 mod streams;

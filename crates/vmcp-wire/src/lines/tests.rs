@@ -1,3 +1,5 @@
+//! Requests in, what their headers say out, and back.
+
 use bytes::Bytes;
 
 use super::*;

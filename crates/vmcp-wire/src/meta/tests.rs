@@ -1,3 +1,5 @@
+//! Requests in, how they introduce their sender out.
+
 use bytes::Bytes;
 use serde_json::{Value, json};
 

@@ -1,3 +1,5 @@
+//! Responses of the one era in, as the other has them out.
+
 use serde_json::{Value, json};
 
 use super::*;
