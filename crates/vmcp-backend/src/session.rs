@@ -146,7 +146,7 @@ impl Session {
 
     /// What is told to a modern backend with each request.
     pub fn introduction(&self) -> Introduction<'_> {
-        Introduction { client_info: CLIENT_INFO, capabilities: &self.capabilities }
+        Introduction { client_info: CLIENT_INFO, capabilities: &self.capabilities, log_level: None }
     }
 
     /// Whether the backend keeps nothing between requests.

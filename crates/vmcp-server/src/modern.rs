@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use tokio_util::task::task_tracker::TaskTrackerToken;
+use vmcp_catalog::Catalog;
 use vmcp_core::{Caller as CoreCaller, Lent, Reply, Routed, View};
 use vmcp_model::{Era, Kind, LogLevel, ProtocolVersion, raw};
 use vmcp_wire::{
@@ -63,9 +64,7 @@ pub(crate) fn speaks_modern(headers: &HeaderMap, message: &Message) -> bool {
             ProtocolVersion::from_name(name).is_none()
         }
         Some(_) => false,
-        None => {
-            !is_session && (meta.client_info.is_some() || meta.client_capabilities.is_some())
-        }
+        None => !is_session && (meta.client_info.is_some() || meta.client_capabilities.is_some()),
     }
 }
 
@@ -128,23 +127,17 @@ impl Edge {
             _counted: self.sessions.count_call()?,
             lent: vmcp.lend(view, id.clone(), request.level),
         };
-        let core = |catalog| CoreCaller {
-            principal: &caller.principal,
-            catalog,
-            era: Era::Modern,
-            log_level: request.level,
-            parameters: &request.parameters,
-            capabilities: view.capabilities(),
-            sessions: &held.lent,
-        };
         let mut catalog = view.catalog();
         if !view.is_settled() {
             // What is not known yet may be known in a moment.
-            let found = |catalog: &Arc<_>| vmcp.route(&core(catalog), request.message).is_ok();
+            let found = |catalog: &Arc<_>| {
+                let core = request.caller(caller, view, catalog, &held.lent);
+                vmcp.route(&core, request.message).is_ok()
+            };
             vmcp.settle(view, found).await;
             catalog = view.catalog();
         }
-        let core = core(&catalog);
+        let core = request.caller(caller, view, &catalog, &held.lent);
         let routed: Routed<'_> = vmcp.route(&core, request.message)?;
         let reply = vmcp.send(&core, routed, &id).await;
         // A stream goes on; everything else has been answered, or will never be.
@@ -167,6 +160,25 @@ impl Edge {
 }
 
 impl<'a> Request<'a> {
+    /// Who calls, as the core takes a caller.
+    fn caller<'c>(
+        &'c self,
+        caller: &'c Caller,
+        view: &View,
+        catalog: &'c Arc<Catalog>,
+        lent: &'c Lent,
+    ) -> CoreCaller<'c> {
+        CoreCaller {
+            principal: &caller.principal,
+            catalog,
+            era: Era::Modern,
+            log_level: self.level,
+            parameters: &self.parameters,
+            capabilities: view.capabilities(),
+            sessions: lent,
+        }
+    }
+
     /// Reads a request, whose headers must say what its body says.
     fn read(headers: &HeaderMap, message: &'a Message) -> Result<Self, Fault> {
         let id = message.id().ok_or(Fault::InvalidRequest("a request needs an id".into()))?;
@@ -180,7 +192,8 @@ impl<'a> Request<'a> {
                 "params._meta[\"io.modelcontextprotocol/clientCapabilities\"] must be an object; send {} if there are none".into(),
             ))?;
         if capabilities.len() > MAX_CAPABILITIES {
-            let why = format!("the client's capabilities must not be over {MAX_CAPABILITIES} bytes");
+            let why =
+                format!("the client's capabilities must not be over {MAX_CAPABILITIES} bytes");
             return Err(Fault::InvalidParams(why.into()));
         }
         let level = match &meta.log_level {

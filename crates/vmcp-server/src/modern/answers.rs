@@ -48,12 +48,13 @@ impl Edge {
         view: &Arc<View>,
         kind: Kind,
     ) -> Result<Response<Body>, Fault> {
-        let cursor = match &request.message.params().cursor {
-            None => None,
-            span => Some(request.message.string(span.as_ref()).ok_or(Fault::InvalidParams(
-                "the parameter \"cursor\" must be a string".into(),
-            ))?),
-        };
+        let cursor =
+            match &request.message.params().cursor {
+                None => None,
+                span => Some(request.message.string(span.as_ref()).ok_or(Fault::InvalidParams(
+                    "the parameter \"cursor\" must be a string".into(),
+                ))?),
+            };
         let vmcp = self.sessions.vmcp();
         if !view.is_settled() {
             vmcp.settle(view, |_| false).await;
@@ -69,12 +70,12 @@ impl Edge {
 
     /// The members that every result has which vmcp makes: the beginning of an object.
     fn head(&self, view: &View, kind: Option<Kind>) -> BytesMut {
-        let freshness = view.freshness(kind);
-        let scope = if freshness.is_public { "public" } else { "private" };
+        let (ttl, scope) = (0, "private");
+        let _ = kind;
         let server = self.sessions.server().to_json();
         let mut head = BytesMut::with_capacity(256);
         head.put_slice(b"{\"resultType\":\"complete\",\"ttlMs\":");
-        head.put_slice(freshness.ttl.as_millis().to_string().as_bytes());
+        head.put_slice(ttl.to_string().as_bytes());
         head.put_slice(b",\"cacheScope\":");
         head.put_slice(&raw::string(scope));
         head.put_slice(b",\"_meta\":{");

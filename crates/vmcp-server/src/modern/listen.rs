@@ -8,7 +8,7 @@ use http::Response;
 use serde::Deserialize;
 use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
-use vmcp_backend::{Backend, Events, Session};
+use vmcp_backend::{Backend, Error, Events, Session};
 use vmcp_catalog::{Catalog, Changed};
 use vmcp_core::{Background, View, Vmcp};
 use vmcp_model::{BackendId, raw, raw::Members};
@@ -92,7 +92,8 @@ impl Wanted {
         let text = message.text();
         let params = Members::parse(text).and_then(|members| members.span("params"));
         let params = params.map(|span| &text[span]);
-        let wanted = params.and_then(|params| Members::parse(params)?.value(params, "notifications"));
+        let wanted =
+            params.and_then(|params| Members::parse(params)?.value(params, "notifications"));
         let wanted = wanted.ok_or(Fault::InvalidParams(
             "the parameter \"notifications\" is missing; name what to listen to".into(),
         ))?;
@@ -210,7 +211,7 @@ impl Listener {
             let background = self.background.clone();
             begun.spawn_on(
                 async move {
-                    let opening = tokio::time::timeout(BEGIN, backend.listen_to(&session, &uris));
+                    let opening = tokio::time::timeout(BEGIN, listen_to(&backend, &session, &uris));
                     let events = opening.await.ok()?.ok()??;
                     let kept = uris.clone();
                     background.spawn(async move {
@@ -266,6 +267,15 @@ impl Listener {
     }
 }
 
+async fn listen_to(
+    backend: &Arc<Backend>,
+    session: &Session,
+    uris: &[String],
+) -> Result<Option<Events>, Error> {
+    let uris: Vec<_> = uris.iter().map(String::as_str).collect();
+    backend.listen_to(session, &uris).await
+}
+
 /// Passes on what a backend says of its resources, again and again. What has changed while nobody
 /// listened is not known, so each time all are said to have changed.
 async fn follow(
@@ -292,7 +302,7 @@ async fn follow(
         wait = if began.elapsed() > AGAIN.1 { AGAIN.0 } else { (wait * 2).min(AGAIN.1) };
         events = loop {
             tokio::time::sleep(wait).await;
-            match backend.listen_to(session, uris).await {
+            match listen_to(backend, session, uris).await {
                 Ok(Some(events)) => break events,
                 Ok(None) => return,
                 Err(error) => {
