@@ -55,7 +55,7 @@ pub struct ClientCapabilities {
 }
 
 /// The extension of the modern era by which a call may be answered with a task.
-const TASKS: &str = "io.modelcontextprotocol/tasks";
+pub(crate) const TASKS: &str = "io.modelcontextprotocol/tasks";
 
 impl ClientCapabilities {
     /// Reads the client's `capabilities` object. Text that is no object counts as none.

@@ -12,7 +12,11 @@ use vmcp_model::{
 };
 use vmcp_wire::{Fault, Message, task};
 
-use crate::{caller::Caller, state::Purpose, vmcp::Vmcp};
+use crate::{
+    caller::{Caller, TASKS},
+    state::Purpose,
+    vmcp::Vmcp,
+};
 
 /// A request with the backend that it goes to.
 #[derive(Debug)]
@@ -105,11 +109,18 @@ impl Vmcp {
                 Ok(routed)
             }
             ("completion/complete", _) => self.completion(caller, message),
+            ("tasks/get" | "tasks/cancel" | "tasks/update", Era::Modern)
+                if !caller.capabilities.tasks =>
+            {
+                let required = format!("{{\"extensions\":{{\"{TASKS}\":{{}}}}}}");
+                Err(Fault::MissingCapability { required })
+            }
             ("tasks/get" | "tasks/cancel", _)
             | ("tasks/result", Era::Legacy)
             | ("tasks/update", Era::Modern) => self.task(message),
             (
-                method @ ("ping"
+                method @ ("initialize"
+                | "ping"
                 | "logging/setLevel"
                 | "resources/subscribe"
                 | "resources/unsubscribe"

@@ -44,15 +44,16 @@ struct Held {
     _counted: TaskTrackerToken,
 }
 
-/// Whether a message is one of the modern era, by what only that era knows. `initialize` never is.
+/// Whether a message is one of the modern era, by what only that era knows.
 pub(crate) fn speaks_modern(headers: &HeaderMap, message: &Message) -> bool {
     let modern = ProtocolVersion::MODERN.name().as_bytes();
     let meta = &message.params().meta;
-    if message.method() == "initialize" {
-        return false;
-    }
     if meta.protocol_version.is_some() {
         return true;
+    }
+    // Whatever else is said with it: a client that begins a session has no other way to say so.
+    if message.method() == "initialize" {
+        return false;
     }
     let said = headers.get(PROTOCOL_VERSION).map(HeaderValue::as_bytes);
     let is_session = headers.contains_key(headers::SESSION_ID);
