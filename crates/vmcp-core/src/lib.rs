@@ -22,3 +22,4 @@ pub use relay::Relay;
 pub use route::{Routed, Then};
 pub use view::{BackendState, OfferStatus, Settled, View};
 pub use vmcp::{Config, PartialFailure, Replaced, Reply, Vmcp};
+pub use vmcp_backend::Freshness;
