@@ -70,7 +70,10 @@ def configuration(backends, **more):
     named = [{"name": name, **backend} for name, backend in backends.items()]
     incoming = {"type": "anonymous"}
     return json.dumps(
-        {"name": "real", "backends": named, "incomingAuth": incoming, "aggregation": naming, **more},
+        {"name": "real", "backends": named, "incomingAuth": incoming, "aggregation": naming,
+         # On a busy machine a program may take long to start; a client that is shown less at first
+         # is what other tests are about.
+         "sessions": {"initializeWait": "20s"}, **more},
         indent=1,
     )
 

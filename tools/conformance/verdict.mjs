@@ -46,8 +46,14 @@ for (const run of runs) {
   let passed = 0;
   let failedHere = 0;
   for (const scenario of scenarios) {
-    const checks = JSON.parse(readFileSync(join(home, scenario, 'checks.json'), 'utf8'));
     const title = scenario.replace(/^server-/, '').replace(/-\d{4}-\d\d-\d\dT.*$/, '');
+    const written = join(home, scenario, 'checks.json');
+    if (!existsSync(written)) {
+      failedHere += 1;
+      console.log(`FAILED ${name} ${title}: it broke down; see ${join(results, `${name}.log`)}`);
+      continue;
+    }
+    const checks = JSON.parse(readFileSync(written, 'utf8'));
     if (isUnwritten(title, checks)) continue;
     const verdicts = checks.filter((check) => !isNote(check));
     if (verdicts.length === 0) {

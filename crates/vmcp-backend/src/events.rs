@@ -42,6 +42,15 @@ impl Events {
         }
     }
 
+    /// Whether everything that comes belongs to the call, or the listening, that the stream is of. On
+    /// a link, what has no id or token is only taken to belong to the newest call.
+    pub fn is_own(&self) -> bool {
+        match &self.0 {
+            Source::Stream(_) => true,
+            Source::Link(_) => false,
+        }
+    }
+
     /// The next message. `None` when there will be no other.
     pub async fn next(&mut self) -> Result<Option<Message>, Error> {
         match &mut self.0 {

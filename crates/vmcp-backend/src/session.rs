@@ -146,12 +146,17 @@ impl Session {
 
     /// What is told to a modern backend with each request.
     pub fn introduction(&self) -> Introduction<'_> {
-        Introduction { client_info: CLIENT_INFO, capabilities: &self.capabilities }
+        Introduction { client_info: CLIENT_INFO, capabilities: &self.capabilities, log_level: None }
     }
 
     /// Whether the backend keeps nothing between requests.
     pub fn is_stateless(&self) -> bool {
         self.version.era() == Era::Modern
+    }
+
+    /// What a modern backend is told with each request that the client can do (JSON text).
+    pub fn capabilities(&self) -> &Bytes {
+        &self.capabilities
     }
 
     pub fn facts(&self) -> &Arc<Facts> {

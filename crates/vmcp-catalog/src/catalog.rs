@@ -3,7 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use vmcp_model::{BackendId, Digest, Kind};
+use vmcp_model::{BackendId, Digest, Kind, Mirror};
 
 use crate::{
     contents::{Contents, Entry, InvalidCatalog, Route},
@@ -46,6 +46,11 @@ impl Catalog {
     pub(crate) fn new(mut contents: Contents) -> Self {
         let digest = Digest::of(&contents.to_bytes());
         let page_size = contents.page_size;
+        for tool in &mut contents.entries[place_of(Kind::Tool)] {
+            // A tool of a modern backend whose marks are not allowed was not offered; a legacy one
+            // may mean something else by them.
+            tool.route.mirrors = Mirror::of_tool(&tool.json).unwrap_or_default().into();
+        }
         let pages = Kind::ALL.map(|kind| {
             Pages::render(kind, &digest, page_size, &mut contents.entries[place_of(kind)])
         });

@@ -8,7 +8,7 @@ use std::{fmt, sync::Arc};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use vmcp_model::{BackendId, Kind, raw::Members};
+use vmcp_model::{BackendId, Kind, Mirror, raw::Members};
 
 /// Where a call of an exposed capability goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct Route {
     pub name: Box<str>,
     /// Whether clients know it by another name.
     pub renamed: bool,
+    /// The parameters of a tool that its callers repeat in headers.
+    pub mirrors: Box<[Mirror]>,
 }
 
 /// Bytes that are no stored catalog. What to do: merge again.
@@ -163,7 +165,8 @@ impl StoredEntry<'_> {
         let place = backends.binary_search_by(|known| known.as_str().cmp(&backend)).ok()?;
         let renamed = own_name.is_some();
         let name = own_name.unwrap_or_else(|| key.clone());
-        let route = Route { backend: backends[place].clone(), name, renamed };
+        let mirrors = Box::default();
+        let route = Route { backend: backends[place].clone(), name, renamed, mirrors };
         Some(Entry { key: key.into(), route, json: object(item)? })
     }
 }

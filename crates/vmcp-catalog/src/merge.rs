@@ -122,7 +122,12 @@ fn addressed(
     }
     let entry = |(uri, (backend, item)): (&str, (&BackendId, &Item))| Entry {
         key: uri.into(),
-        route: Route { backend: backend.clone(), name: uri.into(), renamed: false },
+        route: Route {
+            backend: backend.clone(),
+            name: uri.into(),
+            renamed: false,
+            mirrors: Box::default(),
+        },
         json: trimmed(item.json()),
     };
     placed.into_iter().map(entry).collect()
@@ -133,7 +138,12 @@ fn entry(exposed: String, claim: &Claim<'_>) -> Entry {
     let json = if renamed { overrides::rename(&claim.json, &exposed) } else { claim.json.clone() };
     Entry {
         key: exposed.into(),
-        route: Route { backend: claim.backend.clone(), name: claim.own_name.into(), renamed },
+        route: Route {
+            backend: claim.backend.clone(),
+            name: claim.own_name.into(),
+            renamed,
+            mirrors: Box::default(),
+        },
         json: trimmed(&json),
     }
 }

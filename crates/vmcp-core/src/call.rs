@@ -12,12 +12,12 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use vmcp_backend::{Backend, Error, Events, Session};
 use vmcp_model::LogLevel;
-use vmcp_wire::{Fault, IdKey, Message, task};
+use vmcp_wire::{Fault, IdKey, Message};
 
 use crate::{
     caller::ClientCapabilities,
+    eras::{Finish, Finished},
     inbound::{Inbound, Notice, NoticeKind, Question, receive},
-    route::Then,
     vmcp::cancel,
 };
 
@@ -46,7 +46,7 @@ pub struct CallStream {
     session: Session,
     events: Events,
     id: IdKey,
-    then: Then,
+    finish: Finish,
     capabilities: ClientCapabilities,
     /// When the call has taken too long, questions to the client aside.
     last: Instant,
@@ -63,12 +63,12 @@ impl CallStream {
         session: Session,
         events: Events,
         id: IdKey,
-        then: Then,
+        finish: Finish,
         capabilities: ClientCapabilities,
     ) -> Self {
         let last = Instant::now() + backend.timeouts().absolute;
         let open_questions = Arc::default();
-        Self { backend, session, events, id, then, capabilities, last, open_questions }
+        Self { backend, session, events, id, finish, capabilities, last, open_questions }
     }
 
     pub fn backend(&self) -> &Arc<Backend> {
@@ -78,6 +78,11 @@ impl CallStream {
     /// The session of the backend that the call uses.
     pub fn session(&self) -> &Session {
         &self.session
+    }
+
+    /// Whether what the backend asks on the stream is certainly asked by this call.
+    pub fn asks_itself(&self) -> bool {
+        self.events.is_own()
     }
 
     /// Opens a question: the deadlines rest until it is dropped.
@@ -107,7 +112,8 @@ impl CallStream {
                 }
                 Some(Inbound::Response(response)) => {
                     if response.id().is_some_and(|id| id.is(&self.id)) {
-                        let text = self.then.apply(response.into_text(), &self.backend);
+                        let finished = self.finish.apply(response.into_text(), &self.backend)?;
+                        let (Finished::Ready(text) | Finished::Refused(text, _)) = finished;
                         return Ok(CallEvent::Outcome(Outcome::Complete(text)));
                     }
                     tracing::warn!(backend = %self.backend.id(), "dropped an answer to another request");
@@ -152,16 +158,6 @@ impl CallStream {
 impl Drop for OpenQuestion {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl Then {
-    /// Changes in a result what has to be.
-    pub(crate) fn apply(self, text: Bytes, backend: &Backend) -> Bytes {
-        match self {
-            Self::Relay => text,
-            Self::PublishTasks => task::publish(&text, backend.id().as_str(), true),
-        }
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
+use http::{HeaderName, HeaderValue};
 use vmcp_backend::{Backend, Error, Session};
 use vmcp_catalog::Catalog;
-use vmcp_model::{Principal, raw::Members};
+use vmcp_model::{Era, LogLevel, Principal, raw::Members};
 
 /// One caller, as every method of [`Vmcp`](crate::Vmcp) takes it.
 #[derive(Clone, Copy)]
@@ -12,6 +13,12 @@ pub struct Caller<'a> {
     pub principal: &'a Principal,
     /// What the caller was shown: nothing else can be called.
     pub catalog: &'a Arc<Catalog>,
+    /// The era that the caller speaks.
+    pub era: Era,
+    /// The least severe log message that a legacy caller wants. A modern one says it in its request.
+    pub log_level: Option<LogLevel>,
+    /// What a modern caller repeats of a tool's parameters: all its `Mcp-Param-*` headers.
+    pub parameters: &'a [(HeaderName, HeaderValue)],
     pub capabilities: ClientCapabilities,
     /// The backend sessions to use.
     pub sessions: &'a dyn BackendSessions,
@@ -47,6 +54,9 @@ pub struct ClientCapabilities {
     pub tasks: bool,
 }
 
+/// The extension of the modern era by which a call may be answered with a task.
+pub(crate) const TASKS: &str = "io.modelcontextprotocol/tasks";
+
 impl ClientCapabilities {
     /// Reads the client's `capabilities` object. Text that is no object counts as none.
     pub fn parse(capabilities: &[u8]) -> Self {
@@ -58,6 +68,14 @@ impl ClientCapabilities {
             roots: has("roots"),
             tasks: has("tasks"),
         }
+    }
+
+    /// Reads the capabilities that a modern client declares with a request.
+    pub fn parse_modern(capabilities: &[u8]) -> Self {
+        let extensions = Members::parse(capabilities)
+            .and_then(|members| members.value(capabilities, "extensions").and_then(Members::parse));
+        let tasks = extensions.is_some_and(|extensions| extensions.span(TASKS).is_some());
+        Self { tasks, ..Self::parse(capabilities) }
     }
 
     /// Whether the client may be asked this. What vmcp has never heard of is the client's to refuse.

@@ -1,110 +1,201 @@
 //! Which backend a request goes to, and in what words. Decides; sends nothing.
 
-use std::sync::Arc;
+use std::{borrow::Cow, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use serde::Deserialize;
 use vmcp_backend::Backend;
 use vmcp_catalog::Route;
-use vmcp_model::{BackendId, raw::Members};
+use vmcp_model::{
+    BackendId, Era, Mirror,
+    raw::{self, Edit, Members},
+};
 use vmcp_wire::{Fault, Message, task};
 
-use crate::{caller::Caller, vmcp::Vmcp};
+use crate::{
+    caller::{Caller, TASKS},
+    state::Purpose,
+    vmcp::Vmcp,
+};
 
 /// A request with the backend that it goes to.
 #[derive(Debug)]
-pub struct Routed {
+pub struct Routed<'a> {
     pub backend: Arc<Backend>,
-    /// The request in the backend's own names.
-    pub text: Bytes,
-    /// What to do with the answer.
-    pub then: Then,
+    /// The client's own.
+    pub(crate) message: Cow<'a, Message>,
+    /// What makes it one in the backend's own words.
+    pub(crate) edits: Vec<Edit>,
+    /// What the backend calls the capability or the task.
+    pub(crate) target: Option<Cow<'a, str>>,
+    /// The parameters that are repeated in headers.
+    pub(crate) mirrors: &'a [Mirror],
+    pub(crate) then: Then,
 }
 
 /// What is to be done with a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Then {
+pub(crate) enum Then {
     /// It passes as it is.
     Relay,
     /// It may hold task ids, which must name their backend.
     PublishTasks,
 }
 
+impl<'a> Routed<'a> {
+    /// A request that goes on as it is, for now.
+    fn plain(backend: Arc<Backend>, message: &'a Message, then: Then) -> Self {
+        let message = Cow::Borrowed(message);
+        Self { backend, message, edits: Vec::new(), target: None, mirrors: &[], then }
+    }
+
+    fn replace(&mut self, span: &Range<usize>, with: &str) {
+        self.edits.push(Edit { span: span.clone(), with: raw::string(with).into() });
+    }
+
+    /// The request in the backend's own words, for one of the legacy client's own era.
+    pub(crate) fn text(&self) -> Bytes {
+        if self.edits.is_empty() {
+            self.message.text().clone()
+        } else {
+            raw::splice(self.message.text(), self.edits.clone())
+        }
+    }
+}
+
 impl Vmcp {
     /// Finds the backend for a request of a client. Lists, and what vmcp answers itself, are not
     /// routed.
-    pub fn route(&self, caller: &Caller<'_>, message: &Message) -> Result<Routed, Fault> {
+    pub fn route<'a>(
+        &self,
+        caller: &Caller<'a>,
+        message: &'a Message,
+    ) -> Result<Routed<'a>, Fault> {
+        let mut routed = self.routed(caller, message)?;
+        if caller.era == Era::Modern {
+            routed.check_mirrors(caller)?;
+            self.give_state_back(caller, &mut routed)?;
+        }
+        Ok(routed)
+    }
+
+    fn routed<'a>(&self, caller: &Caller<'a>, message: &'a Message) -> Result<Routed<'a>, Fault> {
         let params = message.params();
-        match &*message.method() {
-            "tools/call" => {
+        match (&*message.method(), caller.era) {
+            ("tools/call", _) => {
                 let name = required(message.string(params.name.as_ref()), "name")?;
                 let route = caller.catalog.tool(&name).ok_or_else(|| unknown("tool", &name))?;
                 let then = if params.task.is_some() { Then::PublishTasks } else { Then::Relay };
-                self.renamed(message, route, params.name.as_ref(), then)
+                let mut routed = self.renamed(message, route, params.name.as_ref(), then)?;
+                routed.mirrors = &route.mirrors;
+                Ok(routed)
             }
-            "prompts/get" => {
+            ("prompts/get", _) => {
                 let name = required(message.string(params.name.as_ref()), "name")?;
                 let route = caller.catalog.prompt(&name).ok_or_else(|| unknown("prompt", &name))?;
                 self.renamed(message, route, params.name.as_ref(), Then::Relay)
             }
-            "resources/read" | "resources/subscribe" | "resources/unsubscribe" => {
+            ("resources/read", _)
+            | ("resources/subscribe" | "resources/unsubscribe", Era::Legacy) => {
                 let uri = required(message.string(params.uri.as_ref()), "uri")?;
-                match (caller.catalog.resource(&uri), caller.catalog.backends()) {
-                    (Some(route), _) => self.renamed(message, route, None, Then::Relay),
+                let mut routed = match (caller.catalog.resource(&uri), caller.catalog.backends()) {
+                    (Some(route), _) => self.renamed(message, route, None, Then::Relay)?,
                     // A result may link to resources that are not listed.
-                    (None, [only]) => {
-                        let backend = self.known(only)?;
-                        let text = message.text().clone();
-                        Ok(Routed { backend, text, then: Then::Relay })
-                    }
-                    (None, _) => Err(Fault::ResourceNotFound { uri: uri.to_string() }),
-                }
-            }
-            "completion/complete" => self.completion(caller, message),
-            "tasks/get" | "tasks/result" | "tasks/cancel" => {
-                let id = required(message.string(params.task_id.as_ref()), "taskId")?;
-                let (owner, own_id) =
-                    task::split_public_id(&id).ok_or_else(|| unknown("task", &id))?;
-                let backend = self.backend(owner).ok_or_else(|| unknown("task", &id))?;
-                let text = match &params.task_id {
-                    Some(span) => message.with_string(span, own_id),
-                    None => message.text().clone(),
+                    (None, [only]) => Routed::plain(self.known(only)?, message, Then::Relay),
+                    (None, _) => return Err(Fault::ResourceNotFound { uri: uri.to_string() }),
                 };
-                let text = task::unpublish(&text, owner);
-                Ok(Routed { backend, text, then: Then::PublishTasks })
+                // A URI is the same everywhere, and the route of a template is not one.
+                routed.target = Some(uri);
+                Ok(routed)
             }
-            method => match caller.catalog.backends() {
-                [only] => {
-                    let backend = self.known(only)?;
-                    Ok(Routed { backend, text: message.text().clone(), then: Then::PublishTasks })
-                }
+            ("completion/complete", _) => self.completion(caller, message),
+            ("tasks/get" | "tasks/cancel" | "tasks/update", Era::Modern)
+                if !caller.capabilities.tasks =>
+            {
+                let required = format!("{{\"extensions\":{{\"{TASKS}\":{{}}}}}}");
+                Err(Fault::MissingCapability { required })
+            }
+            ("tasks/get" | "tasks/cancel", _)
+            | ("tasks/result", Era::Legacy)
+            | ("tasks/update", Era::Modern) => self.task(message),
+            (
+                method @ ("initialize"
+                | "ping"
+                | "logging/setLevel"
+                | "resources/subscribe"
+                | "resources/unsubscribe"
+                | "tasks/result"
+                | "tasks/list"),
+                Era::Modern,
+            ) => Err(Fault::MethodNotFound(format!("{method} (the revision 2026-07-28 has none)"))),
+            (method, _) => match caller.catalog.backends() {
+                [only] => Ok(Routed::plain(self.known(only)?, message, Then::PublishTasks)),
                 _ => Err(Fault::MethodNotFound(method.to_owned())),
             },
         }
     }
 
-    /// A request that names a capability, with the name its backend knows.
-    fn renamed(
-        &self,
-        message: &Message,
-        route: &Route,
-        name: Option<&std::ops::Range<usize>>,
-        then: Then,
-    ) -> Result<Routed, Fault> {
-        let backend = self.known(&route.backend)?;
-        let text = match name {
-            Some(span) if route.renamed => message.with_string(span, &route.name),
-            Some(_) | None => message.text().clone(),
-        };
-        let text = if message.params().meta.related_task.is_some() {
-            task::unpublish(&text, route.backend.as_str())
-        } else {
-            text
-        };
-        Ok(Routed { backend, text, then })
+    /// A request about a task, whose id names its backend.
+    fn task<'a>(&self, message: &'a Message) -> Result<Routed<'a>, Fault> {
+        let params = message.params();
+        let id = required(message.string(params.task_id.as_ref()), "taskId")?;
+        let (owner, own_id) = task::split_public_id(&id).ok_or_else(|| unknown("task", &id))?;
+        let backend = self.backend(owner).ok_or_else(|| unknown("task", &id))?;
+        let mut routed = Routed::plain(backend, message, Then::PublishTasks);
+        routed.message = unpublished(message, owner)?;
+        let span = routed.message.params().task_id.clone();
+        // Unless the id was taken for a related one already.
+        if let Some(span) = span
+            && routed.message.string(Some(&span)).as_deref() == Some(&*id)
+        {
+            routed.replace(&span, own_id);
+        }
+        routed.target = Some(own_id.to_owned().into());
+        Ok(routed)
     }
 
-    fn completion(&self, caller: &Caller<'_>, message: &Message) -> Result<Routed, Fault> {
+    /// A request that names a capability, with the name its backend knows.
+    fn renamed<'a>(
+        &self,
+        message: &'a Message,
+        route: &'a Route,
+        name: Option<&Range<usize>>,
+        then: Then,
+    ) -> Result<Routed<'a>, Fault> {
+        let mut routed = Routed::plain(self.known(&route.backend)?, message, then);
+        routed.target = Some(Cow::Borrowed(&route.name));
+        match name {
+            Some(span) if route.renamed => routed.replace(span, &route.name),
+            Some(_) | None => {}
+        }
+        if message.params().meta.related_task.is_some() {
+            // Its own edits come first: what stands behind them moves.
+            let renamed = Message::parse(routed.text()).map_err(internal)?;
+            routed.edits.clear();
+            routed.message =
+                Cow::Owned(unpublished(&renamed, route.backend.as_str())?.into_owned());
+        }
+        Ok(routed)
+    }
+
+    /// Gives a backend the very state back that it has given.
+    fn give_state_back(&self, caller: &Caller<'_>, routed: &mut Routed<'_>) -> Result<(), Fault> {
+        let Some(span) = routed.message.params().request_state.clone() else { return Ok(()) };
+        let sealed = routed.message.string(Some(&span));
+        let sealed = sealed.ok_or(Fault::InvalidParams(
+            "the parameter \"requestState\" must be a string".into(),
+        ))?;
+        let purpose = Purpose::new(caller.principal, routed.backend.id(), routed.message.salient());
+        let state = self.states.open(&purpose, &sealed)?;
+        routed.replace(&span, &state);
+        Ok(())
+    }
+
+    fn completion<'a>(
+        &self,
+        caller: &Caller<'a>,
+        message: &'a Message,
+    ) -> Result<Routed<'a>, Fault> {
         #[derive(Deserialize)]
         struct Reference {
             r#type: String,
@@ -136,7 +227,10 @@ impl Vmcp {
             .and_then(|members| members.span("name"))
             .map(|name| span.start + name.start..span.start + name.end);
         let name = name.filter(|_| reference.r#type == "ref/prompt");
-        self.renamed(message, route, name.as_ref(), Then::Relay)
+        let mut routed = self.renamed(message, route, name.as_ref(), Then::Relay)?;
+        // No header names it.
+        routed.target = None;
+        Ok(routed)
     }
 
     fn known(&self, id: &BackendId) -> Result<Arc<Backend>, Fault> {
@@ -144,6 +238,19 @@ impl Vmcp {
             Fault::Unavailable(format!("backend {id} is not configured any more").into())
         })
     }
+}
+
+/// A message with the task ids that a backend knows.
+fn unpublished<'a>(message: &'a Message, owner: &str) -> Result<Cow<'a, Message>, Fault> {
+    let text = task::unpublish(message.text(), owner);
+    if text.as_ptr() == message.text().as_ptr() {
+        return Ok(Cow::Borrowed(message));
+    }
+    Message::parse(text).map(Cow::Owned).map_err(internal)
+}
+
+fn internal(why: vmcp_wire::Malformed) -> Fault {
+    Fault::Internal(format!("a request was rewritten badly: {why}").into())
 }
 
 fn required<T>(value: Option<T>, name: &str) -> Result<T, Fault> {

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -17,11 +17,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use vmcp_backend::{Advertised, Backend, ClientView, Freshness};
 use vmcp_catalog::{Catalog, Dropped, Rules, merge};
-use vmcp_model::{BackendId, Kind, Offer};
+use vmcp_model::{BackendId, Era, Kind, Offer};
 
 pub(crate) mod fresh;
 pub(crate) mod watching;
 
+use crate::caller::ClientCapabilities;
 use fresh::{Fresh, Terms};
 
 /// How long new backends are waited for when others take the place of those there were, before
@@ -41,6 +42,9 @@ pub struct View {
     pub(crate) dirty: Arc<Notify>,
     /// Ticks when the catalog has changed.
     changes: watch::Sender<u64>,
+    /// Whether every backend has had its time.
+    is_settled: AtomicBool,
+    capabilities: ClientCapabilities,
     /// Ends the watching.
     pub(crate) stop: CancellationToken,
     /// Seconds on the clock of `origin` when the view was last asked for.
@@ -107,8 +111,14 @@ impl View {
         let unknown = BackendState::unknown(None, since);
         let backends = backends.map(|id| (id, unknown.clone())).collect();
         let (empty, _nothing_dropped) = merge(&BTreeMap::new(), &rules);
+        let capabilities = match client.version().era() {
+            Era::Legacy => ClientCapabilities::parse(client.capabilities_for(Era::Legacy)),
+            Era::Modern => ClientCapabilities::parse_modern(client.capabilities_for(Era::Modern)),
+        };
         Self {
             client,
+            is_settled: AtomicBool::new(false),
+            capabilities,
             catalog: ArcSwap::from_pointee(empty),
             offers: Mutex::new(Offers {
                 rules,
@@ -181,6 +191,48 @@ impl View {
         let missing = missing.map(|(id, _)| id.clone()).collect();
         drop(offers);
         Settled { catalog: self.catalog(), missing }
+    }
+
+    /// Waits until every backend has made an offer or failed to, or `enough` says that the catalog
+    /// will do as it is, but no longer than until the view is `wait` old.
+    pub(crate) async fn settle_once(&self, wait: Duration, enough: impl Fn(&Arc<Catalog>) -> bool) {
+        let unknown =
+            |state: &BackendState| state.status == OfferStatus::Unknown && state.offer.is_none();
+        let settling = async {
+            loop {
+                let changed = self.settled.notified();
+                tokio::pin!(changed);
+                changed.as_mut().enable();
+                self.merge_if_dirty();
+                let waits = self.offers().backends.values().any(unknown);
+                if !waits || enough(&self.catalog()) {
+                    return !waits;
+                }
+                changed.await;
+            }
+        };
+        if let Ok(false) = tokio::time::timeout_at(self.origin + wait, settling).await {
+            return;
+        }
+        self.merge_if_dirty();
+        self.is_settled.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether nobody waits for this view any more.
+    pub fn is_settled(&self) -> bool {
+        self.is_settled.load(Ordering::Relaxed)
+    }
+
+    /// What the clients of this view can do.
+    pub fn capabilities(&self) -> ClientCapabilities {
+        self.capabilities
+    }
+
+    /// Backends of which no offer is known.
+    pub fn unknown(&self) -> Vec<BackendId> {
+        let offers = self.offers();
+        let unknown = offers.backends.iter().filter(|(_, state)| state.offer.is_none());
+        unknown.map(|(id, _)| id.clone()).collect()
     }
 
     /// Backends that have made no offer, though they have had their time.

@@ -5,11 +5,13 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
+use arc_swap::ArcSwap;
+use bytes::Bytes;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use vmcp_backend::{Backend, ClientView};
 use vmcp_catalog::Rules;
-use vmcp_model::BackendId;
+use vmcp_model::{BackendId, Era};
 use vmcp_wire::Fault;
 
 use crate::{
@@ -29,6 +31,8 @@ pub(crate) struct Views {
     config: Config,
     background: Background,
     all: Mutex<All>,
+    /// The views of modern clients by what these declare, for whoever has no time to wait.
+    modern: ArcSwap<HashMap<Bytes, Weak<View>>>,
     changes: watch::Sender<u64>,
 }
 
@@ -61,7 +65,27 @@ impl Views {
         let rules = Arc::new(config.rules.clone());
         let (changes, _) = watch::channel(0);
         let all = All { kept: HashMap::new(), backends, rules };
-        Self { config, background, all: Mutex::new(all), changes }
+        Self { config, background, all: Mutex::new(all), modern: ArcSwap::default(), changes }
+    }
+
+    /// The view of modern clients that declare these capabilities, if there is one.
+    pub(crate) fn find_modern(&self, capabilities: &[u8]) -> Option<Arc<View>> {
+        let view = self.modern.load().get(capabilities)?.upgrade()?;
+        view.touch();
+        Some(view)
+    }
+
+    /// Says anew which views there are of modern clients.
+    fn publish(&self, kept: &HashMap<ClientView, Kept>) {
+        let modern = kept.iter().filter(|(client, _)| client.version().era() == Era::Modern);
+        let modern = modern.map(|(client, kept)| {
+            (client.capabilities_for(Era::Modern).clone(), Arc::downgrade(&kept.view))
+        });
+        self.modern.store(Arc::new(modern.collect()));
+    }
+
+    pub(crate) fn background(&self) -> &Background {
+        &self.background
     }
 
     pub(crate) fn obtain(&self, client: &ClientView) -> Result<Arc<View>, Fault> {
@@ -80,6 +104,7 @@ impl Views {
         let made = self.make(client.clone(), &all);
         let view = Arc::clone(&made.view);
         all.kept.insert(client.clone(), made);
+        self.publish(&all.kept);
         Ok(view)
     }
 
@@ -124,13 +149,15 @@ impl Views {
     }
 
     pub(crate) fn prune(&self) {
-        self.all().kept.retain(|_, kept| {
+        let mut all = self.all();
+        all.kept.retain(|_, kept| {
             let keep = !unused(&kept.view) || kept.view.idle() < self.config.view_idle;
             if !keep {
                 kept.view.stop.cancel();
             }
             keep
         });
+        self.publish(&all.kept);
     }
 
     /// Makes a view and starts those who keep it true.

@@ -13,16 +13,19 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::{sync::watch, task::JoinSet};
 use vmcp_backend::{Answer, Backend, Body, ClientView, Error, Session};
-use vmcp_catalog::Rules;
-use vmcp_model::{BackendId, Kind};
+use vmcp_catalog::{Catalog, Rules};
+use vmcp_model::{BackendId, Kind, LogLevel, Mirror};
 use vmcp_wire::{Fault, IdKey};
 
 use crate::{
     background::Background,
     call::CallStream,
     caller::Caller,
+    eras::{Finished, Written},
+    lent::Lent,
     relay::{Read, Relay},
-    route::{Routed, Then},
+    route::Routed,
+    state::{Keys, States},
     view::View,
     views::Views,
 };
@@ -39,6 +42,13 @@ pub struct Config {
     pub view_idle: Duration,
     /// How long a backend may take over its first offer before it counts as missing.
     pub initialize_wait: Duration,
+    /// What vmcp says that it is when it answers: the `Implementation` object of the protocol (JSON
+    /// text).
+    pub server_info: Bytes,
+    /// The keys with which what clients keep for backends is sealed.
+    pub keys: Keys,
+    /// For how long that is good.
+    pub state_life: Duration,
     /// How old an offer may be, whose backend does not announce changes, before it is asked again.
     pub offer_max_age: Duration,
 }
@@ -52,6 +62,9 @@ pub struct Vmcp {
     /// Whether the catalog is shown as a whole or not at all.
     whole_only: AtomicBool,
     initialize_wait: Duration,
+    pub(crate) states: States,
+    /// What vmcp says that it is when it answers (JSON text).
+    server_info: Bytes,
 }
 
 /// What happens when some of the backends cannot be used.
@@ -62,6 +75,9 @@ pub enum PartialFailure {
     /// The rest goes on, and what the others have offered last is shown still.
     BestEffort,
 }
+
+/// The code by which a modern backend refuses a request for its headers.
+const HEADER_MISMATCH: i64 = -32020;
 
 type Backends = BTreeMap<BackendId, Arc<Backend>>;
 
@@ -80,6 +96,8 @@ pub struct Replaced {
 pub enum Reply {
     /// The whole response.
     Ready(Bytes),
+    /// The whole response, which is an error of this code.
+    Refused { text: Bytes, code: i64 },
     /// A large response under way.
     Relay(Box<Relay>),
     /// A stream of events, the response at its end.
@@ -91,12 +109,16 @@ impl Vmcp {
     pub fn new(backends: Vec<Arc<Backend>>, config: Config, background: Background) -> Arc<Self> {
         let backends = by_id(backends);
         let initialize_wait = config.initialize_wait;
+        let states = States::new(config.keys.clone(), config.state_life);
+        let server_info = config.server_info.clone();
         let views = Views::new(backends.values().cloned().collect(), config, background);
         Arc::new(Self {
             backends: ArcSwap::from_pointee(backends),
             views,
             whole_only: AtomicBool::new(false),
             initialize_wait,
+            states,
+            server_info,
         })
     }
 
@@ -180,6 +202,22 @@ impl Vmcp {
         self.views.obtain(client)
     }
 
+    /// What modern clients see that declare these capabilities, if somebody has asked for it before.
+    pub fn modern_view(&self, capabilities: &[u8]) -> Option<Arc<View>> {
+        self.views.find_modern(capabilities)
+    }
+
+    /// Waits until what a view shows is complete, or `enough` says that it will do, but no longer
+    /// than a new client may have to wait. One that has been there for as long is not waited for.
+    pub async fn settle(&self, view: &View, enough: impl Fn(&Arc<Catalog>) -> bool) {
+        view.settle_once(self.initialize_wait, enough).await;
+    }
+
+    /// The backend sessions for one request of a modern client.
+    pub fn lend(&self, view: &Arc<View>, request: IdKey, level: Option<LogLevel>) -> Lent {
+        Lent::new(Arc::clone(view), request, level, self.views.background().clone())
+    }
+
     /// Whether clients of this kind are known already.
     pub fn has_view(&self, client: &ClientView) -> bool {
         self.views.has(client)
@@ -236,56 +274,108 @@ impl Vmcp {
     pub async fn send(
         &self,
         caller: &Caller<'_>,
-        routed: Routed,
+        routed: Routed<'_>,
         id: &IdKey,
     ) -> Result<Reply, Fault> {
-        let backend = Arc::clone(&routed.backend);
-        self.attempt(caller, routed, id).await.map_err(|error| error.fault(backend.id()))
+        let backend = &routed.backend;
+        let told = |error: Error| error.fault(backend.id());
+        let mut session = match caller.sessions.open(backend) {
+            Some(session) => session,
+            None => caller.sessions.obtain(backend).await.map_err(told)?,
+        };
+        let written = routed.written(caller, &session)?;
+        let mut answer = post(backend, &session, written, id).await;
+        if matches!(answer, Err(Error::SessionLost)) {
+            session = caller.sessions.renew(backend, &session).await.map_err(told)?;
+            self.refresh(backend.id());
+            answer = post(backend, &session, routed.written(caller, &session)?, id).await;
+        }
+        let reply = self.reply(caller, &routed, &session, answer, id).await?;
+        if matches!(reply, Reply::Refused { code: HEADER_MISMATCH, .. }) && session.is_stateless() {
+            return Box::pin(self.send_anew(caller, &routed, &session, id)).await;
+        }
+        Ok(reply)
     }
 
-    async fn attempt(
+    /// Sends a request again that a modern backend has refused for its headers, with those that the
+    /// tool asks for now. Without such, or if it is refused again, something is wrong between vmcp
+    /// and the backend.
+    async fn send_anew(
         &self,
         caller: &Caller<'_>,
-        routed: Routed,
+        routed: &Routed<'_>,
+        session: &Session,
         id: &IdKey,
-    ) -> Result<Reply, Error> {
-        let Routed { backend, text, then } = routed;
-        let mut session = match caller.sessions.open(&backend) {
-            Some(session) => session,
-            None => caller.sessions.obtain(&backend).await?,
+    ) -> Result<Reply, Fault> {
+        let backend = &routed.backend;
+        let told = |error: Error| error.fault(backend.id());
+        let wrong = || {
+            let why = "refuses the headers that go with the request; see whether it lists what it asks for";
+            told(Error::Protocol(why.to_owned()))
         };
-        let mut answer = post(&backend, &session, text.clone(), id).await;
-        if matches!(answer, Err(Error::SessionLost)) {
-            session = caller.sessions.renew(&backend, &session).await?;
-            self.refresh(backend.id());
-            answer = post(&backend, &session, text, id).await;
+        self.refresh(backend.id());
+        let offer = backend.offer(session).await.map_err(told)?.offer;
+        let name = routed.target.as_deref().unwrap_or_default();
+        let tool = offer.tools.iter().find(|tool| tool.key() == name).ok_or_else(wrong)?;
+        let mirrors = Mirror::of_tool(tool.json()).map_err(|_invalid| wrong())?;
+        let mut written = routed.written(caller, session)?;
+        if let Some(lines) = &mut written.lines {
+            routed.mirror(&mirrors, lines);
         }
-        match answer {
-            Ok(Answer::Whole(body)) => match begin(&backend, &session, body, id).await? {
-                Read::Whole(text) => Ok(Reply::Ready(then.apply(text, &backend))),
-                Read::Under(relay) if then == Then::Relay => Ok(Reply::Relay(relay)),
-                Read::Under(relay) => {
-                    let text = relay.collect(backend.limits().event_bytes).await?;
-                    Ok(Reply::Ready(then.apply(text, &backend)))
+        let answer = post(backend, session, written, id).await;
+        match self.reply(caller, routed, session, answer, id).await? {
+            Reply::Refused { code: HEADER_MISMATCH, .. } => Err(wrong()),
+            reply => Ok(reply),
+        }
+    }
+
+    /// The reply to the client out of the beginning of an answer.
+    async fn reply(
+        &self,
+        caller: &Caller<'_>,
+        routed: &Routed<'_>,
+        session: &Session,
+        answer: Result<Answer, Error>,
+        id: &IdKey,
+    ) -> Result<Reply, Fault> {
+        let backend = &routed.backend;
+        let told = |error: Error| error.fault(backend.id());
+        let finish = routed.finish(caller, session, &self.states, &self.server_info);
+        let text = match answer {
+            Ok(Answer::Whole(body)) => {
+                match begin(backend, session, body, id).await.map_err(told)? {
+                    Read::Whole(text) => text,
+                    Read::Under(relay) if finish.is_relay() => return Ok(Reply::Relay(relay)),
+                    Read::Under(relay) => {
+                        relay.collect(backend.limits().event_bytes).await.map_err(told)?
+                    }
                 }
-            },
-            Ok(Answer::Ready(text)) => Ok(Reply::Ready(then.apply(text, &backend))),
-            Ok(Answer::Events(events)) => Ok(Reply::Stream(Box::new(CallStream::new(
-                backend,
-                session,
-                events,
-                id.clone(),
-                then,
-                caller.capabilities,
-            )))),
-            Ok(Answer::Accepted) => Err(Error::Protocol("did not answer a request".to_owned())),
+            }
+            Ok(Answer::Ready(text)) => text,
+            Ok(Answer::Events(events)) => {
+                return Ok(Reply::Stream(Box::new(CallStream::new(
+                    Arc::clone(backend),
+                    session.clone(),
+                    events,
+                    id.clone(),
+                    finish,
+                    caller.capabilities,
+                ))));
+            }
+            Ok(Answer::Accepted) => {
+                return Err(told(Error::Protocol("did not answer a request".to_owned())));
+            }
             Err(error) => {
                 if matches!(error, Error::Timeout(_)) {
-                    Box::pin(cancel(&backend, &session, id)).await;
+                    Box::pin(cancel(backend, session, id)).await;
                 }
-                Err(error)
+                return Err(told(error));
             }
-        }
+        };
+        Ok(match finish.apply(text, backend)? {
+            Finished::Ready(text) => Reply::Ready(text),
+            Finished::Refused(text, code) => Reply::Refused { text, code },
+        })
     }
 }
 
@@ -297,11 +387,12 @@ fn by_id(backends: Vec<Arc<Backend>>) -> Backends {
 async fn post(
     backend: &Arc<Backend>,
     session: &Session,
-    text: Bytes,
+    written: Written,
     id: &IdKey,
 ) -> Result<Answer, Error> {
+    let Written { text, lines } = written;
     let idle = backend.timeouts().idle;
-    let answer = tokio::time::timeout(idle, backend.post(session, text, Some(id), None));
+    let answer = tokio::time::timeout(idle, backend.post(session, text, Some(id), lines.as_ref()));
     answer.await.unwrap_or_else(|_elapsed| {
         let error = Error::Timeout(idle);
         backend.note_given_up(&error);

@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep};
 use vmcp_session::{EventStream, Relaying};
 use vmcp_wire::{Fault, sse};
 
-use crate::edge::StreamPermit;
+use crate::{edge::StreamPermit, modern::Live};
 
 /// A body on its way to a client.
 pub(crate) enum Body {
@@ -26,10 +26,17 @@ pub(crate) enum Body {
 
 /// A stream of events that is kept alive.
 pub(crate) struct Events {
-    stream: EventStream,
+    source: Source,
     keep_alive: Duration,
     idle: Pin<Box<Sleep>>,
     _permit: Option<StreamPermit>,
+}
+
+/// What brings the events.
+enum Source {
+    /// The log of a legacy session's stream.
+    Log(EventStream),
+    Live(Live),
 }
 
 impl Body {
@@ -47,8 +54,17 @@ impl Body {
         keep_alive: Duration,
         permit: Option<StreamPermit>,
     ) -> Self {
+        Self::events_from(Source::Log(stream), keep_alive, permit)
+    }
+
+    /// The same for a stream that is made while it is read.
+    pub(crate) fn live(live: Live, keep_alive: Duration) -> Self {
+        Self::events_from(Source::Live(live), keep_alive, None)
+    }
+
+    fn events_from(source: Source, keep_alive: Duration, permit: Option<StreamPermit>) -> Self {
         let idle = Box::pin(tokio::time::sleep(keep_alive));
-        Self::Events(Box::new(Events { stream, keep_alive, idle, _permit: permit }))
+        Self::Events(Box::new(Events { source, keep_alive, idle, _permit: permit }))
     }
 }
 
@@ -86,7 +102,11 @@ impl http_body::Body for Body {
 
 impl Events {
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        if let Poll::Ready(next) = self.stream.poll_next(context) {
+        let next = match &mut self.source {
+            Source::Log(stream) => stream.poll_next(context),
+            Source::Live(live) => live.poll_next(context),
+        };
+        if let Poll::Ready(next) = next {
             self.rest();
             return Poll::Ready(next);
         }

@@ -12,7 +12,9 @@ use std::{
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use vmcp_auth::{Authenticator, METADATA_PATH};
+use vmcp_core::Background;
 use vmcp_session::Sessions;
 use vmcp_wire::Fault;
 
@@ -60,6 +62,9 @@ pub struct Edge {
     notes: Mutex<Notes>,
     streams: Arc<AtomicUsize>,
     draining: AtomicBool,
+    /// Ends the streams of changes, whose clients open them elsewhere.
+    pub(crate) leaving: CancellationToken,
+    pub(crate) background: Background,
 }
 
 /// What `/status` is told by those who run this.
@@ -89,6 +94,7 @@ impl Edge {
         labels: serde_json::Value,
         sessions: Arc<Sessions>,
         authenticator: Authenticator,
+        background: Background,
     ) -> Arc<Self> {
         let doors = Doors::new(config.allowed_hosts.clone(), config.allowed_origins.clone());
         Arc::new(Self {
@@ -100,12 +106,15 @@ impl Edge {
             notes: Mutex::new(Notes { labels, reload: None }),
             streams: Arc::default(),
             draining: AtomicBool::new(false),
+            leaving: CancellationToken::new(),
+            background,
         })
     }
 
     /// Readiness ends, and every response ends its connection.
     pub fn begin_drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
+        self.leaving.cancel();
         self.sessions.begin_drain();
     }
 
@@ -237,7 +246,7 @@ fn preflight() -> Response<Body> {
     headers.insert(
         header::ACCESS_CONTROL_ALLOW_HEADERS,
         HeaderValue::from_static(
-            "content-type, accept, authorization, last-event-id, mcp-session-id, mcp-protocol-version",
+            "content-type, accept, authorization, last-event-id, mcp-session-id, mcp-protocol-version, mcp-method, mcp-name",
         ),
     );
     headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));

@@ -5,6 +5,7 @@
 mod body;
 mod edge;
 mod mcp;
+mod modern;
 mod origin;
 mod respond;
 mod stall;

@@ -1,4 +1,4 @@
-//! The MCP endpoint of the legacy era: POST, GET and DELETE (specification 2025-11-25,
+//! The MCP endpoint, and the legacy era on it: POST, GET and DELETE (specification 2025-11-25,
 //! basic/transports, "Streamable HTTP").
 
 use std::{net::IpAddr, pin::Pin, sync::Arc, time::Duration};
@@ -15,14 +15,14 @@ use vmcp_wire::{
     headers::{self, MediaType},
 };
 
-use crate::{body::Body, edge::Edge, respond};
+use crate::{body::Body, edge::Edge, modern::speaks_modern, respond};
 
 /// How long a client may take to send a request's body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Who sent a request, and from where.
-struct Caller {
-    principal: Principal,
+pub(crate) struct Caller {
+    pub(crate) principal: Principal,
     address: IpAddr,
 }
 
@@ -88,6 +88,9 @@ impl Edge {
             })
         };
         match incoming.await {
+            Ok(Incoming::Single(message)) if speaks_modern(&parts.headers, &message) => {
+                self.modern(&parts.headers, message, caller).await
+            }
             Ok(Incoming::Single(message)) => self.single(&parts.headers, message, caller).await,
             Ok(Incoming::Batch(messages)) => {
                 let answered = match self.session(&parts.headers, caller).await {
@@ -221,7 +224,7 @@ impl Edge {
 
 impl Caller {
     /// Whom its sessions are counted for.
-    fn key(&self) -> ClientKey {
+    pub(crate) fn key(&self) -> ClientKey {
         ClientKey::of(&self.principal, self.address)
     }
 }

@@ -40,6 +40,22 @@ pub(crate) fn failed(id: Option<Id<'_>>, fault: &Fault) -> Response<Body> {
     failed_with(fault.status(), id, fault)
 }
 
+/// A failure of a modern request, told with its id.
+pub(crate) fn modern_failed(id: Option<Id<'_>>, fault: &Fault) -> Response<Body> {
+    let text = reply::modern_error(id, fault);
+    with_hints(typed(fault.modern_status(), headers::JSON, Body::whole(text)), fault)
+}
+
+/// The HTTP status of an error of this code that a backend gave (specification 2026-07-28,
+/// basic/transports/streamable-http).
+pub(crate) fn status_of(code: i64) -> StatusCode {
+    match code {
+        -32601 => StatusCode::NOT_FOUND,
+        -32700 | -32600 | -32602 | -32022..=-32020 => StatusCode::BAD_REQUEST,
+        _ => StatusCode::OK,
+    }
+}
+
 /// A failure of a message that has no response, so that only the status can tell it
 /// (specification 2025-11-25, basic/transports: "an HTTP error status code").
 pub(crate) fn not_taken(fault: &Fault) -> Response<Body> {
@@ -67,7 +83,11 @@ pub(crate) fn unauthorized(
 }
 
 fn failed_with(status: StatusCode, id: Option<Id<'_>>, fault: &Fault) -> Response<Body> {
-    let mut response = typed(status, headers::JSON, Body::whole(reply::error(id, fault)));
+    with_hints(typed(status, headers::JSON, Body::whole(reply::error(id, fault))), fault)
+}
+
+/// A failure with the headers that say what to do.
+fn with_hints(mut response: Response<Body>, fault: &Fault) -> Response<Body> {
     if let Some(seconds) = fault.retry_after() {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }

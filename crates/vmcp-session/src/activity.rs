@@ -56,7 +56,8 @@ pub(crate) struct Asked {
     pub(crate) backend: Arc<Backend>,
     /// The token under which the client may report progress (JSON text).
     pub(crate) progress_token: Option<Bytes>,
-    /// The call that asks; `None` if the backend asks on its own stream.
+    /// The call that asks, with which the question leaves; `None` if the backend asks on its own
+    /// stream, or nobody can tell.
     pub(crate) call: Option<IdKey>,
     /// Carries the question to the client.
     pub(crate) log: Arc<StreamLog>,

@@ -10,7 +10,7 @@ use tokio::{sync::watch, time::Instant};
 use vmcp_backend::{Backend, ClientView, Error, Lineage, Session as BackendSession};
 use vmcp_core::{BackendSessions, Pending};
 use vmcp_model::{BackendId, LogLevel, raw};
-use vmcp_store::{BackendRecord, Swap};
+use vmcp_store::{BackendRecord, News, Swap};
 
 use crate::{
     kept::{record_of, resumed},
@@ -314,7 +314,11 @@ impl Session {
             self.record_of(backend, &opened),
         );
         let kept = match entered.await {
-            Ok(Swap::Done) if !self.is_ended() => return Ok(opened),
+            Ok(Swap::Done) if !self.is_ended() => {
+                // Whoever has the client's stream listens to it.
+                self.shared.tell(News::Changed(self.key)).await;
+                return Ok(opened);
+            }
             Ok(Swap::Lost(winner)) => match self.can_use(backend, &winner).await {
                 Ok(true) => resumed(backend, &winner).ok_or(Error::SessionLost),
                 Ok(false) => Err(Error::Unavailable("its session was replaced; try again".into())),

@@ -216,11 +216,8 @@ impl Sessions {
         let mut result =
             format!("{{\"protocolVersion\":\"{version}\",\"capabilities\":").into_bytes();
         result.extend_from_slice(&capabilities(settled));
-        result.extend_from_slice(br#","serverInfo":{"name":"#);
-        result.extend_from_slice(&raw::string(&server.name));
-        result.extend_from_slice(br#","version":"#);
-        result.extend_from_slice(&raw::string(&server.version));
-        result.push(b'}');
+        result.extend_from_slice(br#","serverInfo":"#);
+        result.extend_from_slice(&server.to_json());
         if let Some(instructions) = settled.catalog.instructions() {
             result.extend_from_slice(br#","instructions":"#);
             result.extend_from_slice(&raw::string(instructions));

@@ -150,7 +150,7 @@ impl Session {
             fault = signal.fired() => return Err(fault),
         };
         match answered {
-            CoreReply::Ready(text) => Ok(Reply::Ready(text)),
+            CoreReply::Ready(text) | CoreReply::Refused { text, .. } => Ok(Reply::Ready(text)),
             CoreReply::Relay(relay) => Ok(Reply::Relay(Relaying { relay, _in_flight: in_flight })),
             CoreReply::Stream(stream) => match log {
                 Some(log) => {

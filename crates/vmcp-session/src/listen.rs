@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::oneshot, time::Instant};
+use tokio::{
+    sync::{Notify, oneshot},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 use vmcp_backend::{Backend, Error, Lineage, Session as BackendSession};
 use vmcp_core::{BackendSessions as _, Inbound, Notice, NoticeKind};
@@ -28,6 +31,8 @@ pub(crate) struct Listening {
     stop: CancellationToken,
     /// The backend sessions that are listened to, or offer nothing to listen to.
     followed: HashMap<(BackendId, Lineage), Followed>,
+    /// Wakes whoever waits before a stream that ended is opened again.
+    again: Arc<Notify>,
 }
 
 /// The listening to one backend session.
@@ -39,11 +44,16 @@ struct Followed {
 
 impl Listening {
     fn new(stop: CancellationToken) -> Self {
-        Self { stop, followed: HashMap::new() }
+        Self { stop, followed: HashMap::new(), again: Arc::default() }
     }
 
-    /// Notes that a backend session is listened to. `None` if it is already.
-    fn enter(&mut self, backend: &Backend, open: &BackendSession) -> Option<CancellationToken> {
+    /// Notes that a backend session is listened to, and gives what ends that and what calls it back
+    /// to work. `None` if it is listened to already.
+    fn enter(
+        &mut self,
+        backend: &Backend,
+        open: &BackendSession,
+    ) -> Option<(CancellationToken, Arc<Notify>)> {
         let id = open.id().map(Box::<str>::from);
         let key = (backend.id().clone(), backend.lineage());
         if self.followed.get(&key).is_some_and(|before| before.id == id) {
@@ -54,7 +64,7 @@ impl Listening {
         if let Some(before) = self.followed.insert(key, Followed { id, stop: stop.clone() }) {
             before.stop.cancel();
         }
-        Some(stop)
+        Some((stop, Arc::clone(&self.again)))
     }
 
     /// Stops to listen to a backend. `false` if it was not listened to.
@@ -74,6 +84,10 @@ impl Session {
 
     /// Begins to listen to every backend session that is open, unless that is done already.
     pub(crate) fn listen_to_backends(&self) {
+        // A backend has one stream for a session: two who listen would take it from each other.
+        if self.streams_elsewhere() {
+            return;
+        }
         let begun = self.with_activity(|activity| {
             let begin = activity.listening.is_none();
             activity
@@ -89,9 +103,23 @@ impl Session {
         }
     }
 
+    /// If the session listens at all: begins to listen to what another replica has opened, and tries
+    /// at once to open the streams again that have ended.
+    pub(crate) fn look_after_streams(&self) {
+        let listens = self.with_activity(|activity| {
+            let listening = activity.listening.as_ref();
+            listening.inspect(|listening| listening.again.notify_waiters()).is_some()
+        });
+        if listens {
+            for (backend, open) in self.open_backends() {
+                self.listen_if_wanted(&backend, &open);
+            }
+        }
+    }
+
     /// Stops listening, unless the client has a stream or a subscription.
     pub(crate) fn stop_listening(&self) {
-        let ended = self.is_ended();
+        let ended = self.is_ended() || self.streams_elsewhere();
         if !ended && !self.subscriptions().is_empty() {
             return;
         }
@@ -121,13 +149,13 @@ impl Session {
         backend: &Arc<Backend>,
         open: &BackendSession,
     ) -> Option<oneshot::Receiver<()>> {
-        let stop = self.with_activity(|activity| {
+        let (stop, again) = self.with_activity(|activity| {
             activity.listening.as_mut().and_then(|listening| listening.enter(backend, open))
         })?;
         let (begun, beginning) = oneshot::channel();
         let (me, backend, open) = (self.me.clone(), Arc::clone(backend), open.clone());
         self.shared.background.spawn(async move {
-            stop.run_until_cancelled(keep_following(me, &backend, &open, begun)).await;
+            stop.run_until_cancelled(keep_following(me, &backend, &open, begun, &again)).await;
         });
         Some(beginning)
     }
@@ -190,6 +218,7 @@ async fn keep_following(
     backend: &Arc<Backend>,
     open: &BackendSession,
     begun: oneshot::Sender<()>,
+    again: &Notify,
 ) {
     let mut begun = Some(begun);
     let mut wait = AGAIN.0;
@@ -214,6 +243,6 @@ async fn keep_following(
         }
         drop(session);
         wait = if began.elapsed() > AGAIN.1 { AGAIN.0 } else { (wait * 2).min(AGAIN.1) };
-        tokio::time::sleep(wait).await;
+        let _sooner = tokio::time::timeout(wait, again.notified()).await;
     }
 }

@@ -53,7 +53,7 @@ impl Session {
                     let asked = Asked {
                         backend: Arc::clone(call.backend()),
                         progress_token: question.progress_token.clone(),
-                        call: Some(in_flight.id.clone()),
+                        call: call.asks_itself().then(|| in_flight.id.clone()),
                         log: Arc::clone(&log),
                         since: Instant::now(),
                         kept: false,

@@ -166,6 +166,8 @@ impl Sessions {
             session.stop_listening();
         }
         *session.subscriptions() = record.subscriptions;
+        // Another replica may have opened a session anew that is listened to here.
+        session.look_after_streams();
     }
 }
 
@@ -203,6 +205,7 @@ impl Session {
         for _attempt in 0..ATTEMPTS {
             match self.shared.store.change(self.key, Change::StreamEpoch(epoch)).await {
                 Ok(true) => {
+                    self.own_stream_epoch.fetch_max(epoch, Ordering::Relaxed);
                     self.stream_epoch.fetch_max(epoch, Ordering::Relaxed);
                     self.shared.tell(News::Changed(self.key)).await;
                     return Ok(epoch);
@@ -215,7 +218,10 @@ impl Session {
                     self.adopt(&record.backends);
                     epoch = record.stream_epoch + 1;
                 }
-                Err(Error::Unavailable(_) | Error::Corrupt(_)) => return Ok(epoch),
+                Err(Error::Unavailable(_) | Error::Corrupt(_)) => {
+                    self.own_stream_epoch.fetch_max(epoch, Ordering::Relaxed);
+                    return Ok(epoch);
+                }
             }
         }
         Err(Fault::Unavailable("the stream is opened elsewhere at the same time".into()))

@@ -8,7 +8,7 @@ use std::sync::{
 use arc_swap::ArcSwap;
 use vmcp_catalog::Catalog;
 use vmcp_core::{Caller, ClientCapabilities, View};
-use vmcp_model::{LogLevel, Principal, ProtocolVersion};
+use vmcp_model::{Era, LogLevel, Principal, ProtocolVersion};
 use vmcp_store::{ClientProfile, SessionKey, Timestamp};
 
 use crate::{activity::Activity, backends::Slots, clients::Counted, sessions::Shared};
@@ -34,6 +34,8 @@ pub struct Session {
     pub(crate) ended: AtomicBool,
     /// Which GET stream the record knew of last.
     pub(crate) stream_epoch: AtomicU64,
+    /// Which GET stream was opened here last.
+    pub(crate) own_stream_epoch: AtomicU64,
     /// The generation at which the record was looked at last.
     pub(crate) checked: AtomicU64,
     activity: Mutex<Option<Box<Activity>>>,
@@ -90,6 +92,7 @@ impl Session {
             refreshed: AtomicU64::new(now.0),
             ended: AtomicBool::new(false),
             stream_epoch: AtomicU64::new(stream_epoch),
+            own_stream_epoch: AtomicU64::new(0),
             checked: AtomicU64::new(checked),
             activity: Mutex::new(None),
             _counted: counted,
@@ -117,6 +120,12 @@ impl Session {
             !activity.calls.is_empty()
                 || activity.standalone.as_ref().is_some_and(|log| log.is_attached())
         })
+    }
+
+    /// Whether the client has opened its GET stream on another replica, which listens to the backends
+    /// for it.
+    pub(crate) fn streams_elsewhere(&self) -> bool {
+        self.own_stream_epoch.load(Ordering::Relaxed) < self.stream_epoch.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_ended(&self) -> bool {
@@ -168,6 +177,9 @@ impl Session {
         Caller {
             principal: &self.principal,
             catalog,
+            era: Era::Legacy,
+            log_level: self.log_level(),
+            parameters: &[],
             capabilities: self.capabilities,
             sessions: self,
         }

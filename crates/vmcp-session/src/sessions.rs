@@ -10,10 +10,12 @@ use std::{
 };
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use bytes::Bytes;
 use ring::{hmac, rand::SecureRandom};
-use tokio_util::task::TaskTracker;
-use vmcp_core::{Background, Vmcp};
-use vmcp_model::{Digest, Principal};
+use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
+use vmcp_backend::ClientView;
+use vmcp_core::{Background, View, Vmcp};
+use vmcp_model::{Digest, Principal, ProtocolVersion, raw};
 use vmcp_store::{ClientProfile, Confidence, Key, News, Reach, SessionKey, Store};
 use vmcp_wire::Fault;
 
@@ -46,6 +48,14 @@ pub struct Config {
 pub struct ServerInfo {
     pub name: String,
     pub version: String,
+}
+
+impl ServerInfo {
+    /// The protocol's `Implementation` object (JSON text).
+    pub fn to_json(&self) -> Bytes {
+        let (name, version) = (raw::string(&self.name), raw::string(&self.version));
+        [br#"{"name":"#, &name[..], br#","version":"#, &version, b"}"].concat().into()
+    }
 }
 
 /// How much there may be. Each bound is this process's own.
@@ -233,6 +243,32 @@ impl Sessions {
     /// How this process says it is.
     pub fn server(&self) -> &ServerInfo {
         &self.shared.config.server
+    }
+
+    /// What modern clients see that declare these capabilities. A client may bring up so many views
+    /// only: each makes vmcp ask every backend for its lists.
+    pub fn modern_view(
+        &self,
+        client: &ClientKey,
+        capabilities: &Bytes,
+    ) -> Result<Arc<View>, Fault> {
+        if let Some(known) = self.shared.vmcp.modern_view(capabilities) {
+            return Ok(known);
+        }
+        // What is kept must not keep the whole request alive.
+        let capabilities = Bytes::copy_from_slice(capabilities);
+        let wanted = ClientView::new(ProtocolVersion::MODERN, capabilities);
+        self.clients.bring_up_view(client)?;
+        self.shared.vmcp.view(&wanted)
+    }
+
+    /// Counts a call of a modern client, so that a drain waits for it. Refused once one has begun.
+    pub fn count_call(&self) -> Result<TaskTrackerToken, Fault> {
+        let counted = self.shared.calls.token();
+        if self.shared.calls.is_closed() {
+            return Err(Fault::Unavailable("vmcp is shutting down".into()));
+        }
+        Ok(counted)
     }
 
     pub fn vmcp(&self) -> &Arc<Vmcp> {

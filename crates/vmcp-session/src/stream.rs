@@ -102,6 +102,10 @@ impl Session {
         // What is open on other replicas is listened to here from now on.
         self.catch_up().await;
         let stream = self.attach(&log, behind);
+        if self.streams_elsewhere() {
+            // Another one was opened meanwhile.
+            self.end_streams();
+        }
         self.listen_to_backends();
         Ok(stream)
     }

@@ -5,7 +5,6 @@
 //! here reads a clock, and an implementation over a network has no say in what "now" is.
 
 mod bus;
-mod keys;
 mod memory;
 mod record;
 mod redis;
@@ -18,8 +17,10 @@ use std::{future::Future, pin::Pin, sync::Arc};
 use bytes::Bytes;
 use vmcp_model::{BackendId, Digest};
 
+/// Part of the store's interface.
+pub use vmcp_keys::{Key, KeyRing};
+
 pub use bus::{Confidence, News, Subscription};
-pub use keys::{Key, KeyRing};
 pub use memory::Memory;
 pub use record::{
     BackendRecord, Change, ClientProfile, Place, Record, SessionKey, Timestamp, Tombstone,

@@ -17,7 +17,6 @@ mod records;
 mod rests;
 mod ring;
 mod scripts;
-mod seal;
 mod settings;
 
 use std::{sync::Arc, time::Duration};
@@ -127,12 +126,12 @@ impl Inner {
         let ring = self.ring.get()?;
         let prolong = async || self.send("PEXPIREAT", &key, &[&until, b"GT"]).await;
         // It is there, as a rule, and need not be sent.
-        let present: Vec<u8> = self.send("GETRANGE", &key, &[b"0", seal::KEY_END]).await?;
-        if seal::is_by_current(&ring, &present) {
+        let present: Vec<u8> = self.send("GETRANGE", &key, &[b"0", vmcp_keys::KEY_END]).await?;
+        if vmcp_keys::is_by_current(&ring, &present) {
             return prolong().await;
         }
         let place = [b"catalog", &digest.as_bytes()[..]];
-        let sealed = seal::seal(&ring, &place, catalog);
+        let sealed = vmcp_keys::seal(&ring, &place, catalog);
         // Under an older key: it must be readable when that one is gone.
         if !present.is_empty()
             && self.send::<Option<()>>("SET", &key, &[&sealed, b"XX", b"KEEPTTL"]).await?.is_some()
@@ -151,7 +150,7 @@ impl Inner {
             return Ok(None);
         }
         let place = [b"catalog", &digest.as_bytes()[..]];
-        let catalog = seal::open(&*self.ring.get()?, &place, &sealed);
+        let catalog = vmcp_keys::open(&*self.ring.get()?, &place, &sealed);
         catalog.map(|catalog| Some(catalog.into())).ok_or_else(|| unreadable("a catalog"))
     }
 }

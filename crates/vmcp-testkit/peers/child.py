@@ -71,6 +71,15 @@ def call(name, arguments, meta):
         content = {"role": "user", "content": {"type": "text", "text": "what?"}}
         answer = ask("sampling/createMessage", {"messages": [content], "maxTokens": 5})
         return text(json.dumps(answer.get("result", answer)))
+    if name == "ask_aside":
+        # What it asks has nothing to do with the call, which is answered at once.
+        def aside():
+            state["aside"] = ask("roots/list", {}).get("result", {})
+        threading.Thread(target=aside).start()
+        time.sleep(0.05)
+        return text("asked")
+    if name == "aside":
+        return text(json.dumps(state.get("aside")))
     if name == "close":
         os.close(0)
         return text("closed")
@@ -104,7 +113,7 @@ def call(name, arguments, meta):
 
 
 def tools():
-    names = "echo count cancelled pid environment sleep die progress log ask close flood garbage noise big spawn change"
+    names = "echo count cancelled pid environment sleep die progress log ask ask_aside aside close flood garbage noise big spawn change"
     names = names.split() + (["extra"] if state["extra"] else [])
     return [{"name": name, "inputSchema": {"type": "object"}} for name in names]
 

@@ -13,6 +13,7 @@ mod message;
 pub mod meta;
 mod outcome;
 pub mod reply;
+mod salient;
 mod scan;
 pub mod sse;
 pub mod task;

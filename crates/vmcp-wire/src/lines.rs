@@ -42,6 +42,11 @@ impl Lines {
         self.parameters.push((name, value));
     }
 
+    /// Takes a parameter out.
+    pub fn remove_parameter(&mut self, name: &HeaderName) {
+        self.parameters.retain(|(other, _)| other != name);
+    }
+
     /// Writes the lines, the revision among them.
     pub fn write(&self, headers: &mut HeaderMap) {
         let version = HeaderValue::from_static(ProtocolVersion::MODERN.name());

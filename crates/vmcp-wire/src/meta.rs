@@ -5,7 +5,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use vmcp_model::{
-    ProtocolVersion,
+    LogLevel, ProtocolVersion,
     raw::{self, Edit, Members},
 };
 
@@ -15,8 +15,10 @@ pub(crate) const VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 pub(crate) const CLIENT_INFO: &str = "io.modelcontextprotocol/clientInfo";
 pub(crate) const CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
 pub(crate) const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
-pub(crate) const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
-pub(crate) const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
+/// Who answers: the key under `_meta` of a result.
+pub const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
+/// Which request a notification on a stream of changes belongs to.
+pub const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
 pub(crate) const RELATED_TASK: &str = "io.modelcontextprotocol/related-task";
 
 /// What a request says about its sender.
@@ -26,6 +28,8 @@ pub struct Introduction<'a> {
     pub client_info: &'a [u8],
     /// The `ClientCapabilities` object (JSON text).
     pub capabilities: &'a [u8],
+    /// The least severe log message that is wanted; none is without it.
+    pub log_level: Option<LogLevel>,
 }
 
 impl Introduction<'_> {
@@ -43,6 +47,10 @@ impl Introduction<'_> {
                 out.put_u8(b',');
             }
             put_member(&mut out, name, value);
+        }
+        if let Some(level) = self.log_level {
+            out.put_u8(b',');
+            put_member(&mut out, LOG_LEVEL, &raw::string(level.name()));
         }
         out
     }

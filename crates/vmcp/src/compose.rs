@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio_util::task::TaskTracker;
 use vmcp_auth::Authenticator;
 use vmcp_backend::{Backend, ClientView};
-use vmcp_core::{Background, Replaced, View, Vmcp};
+use vmcp_core::{Background, Keys, Replaced, View, Vmcp};
 use vmcp_model::ProtocolVersion;
 use vmcp_server::{Edge, Listens, Serving};
 use vmcp_session::{ServerInfo, Sessions};
@@ -80,15 +80,19 @@ pub(crate) async fn start(
     let connections = TaskTracker::new();
     let made = backends(settings.iter().map(|backend| &backend.config), &connections)?;
     let event_bytes = settings.first().map_or(0, |backend| backend.config.limits.event_bytes);
-    let core = core_config(rules, &sessions, &limits);
-    let vmcp = Vmcp::new(made, core, background.clone());
-    handle_failures(&vmcp, &failures);
-    let reporter = Reporter::start(Arc::clone(&vmcp), failures.reporting_interval, &background);
     let store: Arc<dyn Store> = match storage {
         Some(settings) => Arc::new(Redis::start(settings, background.tasks(), background.stop())),
         None => Arc::new(Memory::new()),
     };
     let server = ServerInfo { name: name.clone(), version: env!("CARGO_PKG_VERSION").to_owned() };
+    let keys = {
+        let store = Arc::clone(&store);
+        Keys::new(move || store.keys().ok())
+    };
+    let core = core_config(rules, &server, keys, &sessions, &limits);
+    let vmcp = Vmcp::new(made, core, background.clone());
+    handle_failures(&vmcp, &failures);
+    let reporter = Reporter::start(Arc::clone(&vmcp), failures.reporting_interval, &background);
     let session_config = session_config(server, &sessions, &limits, event_bytes);
     let sessions_running =
         Sessions::start(Arc::clone(&vmcp), store, session_config, background.clone());
@@ -106,6 +110,7 @@ pub(crate) async fn start(
         labels,
         Arc::clone(&sessions_running),
         authenticator,
+        background.clone(),
     );
     let (listeners, address) = listeners(listen, admin_listen)?;
     warn_of_strangers(listen, &incoming);
@@ -196,7 +201,10 @@ pub(crate) fn core(
 ) -> anyhow::Result<Arc<Vmcp>> {
     let Configuration { backends: settings, rules, sessions, limits, .. } = configuration;
     let made = backends(settings.iter().map(|backend| &backend.config), &TaskTracker::new())?;
-    Ok(Vmcp::new(made, core_config(rules, &sessions, &limits), background.clone()))
+    // Nobody is served, so nothing is kept for anybody.
+    let nobody = ServerInfo { name: String::new(), version: String::new() };
+    let core = core_config(rules, &nobody, Keys::new(|| None), &sessions, &limits);
+    Ok(Vmcp::new(made, core, background.clone()))
 }
 
 /// A client without capabilities.
@@ -236,11 +244,16 @@ fn handle_failures(vmcp: &Vmcp, failures: &config::FailureHandling) {
 
 fn core_config(
     rules: vmcp_catalog::Rules,
+    server: &ServerInfo,
+    keys: Keys,
     sessions: &config::Sessions,
     limits: &config::Limits,
 ) -> vmcp_core::Config {
     vmcp_core::Config {
         rules,
+        server_info: server.to_json(),
+        keys,
+        state_life: sessions.ttl,
         max_backend_init_concurrency: sessions.max_backend_init_concurrency,
         views: limits.views,
         view_idle: sessions.ttl,

@@ -85,7 +85,7 @@ fn entries(catalog: &Catalog) -> Vec<(Kind, String, BackendId, Option<String>)> 
                 Kind::ResourceTemplate => catalog.template(key),
                 Kind::Prompt => catalog.prompt(key),
             };
-            if let Some(Route { backend, name, renamed }) = route {
+            if let Some(Route { backend, name, renamed, .. }) = route {
                 let name = renamed.then(|| name.to_string());
                 entries.push((kind, key.to_owned(), backend.clone(), name));
             }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use vmcp_backend::{Backend, ClientView};
-use vmcp_core::{Background, Config, Freshness, View, Vmcp};
+use vmcp_core::{Background, Config, Freshness, Keys, View, Vmcp};
 use vmcp_model::{BackendId, Era, Kind, ProtocolVersion};
 use vmcp_testkit::{
     gateway::eventually,
@@ -47,6 +47,9 @@ impl Core {
             view_idle: Duration::from_secs(60),
             initialize_wait: Duration::from_secs(3),
             offer_max_age: Duration::from_secs(60),
+            server_info: Bytes::from_static(b"{}"),
+            keys: Keys::new(|| None),
+            state_life: Duration::from_secs(60),
         };
         let vmcp = Vmcp::new(backends, config, background.clone());
         let client = ClientView::new(ProtocolVersion::MODERN, Bytes::from_static(b"{}"));

@@ -30,6 +30,12 @@ pub(crate) async fn replica(store: &Arc<dyn Store>, url: &str) -> Arc<Sessions> 
         views: 16,
         view_idle: TTL,
         offer_max_age: TTL,
+        server_info: "{}".into(),
+        keys: {
+            let store = Arc::clone(store);
+            vmcp_core::Keys::new(move || store.keys().ok())
+        },
+        state_life: TTL,
     };
     let vmcp = Vmcp::new(vec![backend], core, background.clone());
     let config = Config {

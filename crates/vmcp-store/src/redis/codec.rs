@@ -5,7 +5,6 @@ use std::{collections::HashMap, sync::Arc};
 use bytes::Bytes;
 use vmcp_model::{BackendId, Digest, Era, LogLevel, ProtocolVersion};
 
-use super::seal;
 use crate::{
     KeyRing,
     record::{BackendRecord, ClientProfile, Place, Record, SessionKey, Timestamp},
@@ -182,11 +181,11 @@ pub(super) fn read_subscriptions(
 }
 
 fn sealed(ring: &KeyRing, key: SessionKey, field: &[u8], text: &[u8]) -> Vec<u8> {
-    seal::seal(ring, &[b"session", key.as_bytes(), field], &[&[FORM], text].concat())
+    vmcp_keys::seal(ring, &[b"session", key.as_bytes(), field], &[&[FORM], text].concat())
 }
 
 fn opened(ring: &KeyRing, key: SessionKey, field: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
-    seal::open(ring, &[b"session", key.as_bytes(), field], sealed)
+    vmcp_keys::open(ring, &[b"session", key.as_bytes(), field], sealed)
 }
 
 /// A number in decimal digits.

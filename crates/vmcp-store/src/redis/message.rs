@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use vmcp_model::Digest;
 
-use super::seal;
 use crate::{KeyRing, bus::News, record::SessionKey};
 
 /// The first byte of a message. Another one is of another version of vmcp.
@@ -61,12 +60,12 @@ impl Message {
             text.extend_from_slice(key.as_bytes());
         }
         text.extend_from_slice(rest);
-        seal::seal(ring, &[b"bus", channel.as_bytes()], &text)
+        vmcp_keys::seal(ring, &[b"bus", channel.as_bytes()], &text)
     }
 
     /// Reads a message; `None` if it is not one of this deployment.
     pub(super) fn opened(ring: &KeyRing, channel: &str, text: &[u8]) -> Option<Self> {
-        let text = seal::open(ring, &[b"bus", channel.as_bytes()], text)?;
+        let text = vmcp_keys::open(ring, &[b"bus", channel.as_bytes()], text)?;
         let rest = text.strip_prefix(&[FORM])?;
         let (sender, rest) = rest.split_first_chunk::<16>()?;
         let (number, rest) = rest.split_first_chunk::<8>()?;

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::keys::KeyRing;
+use vmcp_keys::KeyRing;
 
 /// Where a Redis is, and how it is used.
 #[derive(Clone, PartialEq, Eq)]

@@ -92,6 +92,7 @@ impl Fixture {
             "json_schema_2020_12_tool" | "test_custom_header" => {
                 Ok(text(&json!(arguments).to_string()))
             }
+            "about" => Ok(text("A server of many small things.")),
             "greet" => {
                 let name = arguments.get("name").and_then(Value::as_str).unwrap_or("nobody");
                 Ok(text(&format!("Hello, {name}!")))

@@ -83,6 +83,8 @@ pub(super) fn tools() -> Vec<Value> {
         tool("test_missing_capability", "Wants a client that samples", json!({})),
         tool("test_logging_tool", "Logs only when asked to", json!({})),
         custom_header_tool(),
+        // The suite takes the first tool that it finds in sorted lists, which must work for anybody.
+        tool("about", "Says what this is", json!({})),
         tool("greet", "Greets", text("name")),
         slow_tool(),
         tool("failing_job", "A task that fails", json!({})),

@@ -57,13 +57,14 @@ pub(crate) async fn respond_to(
         seen.method = method.into_owned();
     }
     shared.remember(seen);
+    let is_of_a_later_era = is_of_a_later_era(&head.headers);
     let response = match head.method {
         Method::POST => post(&shared, head.headers, body).await?,
         Method::GET => get(&shared, &head.headers),
         Method::DELETE => delete(&shared, &head.headers),
         _ => Err(Refusal(StatusCode::METHOD_NOT_ALLOWED, "unknown HTTP method".to_owned())),
     };
-    Ok(response.unwrap_or_else(|refusal| refuse(&shared, refusal)))
+    Ok(response.unwrap_or_else(|refusal| refuse(&shared, is_of_a_later_era, refusal)))
 }
 
 async fn post(
@@ -227,10 +228,19 @@ fn check_post_headers(headers: &HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// A session that is unknown is no breach of the rules, so it is not counted as one.
-fn refuse(shared: &Shared, Refusal(status, message): Refusal) -> Reply {
+/// Whether a client asks whether this is a server of a later era, which knows no sessions.
+fn is_of_a_later_era(headers: &HeaderMap) -> bool {
+    text(headers, "mcp-protocol-version").is_some_and(|version| version >= "2026-07-28")
+        && !headers.contains_key("mcp-session-id")
+}
+
+/// A session that is unknown is no breach of the rules, nor is a question of a later era, so they
+/// are not counted as one.
+fn refuse(shared: &Shared, is_question: bool, Refusal(status, message): Refusal) -> Reply {
     if status != StatusCode::NOT_FOUND {
-        shared.counters.refusals.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        if !is_question {
+            shared.counters.refusals.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
         return error(status, -32600, &message);
     }
     match shared.knobs().lost {

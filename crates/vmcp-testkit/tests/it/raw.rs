@@ -3,6 +3,7 @@
 use http::StatusCode;
 use vmcp_testkit::{
     client::Client,
+    modern_client::ModernClient,
     peers,
     raw::{Answer, Form, RawServer, fixed},
 };
@@ -69,6 +70,8 @@ async fn the_transport_is_strict() {
     let batch = client.post("[]").await.unwrap();
     assert_eq!(batch.status(), StatusCode::BAD_REQUEST);
     assert_eq!(server.counters().refusals(), 4);
+    ModernClient::new(&server.url()).discover().await.unwrap_err();
+    assert_eq!(server.counters().refusals(), 4, "whoever asks for the era breaks no rule");
 }
 
 #[tokio::test]

@@ -5,8 +5,11 @@ use serde_json::{Value, json};
 
 use super::*;
 
-const VMCP: Introduction<'static> =
-    Introduction { client_info: br#"{"name":"vmcp"}"#, capabilities: br#"{"sampling":{}}"# };
+const VMCP: Introduction<'static> = Introduction {
+    client_info: br#"{"name":"vmcp"}"#,
+    capabilities: br#"{"sampling":{}}"#,
+    log_level: None,
+};
 
 fn message(text: &str) -> Message {
     Message::parse(Bytes::copy_from_slice(text.as_bytes())).unwrap()

@@ -9,7 +9,6 @@ use super::{
     super::{
         codec,
         message::{Content, Message},
-        seal,
     },
     ring,
 };
@@ -173,19 +172,19 @@ proptest! {
         fields.insert(b"c".to_vec(), vec![0; 32]);
         let _any = codec::record(&ring, key, fields.clone());
         for form in [text.clone(), [&[1], &text[..]].concat()] {
-            let sealed = |place: &[u8]| seal::seal(&ring, &[b"session", key.as_bytes(), place], &form);
+            let sealed = |place: &[u8]| vmcp_keys::seal(&ring, &[b"session", key.as_bytes(), place], &form);
             for place in [&b"r"[..], b"u", b"bb"] {
                 fields.insert(place.to_vec(), sealed(place));
             }
             let _any = codec::record(&ring, key, fields.clone());
             let _any = codec::read_backend(&ring, key, &id("b"), &sealed(b"bb"));
             let _any = codec::read_subscriptions(&ring, key, &sealed(b"u"));
-            let message = seal::seal(&ring, &[b"bus", CHANNEL.as_bytes()], &form);
+            let message = vmcp_keys::seal(&ring, &[b"bus", CHANNEL.as_bytes()], &form);
             let _any = Message::opened(&ring, CHANNEL, &message);
         }
         let _any = codec::read_backend(&ring, key, &id("b"), &text);
         let _any = codec::read_subscriptions(&ring, key, &text);
-        let _any = seal::open(&ring, &[], &text);
+        let _any = vmcp_keys::open(&ring, &[], &text);
         let _any = Message::opened(&ring, CHANNEL, &text);
         let _any = codec::number(&text);
     }
@@ -195,13 +194,13 @@ proptest! {
 #[test]
 fn another_form_is_not_read() {
     let (ring, key) = (ring(&[1]), SessionKey::of("a"));
-    let sealed = seal::seal(&ring, &[b"session", key.as_bytes(), b"u"], &[2]);
+    let sealed = vmcp_keys::seal(&ring, &[b"session", key.as_bytes(), b"u"], &[2]);
     assert_eq!(codec::read_subscriptions(&ring, key, &sealed), None);
     let text = [&[2; 25][..], &[0]].concat();
-    let sealed = seal::seal(&ring, &[b"bus", CHANNEL.as_bytes()], &text);
+    let sealed = vmcp_keys::seal(&ring, &[b"bus", CHANNEL.as_bytes()], &text);
     assert_eq!(Message::opened(&ring, CHANNEL, &sealed), None);
     let text = [&[1; 25][..], &[200]].concat();
-    let sealed = seal::seal(&ring, &[b"bus", CHANNEL.as_bytes()], &text);
+    let sealed = vmcp_keys::seal(&ring, &[b"bus", CHANNEL.as_bytes()], &text);
     let unknown = Message::opened(&ring, CHANNEL, &sealed).map(|message| message.content);
     assert_eq!(unknown, Some(Content::Unknown), "a kind that a newer version adds");
 }

@@ -4,7 +4,7 @@ use std::{fs, time::Duration};
 
 use serde_json::Value;
 use tokio::time::Instant;
-use vmcp_testkit::client::Client;
+use vmcp_testkit::{client::Client, gateway::eventually};
 
 use super::{kid, text};
 
@@ -59,6 +59,24 @@ async fn questions_logs_and_progress_come_on_the_calls_own_stream() {
 
     let answer = client.call("9", "kid_log", "{}").await.unwrap();
     assert_eq!(answer.before[0].method().unwrap(), "notifications/message");
+}
+
+/// A program says on one channel what belongs to a call and what does not.
+#[tokio::test]
+async fn a_question_outlives_the_call_that_it_came_with() {
+    let kid = kid("", "", "").await;
+    let client = kid.client().await;
+    let mut call = client.open_call("1", "kid_ask_aside", "{}").await.unwrap();
+    let question = call.message().await.unwrap().unwrap();
+    assert_eq!(question.method().unwrap(), "roots/list");
+    assert_eq!(text(&call.answer("1").await.unwrap()), "asked");
+    let roots = r#"{"roots":[{"uri":"file:///late"}]}"#;
+    assert_eq!(client.answer(&question, roots).await.unwrap(), 202);
+    eventually("the program has its answer", async || {
+        let told = text(&client.call("2", "kid_aside", "{}").await.unwrap());
+        told.contains("file:///late").then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use vmcp_testkit::{
     cluster::Cluster,
     gateway::{Gateway, eventually},
     peers,
-    raw::{Answer, Kind, RawServer, Running, fixed},
+    raw::{Answer, Kind, Lost, RawServer, Running, fixed},
     redis::RedisServer,
 };
 
@@ -166,6 +166,36 @@ async fn a_subscription_is_known_on_every_replica() {
     first.request("4", "resources/unsubscribe", r#"{"uri":"ask://one"}"#).await.unwrap();
     let ours = three.backend.sessions();
     assert!(ours.iter().all(|session| session.subscriptions().is_empty()));
+}
+
+/// A backend has one stream for a session: the replica with the client's stream must have it, whoever
+/// subscribes, and whoever opens the session anew.
+#[tokio::test]
+async fn what_a_backend_says_reaches_the_replica_with_the_stream() {
+    let three = Three::before(peers::asking().one_stream()).await;
+    let [first, second, third] = three.connect().await;
+    let mut stream = first.listen(None).await.unwrap();
+    let uri = r#"{"uri":"ask://one"}"#;
+    second.request("1", "resources/subscribe", uri).await.unwrap();
+    for round in 0..3 {
+        if round > 0 {
+            three.backend.forget_sessions(Lost::NotFound);
+        }
+        second.call("2", "a_touch", uri).await.unwrap();
+        third.call("3", "a_touch", uri).await.unwrap();
+        let told = timeout(Duration::from_secs(10), async {
+            loop {
+                third.call("4", "a_touch", uri).await.unwrap();
+                if let Ok(told) = timeout(Duration::from_millis(200), stream.message()).await {
+                    return told.unwrap().unwrap();
+                }
+            }
+        });
+        let told = told.await.expect("the update reaches the stream");
+        assert_eq!(told.method().unwrap(), "notifications/resources/updated");
+        // Those that were asked for besides.
+        while timeout(Duration::from_millis(200), stream.message()).await.is_ok() {}
+    }
 }
 
 #[tokio::test]

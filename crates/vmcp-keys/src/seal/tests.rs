@@ -1,7 +1,7 @@
 //! Texts that are sealed and opened.
 
 use super::{open, seal};
-use crate::keys::KeyRing;
+use crate::ring::KeyRing;
 
 #[test]
 fn a_text_opens_for_its_place_only() {

@@ -1,4 +1,4 @@
-//! What is written to Redis is sealed where it would reveal content.
+//! Texts that somebody else keeps, and must neither read nor change.
 //!
 //! A sealed text is the name of the key, a salt, and the ciphertext. Each text is encrypted under a
 //! key of its own, derived from the ring's key and the salt (HKDF-SHA-256, RFC 5869), so that no
@@ -11,13 +11,13 @@ use ring::{
     rand::{SecureRandom as _, SystemRandom},
 };
 
-use crate::keys::{Key, KeyRing};
+use crate::ring::{Key, KeyRing};
 
 const SALT: usize = 16;
 const HEAD: usize = 4 + SALT;
 
 /// Seals a text for one place.
-pub(super) fn seal(ring: &KeyRing, place: &[&[u8]], text: &[u8]) -> Vec<u8> {
+pub fn seal(ring: &KeyRing, place: &[&[u8]], text: &[u8]) -> Vec<u8> {
     let key = &ring.current;
     let mut sealed = Vec::with_capacity(HEAD + text.len() + CHACHA20_POLY1305.tag_len());
     sealed.extend_from_slice(&key.id.to_be_bytes());
@@ -33,7 +33,7 @@ pub(super) fn seal(ring: &KeyRing, place: &[&[u8]], text: &[u8]) -> Vec<u8> {
 }
 
 /// Opens what was sealed for the same place. `None` if it was not, or under a key that is not known.
-pub(super) fn open(ring: &KeyRing, place: &[&[u8]], sealed: &[u8]) -> Option<Vec<u8>> {
+pub fn open(ring: &KeyRing, place: &[&[u8]], sealed: &[u8]) -> Option<Vec<u8>> {
     let (head, body) = sealed.split_at_checked(HEAD)?;
     let (id, salt) = head.split_first_chunk()?;
     let key = ring.get(u32::from_be_bytes(*id))?;
@@ -44,11 +44,12 @@ pub(super) fn open(ring: &KeyRing, place: &[&[u8]], sealed: &[u8]) -> Option<Vec
     Some(body)
 }
 
-/// The index of the last byte that names the key, as Redis takes it.
-pub(super) const KEY_END: &[u8] = b"3";
+/// The index of the last byte that names the key, counted from 0, in digits: a store that gives the
+/// beginning of a text is asked for that much.
+pub const KEY_END: &[u8] = b"3";
 
 /// Whether what begins like this is sealed under the ring's current key.
-pub(super) fn is_by_current(ring: &KeyRing, beginning: &[u8]) -> bool {
+pub fn is_by_current(ring: &KeyRing, beginning: &[u8]) -> bool {
     beginning == ring.current.id.to_be_bytes()
 }
 

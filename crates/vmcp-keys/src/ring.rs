@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use ring::rand::{SecureRandom, SystemRandom};
+use ::ring::rand::{SecureRandom, SystemRandom};
 use vmcp_model::Digest;
 
 /// One secret of 32 bytes with the name it is referred to by.
@@ -48,7 +48,8 @@ impl KeyRing {
     }
 
     /// This ring, which also knows the keys of another.
-    pub(crate) fn knowing(mut self, other: &Self) -> Self {
+    #[must_use]
+    pub fn knowing(mut self, other: &Self) -> Self {
         for key in other.all() {
             if self.get(key.id).is_none() {
                 self.older.push(key.clone());

@@ -1,0 +1,297 @@
+//! A request and its answer where a client or a backend speaks the modern era: what each is told that
+//! the other has not said, or in other words.
+
+use bytes::Bytes;
+use vmcp_backend::{Backend, Error, Session};
+use vmcp_model::{Era, LogLevel, raw, raw::Members};
+use vmcp_wire::{Fault, Introduction, Lines, Message, Outcome, OutcomeKind, lines, task};
+
+use crate::{
+    caller::{Caller, ClientCapabilities},
+    route::{Routed, Then},
+    state::{Purpose, States},
+};
+
+/// What vmcp says that it is when it calls.
+const CLIENT_INFO: &[u8] =
+    concat!(r#"{"name":"vmcp","version":""#, env!("CARGO_PKG_VERSION"), r#""}"#).as_bytes();
+
+/// From there on a legacy client is told, unless it has said from where.
+const LEVEL: LogLevel = LogLevel::Info;
+
+/// A request as a backend gets it.
+pub(crate) struct Written {
+    pub(crate) text: Bytes,
+    pub(crate) lines: Option<Lines>,
+}
+
+/// What is to be done with the answer to a request.
+#[derive(Debug)]
+pub(crate) enum Finish {
+    /// Both speak the legacy era.
+    Same(Then),
+    Across(Box<Across>),
+}
+
+/// The same where one of the two speaks the modern era.
+#[derive(Debug)]
+pub(crate) struct Across {
+    client: Era,
+    backend: Era,
+    method: Box<str>,
+    capabilities: ClientCapabilities,
+    states: States,
+    server_info: Bytes,
+    /// The client's own request and who sent it, in case that a state is to be kept for it.
+    message: Message,
+    principal: vmcp_model::Principal,
+}
+
+/// An answer as the client gets it.
+#[derive(Debug)]
+pub(crate) enum Finished {
+    Ready(Bytes),
+    /// An error of this code.
+    Refused(Bytes, i64),
+}
+
+impl Routed<'_> {
+    /// The request as the backend of this session gets it.
+    pub(crate) fn written(&self, caller: &Caller<'_>, session: &Session) -> Result<Written, Fault> {
+        let text = match (caller.era, session.is_stateless()) {
+            (Era::Legacy, false) => return Ok(Written { text: self.text(), lines: None }),
+            (Era::Modern, false) => {
+                let method = self.message.method();
+                if method.starts_with("tasks/") {
+                    return Err(self.not_there(&method));
+                }
+                let text = self.message.unreserved(self.edits.clone());
+                return Ok(Written { text, lines: None });
+            }
+            (Era::Modern, true) => self.message.relayed(self.edits.clone(), CLIENT_INFO),
+            (Era::Legacy, true) => self.introduced(caller, session)?,
+        };
+        Ok(Written { text, lines: Some(self.lines(caller)) })
+    }
+
+    /// A legacy client's request to a modern backend.
+    fn introduced(&self, caller: &Caller<'_>, session: &Session) -> Result<Bytes, Fault> {
+        let method = self.message.method();
+        let known = ["tools/call", "prompts/get", "resources/read", "completion/complete"];
+        if !known.contains(&&*method) {
+            return Err(self.not_there(&method));
+        }
+        if self.message.params().task.is_some() {
+            let why = "the tool's backend speaks the modern era, in which a client cannot ask for a task; call it without \"task\"";
+            return Err(Fault::InvalidParams(why.into()));
+        }
+        let introduction = Introduction {
+            client_info: CLIENT_INFO,
+            capabilities: session.capabilities(),
+            log_level: Some(caller.log_level.unwrap_or(LEVEL)),
+        };
+        Ok(self.message.introduced(self.edits.clone(), &introduction))
+    }
+
+    fn not_there(&self, method: &str) -> Fault {
+        let backend = self.backend.id();
+        Fault::MethodNotFound(format!(
+            "{method} (backend {backend} speaks another era, to which it is not carried yet)"
+        ))
+    }
+
+    /// What a modern backend is told in headers.
+    fn lines(&self, caller: &Caller<'_>) -> Lines {
+        let mut told = Lines::new(&self.message.method(), self.target.as_deref());
+        // Those that are not known here may be known behind the backend.
+        for (name, value) in caller.parameters {
+            told.set_parameter(name.clone(), value.clone());
+        }
+        self.mirror(self.mirrors, &mut told);
+        told
+    }
+
+    /// Writes parameters into headers.
+    pub(crate) fn mirror(&self, mirrors: &[vmcp_model::Mirror], told: &mut Lines) {
+        let Some(arguments) = self.arguments() else { return };
+        for mirror in mirrors {
+            let Some(name) = lines::parameter(&mirror.name) else { continue };
+            match mirror.value(&arguments) {
+                Some(value) => told.set_parameter(name, lines::encode(&value)),
+                None => told.remove_parameter(&name),
+            }
+        }
+    }
+
+    /// Refuses a modern client's request whose headers do not say what its arguments say.
+    pub(crate) fn check_mirrors(&self, caller: &Caller<'_>) -> Result<(), Fault> {
+        if self.mirrors.is_empty() {
+            return Ok(());
+        }
+        let arguments = self.arguments().unwrap_or_default();
+        for mirror in self.mirrors {
+            let Some(name) = lines::parameter(&mirror.name) else { continue };
+            let mut said = caller.parameters.iter().filter(|(other, _)| *other == name);
+            let (first, second) = (said.next(), said.next());
+            let differs = |what: &str| {
+                let name = &mirror.name;
+                Err(Fault::HeaderMismatch(format!("the header Mcp-Param-{name} {what}").into()))
+            };
+            match (mirror.value(&arguments), first) {
+                _ if second.is_some() => return differs("must not stand there twice"),
+                (None, None) => {}
+                (Some(_), None) => {
+                    return differs("is missing; the tool's inputSchema asks for it");
+                }
+                (None, Some(_)) => return differs("stands for a parameter that is not given"),
+                (Some(value), Some((_, said))) => match lines::decode(said) {
+                    None => {
+                        return differs("has characters that must be written as =?base64?...?=");
+                    }
+                    Some(said) if mirror.agrees(&said, &value) => {}
+                    Some(_) => return differs("differs from the parameter"),
+                },
+            }
+        }
+        Ok(())
+    }
+
+    fn arguments(&self) -> Option<Bytes> {
+        self.message.params().arguments.as_ref().map(|span| self.message.slice(span))
+    }
+
+    /// What is to be done with the answer of a backend on this session.
+    pub(crate) fn finish(
+        &self,
+        caller: &Caller<'_>,
+        session: &Session,
+        states: &States,
+        server_info: &Bytes,
+    ) -> Finish {
+        let backend = if session.is_stateless() { Era::Modern } else { Era::Legacy };
+        if (caller.era, backend) == (Era::Legacy, Era::Legacy) {
+            return Finish::Same(self.then);
+        }
+        Finish::Across(Box::new(Across {
+            client: caller.era,
+            backend,
+            method: self.message.method().into(),
+            capabilities: caller.capabilities,
+            states: states.clone(),
+            server_info: server_info.clone(),
+            message: Message::clone(&self.message),
+            principal: caller.principal.clone(),
+        }))
+    }
+}
+
+impl Finish {
+    /// Whether the answer passes as it is.
+    pub(crate) fn is_relay(&self) -> bool {
+        matches!(self, Self::Same(Then::Relay))
+    }
+
+    /// Changes in an answer what has to be.
+    pub(crate) fn apply(&self, text: Bytes, backend: &Backend) -> Result<Finished, Fault> {
+        match self {
+            Self::Same(Then::Relay) => Ok(Finished::Ready(text)),
+            Self::Same(Then::PublishTasks) => {
+                Ok(Finished::Ready(task::publish(&text, backend.id().as_str(), true)))
+            }
+            Self::Across(across) => across.apply(text, backend),
+        }
+    }
+}
+
+impl Across {
+    fn apply(&self, text: Bytes, backend: &Backend) -> Result<Finished, Fault> {
+        let wrong = |why: String| Error::Protocol(why).fault(backend.id());
+        let outcome = Outcome::parse(text).map_err(|why| wrong(why.to_string()))?;
+        if let OutcomeKind::Error(code) = *outcome.kind() {
+            return Ok(self.refused(&outcome, code));
+        }
+        let text = match (self.client, self.backend, outcome.kind()) {
+            (Era::Modern, Era::Legacy, _) => {
+                outcome.modernized(&self.server_info, &*self.method == "resources/read")
+            }
+            (Era::Modern, Era::Modern, OutcomeKind::InputRequired) => {
+                self.asked(&outcome, backend)?
+            }
+            (Era::Legacy, Era::Modern, OutcomeKind::InputRequired) => {
+                return Err(wrong(
+                    "needs input from its client, which a legacy session cannot give it yet"
+                        .to_owned(),
+                ));
+            }
+            (Era::Legacy, _, OutcomeKind::Extended(kind)) => {
+                return Err(wrong(format!(
+                    "answered with a result of type {kind:?}, which the client does not know"
+                )));
+            }
+            (Era::Modern, Era::Modern, OutcomeKind::Extended(kind))
+                if kind == "task" && !self.capabilities.tasks =>
+            {
+                return Err(wrong(
+                    "answered with a task, which the client has not declared".to_owned(),
+                ));
+            }
+            (Era::Modern, Era::Modern, _) => outcome.relayed(&self.server_info, &[]),
+            (Era::Legacy, _, _) => outcome.antiquated(),
+        };
+        Ok(Finished::Ready(task::publish(&text, backend.id().as_str(), true)))
+    }
+
+    /// An error, in the client's words.
+    fn refused(&self, outcome: &Outcome, code: i64) -> Finished {
+        let text = match (self.client, self.backend) {
+            (Era::Modern, Era::Legacy) => outcome.modernized(&self.server_info, false),
+            (Era::Legacy, Era::Modern) => outcome.antiquated(),
+            (Era::Modern, Era::Modern) | (Era::Legacy, Era::Legacy) => {
+                outcome.relayed(&self.server_info, &[])
+            }
+        };
+        Finished::Refused(text, code)
+    }
+
+    /// A result by which a backend asks the client for input. The state in it is sealed for this
+    /// request.
+    fn asked(&self, outcome: &Outcome, backend: &Backend) -> Result<Bytes, Fault> {
+        let wrong = |why: &str| Error::Protocol(why.to_owned()).fault(backend.id());
+        if !matches!(&*self.method, "tools/call" | "prompts/get" | "resources/read") {
+            return Err(wrong("needs input for a request that cannot give any"));
+        }
+        let result = outcome.result();
+        let members = Members::parse(result).ok_or_else(|| wrong("answered with no object"))?;
+        if members.is_ambiguous("requestState") || members.is_ambiguous("inputRequests") {
+            return Err(wrong("answered with a member that stands twice"));
+        }
+        if let Some(requests) = members.value(result, "inputRequests") {
+            self.check_requests(requests)
+                .ok_or_else(|| wrong("asks for input in a way that nobody knows"))??;
+        }
+        let Some(state) = members.value(result, "requestState") else {
+            return Ok(outcome.relayed(&self.server_info, &[]));
+        };
+        let state =
+            raw::as_string(state).ok_or_else(|| wrong("gave a requestState that is no string"))?;
+        let purpose = Purpose::new(&self.principal, backend.id(), self.message.salient());
+        let sealed = raw::string(&self.states.seal(&purpose, &state)?);
+        Ok(outcome.relayed(&self.server_info, &[("requestState", sealed.into())]))
+    }
+
+    /// Refuses what the client has not declared that it can give. `None` if it cannot be read.
+    fn check_requests(&self, requests: &[u8]) -> Option<Result<(), Fault>> {
+        for request in Members::parse(requests)?.iter() {
+            let request = &requests[request.value.clone()];
+            let method =
+                Members::parse(request)?.value(request, "method").and_then(raw::as_string)?;
+            if !self.capabilities.allow(&method) {
+                let needed = method.split('/').next().unwrap_or_default();
+                let needed = String::from_utf8_lossy(&raw::string(needed)).into_owned();
+                let required = format!("{{{needed}:{{}}}}");
+                return Some(Err(Fault::MissingCapability { required }));
+            }
+        }
+        Some(Ok(()))
+    }
+}

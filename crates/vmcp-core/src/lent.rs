@@ -1,0 +1,106 @@
+//! The backend sessions for one request of a client that has none of its own.
+
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
+
+use vmcp_backend::{Backend, Error, Session};
+use vmcp_model::{LogLevel, raw};
+use vmcp_wire::IdKey;
+
+use crate::{
+    background::Background,
+    caller::{BackendSessions, Pending},
+    view::View,
+    vmcp::cancel,
+};
+
+/// Backend sessions that are there for one request. A modern backend needs none; on a legacy one a new
+/// one is opened, which ends with the request, and the request with it if nobody waits any more.
+pub struct Lent {
+    view: Arc<View>,
+    request: IdKey,
+    /// The least severe log message that the client wants.
+    level: Option<LogLevel>,
+    background: Background,
+    open: Mutex<Vec<(Arc<Backend>, Session)>>,
+    answered: AtomicBool,
+}
+
+impl Lent {
+    pub(crate) fn new(
+        view: Arc<View>,
+        request: IdKey,
+        level: Option<LogLevel>,
+        background: Background,
+    ) -> Self {
+        let (open, answered) = (Mutex::default(), AtomicBool::new(false));
+        Self { view, request, level, background, open, answered }
+    }
+
+    /// Notes that the request has been answered: nothing is to be cancelled when this is dropped.
+    pub fn answered(&self) {
+        self.answered.store(true, Ordering::Relaxed);
+    }
+
+    async fn opened(&self, backend: &Arc<Backend>) -> Result<Session, Error> {
+        let session = backend.open(self.view.client()).await?;
+        if session.is_stateless() {
+            return Ok(session);
+        }
+        self.sessions().push((Arc::clone(backend), session.clone()));
+        if let Some(level) = self.level.filter(|_| session.facts().has.logging) {
+            let params = [br#"{"level":"#, &raw::string(level.name())[..], b"}"].concat();
+            if let Err(error) = backend.ask(&session, "logging/setLevel", Some(&params)).await {
+                tracing::debug!(backend = %backend.id(), %error, "could not pass the log level on");
+            }
+        }
+        Ok(session)
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, Vec<(Arc<Backend>, Session)>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl BackendSessions for Lent {
+    fn open(&self, backend: &Backend) -> Option<Session> {
+        backend.stateless(self.view.client()).or_else(|| {
+            let open = self.sessions();
+            let found = open.iter().find(|(other, _)| other.lineage() == backend.lineage());
+            found.map(|(_, session)| session.clone())
+        })
+    }
+
+    fn obtain<'a>(&'a self, backend: &'a Arc<Backend>) -> Pending<'a, Result<Session, Error>> {
+        Box::pin(self.opened(backend))
+    }
+
+    fn renew<'a>(
+        &'a self,
+        backend: &'a Arc<Backend>,
+        lost: &'a Session,
+    ) -> Pending<'a, Result<Session, Error>> {
+        self.sessions().retain(|(_, open)| open.id() != lost.id());
+        Box::pin(self.opened(backend))
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let open = std::mem::take(&mut *self.sessions());
+        let answered = self.answered.load(Ordering::Relaxed);
+        for (backend, session) in open {
+            let request = self.request.clone();
+            self.background.spawn(async move {
+                if !answered {
+                    cancel(&backend, &session, &request).await;
+                }
+                if let Err(error) = backend.close(&session).await {
+                    tracing::debug!(backend = %backend.id(), %error, "a session for one request could not be ended");
+                }
+            });
+        }
+    }
+}

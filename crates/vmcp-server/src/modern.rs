@@ -1,0 +1,255 @@
+//! The modern era at the client's edge: every request says who sends it and stands for itself
+//! (specification 2026-07-28, basic/transports/streamable-http).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use tokio_util::task::task_tracker::TaskTrackerToken;
+use vmcp_catalog::Catalog;
+use vmcp_core::{Caller as CoreCaller, Lent, Reply, Routed, View};
+use vmcp_model::{Era, Kind, LogLevel, ProtocolVersion, raw};
+use vmcp_wire::{
+    Fault, Id, Message, Shape,
+    headers::{self, PROTOCOL_VERSION},
+    lines,
+};
+
+use crate::{body::Body, edge::Edge, mcp::Caller, respond};
+
+mod answers;
+mod listen;
+mod live;
+
+pub(crate) use live::Live;
+
+/// Bytes that a client may declare: they are kept as long as there are such clients.
+const MAX_CAPABILITIES: usize = 64 << 10;
+
+/// What a modern request says about itself.
+struct Request<'a> {
+    message: &'a Message,
+    id: Id<'a>,
+    /// The client's `ClientCapabilities` object.
+    capabilities: Bytes,
+    /// From there on the client wants to be told.
+    level: Option<LogLevel>,
+    /// All `Mcp-Param-*` headers.
+    parameters: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// Everything that must stay until the client has its answer.
+struct Held {
+    lent: Lent,
+    _counted: TaskTrackerToken,
+}
+
+/// Whether a message is one of the modern era, by what only that era knows.
+pub(crate) fn speaks_modern(headers: &HeaderMap, message: &Message) -> bool {
+    let modern = ProtocolVersion::MODERN.name().as_bytes();
+    let meta = &message.params().meta;
+    if meta.protocol_version.is_some() {
+        return true;
+    }
+    // Whatever else is said with it: a client that begins a session has no other way to say so.
+    if message.method() == "initialize" {
+        return false;
+    }
+    let said = headers.get(PROTOCOL_VERSION).map(HeaderValue::as_bytes);
+    let is_session = headers.contains_key(headers::SESSION_ID);
+    match said {
+        Some(said) if said == modern => true,
+        // Neither era knows it: the modern one says which there are.
+        Some(said) if !is_session => {
+            let name = std::str::from_utf8(said).unwrap_or_default();
+            ProtocolVersion::from_name(name).is_none()
+        }
+        Some(_) => false,
+        None => !is_session && (meta.client_info.is_some() || meta.client_capabilities.is_some()),
+    }
+}
+
+impl Edge {
+    /// Answers a message of a modern client.
+    pub(crate) async fn modern(
+        self: &Arc<Self>,
+        headers: &HeaderMap,
+        message: Message,
+        caller: &Caller,
+    ) -> Response<Body> {
+        // The id must outlive the message, which goes down to be sent on.
+        let text = message.text().clone();
+        let id = message.id().map(|id| text.slice_ref(id.text()));
+        let answered = match message.shape() {
+            Shape::Request => match Request::read(headers, &message) {
+                Ok(request) => self.modern_request(&request, caller).await,
+                Err(fault) => Err(fault),
+            },
+            // This revision defines none, and what an extension may mean by one is not known here.
+            Shape::Notification => Ok(respond::empty(StatusCode::ACCEPTED)),
+            Shape::Response => Err(Fault::InvalidRequest(
+                "a client of the revision 2026-07-28 sends no responses".into(),
+            )),
+        };
+        answered.unwrap_or_else(|fault| {
+            respond::modern_failed(id.as_deref().and_then(Id::parse), &fault)
+        })
+    }
+
+    async fn modern_request(
+        self: &Arc<Self>,
+        request: &Request<'_>,
+        caller: &Caller,
+    ) -> Result<Response<Body>, Fault> {
+        let view = self.sessions.modern_view(&caller.key(), &request.capabilities)?;
+        match &*request.message.method() {
+            "server/discover" => self.discover(request, &view).await,
+            "tools/list" => self.modern_list(request, &view, Kind::Tool).await,
+            "resources/list" => self.modern_list(request, &view, Kind::Resource).await,
+            "resources/templates/list" => {
+                self.modern_list(request, &view, Kind::ResourceTemplate).await
+            }
+            "prompts/list" => self.modern_list(request, &view, Kind::Prompt).await,
+            "subscriptions/listen" => self.modern_listen(request, view).await,
+            _ => self.modern_call(request, &view, caller).await,
+        }
+    }
+
+    /// Sends a request to the backend that it belongs to.
+    async fn modern_call(
+        self: &Arc<Self>,
+        request: &Request<'_>,
+        view: &Arc<View>,
+        caller: &Caller,
+    ) -> Result<Response<Body>, Fault> {
+        let vmcp = self.sessions.vmcp();
+        let id = request.id.key();
+        let held = Held {
+            _counted: self.sessions.count_call()?,
+            lent: vmcp.lend(view, id.clone(), request.level),
+        };
+        let mut catalog = view.catalog();
+        if !view.is_settled() {
+            // What is not known yet may be known in a moment.
+            let found = |catalog: &Arc<_>| {
+                let core = request.caller(caller, view, catalog, &held.lent);
+                vmcp.route(&core, request.message).is_ok()
+            };
+            vmcp.settle(view, found).await;
+            catalog = view.catalog();
+        }
+        let core = request.caller(caller, view, &catalog, &held.lent);
+        let routed: Routed<'_> = vmcp.route(&core, request.message)?;
+        let reply = vmcp.send(&core, routed, &id).await;
+        // A stream goes on; everything else has been answered, or will never be.
+        if !matches!(reply, Ok(Reply::Stream(_) | Reply::Relay(_))) {
+            held.lent.answered();
+        }
+        Ok(match reply? {
+            Reply::Ready(text) => respond::json(text),
+            Reply::Refused { text, code } => {
+                respond::typed(respond::status_of(code), headers::JSON, Body::whole(text))
+            }
+            // What passes as it is passes between clients and backends of the legacy era only.
+            Reply::Relay(_) => return Err(Fault::Internal("a result was not finished".into())),
+            Reply::Stream(stream) => {
+                let live = Live::of_call(*stream, request.level, id, held);
+                respond::events(Body::live(live, self.config.keep_alive))
+            }
+        })
+    }
+}
+
+impl<'a> Request<'a> {
+    /// Who calls, as the core takes a caller.
+    fn caller<'c>(
+        &'c self,
+        caller: &'c Caller,
+        view: &View,
+        catalog: &'c Arc<Catalog>,
+        lent: &'c Lent,
+    ) -> CoreCaller<'c> {
+        CoreCaller {
+            principal: &caller.principal,
+            catalog,
+            era: Era::Modern,
+            log_level: self.level,
+            parameters: &self.parameters,
+            capabilities: view.capabilities(),
+            sessions: lent,
+        }
+    }
+
+    /// Reads a request, whose headers must say what its body says.
+    fn read(headers: &HeaderMap, message: &'a Message) -> Result<Self, Fault> {
+        let id = message.id().ok_or(Fault::InvalidRequest("a request needs an id".into()))?;
+        let meta = &message.params().meta;
+        check_version(headers, message)?;
+        lines::check(headers, message)?;
+        let capabilities = meta.client_capabilities.as_ref().map(|span| message.slice(span));
+        let capabilities = capabilities
+            .filter(|capabilities| raw::Members::parse(capabilities).is_some())
+            .ok_or(Fault::InvalidParams(
+                "params._meta[\"io.modelcontextprotocol/clientCapabilities\"] must be an object; send {} if there are none".into(),
+            ))?;
+        if capabilities.len() > MAX_CAPABILITIES {
+            let why =
+                format!("the client's capabilities must not be over {MAX_CAPABILITIES} bytes");
+            return Err(Fault::InvalidParams(why.into()));
+        }
+        let level = match &meta.log_level {
+            None => None,
+            span => Some(
+                message.string(span.as_ref()).and_then(|name| LogLevel::from_name(&name)).ok_or(
+                    Fault::InvalidParams(
+                        "params._meta[\"io.modelcontextprotocol/logLevel\"] must be one of debug, info, notice, warning, error, critical, alert, emergency".into(),
+                    ),
+                )?,
+            ),
+        };
+        let parameters = headers
+            .iter()
+            .filter(|(name, _)| name.as_str().starts_with(lines::PARAMETER))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        Ok(Self { message, id, capabilities, level, parameters })
+    }
+}
+
+/// The revision must be said twice, the same both times, and be the modern one.
+fn check_version(headers: &HeaderMap, message: &Message) -> Result<(), Fault> {
+    let said = lines::single(headers, &PROTOCOL_VERSION)?;
+    let meta = message.params().meta.protocol_version.as_ref();
+    let Some(span) = meta else {
+        return Err(match said.and_then(|said| said.to_str().ok()) {
+            // One that nobody speaks is told so, whatever else is missing.
+            Some(name) if ProtocolVersion::from_name(name).is_none() => {
+                Fault::UnsupportedVersion { requested: name.to_owned(), supported: versions() }
+            }
+            _ => Fault::InvalidParams(
+                "params._meta[\"io.modelcontextprotocol/protocolVersion\"] is missing".into(),
+            ),
+        });
+    };
+    let version = message.string(Some(span)).ok_or(Fault::InvalidParams(
+        "params._meta[\"io.modelcontextprotocol/protocolVersion\"] must be a string".into(),
+    ))?;
+    let said = said.ok_or(Fault::HeaderMismatch(
+        "the MCP-Protocol-Version header is missing; send the revision that the body names".into(),
+    ))?;
+    if said.as_bytes() != version.as_bytes() {
+        let why = "the MCP-Protocol-Version header differs from the revision that the body names";
+        return Err(Fault::HeaderMismatch(why.into()));
+    }
+    if version != ProtocolVersion::MODERN.name() {
+        let requested = version.into_owned();
+        return Err(Fault::UnsupportedVersion { requested, supported: versions() });
+    }
+    Ok(())
+}
+
+fn versions() -> String {
+    let mut names = ProtocolVersion::ALL.map(ProtocolVersion::name);
+    names.reverse();
+    names.join(", ")
+}

@@ -1,0 +1,102 @@
+//! What vmcp answers itself: what it is, and its lists.
+
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use http::Response;
+use vmcp_catalog::Catalog;
+use vmcp_core::View;
+use vmcp_model::{Kind, ProtocolVersion, raw};
+use vmcp_wire::{Fault, meta::SERVER_INFO, reply};
+
+use super::Request;
+use crate::{body::Body, edge::Edge, respond};
+
+/// Why something is missing is said under this member of `_meta`.
+const MISSING: &str = "vmcp/missing";
+
+impl Edge {
+    /// Answers `server/discover`.
+    pub(super) async fn discover(
+        &self,
+        request: &Request<'_>,
+        view: &Arc<View>,
+    ) -> Result<Response<Body>, Fault> {
+        let vmcp = self.sessions.vmcp();
+        vmcp.settle(view, |_| false).await;
+        vmcp.check_whole(view)?;
+        let catalog = view.catalog();
+        let versions: Vec<_> =
+            ProtocolVersion::ALL.iter().rev().map(|version| raw::string(version.name())).collect();
+        let mut result = self.head(view, None);
+        result.put_slice(b"\"supportedVersions\":[");
+        result.put_slice(&versions.join(&b','));
+        result.put_slice(b"],\"capabilities\":");
+        result.put_slice(&modern_capabilities(&catalog));
+        if let Some(instructions) = catalog.instructions() {
+            result.put_slice(b",\"instructions\":");
+            result.put_slice(&raw::string(instructions));
+        }
+        result.put_u8(b'}');
+        Ok(respond::json(reply::result(request.id, &result)))
+    }
+
+    /// Answers a list.
+    pub(super) async fn modern_list(
+        &self,
+        request: &Request<'_>,
+        view: &Arc<View>,
+        kind: Kind,
+    ) -> Result<Response<Body>, Fault> {
+        let cursor =
+            match &request.message.params().cursor {
+                None => None,
+                span => Some(request.message.string(span.as_ref()).ok_or(Fault::InvalidParams(
+                    "the parameter \"cursor\" must be a string".into(),
+                ))?),
+            };
+        let vmcp = self.sessions.vmcp();
+        if !view.is_settled() {
+            vmcp.settle(view, |_| false).await;
+        }
+        vmcp.check_whole(view)?;
+        let page = view.catalog().page(kind, cursor.as_deref()).map_err(|_invalid| {
+            Fault::InvalidParams("invalid cursor: the list has changed or the cursor is not of this list; list from the start".into())
+        })?;
+        let head = self.head(view, Some(kind));
+        // The page begins with its brace, the head ends with a comma.
+        Ok(respond::json(reply::result_of(request.id, &[&head, &page.json[1..]])))
+    }
+
+    /// The members that every result has which vmcp makes: the beginning of an object.
+    fn head(&self, view: &View, kind: Option<Kind>) -> BytesMut {
+        let (ttl, scope) = (0, "private");
+        let _ = kind;
+        let server = self.sessions.server().to_json();
+        let mut head = BytesMut::with_capacity(256);
+        head.put_slice(b"{\"resultType\":\"complete\",\"ttlMs\":");
+        head.put_slice(ttl.to_string().as_bytes());
+        head.put_slice(b",\"cacheScope\":");
+        head.put_slice(&raw::string(scope));
+        head.put_slice(b",\"_meta\":{");
+        head.put_slice(&raw::string(SERVER_INFO));
+        head.put_u8(b':');
+        head.put_slice(&server);
+        let missing = view.unknown();
+        if !missing.is_empty() {
+            let names: Vec<_> = missing.iter().map(|id| raw::string(id.as_str())).collect();
+            head.put_u8(b',');
+            head.put_slice(&raw::string(MISSING));
+            head.put_slice(b":[");
+            head.put_slice(&names.join(&b','));
+            head.put_u8(b']');
+        }
+        head.put_slice(b"},");
+        head
+    }
+}
+
+/// The catalog's capabilities without what the modern era has in another way.
+fn modern_capabilities(catalog: &Catalog) -> Bytes {
+    raw::without(catalog.capabilities(), |name| name == "tasks")
+}

@@ -1,0 +1,320 @@
+//! `subscriptions/listen`: a stream of changes that lasts as long as somebody reads it
+//! (specification 2026-07-28, basic/patterns/subscriptions).
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use http::Response;
+use serde::Deserialize;
+use tokio::{sync::mpsc, task::JoinSet, time::Instant};
+use tokio_util::sync::CancellationToken;
+use vmcp_backend::{Backend, Error, Events, Session};
+use vmcp_catalog::{Catalog, Changed};
+use vmcp_core::{Background, View, Vmcp};
+use vmcp_model::{BackendId, raw, raw::Members};
+use vmcp_wire::{
+    Fault, Id, Message,
+    meta::{SERVER_INFO, SUBSCRIPTION_ID},
+    reply,
+};
+
+use super::{Live, Request, live::Sender};
+use crate::{
+    body::Body,
+    edge::{Edge, StreamPermit},
+    respond,
+};
+
+/// Changed resources that wait to be told.
+const UPDATES: usize = 64;
+
+/// How long a client waits to hear what it will be told, for backends that do not say.
+const BEGIN: Duration = Duration::from_secs(3);
+
+/// Resources that one client may listen to at once.
+const RESOURCES: usize = 1000;
+
+/// How long to wait, at least and at most, before a backend is listened to again.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+
+/// What a client wants to hear of.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[expect(clippy::struct_field_names, reason = "the protocol's own names")]
+struct Wanted {
+    tools_list_changed: bool,
+    prompts_list_changed: bool,
+    resources_list_changed: bool,
+    resource_subscriptions: Vec<String>,
+}
+
+/// One client that listens.
+struct Listener {
+    vmcp: Arc<Vmcp>,
+    view: Arc<View>,
+    wanted: Wanted,
+    /// The id of the request (JSON text), by which the client tells its streams apart.
+    id: Bytes,
+    server_info: Bytes,
+    leaving: CancellationToken,
+    background: Background,
+    _permit: StreamPermit,
+}
+
+impl Edge {
+    /// Opens a stream of changes.
+    pub(super) async fn modern_listen(
+        self: &Arc<Self>,
+        request: &Request<'_>,
+        view: Arc<View>,
+    ) -> Result<Response<Body>, Fault> {
+        let wanted = Wanted::read(request.message)?;
+        if self.is_draining() {
+            return Err(Fault::Unavailable("vmcp is shutting down".into()));
+        }
+        let listener = Listener {
+            vmcp: Arc::clone(self.sessions.vmcp()),
+            view,
+            wanted,
+            id: Bytes::copy_from_slice(request.id.text()),
+            server_info: self.sessions.server().to_json(),
+            leaving: self.leaving.clone(),
+            background: self.background.clone(),
+            _permit: self.enter_stream(false)?,
+        };
+        let live = Live::new(|sender| listener.listen(sender));
+        Ok(respond::events(Body::live(live, self.config.keep_alive)))
+    }
+}
+
+impl Wanted {
+    fn read(message: &Message) -> Result<Self, Fault> {
+        let text = message.text();
+        let params = Members::parse(text).and_then(|members| members.span("params"));
+        let params = params.map(|span| &text[span]);
+        let wanted =
+            params.and_then(|params| Members::parse(params)?.value(params, "notifications"));
+        let wanted = wanted.ok_or(Fault::InvalidParams(
+            "the parameter \"notifications\" is missing; name what to listen to".into(),
+        ))?;
+        let wanted: Self = serde_json::from_slice(wanted).map_err(|error| {
+            Fault::InvalidParams(format!("the parameter \"notifications\": {error}").into())
+        })?;
+        if wanted.resource_subscriptions.len() > RESOURCES {
+            let why = format!("one stream listens to at most {RESOURCES} resources");
+            return Err(Fault::InvalidParams(why.into()));
+        }
+        Ok(wanted)
+    }
+
+    /// The part of it that can be had, as the protocol writes it.
+    fn to_json(&self) -> Vec<u8> {
+        let mut members = Vec::new();
+        for (is_wanted, name) in [
+            (self.tools_list_changed, "toolsListChanged"),
+            (self.prompts_list_changed, "promptsListChanged"),
+            (self.resources_list_changed, "resourcesListChanged"),
+        ] {
+            if is_wanted {
+                members.push([&raw::string(name)[..], b":true"].concat());
+            }
+        }
+        if !self.resource_subscriptions.is_empty() {
+            let uris: Vec<_> =
+                self.resource_subscriptions.iter().map(|uri| raw::string(uri)).collect();
+            members.push([b"\"resourceSubscriptions\":[", &uris.join(&b',')[..], b"]"].concat());
+        }
+        [b"{", &members.join(&b',')[..], b"}"].concat()
+    }
+}
+
+impl Listener {
+    /// Listens until nobody reads any more, or vmcp ends.
+    async fn listen(mut self, sender: Sender) {
+        self.vmcp.settle(&self.view, |_| false).await;
+        // Before the catalog is read: what changes from now on is heard of.
+        let mut changes = self.vmcp.catalog_changes();
+        changes.mark_unchanged();
+        let mut catalog = self.view.catalog();
+        let (updates, mut updated) = mpsc::channel(UPDATES);
+        let stop = self.background.stop().child_token();
+        let _stop = stop.clone().drop_guard();
+        self.honour(&catalog, &updates, &stop).await;
+        let params = [br#""notifications":"#, &self.wanted.to_json()[..]].concat();
+        if !self.tell(&sender, "notifications/subscriptions/acknowledged", &params).await {
+            return;
+        }
+        loop {
+            let told = tokio::select! {
+                biased;
+                () = self.leaving.cancelled() => break,
+                Ok(()) = changes.changed() => {
+                    let now = self.view.catalog();
+                    let changed = now.changed(&catalog);
+                    catalog = now;
+                    self.tell_changes(&sender, changed).await
+                }
+                Some(uri) = updated.recv() => {
+                    let params = [b"\"uri\":", &raw::string(&uri)[..]].concat();
+                    self.tell(&sender, "notifications/resources/updated", &params).await
+                }
+            };
+            if !told {
+                return;
+            }
+        }
+        let mut result = BytesMut::from(&b"{\"resultType\":\"complete\",\"_meta\":{"[..]);
+        result.put_slice(&raw::string(SERVER_INFO));
+        result.put_u8(b':');
+        result.put_slice(&self.server_info);
+        result.put_u8(b',');
+        result.put_slice(&raw::string(SUBSCRIPTION_ID));
+        result.put_u8(b':');
+        result.put_slice(&self.id);
+        result.put_slice(b"}}");
+        if let Some(id) = Id::parse(&self.id) {
+            sender.send(&reply::result(id, &result)).await;
+        }
+    }
+
+    /// Takes out what cannot be had, and begins to listen to backends for the rest.
+    async fn honour(
+        &mut self,
+        catalog: &Catalog,
+        updates: &mpsc::Sender<String>,
+        stop: &CancellationToken,
+    ) {
+        let members = Members::parse(catalog.capabilities());
+        let has = |name| members.as_ref().is_some_and(|members| members.span(name).is_some());
+        self.wanted.tools_list_changed &= has("tools");
+        self.wanted.prompts_list_changed &= has("prompts");
+        self.wanted.resources_list_changed &= has("resources");
+        let mut of_backends: BTreeMap<BackendId, Vec<String>> = BTreeMap::new();
+        for uri in std::mem::take(&mut self.wanted.resource_subscriptions) {
+            let route = catalog.resource(&uri).map(|route| route.backend.clone());
+            let sole = || match catalog.backends() {
+                [only] => Some(only.clone()),
+                _ => None,
+            };
+            if let Some(backend) = route.or_else(sole) {
+                of_backends.entry(backend).or_default().push(uri);
+            }
+        }
+        let mut begun = JoinSet::new();
+        for (id, uris) in of_backends {
+            let Some(backend) = self.vmcp.backend(id.as_str()) else { continue };
+            let Some(session) = backend.stateless(self.view.client()) else {
+                tracing::debug!(backend = %id, "a legacy backend's resources are not listened to for modern clients yet");
+                continue;
+            };
+            let (updates, stop) = (updates.clone(), stop.clone());
+            let background = self.background.clone();
+            begun.spawn_on(
+                async move {
+                    let opening = tokio::time::timeout(BEGIN, listen_to(&backend, &session, &uris));
+                    let events = opening.await.ok()?.ok()??;
+                    let kept = uris.clone();
+                    background.spawn(async move {
+                        let following = follow(&backend, &session, &kept, events, &updates);
+                        stop.run_until_cancelled(following).await;
+                    });
+                    Some(uris)
+                },
+                self.background.runtime(),
+            );
+        }
+        while let Some(honoured) = begun.join_next().await {
+            if let Ok(Some(uris)) = honoured {
+                self.wanted.resource_subscriptions.extend(uris);
+            }
+        }
+        self.wanted.resource_subscriptions.sort();
+    }
+
+    async fn tell_changes(&self, sender: &Sender, changed: Changed) -> bool {
+        let kinds = [
+            (changed.tools && self.wanted.tools_list_changed, "notifications/tools/list_changed"),
+            (
+                changed.prompts && self.wanted.prompts_list_changed,
+                "notifications/prompts/list_changed",
+            ),
+            (
+                changed.resources && self.wanted.resources_list_changed,
+                "notifications/resources/list_changed",
+            ),
+        ];
+        for (_, method) in kinds.into_iter().filter(|(tell, _)| *tell) {
+            if !self.tell(sender, method, b"").await {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Sends a notification. `params` are members without braces.
+    async fn tell(&self, sender: &Sender, method: &str, params: &[u8]) -> bool {
+        let mut text = BytesMut::from(&b"{\"_meta\":{"[..]);
+        text.put_slice(&raw::string(SUBSCRIPTION_ID));
+        text.put_u8(b':');
+        text.put_slice(&self.id);
+        text.put_u8(b'}');
+        if !params.is_empty() {
+            text.put_u8(b',');
+            text.put_slice(params);
+        }
+        text.put_u8(b'}');
+        sender.send(&reply::notification(method, Some(&text))).await
+    }
+}
+
+async fn listen_to(
+    backend: &Arc<Backend>,
+    session: &Session,
+    uris: &[String],
+) -> Result<Option<Events>, Error> {
+    let uris: Vec<_> = uris.iter().map(String::as_str).collect();
+    backend.listen_to(session, &uris).await
+}
+
+/// Passes on what a backend says of its resources, again and again. What has changed while nobody
+/// listened is not known, so each time all are said to have changed.
+async fn follow(
+    backend: &Arc<Backend>,
+    session: &Session,
+    uris: &[String],
+    mut events: Events,
+    updates: &mpsc::Sender<String>,
+) {
+    let mut wait = AGAIN.0;
+    loop {
+        let began = Instant::now();
+        while let Ok(Some(message)) = events.next().await {
+            if message.method() != "notifications/resources/updated" {
+                continue;
+            }
+            let uri = message.string(message.params().uri.as_ref());
+            if let Some(uri) = uri
+                && updates.send(uri.into_owned()).await.is_err()
+            {
+                return;
+            }
+        }
+        wait = if began.elapsed() > AGAIN.1 { AGAIN.0 } else { (wait * 2).min(AGAIN.1) };
+        events = loop {
+            tokio::time::sleep(wait).await;
+            match listen_to(backend, session, uris).await {
+                Ok(Some(events)) => break events,
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::debug!(backend = %backend.id(), %error, "a backend is not listened to");
+                    wait = (wait * 2).min(AGAIN.1);
+                }
+            }
+        };
+        for uri in uris {
+            if updates.send(uri.clone()).await.is_err() {
+                return;
+            }
+        }
+    }
+}
