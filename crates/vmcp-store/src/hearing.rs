@@ -137,14 +137,16 @@ impl Hearing {
 }
 
 impl State {
-    /// When a message of this replica was sent that has come back.
+    /// Notes that a message of this replica has come back. Gives the time up to which nothing can have
+    /// been missed: whatever a replica has said after it was heard last may have been lost.
     fn came_back(&mut self, number: u64) -> Option<Instant> {
         self.heard = Some(Instant::now());
         let mut found = None;
         while let Some((_, sent)) = self.sent.pop_front_if(|(first, _)| *first <= number) {
             found = Some(sent);
         }
-        found
+        let heard = self.peers.values().map(|peer| peer.heard);
+        found.map(|sent| heard.fold(sent, Instant::min))
     }
 
     fn heard_of(&mut self, sender: Sender, number: u64) -> Heard {

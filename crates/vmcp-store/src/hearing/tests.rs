@@ -67,3 +67,16 @@ async fn a_replica_that_falls_silent_is_noticed() {
     hearing.forget_silent(MAX);
     assert_ne!(hearing.confidence().generation(), known);
 }
+
+/// Nothing shows that a message was lost until its sender says something more. If that does not come,
+/// the replica's own heartbeats prove nothing about what was lost before them.
+#[tokio::test(start_paused = true)]
+async fn what_was_lost_before_the_silence_is_not_relied_upon_for_longer() {
+    let hearing = hearing();
+    // The other one says something, which is lost.
+    advance(MAX / 4).await;
+    beat(&hearing, 2);
+    // From here on nothing comes.
+    advance(MAX * 3 / 4).await;
+    assert_eq!(hearing.confidence().generation(), None);
+}
