@@ -158,16 +158,18 @@ impl Sessions {
             }
         }
         for chunk in used.chunks(CHUNK) {
+            // First the catalogs: a record must not be there for longer than its catalog.
+            for session in chunk {
+                let catalog = session.catalog.load_full();
+                self.put_catalog(&catalog).await?;
+            }
             let keys: Vec<SessionKey> = chunk.iter().map(|session| session.key).collect();
             let stand = self.shared.store.refresh(keys, now.after(ttl)).await?;
             for (session, stands) in chunk.iter().zip(stand) {
                 session.refreshed.store(now.0, Ordering::Relaxed);
                 if !stands {
                     self.lose(session);
-                    continue;
                 }
-                let catalog = session.catalog.load_full();
-                self.put_catalog(&catalog).await?;
             }
         }
         Ok(())
