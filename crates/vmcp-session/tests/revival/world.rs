@@ -34,7 +34,7 @@ use crate::support::{client, initialize, replica_of};
 const AT_ONCE: Duration = Duration::from_millis(100);
 
 /// How long it may take until all that has ended is cleared away, claims of the dead included.
-const CLEARED: Duration = Duration::from_secs(200);
+const CLEARED: Duration = Duration::from_secs(300);
 
 struct World {
     store: Arc<dyn Store>,
@@ -214,7 +214,7 @@ impl World {
     async fn pass(&mut self, time: Duration) {
         let until = Instant::now() + time;
         while Instant::now() < until {
-            sleep(Duration::from_millis(10)).await;
+            sleep((time / 100).max(Duration::from_millis(10))).await;
             self.collect().await;
         }
     }
@@ -315,7 +315,7 @@ impl World {
         }
         let until = Instant::now() + CLEARED;
         loop {
-            self.pass(Duration::from_millis(500)).await;
+            self.pass(Duration::from_secs(3)).await;
             let records = self.store.records().await.expect("it is at hand");
             let open = self.backend.sessions().len();
             if records == 0 && open == 0 && self.under_way.is_empty() {

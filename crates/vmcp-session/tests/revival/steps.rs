@@ -84,10 +84,11 @@ pub(super) fn program() -> impl Strategy<Value = Program> {
 
 fn step() -> impl Strategy<Value = Step> {
     let on = || 0..REPLICAS;
-    let session = || 0..3_usize;
+    let session = || prop_oneof![4 => Just(0), 2 => Just(1), 1 => Just(2)];
     let how = || prop_oneof![6 => Just(Use::Call), 2 => Just(Use::List), 1 => Just(Use::Level), 1 => Just(Use::Subscribe)];
     let what = || prop_oneof![Just(Held::Commands), Just(Held::Answers)];
-    let wait = prop::sample::select(vec![50, 300, 1_100, 3_100, 6_000, 11_000]);
+    let wait =
+        prop::sample::select(vec![50, 300, 1_100, 1_100, 1_100, 3_100, 3_100, 20_000, 61_000]);
     prop_oneof![
         6 => wait.prop_map(Step::Wait),
         2 => on().prop_map(|on| Step::Create { on }),

@@ -8,13 +8,13 @@ use vmcp_store::SessionKey;
 use super::{network::Gone, steps::Use};
 
 /// How long an unused session lives.
-pub(super) const TTL: Duration = Duration::from_secs(10);
+pub(super) const TTL: Duration = Duration::from_secs(60);
 
 /// For how long replicas rely on what they know, if they do.
 pub(super) const MAX_STALENESS: Duration = Duration::from_secs(1);
 
 /// How often replicas look whether anything has expired.
-const PERIOD: Duration = Duration::from_millis(500);
+const PERIOD: Duration = Duration::from_secs(3);
 
 /// What a few steps between programs may add.
 const SLACK: Duration = Duration::from_millis(200);
