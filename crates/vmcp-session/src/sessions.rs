@@ -171,12 +171,14 @@ impl Sessions {
                 self.confirm(&session).await?;
             }
             session.touch();
+            self.save(&session).await?;
             if !session.is_ended() {
                 return Ok(session);
             }
             // It went out of service here meanwhile; the record says whether it stands.
         }
         let session = self.restore(id, principal, client).await?;
+        self.save(&session).await?;
         if session.is_ended() { Err(Fault::SessionUnknown) } else { Ok(session) }
     }
 

@@ -36,6 +36,18 @@ pub(super) fn found_once() -> Vec<(&'static str, Vec<Step>)> {
             ],
         ),
         (
+            "a session is used for the last time that it can be, and then again",
+            vec![
+                Create { on: 0 },
+                used(0, Call),
+                used(1, Call),
+                Wait(57_500),
+                used(1, Call),
+                Wait(3_100),
+                used(1, Call),
+            ],
+        ),
+        (
             "a record is not there for longer than its catalog",
             vec![
                 Create { on: 0 },
