@@ -3,7 +3,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -14,7 +17,11 @@ const SLOW_BEAT: Duration = Duration::from_secs(5);
 
 /// All replicas that listen.
 #[derive(Default)]
-pub(super) struct Bus(Mutex<Vec<Arc<Member>>>);
+pub(super) struct Bus {
+    members: Mutex<Vec<Arc<Member>>>,
+    /// How many have joined so far: no two have the same name.
+    joined: AtomicU64,
+}
 
 /// One replica on the bus.
 pub(super) struct Member {
@@ -44,14 +51,13 @@ struct Message {
 impl Bus {
     /// Joins a replica, and lets it say now and then that it lives.
     pub(super) fn join(self: &Arc<Self>, max_staleness: Option<Duration>) -> Arc<Member> {
-        let mut members = self.members();
-        let number = u128::try_from(members.len()).expect("there are few") + 1;
-        let me = number.to_be_bytes();
+        let number = self.joined.fetch_add(1, Ordering::Relaxed) + 1;
+        let me = u128::from(number).to_be_bytes();
         let hearing = Hearing::new(me, max_staleness);
         hearing.begin();
         let member =
             Arc::new(Member { bus: Arc::downgrade(self), me, hearing, state: Mutex::default() });
-        members.push(Arc::clone(&member));
+        self.members().push(Arc::clone(&member));
         let (pause, silence) = max_staleness.map_or((SLOW_BEAT, SLOW_BEAT * 3), beats);
         let beating = Arc::downgrade(&member);
         tokio::spawn(async move {
@@ -73,7 +79,7 @@ impl Bus {
     }
 
     fn members(&self) -> MutexGuard<'_, Vec<Arc<Member>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
