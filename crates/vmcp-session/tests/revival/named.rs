@@ -92,10 +92,20 @@ pub(super) fn late() -> Vec<(&'static str, Vec<Step>)> {
     let first = Create { on: 0 };
     let release = Release { on: 0 };
     vec![
-        ("a late filling", vec![hold(0, 2), first, Wait(61_000), Wait(6_000), release]),
+        ("a late filling", vec![Wait(50), hold(0, 2), first, Wait(61_000), Wait(6_000), release]),
         (
             "a late refresh",
-            vec![first, Wait(7_000), used(0, List), hold(0, 0), Wait(3_100), delete(1), release],
+            vec![
+                first,
+                Wait(7_000),
+                used(0, List),
+                hold(0, 0),
+                Wait(3_100),
+                // What has ended stands until it is claimed.
+                hold(1, 2),
+                delete(1),
+                release,
+            ],
         ),
         (
             "a late refresh of what has expired",
@@ -107,7 +117,7 @@ pub(super) fn late() -> Vec<(&'static str, Vec<Step>)> {
             "a late subscription",
             vec![first, used(0, Call), hold(0, 0), used(0, Subscribe), delete(1), release],
         ),
-        ("a late end", vec![first, hold(0, 0), delete(0), delete(1), release]),
+        ("a late end", vec![first, hold(0, 0), delete(0), hold(1, 2), delete(1), release]),
         (
             "a late answer to who takes it up",
             vec![
@@ -117,6 +127,19 @@ pub(super) fn late() -> Vec<(&'static str, Vec<Step>)> {
                 delete(0),
                 Release { on: 1 },
                 used(1, List),
+                Wait(1_100),
+                used(1, List),
+            ],
+        ),
+        ("the end is told", vec![first, used(1, List), delete(0), Wait(1_100), used(1, List)]),
+        (
+            "the end is told and lost, and who told it dies",
+            vec![
+                first,
+                used(1, List),
+                Miss { from: 0, to: 1 },
+                delete(0),
+                Restart { on: 0 },
                 Wait(1_100),
                 used(1, List),
             ],
