@@ -60,7 +60,7 @@ impl Bus {
         self.members().push(Arc::clone(&member));
         let (pause, silence) = max_staleness.map_or((SLOW_BEAT, SLOW_BEAT * 3), beats);
         let beating = Arc::downgrade(&member);
-        tokio::spawn(async move {
+        super::start(async move {
             while let Some(member) = beating.upgrade().filter(|member| member.is_there()) {
                 member.tell(None);
                 drop(member);

@@ -20,6 +20,7 @@ use proptest::{
 use steps::{Program, program};
 
 /// Runs so many random programs. `PROPTEST_CASES` says otherwise.
+#[expect(clippy::disallowed_methods, reason = "whoever looks for more runs more")]
 pub(crate) fn run_programs(cases: u32) {
     let wanted = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
     let config = Config {
@@ -51,4 +52,10 @@ fn check(program: Program) -> Result<(), TestCaseError> {
         .map_err(|error| TestCaseError::fail(error.to_string()))?;
     let wrong = runtime.block_on(world::run(program));
     if wrong.is_empty() { Ok(()) } else { Err(TestCaseError::fail(wrong.join("\n"))) }
+}
+
+/// Does something by itself.
+#[expect(clippy::disallowed_methods, reason = "it ends with the runtime of its program")]
+fn start(work: impl Future<Output = ()> + Send + 'static) {
+    tokio::spawn(work);
 }

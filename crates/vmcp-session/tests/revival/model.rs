@@ -91,13 +91,13 @@ impl Known {
     ) -> Option<String> {
         match outcome {
             Outcome::Served(count) => {
-                if let Some(count) = *count {
-                    if count == 0 || count > self.begun_calls || !self.counted.insert(count) {
-                        return Some(format!(
-                            "counted {count}, after {:?} in {} calls",
-                            self.counted, self.begun_calls
-                        ));
-                    }
+                if let Some(count) = *count
+                    && (count == 0 || count > self.begun_calls || !self.counted.insert(count))
+                {
+                    return Some(format!(
+                        "counted {count}, after {:?} in {} calls",
+                        self.counted, self.begun_calls
+                    ));
                 }
                 self.served_too_late(manner, gone, per_request)
             }

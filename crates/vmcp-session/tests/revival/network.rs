@@ -195,7 +195,7 @@ impl Line {
         let (gate, opened) = oneshot::channel();
         self.gates().push(gate);
         let (sender, answer) = oneshot::channel();
-        tokio::spawn(async move {
+        super::start(async move {
             let answer = match held {
                 Held::Commands => {
                     if opened.await.is_err() {

@@ -362,7 +362,7 @@ fn spawn<T: Send + 'static>(
     work: impl Future<Output = T> + Send + 'static,
 ) -> oneshot::Receiver<T> {
     let (sender, answer) = oneshot::channel();
-    tokio::spawn(async move {
+    super::start(async move {
         // Nobody may wait for it any more.
         let _given_up = sender.send(work.await);
     });

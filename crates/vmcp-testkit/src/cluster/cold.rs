@@ -157,22 +157,7 @@ impl Fixture<'_> {
         let before = self.costs(replica).await?;
         for _connection in 0..self.connections {
             let (url, sessions, next) = (url.clone(), Arc::clone(sessions), Arc::clone(&next));
-            calling.spawn(async move {
-                let (mut caller, mut calls, mut failed) =
-                    (Caller::new(&url), Vec::new(), Vec::new());
-                while let Some(session) = sessions.get(next.fetch_add(1, Relaxed)) {
-                    caller.go_on_with(session);
-                    let began = Instant::now();
-                    let answer = caller.call(TOOL).await;
-                    calls.push(began.elapsed());
-                    match answer.and_then(|answer| answer.count()) {
-                        Ok(count) if count == expected => {}
-                        Ok(count) => failed.push(format!("counted {count}, not {expected}")),
-                        Err(error) => failed.push(format!("{error:#}")),
-                    }
-                }
-                (calls, failed)
-            });
+            calling.spawn(async move { call_each(&url, &sessions, &next, expected).await });
         }
         let (mut calls, mut failed) = (Vec::new(), Vec::new());
         while let Some(ended) = calling.join_next().await {
@@ -224,6 +209,29 @@ impl Fixture<'_> {
             commands: self.redis.commands().await?,
         })
     }
+}
+
+/// Calls in the sessions that nobody else has called in, and says how long that took and what went
+/// wrong.
+async fn call_each(
+    url: &str,
+    sessions: &[String],
+    next: &AtomicUsize,
+    expected: u64,
+) -> (Vec<Duration>, Vec<String>) {
+    let (mut caller, mut calls, mut failed) = (Caller::new(url), Vec::new(), Vec::new());
+    while let Some(session) = sessions.get(next.fetch_add(1, Relaxed)) {
+        caller.go_on_with(session);
+        let began = Instant::now();
+        let answer = caller.call(TOOL).await;
+        calls.push(began.elapsed());
+        match answer.and_then(|answer| answer.count()) {
+            Ok(count) if count == expected => {}
+            Ok(count) => failed.push(format!("counted {count}, not {expected}")),
+            Err(error) => failed.push(format!("{error:#}")),
+        }
+    }
+    (calls, failed)
 }
 
 /// What was used up to a time.
