@@ -5,6 +5,7 @@
 //! here reads a clock, and an implementation over a network has no say in what "now" is.
 
 mod bus;
+mod hearing;
 mod keys;
 mod memory;
 mod record;
@@ -19,6 +20,7 @@ use bytes::Bytes;
 use vmcp_model::{BackendId, Digest};
 
 pub use bus::{Confidence, News, Subscription};
+pub use hearing::{Hearing, Sender, beats};
 pub use keys::{Key, KeyRing};
 pub use memory::Memory;
 pub use record::{

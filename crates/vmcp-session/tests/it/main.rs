@@ -1,5 +1,9 @@
 //! Sessions over a store that two replicas share, in front of a real backend.
 
+mod gone;
 mod restore;
 mod store_failure;
 mod support;
+
+#[path = "../revival/mod.rs"]
+mod revival;
