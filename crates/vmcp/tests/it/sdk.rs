@@ -1,11 +1,12 @@
-//! The official Rust SDK as the client of backends over all transports. Its siblings in Python and
-//! TypeScript have their round in `tools/clients`.
+//! The official Rust SDK as the client of backends over all transports, and in both eras. Its siblings
+//! in Python and TypeScript have their rounds in `tools/clients`.
 
 use serde_json::{Value, json};
 use vmcp_testkit::{
-    CHILD, RustClient,
-    conformance::{self, Part},
+    CHILD, RustClient, RustSubscription,
+    conformance::{self, Era, Part},
     gateway::{Gateway, eventually},
+    peers,
 };
 
 use crate::serve;
@@ -108,5 +109,95 @@ async fn the_rust_sdk_goes_the_whole_round() {
         (text(&cancelled) != "[]").then_some(())
     })
     .await;
+    client.close().await.unwrap();
+}
+
+/// Calls, gets or reads, and answers what is asked on the way.
+async fn settle(client: &RustClient, tool: &str, arguments: Value) -> String {
+    let params = json!({"name": tool, "arguments": arguments});
+    text(&client.settle("tools/call", params).await.unwrap()).to_owned()
+}
+
+/// Waits for a notification of a subscription. Changes are announced together, so it may not be the
+/// next one.
+async fn until_told(subscription: &mut RustSubscription, method: &str) -> Value {
+    loop {
+        let notification = subscription.next().await.unwrap().expect("the subscription goes on");
+        if notification["method"] == method {
+            return notification;
+        }
+    }
+}
+
+async fn changes(client: &RustClient) {
+    let watched = "test://watched-resource";
+    let filter = json!({"toolsListChanged": true, "resourceSubscriptions": [watched]});
+    let mut subscription = client.listen(filter.clone()).await.unwrap();
+    assert_eq!(subscription.granted(), filter);
+    settle(client, "new_test_touch_watched_resource", json!({})).await;
+    let updated = until_told(&mut subscription, "notifications/resources/updated").await;
+    assert_eq!(updated["params"]["uri"], watched);
+    settle(client, "new_test_trigger_tool_change", json!({})).await;
+    until_told(&mut subscription, "notifications/tools/list_changed").await;
+    assert!(settle(client, "new_test_extra_tool", json!({})).await.contains("there"));
+}
+
+#[tokio::test]
+async fn the_rust_sdk_goes_the_whole_round_of_the_modern_era() {
+    let new = conformance::start_as(Part::All, Era::Modern, 0).await.unwrap();
+    let old = conformance::start_as(Part::All, Era::Legacy, 0).await.unwrap();
+    let strict = peers::modern().start().await.unwrap();
+    let gateway =
+        Gateway::before(&[("new", new.url()), ("old", old.url()), ("strict", strict.url())]);
+    let process = serve(&gateway).await;
+    let client = RustClient::connect_modern(&process.url()).await.unwrap();
+
+    let tools = client.ask("tools/list", json!({})).await.unwrap();
+    let tools = tools["tools"].as_array().unwrap();
+    for backend in ["new", "old"] {
+        let simple = format!("{backend}_test_simple_text");
+        assert!(tools.iter().any(|tool| tool["name"] == *simple), "{tools:?}");
+        assert!(settle(&client, &simple, json!({})).await.contains("simple"));
+        let heard = client.heard("notifications/progress");
+        settle(&client, &format!("{backend}_test_tool_with_progress"), json!({})).await;
+        until_heard(&client, "notifications/progress", heard + 3).await;
+    }
+
+    let asked_for = json!({"io.modelcontextprotocol/logLevel": "debug"});
+    let logging = json!({"name": "new_test_logging_tool", "_meta": asked_for});
+    client.settle("tools/call", logging).await.unwrap();
+    until_heard(&client, "notifications/message", 3).await;
+
+    let sampled = settle(&client, "new_test_sampling", json!({"prompt": "?"})).await;
+    assert!(sampled.contains("sampled by rmcp"), "{sampled}");
+    let elicited = settle(&client, "new_test_elicitation", json!({"message": "?"})).await;
+    assert!(elicited.contains("ann@example.com"), "{elicited}");
+    let roots = settle(&client, "new_test_list_roots", json!({})).await;
+    assert!(roots.contains("file:///work"), "{roots}");
+    for tool in ["ask", "ask_everything", "ask_twice", "ask_nothing"] {
+        let params = json!({"name": format!("strict_{tool}")});
+        let done = client.settle("tools/call", params).await.unwrap();
+        assert!(done["structuredContent"]["requestState"].is_string(), "{tool}: {done}");
+    }
+
+    let prompt = client.settle("prompts/get", json!({"name": "strict_asking"})).await.unwrap();
+    assert_eq!(prompt["messages"][0]["content"]["text"], "ann");
+    let read = json!({"uri": "test://template/7/data"});
+    let read = client.settle("resources/read", read).await.unwrap();
+    assert!(read["contents"][0]["text"].as_str().unwrap().contains('7'), "{read}");
+    let reference = json!({"type": "ref/prompt", "name": "new_test_prompt_with_arguments"});
+    let completion = json!({"ref": reference, "argument": {"name": "arg1", "value": "par"}});
+    let completed = client.ask("completion/complete", completion).await.unwrap();
+    assert_eq!(completed["completion"]["values"], json!(["paris", "park", "party"]));
+
+    changes(&client).await;
+
+    let slow = json!({"name": "strict_slow", "arguments": {"delay_ms": 20_000}});
+    let slow = client.begin("tools/call", slow).await.unwrap();
+    eventually("it has begun", async || (strict.counters().executions("slow") > 0).then_some(()))
+        .await;
+    slow.cancel(None).await.unwrap();
+    strict.counters().until_abandoned(1).await.unwrap();
+    assert_eq!(strict.refusals(), Vec::<String>::new());
     client.close().await.unwrap();
 }
