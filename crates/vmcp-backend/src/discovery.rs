@@ -23,7 +23,10 @@ pub(crate) enum Told {
     Legacy,
     /// The backend speaks the modern revision. One that refuses to say more has said that by the
     /// way in which it refuses.
-    Modern(Option<Facts>),
+    Modern {
+        facts: Option<Facts>,
+        also_legacy: bool,
+    },
 }
 
 /// What the body of an answer says that is no success.
@@ -45,11 +48,13 @@ impl Told {
     pub(crate) fn by(text: &Bytes, id: &IdKey) -> Result<Self, Error> {
         let Some((members, result)) = result(text, id) else {
             return Ok(match Refusal::read(text, id).era {
-                Some(Era::Modern) => Self::Modern(None),
+                Some(Era::Modern) => Self::Modern { facts: None, also_legacy: false },
                 Some(Era::Legacy) | None => Self::Legacy,
             });
         };
-        let versions = members.value(&result, "supportedVersions").and_then(names_modern);
+        let versions = members.value(&result, "supportedVersions");
+        let also_legacy = versions.is_some_and(names_legacy);
+        let versions = versions.and_then(names_modern);
         check_complete("server/discover", &result)?;
         if versions != Some(true) {
             return Ok(Self::Legacy);
@@ -61,7 +66,8 @@ impl Told {
             capabilities.unwrap_or_else(|| Bytes::from_static(b"{}")),
             instructions.map(String::into_boxed_str),
         );
-        Ok(Self::Modern(Some(Facts { freshness: Freshness::of_result(&result), ..facts })))
+        let facts = Some(Facts { freshness: Freshness::of_result(&result), ..facts });
+        Ok(Self::Modern { facts, also_legacy })
     }
 }
 
@@ -142,6 +148,14 @@ fn result(text: &Bytes, id: &IdKey) -> Option<(Members, Bytes)> {
 fn names_modern(list: &[u8]) -> Option<bool> {
     let modern = raw::string(ProtocolVersion::MODERN.name());
     raw::elements(list).map(|spans| spans.into_iter().any(|span| list[span] == *modern))
+}
+
+/// Whether a list of revisions has one that begins with `initialize` and that is spoken here.
+fn names_legacy(list: &[u8]) -> bool {
+    let names = raw::elements(list).unwrap_or_default().into_iter();
+    names
+        .filter_map(|span| raw::as_string(&list[span]))
+        .any(|name| ProtocolVersion::legacy_from_name(&name).is_some())
 }
 
 #[cfg(test)]

@@ -46,6 +46,8 @@ pub(crate) struct Eras {
 
 const LEGACY: u8 = 1;
 const MODERN: u8 = 2;
+/// It speaks with each client in the client's own era, in which nothing has to be translated.
+const BOTH: u8 = 3;
 
 /// What a modern backend said about itself, to whom, and when.
 #[derive(Debug)]
@@ -65,19 +67,25 @@ struct Asking {
 }
 
 impl Backend {
-    /// The era that the backend speaks, as far as is known.
+    /// The newest era that the backend speaks, as far as is known.
     pub fn era(&self) -> Option<Era> {
+        self.era_for(Era::Modern)
+    }
+
+    /// The era that the backend speaks with clients of this one, as far as is known.
+    pub fn era_for(&self, client: Era) -> Option<Era> {
         match (&self.wire, self.eras.era.load(Ordering::Acquire)) {
             // These transports are the legacy era's, or have no way to tell.
             (Wire::Links(_), _) | (Wire::Http(_), LEGACY) => Some(Era::Legacy),
             (Wire::Http(_), MODERN) => Some(Era::Modern),
+            (Wire::Http(_), BOTH) => Some(client),
             (Wire::Http(_), _) => None,
         }
     }
 
     /// What takes the place of a session, if the backend is known to need none.
     pub fn stateless(&self, view: &ClientView) -> Option<Session> {
-        if self.era() != Some(Era::Modern) {
+        if self.era_for(view.version().era()) != Some(Era::Modern) {
             return None;
         }
         let facts = match &*self.eras.last.load() {
@@ -94,13 +102,14 @@ impl Backend {
     /// If the backend cannot be asked, or says something that has nothing to do with its era. That is
     /// not remembered.
     pub async fn detect(self: &Arc<Self>, view: &ClientView) -> Result<Era, Error> {
-        if let Some(era) = self.era() {
+        let client = view.version().era();
+        if let Some(era) = self.era_for(client) {
             return Ok(era);
         }
         let admitted = self.health.admit()?;
         let found = self.find_era(view.capabilities_for(Era::Modern)).await;
         admitted.note(Sign::Opening, found.as_ref().err());
-        found
+        found.map(|found| self.era_for(client).unwrap_or(found))
     }
 
     /// The same, whatever the backend's health.
@@ -114,13 +123,14 @@ impl Backend {
     /// Finds out whether a backend that was taken for one of this era is of the other, because it has
     /// refused what it should have understood. `None` if that cannot be said now.
     pub(crate) async fn doubt(self: &Arc<Self>, era: Era, capabilities: &Bytes) -> Option<Era> {
-        if let Some(known) = self.era().filter(|known| *known != era) {
+        if let Some(known) = self.era_for(era).filter(|known| *known != era) {
             return Some(known);
         }
         if self.eras.asking().refuted.is_some_and(|at| at.elapsed() < REFUTED) {
             return None;
         }
         let found = self.ask_era(capabilities).await.ok()?;
+        let found = self.era_for(era).unwrap_or(found);
         if found == era {
             self.eras.asking().refuted = Some(Instant::now());
         }
@@ -202,10 +212,15 @@ impl Backend {
         let told = told.inspect_err(|_error| {
             self.stats.failures.fetch_add(1, Ordering::Relaxed);
         })?;
+        let number = match &told {
+            Told::Legacy => LEGACY,
+            Told::Modern { also_legacy: true, .. } => BOTH,
+            Told::Modern { also_legacy: false, .. } => MODERN,
+        };
         let (era, facts) = match told {
             Told::Legacy => (Era::Legacy, None),
-            Told::Modern(None) => (Era::Modern, None),
-            Told::Modern(Some(facts)) => {
+            Told::Modern { facts: None, .. } => (Era::Modern, None),
+            Told::Modern { facts: Some(facts), .. } => {
                 let facts = self.share(facts);
                 let discovered = Discovered {
                     facts: Arc::clone(&facts),
@@ -216,10 +231,10 @@ impl Backend {
                 (Era::Modern, Some(facts))
             }
         };
-        let number = if era == Era::Modern { MODERN } else { LEGACY };
         if self.eras.era.swap(number, Ordering::AcqRel) != number {
             self.eras.asking().refuted = None;
-            tracing::info!(backend = %self.id(), ?era, "knows which era the backend speaks");
+            let speaks = ["", "legacy", "modern", "both"][usize::from(number)];
+            tracing::info!(backend = %self.id(), speaks, "knows which era the backend speaks");
         }
         Ok((era, facts))
     }

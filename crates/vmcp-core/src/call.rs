@@ -24,8 +24,11 @@ use crate::{
 /// What a call comes to.
 #[derive(Debug)]
 pub enum Outcome {
-    /// The response, error responses of the backend included.
+    /// The response.
     Complete(Bytes),
+    /// The response, which is an error of this code. Where both sides speak the legacy era it is not
+    /// told from a result.
+    Refused { text: Bytes, code: i64 },
     /// The backend needs input first; the call goes on when it has been given.
     Asks(Question),
 }
@@ -91,7 +94,7 @@ impl CallStream {
         OpenQuestion(Arc::clone(&self.open_questions))
     }
 
-    /// The next event. After [`Outcome::Complete`] or an error there is no other.
+    /// The next event. After a response or an error there is no other.
     pub async fn next(&mut self) -> Result<CallEvent, Fault> {
         loop {
             let message = match self.message().await {
@@ -113,8 +116,10 @@ impl CallStream {
                 Some(Inbound::Response(response)) => {
                     if response.id().is_some_and(|id| id.is(&self.id)) {
                         let finished = self.finish.apply(response.into_text(), &self.backend)?;
-                        let (Finished::Ready(text) | Finished::Refused(text, _)) = finished;
-                        return Ok(CallEvent::Outcome(Outcome::Complete(text)));
+                        return Ok(CallEvent::Outcome(match finished {
+                            Finished::Ready(text) => Outcome::Complete(text),
+                            Finished::Refused(text, code) => Outcome::Refused { text, code },
+                        }));
                     }
                     tracing::warn!(backend = %self.backend.id(), "dropped an answer to another request");
                 }

@@ -1,13 +1,13 @@
 //! The modern era at the client's edge: every request says who sends it and stands for itself
 //! (specification 2026-07-28, basic/transports/streamable-http).
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use vmcp_catalog::Catalog;
-use vmcp_core::{Caller as CoreCaller, Lent, Reply, Routed, View};
+use vmcp_core::{CallEvent, Caller as CoreCaller, Lent, Outcome, Reply, Routed, View};
 use vmcp_model::{Era, Kind, LogLevel, ProtocolVersion, raw};
 use vmcp_wire::{
     Fault, Id, Message, Shape,
@@ -25,6 +25,10 @@ pub(crate) use live::Live;
 
 /// Bytes that a client may declare: they are kept as long as there are such clients.
 const MAX_CAPABILITIES: usize = 64 << 10;
+
+/// How long a call's stream is waited for before it is clear that the answer is one: something else
+/// than the response must come first.
+const FIRST: Duration = Duration::from_secs(10);
 
 /// What a modern request says about itself.
 struct Request<'a> {
@@ -141,22 +145,43 @@ impl Edge {
         let core = request.caller(caller, view, &catalog, &held.lent);
         let routed: Routed<'_> = vmcp.route(&core, request.message)?;
         let reply = vmcp.send(&core, routed, &id).await;
-        // A stream goes on; everything else has been answered, or will never be.
-        if !matches!(reply, Ok(Reply::Stream(_) | Reply::Relay(_))) {
-            held.lent.answered();
+        let mut stream = match reply {
+            Ok(Reply::Stream(stream)) => stream,
+            // It has been answered, or never will be.
+            reply => {
+                held.lent.answered();
+                return whole(reply?);
+            }
+        };
+        // A response that comes at once can say in its status what it is.
+        let first = match tokio::time::timeout(FIRST, stream.next()).await {
+            Err(_elapsed) => None,
+            Ok(Ok(CallEvent::Outcome(Outcome::Complete(text)))) => {
+                held.lent.answered();
+                return whole(Reply::Ready(text));
+            }
+            Ok(Ok(CallEvent::Outcome(Outcome::Refused { text, code }))) => {
+                held.lent.answered();
+                return whole(Reply::Refused { text, code });
+            }
+            Ok(event) => Some(event?),
+        };
+        let live = Live::of_call(*stream, first, request.level, id, held);
+        Ok(respond::events(Body::live(live, self.config.keep_alive)))
+    }
+}
+
+/// An answer that is there as a whole.
+fn whole(reply: Reply) -> Result<Response<Body>, Fault> {
+    match reply {
+        Reply::Ready(text) => Ok(respond::json(text)),
+        Reply::Refused { text, code } => {
+            Ok(respond::typed(respond::status_of(code), headers::JSON, Body::whole(text)))
         }
-        Ok(match reply? {
-            Reply::Ready(text) => respond::json(text),
-            Reply::Refused { text, code } => {
-                respond::typed(respond::status_of(code), headers::JSON, Body::whole(text))
-            }
-            // What passes as it is passes between clients and backends of the legacy era only.
-            Reply::Relay(_) => return Err(Fault::Internal("a result was not finished".into())),
-            Reply::Stream(stream) => {
-                let live = Live::of_call(*stream, request.level, id, held);
-                respond::events(Body::live(live, self.config.keep_alive))
-            }
-        })
+        // What passes as it is passes between clients and backends of the legacy era only.
+        Reply::Relay(_) | Reply::Stream(_) => {
+            Err(Fault::Internal("a result was not finished".into()))
+        }
     }
 }
 

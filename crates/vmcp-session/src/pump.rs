@@ -61,7 +61,7 @@ impl Session {
                     };
                     self.put(call.backend(), call.session(), question, asked).await;
                 }
-                Ok(CallEvent::Outcome(Outcome::Complete(text))) => {
+                Ok(CallEvent::Outcome(Outcome::Complete(text) | Outcome::Refused { text, .. })) => {
                     log.append(&text);
                     return;
                 }

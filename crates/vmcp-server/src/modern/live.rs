@@ -33,14 +33,15 @@ impl Live {
         Self { events, maker: Some(Box::pin(make(Sender(sender)))) }
     }
 
-    /// A call's stream, its response at the end.
+    /// A call's stream from this event on, its response at the end.
     pub(super) fn of_call(
         call: CallStream,
+        first: Option<CallEvent>,
         level: Option<LogLevel>,
         id: IdKey,
         held: Held,
     ) -> Self {
-        Self::new(move |sender| carry(call, level, id, held, sender))
+        Self::new(move |sender| carry(call, first, level, id, held, sender))
     }
 
     pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
@@ -66,13 +67,18 @@ impl Sender {
 /// Carries a streamed call to its end.
 async fn carry(
     mut call: CallStream,
+    mut first: Option<CallEvent>,
     level: Option<LogLevel>,
     id: IdKey,
     held: Held,
     sender: Sender,
 ) {
     loop {
-        let text = match call.next().await {
+        let event = match first.take() {
+            Some(first) => Ok(first),
+            None => call.next().await,
+        };
+        let text = match event {
             Ok(CallEvent::Notice(notice)) => {
                 let wanted = match &notice.kind {
                     NoticeKind::Log(_) => level.is_some() && notice.passes(level),
@@ -87,7 +93,7 @@ async fn carry(
             }
             // What has changed is found by whoever watches the backend.
             Ok(CallEvent::ListChanged) => continue,
-            Ok(CallEvent::Outcome(Outcome::Complete(text))) => text,
+            Ok(CallEvent::Outcome(Outcome::Complete(text) | Outcome::Refused { text, .. })) => text,
             Ok(CallEvent::Outcome(Outcome::Asks(question))) => {
                 let fault = Fault::Internal(
                     format!("backend {} asked what it must not ask", question.backend).into(),
