@@ -65,15 +65,19 @@ pub(crate) fn calls(quick: bool, only: &str) -> Vec<Case> {
         vmcp: work,
         bar,
     };
+    let modern = |name, request, bar| both(name, 16, Work::AskModern(request), bar);
     let ask = |name, connections, request, bar| both(name, connections, Work::Ask(request), bar);
     let mut cases = vec![
         ask("tools/call 64 B", 16, Request::Echo(64), Some(Bar::Cpu(2.5))),
         ask("tools/call 4 KB", 16, Request::Echo(4 * KB), Some(Bar::Cpu(2.5))),
         ask("tools/call 64 KB", 16, Request::Echo(64 * KB), Some(Bar::Cpu(3.5))),
         ask("tools/call 64 B", 1, Request::Echo(64), Some(Bar::LatencyAdded(2.0))),
+        modern("modern tools/call 64 B", Request::Echo(64), Some(Bar::Cpu(2.5))),
     ];
     if !quick {
         cases.extend([
+            modern("modern tools/call 4 KB", Request::Echo(4 * KB), Some(Bar::Cpu(2.5))),
+            modern("modern tools/call 64 KB", Request::Echo(64 * KB), Some(Bar::Cpu(3.5))),
             ask("tools/call 64 B", 256, Request::Echo(64), None),
             ask("result of 1 MiB", 16, Request::Fill(KB * KB), None),
             ask("SSE answer 64 B", 16, Request::Stream(64), None),
@@ -85,12 +89,17 @@ pub(crate) fn calls(quick: bool, only: &str) -> Vec<Case> {
 }
 
 /// The list of many backends, against a file that holds the same bytes.
-pub(crate) fn list(tools: usize, bytes: usize) -> Case {
+pub(crate) fn list(tools: usize, bytes: usize, is_modern: bool) -> Case {
+    let (before, vmcp) = if is_modern {
+        ("modern ", Work::AskModern(Request::List))
+    } else {
+        ("", Work::Ask(Request::List))
+    };
     Case {
-        name: format!("{LIST} {tools} ({} KB)", bytes / 1024),
+        name: format!("{before}{LIST} {tools} ({} KB)", bytes / 1024),
         connections: 16,
         nginx: Work::File(LIST_FILE),
-        vmcp: Work::Ask(Request::List),
+        vmcp,
         bar: Some(Bar::Cpu(1.5)),
     }
 }

@@ -10,7 +10,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, task::JoinSet};
 
-use crate::backend::answer::{SESSION_ID, VERSION};
+use crate::backend::answer::{MODERN, PROTOCOL_VERSION, SESSION_ID, VERSION};
 
 pub(crate) mod message;
 
@@ -24,6 +24,19 @@ pub(crate) struct Connection {
     host: HeaderValue,
     /// Reads and writes the socket; ends with this.
     _driver: JoinSet<()>,
+}
+
+/// Whom a request is from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Sender<'a> {
+    /// Nobody yet.
+    Stranger,
+    Session(&'a HeaderValue),
+    /// A client of the modern era, whose headers repeat what its body says.
+    Modern {
+        method: &'a str,
+        name: Option<&'a str>,
+    },
 }
 
 /// A whole answer.
@@ -53,10 +66,10 @@ impl Connection {
         &mut self,
         method: Method,
         path: &str,
-        session: Option<&HeaderValue>,
+        sender: Sender<'_>,
         body: Bytes,
     ) -> Result<Answer> {
-        let (status, headers, body) = self.send(method, path, session, body).await?;
+        let (status, headers, body) = self.send(method, path, sender, body).await?;
         let body = body.collect().await.context("the answer breaks off")?.to_bytes();
         Ok(Answer { status, headers, body })
     }
@@ -68,7 +81,7 @@ impl Connection {
         session: &HeaderValue,
     ) -> Result<(StatusCode, hyper::body::Incoming)> {
         let (status, _, body) =
-            self.send(Method::GET, ENDPOINT, Some(session), Bytes::new()).await?;
+            self.send(Method::GET, ENDPOINT, Sender::Session(session), Bytes::new()).await?;
         Ok((status, body))
     }
 
@@ -76,7 +89,7 @@ impl Connection {
         &mut self,
         method: Method,
         path: &str,
-        session: Option<&HeaderValue>,
+        sender: Sender<'_>,
         body: Bytes,
     ) -> Result<(StatusCode, HeaderMap, hyper::body::Incoming)> {
         let accept = match method {
@@ -91,14 +104,37 @@ impl Connection {
         if !body.is_empty() {
             request = request.header(header::CONTENT_TYPE, "application/json");
         }
-        if let Some(session) = session {
-            request = request.header(SESSION_ID, session).header("mcp-protocol-version", VERSION);
-        }
+        request = match sender {
+            Sender::Stranger => request,
+            Sender::Session(session) => {
+                request.header(SESSION_ID, session).header(PROTOCOL_VERSION, VERSION)
+            }
+            Sender::Modern { method, name } => {
+                let request = request.header(PROTOCOL_VERSION, MODERN).header("mcp-method", method);
+                match name {
+                    Some(name) => request.header("mcp-name", name),
+                    None => request,
+                }
+            }
+        };
         self.requests.ready().await.context("the connection was closed")?;
         let response = self.requests.send_request(request.body(Full::new(body))?).await?;
         let (head, body) = response.into_parts();
         Ok((head.status, head.headers, body))
     }
+}
+
+/// Sends one request of a client of the modern era.
+pub(crate) async fn ask_modern(
+    connection: &mut Connection,
+    conversation: &mut message::Conversation,
+) -> Result<Answer> {
+    let body = conversation.ask();
+    let (method, name) = conversation.target();
+    let sender = Sender::Modern { method, name };
+    let answer = connection.exchange(Method::POST, ENDPOINT, sender, body).await?;
+    ensure!(answer.status == StatusCode::OK, "a call is answered with {}", brief(&answer));
+    Ok(answer)
 }
 
 /// A session, on a connection of its own or on one that it shares in turn.
@@ -110,7 +146,8 @@ impl Session {
     pub(crate) async fn open(connection: &mut Connection) -> Result<Self> {
         let session = Self::initialize(connection).await?;
         let body = Bytes::from_static(message::INITIALIZED.as_bytes());
-        let answer = connection.exchange(Method::POST, ENDPOINT, Some(&session.0), body).await?;
+        let answer =
+            connection.exchange(Method::POST, ENDPOINT, Sender::Session(&session.0), body).await?;
         ensure!(
             answer.status == StatusCode::ACCEPTED,
             "a notification is answered with {}",
@@ -122,7 +159,7 @@ impl Session {
     /// The first request alone.
     pub(crate) async fn initialize(connection: &mut Connection) -> Result<Self> {
         let body = Bytes::from_static(message::INITIALIZE.as_bytes());
-        let answer = connection.exchange(Method::POST, ENDPOINT, None, body).await?;
+        let answer = connection.exchange(Method::POST, ENDPOINT, Sender::Stranger, body).await?;
         let Some(session) = answer.headers.get(SESSION_ID).cloned() else {
             bail!("initialize is answered without a session id: {}", brief(&answer));
         };
@@ -137,7 +174,8 @@ impl Session {
 
     /// Sends one request of the session.
     pub(crate) async fn post(&self, connection: &mut Connection, body: Bytes) -> Result<Answer> {
-        let answer = connection.exchange(Method::POST, ENDPOINT, Some(&self.0), body).await?;
+        let answer =
+            connection.exchange(Method::POST, ENDPOINT, Sender::Session(&self.0), body).await?;
         ensure!(answer.status == StatusCode::OK, "a call is answered with {}", brief(&answer));
         Ok(answer)
     }
@@ -153,8 +191,9 @@ impl Session {
     }
 
     pub(crate) async fn end(self, connection: &mut Connection) -> Result<()> {
-        let answer =
-            connection.exchange(Method::DELETE, ENDPOINT, Some(&self.0), Bytes::new()).await?;
+        let answer = connection
+            .exchange(Method::DELETE, ENDPOINT, Sender::Session(&self.0), Bytes::new())
+            .await?;
         ensure!(
             matches!(answer.status, StatusCode::OK | StatusCode::NO_CONTENT),
             "DELETE is answered with {}",

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::{
     case::{self, Bar, Case, LIST_BACKENDS, LIST_FILE, Plan},
     client::{
-        Connection, ENDPOINT, Session,
+        Connection, ENDPOINT, Session, ask_modern,
         message::{self, Conversation, Request},
     },
     load::{self, Load, Round, Work},
@@ -41,7 +41,7 @@ pub(crate) async fn run(quick: bool, only: &str, vmcp: Option<PathBuf>) -> Resul
 
     let mut rows = bench.calls(case::calls(quick, only)).await?;
     if case::LIST.contains(only) {
-        rows.push(bench.list().await?);
+        rows.extend(bench.list().await?);
     }
     let idle = !quick && case::MEMORY.contains(only);
     let memory = if idle { bench.memory().await? } else { Vec::new() };
@@ -77,12 +77,15 @@ impl Bench {
         Ok(rows)
     }
 
-    async fn list(&mut self) -> Result<Row> {
+    async fn list(&mut self) -> Result<Vec<Row>> {
         let mut vmcp = self.vmcp_before_many(LIST_BACKENDS).await?;
-        let (tools, bytes) = save_list(vmcp.address, self.dir.path()).await?;
-        let row = self.drive(case::list(tools, bytes), &mut vmcp).await?;
+        let mut rows = Vec::new();
+        for is_modern in [false, true] {
+            let (tools, bytes) = save_list(vmcp.address, self.dir.path(), is_modern).await?;
+            rows.push(self.drive(case::list(tools, bytes, is_modern), &mut vmcp).await?);
+        }
         vmcp.stop().await?;
-        Ok(row)
+        Ok(rows)
     }
 
     async fn memory(&mut self) -> Result<Vec<memory::Idle>> {
@@ -143,12 +146,17 @@ impl Bench {
 }
 
 /// Puts vmcp's list where nginx serves it from; gives its tools and its bytes.
-async fn save_list(address: SocketAddr, dir: &Path) -> Result<(usize, usize)> {
+async fn save_list(address: SocketAddr, dir: &Path, is_modern: bool) -> Result<(usize, usize)> {
     let mut connection = Connection::open(address).await?;
-    let session = Session::open(&mut connection).await?;
-    let request = Conversation::new(Request::List).ask();
-    let answer = session.post(&mut connection, request).await?;
-    session.end(&mut connection).await?;
+    let answer = if is_modern {
+        ask_modern(&mut connection, &mut Conversation::modern(Request::List)).await?
+    } else {
+        let session = Session::open(&mut connection).await?;
+        let request = Conversation::new(Request::List).ask();
+        let answer = session.post(&mut connection, request).await?;
+        session.end(&mut connection).await?;
+        answer
+    };
     let tools = message::whole(&answer)?["result"]["tools"].as_array().map_or(0, Vec::len);
     ensure!(tools > 0, "vmcp lists no tools in front of {LIST_BACKENDS} backends");
     fs::write(dir.join(LIST_FILE.trim_start_matches('/')), &answer.body)?;

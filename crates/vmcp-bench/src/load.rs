@@ -22,7 +22,7 @@ use tokio::{
 
 use crate::{
     client::{
-        Connection, Session,
+        Connection, Sender, Session, ask_modern,
         message::{Conversation, Request},
     },
     histogram::Histogram,
@@ -37,6 +37,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) enum Work {
     /// Sends this request on a session that lasts for the round.
     Ask(Request),
+    /// Sends this request as a client of the modern era.
+    AskModern(Request),
     /// Opens a session and ends it: two requests.
     Cycle,
     /// Gets a file that holds what [`Request::List`] would be answered with.
@@ -189,6 +191,7 @@ struct Worker {
 
 enum Kind {
     Asks(Session, Conversation),
+    AsksModern(Conversation),
     Cycles,
     Gets(&'static str, Conversation),
 }
@@ -199,6 +202,7 @@ async fn prepare(load: Load) -> Result<Worker> {
         Work::Ask(request) => {
             Kind::Asks(Session::open(&mut connection).await?, Conversation::new(request))
         }
+        Work::AskModern(request) => Kind::AsksModern(Conversation::modern(request)),
         Work::Cycle => Kind::Cycles,
         Work::File(path) => Kind::Gets(path, Conversation::new(Request::List)),
     };
@@ -216,7 +220,7 @@ impl Worker {
         }
         match self.kind {
             Kind::Asks(session, _) => session.end(&mut self.connection).await,
-            Kind::Cycles | Kind::Gets(..) => Ok(()),
+            Kind::AsksModern(_) | Kind::Cycles | Kind::Gets(..) => Ok(()),
         }
     }
 
@@ -227,11 +231,16 @@ impl Worker {
                 let answer = session.post(connection, conversation.ask()).await?;
                 conversation.check(&answer)
             }
+            Kind::AsksModern(conversation) => {
+                let answer = ask_modern(connection, conversation).await?;
+                conversation.check(&answer)
+            }
             Kind::Cycles => Session::initialize(connection).await?.end(connection).await,
             Kind::Gets(path, conversation) => {
                 // The file holds the answer to the one request that a list makes.
                 let _request = conversation.ask();
-                let answer = connection.exchange(Method::GET, path, None, Bytes::new()).await?;
+                let answer =
+                    connection.exchange(Method::GET, path, Sender::Stranger, Bytes::new()).await?;
                 conversation.check(&answer)
             }
         }

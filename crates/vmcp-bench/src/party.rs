@@ -19,7 +19,7 @@ use tokio::{
     time,
 };
 
-use crate::client::Connection;
+use crate::client::{Connection, Sender};
 
 mod nginx;
 mod redis;
@@ -100,7 +100,7 @@ impl Party {
             loop {
                 if let Ok(mut connection) = Connection::open(self.address).await
                     && let Ok(answer) =
-                        connection.exchange(Method::GET, path, None, Bytes::new()).await
+                        connection.exchange(Method::GET, path, Sender::Stranger, Bytes::new()).await
                     && answer.status == StatusCode::OK
                 {
                     return Ok(());

@@ -325,7 +325,11 @@ impl Session {
                 Err(error) => Err(error),
             },
             Ok(Swap::Done | Swap::Gone) => Err(Error::Ended),
-            Err(error) => Err(Error::Unavailable(error.to_string())),
+            Err(error) => {
+                // The record may hold it, and others may use it by now.
+                self.close_unless_kept(backend, opened);
+                return Err(Error::Unavailable(error.to_string()));
+            }
         };
         if let Err(error) = backend.close(&opened).await {
             tracing::debug!(backend = %backend.id(), %error, "could not end a backend session that is not needed");

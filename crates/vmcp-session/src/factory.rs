@@ -78,9 +78,10 @@ impl Sessions {
             return Err(fault);
         }
         let catalog = Arc::clone(&settled.catalog);
+        let filled_at = self.shared.clock.now();
         let record = Record {
             created: now,
-            deadline: self.shared.clock.now().after(config.ttl),
+            deadline: filled_at.after(config.ttl),
             client: Arc::clone(&profile),
             owner: self.owner(principal)?,
             catalog: catalog.digest(),
@@ -114,6 +115,7 @@ impl Sessions {
             log_level: None,
             stream_epoch: 0,
             checked: mark,
+            refreshed: filled_at,
             counted,
         }));
         // The catalog may have changed after it was taken and before the session was entered.
@@ -167,6 +169,7 @@ impl Sessions {
             log_level: record.log_level,
             stream_epoch: record.stream_epoch,
             checked: mark,
+            refreshed: record.deadline.before(self.shared.config.ttl),
             counted,
         });
         let entered = self.enter(session);

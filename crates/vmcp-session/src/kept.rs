@@ -1,6 +1,6 @@
 //! What the record holds of backend sessions, and what of it can be used from here.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use vmcp_backend::{Backend, Error, Session as BackendSession};
 use vmcp_core::BackendSessions as _;
@@ -8,6 +8,10 @@ use vmcp_model::{BackendId, Era};
 use vmcp_store::{BackendRecord, Place};
 
 use crate::{backends::Opened, session::Session};
+
+/// How often the store is asked what it holds that did not answer, and the pause between.
+const ASKING: usize = 60;
+const AGAIN: Duration = Duration::from_secs(1);
 
 impl Session {
     pub(crate) fn record_of(&self, backend: &Backend, session: &BackendSession) -> BackendRecord {
@@ -81,6 +85,29 @@ impl Session {
             self.slots().adopt(backend, open.clone());
         }
         Ok(open)
+    }
+
+    /// Closes a session of which it is not known whether the record holds it, unless it does.
+    pub(crate) fn close_unless_kept(&self, backend: &Arc<Backend>, open: BackendSession) {
+        let (shared, key, backend) = (Arc::clone(&self.shared), self.key, Arc::clone(backend));
+        self.shared.background.spawn(async move {
+            for _attempt in 0..ASKING {
+                match shared.store.backend(key, backend.id().clone()).await {
+                    Ok(Some(Some(kept))) if kept.session_id.as_deref() == open.id() => return,
+                    Ok(_other) => break,
+                    Err(error) => {
+                        tracing::debug!(%error, "could not ask which backend session a record holds");
+                    }
+                }
+                let stop = shared.background.stop();
+                if stop.run_until_cancelled(tokio::time::sleep(AGAIN)).await.is_none() {
+                    break;
+                }
+            }
+            if let Err(error) = backend.close(&open).await {
+                tracing::debug!(backend = %backend.id(), %error, "could not end a backend session that is not needed");
+            }
+        });
     }
 
     /// Takes up the sessions of a record that this replica does not know yet.

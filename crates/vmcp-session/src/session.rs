@@ -55,6 +55,8 @@ pub(crate) struct Parts {
     pub(crate) log_level: Option<LogLevel>,
     pub(crate) stream_epoch: u64,
     pub(crate) checked: u64,
+    /// Up to when the record knows of its use.
+    pub(crate) refreshed: Timestamp,
     pub(crate) counted: Counted,
 }
 
@@ -72,6 +74,7 @@ impl Session {
             log_level,
             stream_epoch,
             checked,
+            refreshed,
             counted,
         } = parts;
         let now = shared.clock.now();
@@ -89,7 +92,7 @@ impl Session {
             subscriptions: Mutex::new(subscriptions),
             log_level: AtomicU8::new(log_level.map_or(0, |level| level as u8 + 1)),
             last_used: AtomicU64::new(now.0),
-            refreshed: AtomicU64::new(now.0),
+            refreshed: AtomicU64::new(refreshed.0),
             ended: AtomicBool::new(false),
             stream_epoch: AtomicU64::new(stream_epoch),
             own_stream_epoch: AtomicU64::new(0),

@@ -173,18 +173,22 @@ impl Sessions {
         principal: &Principal,
         client: ClientKey,
     ) -> Result<Arc<Session>, Fault> {
-        let session = match self.live(id) {
-            Some(session) if session.principal != *principal => {
+        if let Some(session) = self.live(id) {
+            if session.principal != *principal {
                 return Err(self.refuse_stranger(session.key).await);
             }
-            Some(session) => {
-                if !self.is_certain(&session) {
-                    self.confirm(&session).await?;
-                }
-                session
+            if !self.is_certain(&session) {
+                self.confirm(&session).await?;
             }
-            None => self.restore(id, principal, client).await?,
-        };
+            session.touch();
+            self.save(&session).await?;
+            if !session.is_ended() {
+                return Ok(session);
+            }
+            // It went out of service here meanwhile; the record says whether it stands.
+        }
+        let session = self.restore(id, principal, client).await?;
+        self.save(&session).await?;
         if session.is_ended() { Err(Fault::SessionUnknown) } else { Ok(session) }
     }
 

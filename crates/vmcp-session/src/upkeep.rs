@@ -8,11 +8,12 @@ use std::{
 use vmcp_catalog::Catalog;
 use vmcp_core::View;
 use vmcp_store::{Change, Error, SessionKey, Timestamp, Tombstone};
+use vmcp_wire::Fault;
 
 use crate::{
     kept::{is_ready, resumed},
     session::Session,
-    sessions::Sessions,
+    sessions::{Sessions, unavailable},
 };
 
 /// Records that are looked at in one go.
@@ -23,6 +24,9 @@ const CLOSING: usize = 32;
 
 /// How often it is looked whether all backends can be used.
 const WHOLE: Duration = Duration::from_millis(500);
+
+/// In so many of the last periods of a session's life its use is told at once.
+const LATE: u32 = 3;
 
 const CLEARED_LATER: &str = "a session that has ended will be cleared away later";
 
@@ -142,7 +146,7 @@ impl Sessions {
         Ok(())
     }
 
-    /// Moves the deadlines of sessions that were used. Those that have ended elsewhere go.
+    /// Moves the deadlines of sessions that were used.
     async fn refresh(&self) -> Result<(), Error> {
         let (now, ttl) = (self.shared.clock.now(), self.shared.config.ttl);
         let pause = u64::try_from((ttl / 10).as_millis()).unwrap_or(u64::MAX);
@@ -158,16 +162,45 @@ impl Sessions {
             }
         }
         for chunk in used.chunks(CHUNK) {
-            let keys: Vec<SessionKey> = chunk.iter().map(|session| session.key).collect();
-            let stand = self.shared.store.refresh(keys, now.after(ttl)).await?;
-            for (session, stands) in chunk.iter().zip(stand) {
-                session.refreshed.store(now.0, Ordering::Relaxed);
-                if !stands {
-                    self.lose(session);
-                    continue;
-                }
-                let catalog = session.catalog.load_full();
-                self.put_catalog(&catalog).await?;
+            self.prolong(chunk, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells the store of a session's use that comes so late in its life that other replicas may end it
+    /// before this one tells by itself.
+    pub(crate) async fn save(&self, session: &Arc<Session>) -> Result<(), Fault> {
+        let now = self.shared.clock.now();
+        let refreshed = Timestamp(session.refreshed.load(Ordering::Relaxed));
+        let ends = refreshed.after(self.shared.config.ttl);
+        if now < ends.before(self.period() * LATE) {
+            return Ok(());
+        }
+        match self.prolong(std::slice::from_ref(session), now).await {
+            Ok(()) => Ok(()),
+            // An outage is not a loss.
+            Err(error) if now < ends => {
+                complain(&error, "a session's deadline could not be refreshed; tried again soon");
+                Ok(())
+            }
+            Err(error) => Err(unavailable(error)),
+        }
+    }
+
+    /// Moves the deadlines of sessions. Those that have ended elsewhere go.
+    async fn prolong(&self, sessions: &[Arc<Session>], now: Timestamp) -> Result<(), Error> {
+        // First the catalogs: a record must not be there for longer than its catalog.
+        for session in sessions {
+            let catalog = session.catalog.load_full();
+            self.put_catalog(&catalog).await?;
+        }
+        let keys: Vec<SessionKey> = sessions.iter().map(|session| session.key).collect();
+        let deadline = now.after(self.shared.config.ttl);
+        let stand = self.shared.store.refresh(keys, deadline).await?;
+        for (session, stands) in sessions.iter().zip(stand) {
+            session.refreshed.store(now.0, Ordering::Relaxed);
+            if !stands {
+                self.lose(session);
             }
         }
         Ok(())

@@ -56,21 +56,55 @@ async fn what_has_ended_never_comes_back(store: &dyn Store) {
     assert_eq!(store.end(placeholder, T0).await, Ok(true));
     assert_eq!(store.fill(placeholder, record()).await, Ok(false), "it ended while it was filled");
 
-    let key = live(store, "a").await;
-    assert_eq!(store.end(key, T0).await, Ok(true));
-    assert_eq!(store.end(key, T0).await, Ok(false), "it ends once");
-    let late = [
-        store.create(key, T0.after(TTL)).await,
-        store.fill(key, record()).await,
-        store.change(key, Change::LogLevel(LogLevel::Error)).await,
-    ];
-    assert_eq!(late, [Ok(false), Ok(false), Ok(false)]);
-    assert_eq!(store.swap_backend(key, id("b"), None, session("1")).await, Ok(Swap::Gone));
-    assert_eq!(store.refresh(vec![key], T0.after(TTL)).await, Ok(vec![false]));
-    assert_eq!(store.load(key, T0).await, Ok(None));
-    store.remove(key).await.unwrap();
-    assert_eq!(store.change(key, Change::LogLevel(LogLevel::Error)).await, Ok(false));
+    let ended = live(store, "ended").await;
+    store.swap_backend(ended, id("a"), None, session("1")).await.unwrap();
+    assert_eq!(store.end(ended, T0).await, Ok(true));
+    assert_eq!(store.end(ended, T0).await, Ok(false), "it ends once");
+    nothing_brings_it_back(store, ended).await;
+
+    let expired = live(store, "expired").await;
+    store.swap_backend(expired, id("a"), None, session("1")).await.unwrap();
+    let claimed = store.claim(expired, T0.after(TTL), T0.after(TTL * 2)).await.unwrap();
+    assert!(claimed.is_some(), "its time is over");
+    nothing_brings_it_back(store, expired).await;
+
+    for key in [ended, expired, placeholder] {
+        store.remove(key).await.unwrap();
+        assert_eq!(store.end(key, T0).await, Ok(false), "it is gone");
+        assert_eq!(store.claim(key, T0.after(TTL * 4), T0.after(TTL * 5)).await, Ok(None));
+        nothing_changes_it(store, key).await;
+    }
     assert_eq!(store.end(SessionKey::of("never was"), T0).await, Ok(false));
+    assert_eq!(store.records().await, Ok(0), "nothing was left, and nothing was made");
+}
+
+/// Every command that comes late, from a replica that does not know yet.
+async fn nothing_brings_it_back(store: &dyn Store, key: SessionKey) {
+    assert_eq!(store.create(key, T0.after(TTL)).await, Ok(false));
+    nothing_changes_it(store, key).await;
+}
+
+async fn nothing_changes_it(store: &dyn Store, key: SessionKey) {
+    let changes = [
+        Change::LogLevel(LogLevel::Error),
+        Change::Subscribe("u:1".into()),
+        Change::Unsubscribe("u:1".into()),
+        Change::Catalog { from: record().catalog, to: Digest::of(b"1") },
+        Change::StreamEpoch(7),
+    ];
+    for change in changes {
+        assert_eq!(store.change(key, change.clone()).await, Ok(false), "{change:?}");
+    }
+    assert_eq!(store.fill(key, record()).await, Ok(false));
+    for (backend, expected) in [("a", Some(session("1"))), ("b", None)] {
+        let swapped = store.swap_backend(key, id(backend), expected, session("2")).await;
+        assert_eq!(swapped, Ok(Swap::Gone));
+        assert_eq!(store.backend(key, id(backend)).await, Ok(None));
+    }
+    assert_eq!(store.refresh(vec![key], T0.after(TTL)).await, Ok(vec![false]));
+    assert_eq!(store.ask(key, Digest::of(b"question")).await, Ok(false));
+    assert_eq!(store.answer(key, Digest::of(b"question")).await, Ok(false));
+    assert_eq!(store.load(key, T0).await, Ok(None));
 }
 
 async fn changes_are_conditional(store: &dyn Store) {

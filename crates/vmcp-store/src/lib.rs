@@ -5,6 +5,7 @@
 //! here reads a clock, and an implementation over a network has no say in what "now" is.
 
 mod bus;
+mod hearing;
 mod memory;
 mod record;
 mod redis;
@@ -21,6 +22,7 @@ use vmcp_model::{BackendId, Digest};
 pub use vmcp_keys::{Key, KeyRing};
 
 pub use bus::{Confidence, News, Subscription};
+pub use hearing::{Hearing, Sender, beats};
 pub use memory::Memory;
 pub use record::{
     BackendRecord, Change, ClientProfile, Place, Record, SessionKey, Timestamp, Tombstone,

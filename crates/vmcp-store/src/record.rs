@@ -103,6 +103,11 @@ impl Timestamp {
     pub fn after(self, span: std::time::Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
     }
+
+    /// This time less a span.
+    pub fn before(self, span: std::time::Duration) -> Self {
+        Self(self.0.saturating_sub(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
+    }
 }
 
 impl Record {

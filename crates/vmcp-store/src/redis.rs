@@ -290,11 +290,11 @@ impl Store for Redis {
     }
 
     fn subscribe(&self) -> Subscription {
-        self.inner.bus.local().subscribe()
+        self.inner.bus.hearing().subscribe()
     }
 
     fn confidence(&self) -> Arc<Confidence> {
-        Arc::clone(self.inner.bus.local().confidence())
+        Arc::clone(self.inner.bus.hearing().confidence())
     }
 
     fn reach(&self) -> Reach {

@@ -4,10 +4,12 @@
 //! - [`Balancer`]: sends each request to the next replica
 //! - [`Load`]: sessions that call one thing after another and check every answer
 //! - [`Caller`]: one session that keeps its connection
+//! - [`Cold`]: sessions that all go on at once on a replica that has just started
 //! - [`Relay`]: stands between a replica and its Redis, and falls silent when told to
 
 mod balancer;
 mod caller;
+mod cold;
 mod load;
 mod relay;
 mod tally;
@@ -22,6 +24,7 @@ use crate::process::{Process, Program};
 
 pub use balancer::Balancer;
 pub use caller::{Answer, Caller};
+pub use cold::{Cold, Pass};
 pub use load::{Load, Settings};
 pub use relay::{Relay, Silent};
 pub use tally::{Call, Outcome, Tally};

@@ -1,4 +1,4 @@
-//! What the fake backend answers; pure.
+//! What the fake backend answers, in the era of the question; pure.
 //!
 //! - `/mcp` has the tools `echo` (its argument as JSON), `stream` (the same as an event stream) and
 //!   `fill` (as many bytes as asked for).
@@ -17,6 +17,10 @@ use serde_json::value::RawValue;
 pub(crate) const MANY_TOOLS: usize = 50;
 /// The revision that this backend speaks.
 pub(crate) const VERSION: &str = "2025-11-25";
+/// The revision of the modern era, which it speaks too.
+pub(crate) const MODERN: &str = "2026-07-28";
+/// The header that names the revision.
+pub(crate) const PROTOCOL_VERSION: &str = "mcp-protocol-version";
 /// The header that carries a session's id.
 pub(crate) const SESSION_ID: &str = "mcp-session-id";
 
@@ -37,9 +41,12 @@ pub(crate) fn answer(head: &request::Parts, body: &[u8]) -> Response<Full<Bytes>
         return refusal(StatusCode::BAD_REQUEST);
     };
     let Some(id) = message.id else { return with(StatusCode::ACCEPTED, Bytes::new(), None) };
+    let version = head.headers.get(PROTOCOL_VERSION);
+    let era = if version.is_some_and(|version| version == MODERN) { &COMPLETE } else { &LEGACY };
     match message.method {
-        "tools/call" => call(id, body),
-        "tools/list" => json(result(id, &tools(head.uri.path()))),
+        "tools/call" => call(id, body, era.result),
+        "tools/list" => json(result(id, &tools(head.uri.path(), era.list))),
+        "server/discover" => json(result(id, &discovered())),
         "ping" => json(result(id, "{}")),
         "initialize" => {
             let mut response = json(result(id, &capabilities()));
@@ -50,6 +57,18 @@ pub(crate) fn answer(head: &request::Parts, body: &[u8]) -> Response<Full<Bytes>
         _ => json(failure(id, -32601, "Method not found")),
     }
 }
+
+/// The members with which results begin.
+struct Beginnings {
+    result: &'static str,
+    list: &'static str,
+}
+
+const LEGACY: Beginnings = Beginnings { result: "", list: "" };
+const COMPLETE: Beginnings = Beginnings {
+    result: r#""resultType":"complete","#,
+    list: r#""resultType":"complete","ttlMs":3600000,"cacheScope":"public","#,
+};
 
 /// An answer without a body.
 pub(crate) fn refusal(status: StatusCode) -> Response<Full<Bytes>> {
@@ -88,18 +107,18 @@ impl<'a> Message<'a> {
     }
 }
 
-fn call(id: &str, body: &[u8]) -> Response<Full<Bytes>> {
+fn call(id: &str, body: &[u8], beginning: &str) -> Response<Full<Bytes>> {
     // The name may stand behind the arguments, which hold nothing that looks like it.
     let is = |tool: &[u8]| memmem::find(body, tool).is_some();
     if let Some(size) = behind(body, b"\"size\":") {
         let digits = size.iter().take_while(|byte| byte.is_ascii_digit()).count();
         let size = str::from_utf8(&size[..digits]).ok().and_then(|size| size.parse().ok());
-        return json(echo(id, "x".repeat(size.unwrap_or(0)).as_bytes()));
+        return json(echo(id, "x".repeat(size.unwrap_or(0)).as_bytes(), beginning));
     }
     let text = behind(body, b"\"text\":\"")
         .and_then(|text| memchr::memchr(b'"', text).map(|end| &text[..end]));
     let Some(text) = text else { return json(failure(id, -32602, "no text")) };
-    let answer = echo(id, text);
+    let answer = echo(id, text, beginning);
     // Only a short message can ask for a stream, so that a long one is not searched.
     if body.len() > HEAD || !is(b"\"stream\"") {
         return json(answer);
@@ -108,11 +127,13 @@ fn call(id: &str, body: &[u8]) -> Response<Full<Bytes>> {
     with(StatusCode::OK, event.into(), Some(EVENT_STREAM))
 }
 
-fn echo(id: &str, text: &[u8]) -> Vec<u8> {
+fn echo(id: &str, text: &[u8], beginning: &str) -> Vec<u8> {
     let mut answer = Vec::with_capacity(text.len() + 128);
     answer.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
     answer.extend_from_slice(id.as_bytes());
-    answer.extend_from_slice(b",\"result\":{\"content\":[{\"type\":\"text\",\"text\":\"");
+    answer.extend_from_slice(b",\"result\":{");
+    answer.extend_from_slice(beginning.as_bytes());
+    answer.extend_from_slice(b"\"content\":[{\"type\":\"text\",\"text\":\"");
     answer.extend_from_slice(text);
     answer.extend_from_slice(b"\"}]}}");
     answer
@@ -134,13 +155,19 @@ fn capabilities() -> String {
     )
 }
 
-fn tools(path: &str) -> String {
+fn discovered() -> String {
+    let versions = format!(r#"["{MODERN}","{VERSION}"]"#);
+    let beginning = COMPLETE.list;
+    format!(r#"{{{beginning}"supportedVersions":{versions},"capabilities":{{"tools":{{}}}}}}"#)
+}
+
+fn tools(path: &str, beginning: &str) -> String {
     let number = path.strip_prefix("/many/").and_then(|rest| rest.split('/').next());
     let names: Vec<String> = match number {
         Some(number) => (0..MANY_TOOLS).map(|tool| format!("b{number}_tool_{tool}")).collect(),
         None => ["echo", "stream", "fill"].map(String::from).into(),
     };
-    let mut text = String::from("{\"tools\":[");
+    let mut text = format!("{{{beginning}\"tools\":[");
     for (index, name) in names.iter().enumerate() {
         let comma = if index == 0 { "" } else { "," };
         let _infallible = write!(

@@ -11,6 +11,9 @@ use super::{Answer, brief};
 pub(crate) const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":1000000000,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"vmcp-bench","version":"1"}}}"#;
 pub(crate) const INITIALIZED: &str = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
 
+/// What a client of the modern era says of itself with each request.
+const META: &str = r#","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"vmcp-bench","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}"#;
+
 /// The first id of a call. All ids have as many digits, so all answers have the same length.
 const FIRST_ID: u64 = 1_000_000_001;
 /// One answer in so many is read in full. The rest is held against its length, for reading
@@ -46,14 +49,37 @@ pub(crate) struct Conversation {
 
 impl Conversation {
     pub(crate) fn new(request: Request) -> Self {
+        Self::with(request, "")
+    }
+
+    /// The same of a client of the modern era.
+    pub(crate) fn modern(request: Request) -> Self {
+        Self::with(request, META)
+    }
+
+    /// `meta` is a member of the parameters, or nothing.
+    fn with(request: Request, meta: &str) -> Self {
         let params = match request {
-            Request::Echo(size) => tool("echo", &format!(r#""text":"{}""#, "x".repeat(size))),
-            Request::Stream(size) => tool("stream", &format!(r#""text":"{}""#, "x".repeat(size))),
-            Request::Fill(size) => tool("fill", &format!(r#""size":{size}"#)),
-            Request::List => r#","method":"tools/list"}"#.to_owned(),
+            Request::Echo(size) => tool("echo", &format!(r#""text":"{}""#, "x".repeat(size)), meta),
+            Request::Stream(size) => {
+                tool("stream", &format!(r#""text":"{}""#, "x".repeat(size)), meta)
+            }
+            Request::Fill(size) => tool("fill", &format!(r#""size":{size}"#), meta),
+            Request::List if meta.is_empty() => r#","method":"tools/list"}"#.to_owned(),
+            Request::List => format!(r#","method":"tools/list","params":{{{}}}}}"#, &meta[1..]),
         };
         let parts = (r#"{"jsonrpc":"2.0","id":"#.to_owned(), params);
         Self { request, parts, id: FIRST_ID, asked: 0, length: None }
+    }
+
+    /// The method, and the tool if one is called.
+    pub(crate) fn target(&self) -> (&'static str, Option<&'static str>) {
+        match self.request {
+            Request::Echo(_) => ("tools/call", Some("echo")),
+            Request::Stream(_) => ("tools/call", Some("stream")),
+            Request::Fill(_) => ("tools/call", Some("fill")),
+            Request::List => ("tools/list", None),
+        }
     }
 
     /// The next request.
@@ -112,11 +138,13 @@ impl Conversation {
 
 /// A whole call of a tool.
 pub(crate) fn call(name: &str, arguments: &str) -> String {
-    format!(r#"{{"jsonrpc":"2.0","id":{FIRST_ID}{}"#, tool(name, arguments))
+    format!(r#"{{"jsonrpc":"2.0","id":{FIRST_ID}{}"#, tool(name, arguments, ""))
 }
 
-fn tool(name: &str, arguments: &str) -> String {
-    format!(r#","method":"tools/call","params":{{"name":"{name}","arguments":{{{arguments}}}}}}}"#)
+fn tool(name: &str, arguments: &str, meta: &str) -> String {
+    format!(
+        r#","method":"tools/call","params":{{"name":"{name}","arguments":{{{arguments}}}{meta}}}}}"#
+    )
 }
 
 /// The answer's JSON-RPC message, parsed.

@@ -1,6 +1,6 @@
 //! What vmcp answers itself: what it is, and its lists.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::Response;
@@ -70,12 +70,18 @@ impl Edge {
 
     /// The members that every result has which vmcp makes: the beginning of an object.
     fn head(&self, view: &View, kind: Option<Kind>) -> BytesMut {
-        let (ttl, scope) = (0, "private");
-        let _ = kind;
+        // What vmcp is follows from all of its lists.
+        let kinds = kind.as_slice();
+        let kinds = if kinds.is_empty() { &Kind::ALL[..] } else { kinds };
+        let all = kinds.iter().map(|kind| view.freshness(*kind));
+        let (ttl, is_public) = all.fold((Duration::MAX, true), |(ttl, is_public), one| {
+            (ttl.min(one.ttl), is_public && one.is_public)
+        });
+        let scope = if is_public { "public" } else { "private" };
         let server = self.sessions.server().to_json();
         let mut head = BytesMut::with_capacity(256);
         head.put_slice(b"{\"resultType\":\"complete\",\"ttlMs\":");
-        head.put_slice(ttl.to_string().as_bytes());
+        head.put_slice(ttl.as_millis().to_string().as_bytes());
         head.put_slice(b",\"cacheScope\":");
         head.put_slice(&raw::string(scope));
         head.put_slice(b",\"_meta\":{");

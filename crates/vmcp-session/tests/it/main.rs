@@ -1,6 +1,10 @@
 //! Sessions over a store that two replicas share, in front of a real backend.
 
+mod gone;
 mod modern;
 mod restore;
 mod store_failure;
 mod support;
+
+#[path = "../revival/mod.rs"]
+mod revival;

@@ -19,7 +19,16 @@ pub(crate) const TTL: Duration = Duration::from_secs(2);
 
 /// A replica in front of one backend.
 pub(crate) async fn replica(store: &Arc<dyn Store>, url: &str) -> Arc<Sessions> {
-    let background = Background::new(tokio::runtime::Handle::current());
+    replica_of(store, url, TTL, &Background::new(tokio::runtime::Handle::current()))
+}
+
+/// A replica in front of one backend, whose sessions live for so long unused.
+pub(crate) fn replica_of(
+    store: &Arc<dyn Store>,
+    url: &str,
+    ttl: Duration,
+    background: &Background,
+) -> Arc<Sessions> {
     let id = BackendId::new("backend").expect("a name");
     let config = vmcp_backend::Config::plain(id, url.parse().expect("a URL"));
     let backend = Backend::new(&config, background.tasks().clone()).expect("a backend");
@@ -28,18 +37,18 @@ pub(crate) async fn replica(store: &Arc<dyn Store>, url: &str) -> Arc<Sessions> 
         rules: vmcp_catalog::Rules::default(),
         max_backend_init_concurrency: 10,
         views: 16,
-        view_idle: TTL,
-        offer_max_age: TTL,
+        view_idle: ttl,
+        offer_max_age: ttl,
         server_info: "{}".into(),
         keys: {
             let store = Arc::clone(store);
             vmcp_core::Keys::new(move || store.keys().ok())
         },
-        state_life: TTL,
+        state_life: ttl,
     };
     let vmcp = Vmcp::new(vec![backend], core, background.clone());
     let config = Config {
-        ttl: TTL,
+        ttl,
         initialize_wait: Duration::from_secs(3),
         eager: false,
         max_backend_init_concurrency: 10,
@@ -54,7 +63,7 @@ pub(crate) async fn replica(store: &Arc<dyn Store>, url: &str) -> Arc<Sessions> 
             event_bytes: 1 << 20,
         },
     };
-    Sessions::start(vmcp, Arc::clone(store), config, background)
+    Sessions::start(vmcp, Arc::clone(store), config, background.clone())
 }
 
 /// A counting backend, and two replicas in front of it that share a store.

@@ -1,16 +1,7 @@
-//! The bus over Redis pub/sub.
-//!
-//! Pub/sub delivers in order, and loses silently. So every replica numbers its messages and sends a
-//! heartbeat, which its own subscription must bring back: then it has heard everything that was
-//! published before. A number that is skipped, and a replica that falls silent, mean that something
-//! may have been missed. What is known is never relied upon for longer than `maxStaleness`.
+//! The bus over Redis pub/sub. What a replica makes of what it hears is [`Hearing`]'s.
 
 use std::{
-    collections::{HashMap, VecDeque},
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
@@ -25,17 +16,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     dial,
-    message::{Content, Message, Sender},
+    message::{Content, Message},
     ring::Ring,
     settings::{Settings, Validation},
 };
 use crate::{
     Error, KeyRing,
-    bus::{Confidence, Local, News},
+    bus::News,
+    hearing::{Hearing, Sender, beats},
 };
-
-/// Heartbeats within the time that must pass until nothing is relied upon any more.
-const BEATS: u32 = 4;
 
 /// How often there is one if nothing is ever relied upon.
 const SLOW_BEAT: Duration = Duration::from_secs(5);
@@ -43,15 +32,11 @@ const SLOW_BEAT: Duration = Duration::from_secs(5);
 /// How long after a failure it is tried again.
 const AGAIN: Duration = Duration::from_millis(250);
 
-/// Messages of its own that a replica waits to hear.
-const SENT: usize = 64;
-
 /// The bus.
 pub(super) struct Bus {
     me: Sender,
     channel: String,
-    local: Local,
-    state: Mutex<State>,
+    hearing: Hearing,
     /// Puts messages in order; holds the number of the last one.
     sending: tokio::sync::Mutex<u64>,
     connection: watch::Sender<Option<MultiplexedConnection>>,
@@ -59,38 +44,26 @@ pub(super) struct Bus {
     warned: AtomicBool,
 }
 
-#[derive(Default)]
-struct State {
-    /// Messages of this replica that have not come back yet, and when they were sent.
-    sent: VecDeque<(u64, Instant)>,
-    /// When one came back last.
-    heard: Option<Instant>,
-    peers: HashMap<Sender, Peer>,
-}
-
-/// Another replica.
-struct Peer {
-    last: u64,
-    heard: Instant,
-}
-
 impl Bus {
     pub(super) fn new(settings: &Settings) -> Self {
         let mut me = [0; 16];
         SystemRandom::new().fill(&mut me).expect("the system has randomness");
+        let max_staleness = match settings.validation {
+            Validation::Bus { max_staleness } => Some(max_staleness),
+            Validation::PerRequest => None,
+        };
         Self {
             me,
             channel: format!("{}{}:bus", settings.prefix, settings.db),
-            local: Local::new(Confidence::none()),
-            state: Mutex::default(),
+            hearing: Hearing::new(me, max_staleness),
             sending: tokio::sync::Mutex::new(0),
             connection: watch::Sender::new(None),
             warned: AtomicBool::new(false),
         }
     }
 
-    pub(super) fn local(&self) -> &Local {
-        &self.local
+    pub(super) fn hearing(&self) -> &Hearing {
+        &self.hearing
     }
 
     /// Tells the other replicas. If it fails, they notice that they have missed something.
@@ -114,12 +87,10 @@ impl Bus {
                 ring.known().await;
                 match dial::dial_bus(settings, &self.channel).await {
                     Ok((listening, telling)) => {
-                        // What was said before is missed.
-                        self.local.confidence().doubt();
-                        self.state().forget();
+                        self.hearing.begin();
                         self.connection.send_replace(Some(telling));
                         tokio::select! {
-                            () = self.listen(settings, listening, ring) => {}
+                            () = self.listen(listening, ring) => {}
                             () = self.beat(settings, ring) => {}
                         }
                         self.connection.send_replace(None);
@@ -141,7 +112,7 @@ impl Bus {
             return Err(Error::Unavailable("the bus cannot be reached".to_owned()));
         };
         let message = Message { sender: self.me, number: *last, content };
-        self.state().note_sent(*last);
+        self.hearing.note_sent(*last);
         let mut publish = redis::cmd("PUBLISH");
         publish.arg(&self.channel).arg(message.sealed(ring, &self.channel));
         let published = publish.query_async::<()>(&mut connection).await;
@@ -151,9 +122,7 @@ impl Bus {
     /// Sends heartbeats. Returns when they fail, or do not come back.
     async fn beat(&self, settings: &Settings, ring: &Ring) {
         let (pause, silence) = match settings.validation {
-            Validation::Bus { max_staleness } => {
-                (max_staleness / BEATS, max_staleness / BEATS * (BEATS - 1))
-            }
+            Validation::Bus { max_staleness } => beats(max_staleness),
             Validation::PerRequest => (SLOW_BEAT, SLOW_BEAT * 3),
         };
         let patience = silence.max(settings.command_timeout);
@@ -170,28 +139,23 @@ impl Bus {
                 Err(_elapsed) => return,
             }
             tokio::time::sleep(pause).await;
-            let mut state = self.state();
-            if state.heard.unwrap_or(began).elapsed() > patience {
+            if self.hearing.last_came_back().unwrap_or(began).elapsed() > patience {
                 tracing::debug!("the bus is silent; joining it again");
                 return;
             }
-            let before = state.peers.len();
-            state.peers.retain(|_, peer| peer.heard.elapsed() < silence);
-            if state.peers.len() < before {
-                self.local.confidence().doubt();
-            }
+            self.hearing.forget_silent(silence);
         }
     }
 
     /// Takes messages until the subscription ends.
-    async fn listen(&self, settings: &Settings, mut listening: PubSub, ring: &Ring) {
+    async fn listen(&self, mut listening: PubSub, ring: &Ring) {
         let mut messages = listening.on_message();
         while let Some(message) = messages.next().await {
-            self.hear(settings, &*ring.known().await, &message);
+            self.hear(&*ring.known().await, &message);
         }
     }
 
-    fn hear(&self, settings: &Settings, ring: &KeyRing, message: &Msg) {
+    fn hear(&self, ring: &KeyRing, message: &Msg) {
         let message = Message::opened(ring, &self.channel, message.get_payload_bytes());
         let Some(Message { sender, number, content }) = message else {
             if !self.warned.swap(true, Ordering::Relaxed) {
@@ -199,71 +163,6 @@ impl Bus {
             }
             return;
         };
-        if sender == self.me {
-            let sent = self.state().came_back(number);
-            if let (Some(sent), Validation::Bus { max_staleness }) = (sent, settings.validation) {
-                self.local.confidence().extend(sent + max_staleness);
-            }
-            return;
-        }
-        match self.state().heard_of(sender, number) {
-            Heard::InOrder => {}
-            Heard::Missed => self.local.confidence().doubt(),
-            Heard::Before => return,
-        }
-        if let Some(news) = content.into_news() {
-            self.local.tell(news);
-        }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What a message's number means.
-#[derive(Debug, PartialEq, Eq)]
-enum Heard {
-    InOrder,
-    /// There was something before it.
-    Missed,
-    /// It was heard already.
-    Before,
-}
-
-impl State {
-    fn forget(&mut self) {
-        *self = Self::default();
-    }
-
-    fn note_sent(&mut self, number: u64) {
-        if self.sent.len() == SENT {
-            self.sent.pop_front();
-        }
-        self.sent.push_back((number, Instant::now()));
-    }
-
-    /// When a message of this replica was sent that has come back.
-    fn came_back(&mut self, number: u64) -> Option<Instant> {
-        self.heard = Some(Instant::now());
-        let mut found = None;
-        while let Some((_, sent)) = self.sent.pop_front_if(|(first, _)| *first <= number) {
-            found = Some(sent);
-        }
-        found
-    }
-
-    fn heard_of(&mut self, sender: Sender, number: u64) -> Heard {
-        let heard = Instant::now();
-        let Some(peer) = self.peers.get_mut(&sender) else {
-            self.peers.insert(sender, Peer { last: number, heard });
-            return if number == 1 { Heard::InOrder } else { Heard::Missed };
-        };
-        if number <= peer.last {
-            return Heard::Before;
-        }
-        let next = number == peer.last + 1;
-        *peer = Peer { last: number, heard };
-        if next { Heard::InOrder } else { Heard::Missed }
+        self.hearing.hear(sender, number, content.into_news());
     }
 }

@@ -3,13 +3,10 @@
 use bytes::Bytes;
 use vmcp_model::Digest;
 
-use crate::{KeyRing, bus::News, record::SessionKey};
+use crate::{KeyRing, bus::News, hearing::Sender, record::SessionKey};
 
 /// The first byte of a message. Another one is of another version of vmcp.
 const FORM: u8 = 1;
-
-/// A replica, by a random number.
-pub(super) type Sender = [u8; 16];
 
 /// A message.
 #[derive(Debug, PartialEq, Eq)]

@@ -76,6 +76,11 @@ impl Caller {
         other
     }
 
+    /// Goes on with another session, over the same connection.
+    pub fn go_on_with(&mut self, session: &str) {
+        self.session = Some(session.to_owned());
+    }
+
     /// The session's id.
     pub fn session(&self) -> &str {
         self.session.as_deref().expect("the test has opened a session")
