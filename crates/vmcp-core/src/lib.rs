@@ -27,3 +27,4 @@ pub use route::Routed;
 pub use state::Keys;
 pub use view::{BackendState, OfferStatus, Settled, View};
 pub use vmcp::{Config, PartialFailure, Replaced, Reply, Vmcp};
+pub use vmcp_backend::Freshness;

@@ -15,13 +15,15 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
-use vmcp_backend::{Backend, ClientView};
+use vmcp_backend::{Advertised, Backend, ClientView, Freshness};
 use vmcp_catalog::{Catalog, Dropped, Rules, merge};
-use vmcp_model::{BackendId, Era, Offer};
+use vmcp_model::{BackendId, Era, Kind, Offer};
+
+pub(crate) mod fresh;
+pub(crate) mod watching;
 
 use crate::caller::ClientCapabilities;
-
-pub(crate) mod watching;
+use fresh::{Fresh, Terms};
 
 /// How long new backends are waited for when others take the place of those there were, before
 /// their clients are told.
@@ -33,6 +35,7 @@ pub struct View {
     client: ClientView,
     catalog: ArcSwap<Catalog>,
     offers: Mutex<Offers>,
+    pub(crate) fresh: Arc<Fresh>,
     /// Wakes whoever waits for the offers to settle.
     settled: Notify,
     /// Wakes whoever merges late offers.
@@ -67,6 +70,8 @@ pub struct BackendState {
     pub offer: Option<Arc<Offer>>,
     pub status: OfferStatus,
     pub since: Instant,
+    /// For how long the last good offer may be taken for true.
+    terms: Terms,
 }
 
 /// How the last attempt to get an offer went.
@@ -87,6 +92,13 @@ pub struct Settled {
     pub missing: Vec<BackendId>,
 }
 
+impl BackendState {
+    /// Of a backend that has not been asked, or not since it was changed.
+    fn unknown(offer: Option<Arc<Offer>>, since: Instant) -> Self {
+        Self { offer, status: OfferStatus::Unknown, since, terms: Terms::unknown() }
+    }
+}
+
 impl View {
     pub(crate) fn new(
         client: ClientView,
@@ -96,7 +108,7 @@ impl View {
         stop: CancellationToken,
     ) -> Self {
         let since = Instant::now();
-        let unknown = BackendState { offer: None, status: OfferStatus::Unknown, since };
+        let unknown = BackendState::unknown(None, since);
         let backends = backends.map(|id| (id, unknown.clone())).collect();
         let (empty, _nothing_dropped) = merge(&BTreeMap::new(), &rules);
         let capabilities = match client.version().era() {
@@ -115,6 +127,7 @@ impl View {
                 gather_until: None,
                 dropped: Vec::new(),
             }),
+            fresh: Arc::new(Fresh::new()),
             settled: Notify::new(),
             dirty: Arc::default(),
             changes,
@@ -132,6 +145,20 @@ impl View {
     /// The catalog as it is now.
     pub fn catalog(&self) -> Arc<Catalog> {
         self.catalog.load_full()
+    }
+
+    /// For how long a list of the catalog may be taken for true, and by whom: no longer than any
+    /// backend says, and by all only if all say so. To be asked whenever a list is shown, which lets
+    /// lists that are over be read again.
+    pub fn freshness(&self, kind: Kind) -> Freshness {
+        self.note_shown();
+        self.fresh.of(kind)
+    }
+
+    /// Notes that somebody is shown a list: those that are over are read again, while the last good
+    /// ones do.
+    pub fn note_shown(&self) {
+        self.fresh.ask();
     }
 
     /// What is known of each backend.
@@ -243,8 +270,7 @@ impl View {
         let since = Instant::now();
         for id in backends.iter().map(|backend| backend.id()).filter(|id| new(id)) {
             let offer = offers.backends.remove(id).and_then(|state| state.offer);
-            let state = BackendState { offer, status: OfferStatus::Unknown, since };
-            offers.backends.insert(id.clone(), state);
+            offers.backends.insert(id.clone(), BackendState::unknown(offer, since));
         }
         offers.dirty = true;
         offers.gather_until = Some(since + GATHER);
@@ -282,17 +308,20 @@ impl View {
             self.catalog.store(Arc::new(catalog));
             self.changes.send_modify(|count| *count += 1);
         }
+        // Not before: what is shown until then has the terms that it had.
+        self.fresh.set(offers.backends.values().map(|state| state.terms));
     }
 
     /// Enters how an attempt to get an offer went. A failure leaves the last good offer in use.
-    pub(crate) fn enter(&self, backend: &BackendId, attempt: Result<Offer, String>) {
+    pub(crate) fn enter(&self, backend: &BackendId, attempt: Result<Advertised, String>) {
         let mut offers = self.offers();
         let Some(state) = offers.backends.get_mut(backend) else { return };
         let mut dirty = false;
         let status = match attempt {
-            Ok(offer) => {
-                if state.offer.as_deref() != Some(&offer) {
-                    state.offer = Some(Arc::new(offer));
+            Ok(advertised) => {
+                state.terms = Terms::of(&advertised);
+                if state.offer.as_deref() != Some(&advertised.offer) {
+                    state.offer = Some(Arc::new(advertised.offer));
                     dirty = true;
                 }
                 OfferStatus::Good
@@ -304,11 +333,22 @@ impl View {
             state.status = status;
         }
         offers.dirty |= dirty;
+        if !offers.dirty {
+            self.fresh.set(offers.backends.values().map(|state| state.terms));
+        }
         drop(offers);
         self.settled.notify_waiters();
         if dirty {
             self.dirty.notify_one();
         }
+    }
+
+    /// Notes that what a backend has offered may be true no more: it has said that it has changed.
+    pub(crate) fn note_changed(&self, backend: &BackendId) {
+        let mut offers = self.offers();
+        let Some(state) = offers.backends.get_mut(backend) else { return };
+        state.terms = Terms::unknown();
+        self.fresh.set(offers.backends.values().map(|state| state.terms));
     }
 
     pub(crate) fn touch(&self) {

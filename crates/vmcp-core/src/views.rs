@@ -92,6 +92,7 @@ impl Views {
         let mut all = self.all();
         if let Some(known) = all.kept.get(client) {
             known.view.touch();
+            known.view.note_shown();
             for watched in known.watched.values() {
                 watched.wanted.used.notify_waiters();
             }
@@ -190,6 +191,7 @@ impl Views {
             background: self.background.clone(),
             places: Arc::clone(places),
             wanted: Arc::clone(&wanted),
+            fresh: Arc::clone(&view.fresh),
             max_age: self.config.offer_max_age,
         };
         self.background.spawn(watch.run());

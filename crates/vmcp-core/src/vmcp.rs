@@ -324,7 +324,7 @@ impl Vmcp {
             told(Error::Protocol(why.to_owned()))
         };
         self.refresh(backend.id());
-        let offer = backend.offer(session).await.map_err(told)?;
+        let offer = backend.offer(session).await.map_err(told)?.offer;
         let name = routed.target.as_deref().unwrap_or_default();
         let tool = offer.tools.iter().find(|tool| tool.key() == name).ok_or_else(wrong)?;
         let mirrors = Mirror::of_tool(tool.json()).map_err(|_invalid| wrong())?;

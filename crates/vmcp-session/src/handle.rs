@@ -114,6 +114,7 @@ impl Session {
             };
         self.shared.vmcp.check_whole(&self.view)?;
         let catalog = self.catalog.load_full();
+        self.view.note_shown();
         let page = self.shared.vmcp.list(&self.caller(&catalog), kind, cursor.as_deref())?;
         Ok(Reply::Ready(reply::result(id, &page)))
     }

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
 
 mod era;
+mod offer;
 mod peer;
 mod server;
+mod stateless;
 mod tls;

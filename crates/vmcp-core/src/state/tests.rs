@@ -1,3 +1,5 @@
+//! States of backends that clients keep: what they are good for.
+
 use super::*;
 
 fn states(secrets: &[u8], life: Duration) -> States {

@@ -1,7 +1,8 @@
 //! Gets one backend's offer for one view, and keeps it true.
 //!
 //! One task for each backend and view, not for each session: it has a backend session of its own,
-//! whose stream tells it of list changes.
+//! whose stream tells it of list changes. A modern backend says besides for how long its lists may be
+//! taken for true; when that is over they are read again, once somebody is shown them.
 
 use std::{
     sync::{Arc, Weak},
@@ -13,11 +14,14 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
-use vmcp_backend::{Backend, ClientView, Due, Error, Events, Session};
+use vmcp_backend::{Advertised, Backend, ClientView, Due, Error, Events, Session};
 use vmcp_model::BackendId;
 use vmcp_wire::Shape;
 
-use super::View;
+use super::{
+    View,
+    fresh::{Fresh, Terms},
+};
 use crate::{background::Background, inbound::Inbound};
 
 /// Changes that come within this time are one change.
@@ -45,6 +49,8 @@ pub(crate) struct Watch {
     /// Bounds the attempts that are made at once.
     pub(crate) places: Arc<Semaphore>,
     pub(crate) wanted: Arc<Wanted>,
+    /// Who is shown the view's lists.
+    pub(crate) fresh: Arc<Fresh>,
     pub(crate) max_age: Duration,
 }
 
@@ -62,6 +68,18 @@ struct Watched {
     session: Session,
     /// Its stream, while one is open.
     stream: Option<Events>,
+    /// What a modern backend has said about the lists when they were read.
+    terms: Option<ReadTerms>,
+}
+
+/// For how long the lists of a modern backend may be taken for true.
+#[derive(Debug, Clone, Copy)]
+struct ReadTerms {
+    read: Instant,
+    /// When the first list is over that promises anything.
+    over: Option<Instant>,
+    /// Some list promises nothing, which says nothing about when to read it again.
+    any_without: bool,
 }
 
 /// Why the watching of a session ended.
@@ -140,16 +158,20 @@ impl Watch {
         };
         let work = async {
             let watched = match current {
-                Some(watched) => watched,
+                Some(watched) => {
+                    self.refresh(watched).await?;
+                    watched
+                }
                 None => {
                     let session = self.open(client).await?;
-                    current.insert(Watched { session, stream: None })
+                    current.insert(Watched { session, stream: None, terms: None })
                 }
             };
             // Before the lists are read, so that no change comes between.
             self.begin_to_listen(watched).await;
             let offer = self.backend.offer(&watched.session).await;
             let offer = offer.inspect_err(|error| self.backend.note_failed_check(error))?;
+            watched.terms = watched.session.is_stateless().then(|| ReadTerms::of(&offer));
             if let Some(view) = self.view.upgrade() {
                 view.enter(self.id(), Ok(offer));
             }
@@ -193,6 +215,16 @@ impl Watch {
         }
     }
 
+    /// Asks a modern backend what it says about itself now, which decides what is listened to.
+    async fn refresh(&self, watched: &mut Watched) -> Result<(), Error> {
+        let refreshed = self.backend.refreshed(&watched.session).await?;
+        if refreshed.facts().capabilities != watched.session.facts().capabilities {
+            watched.stream = None;
+        }
+        watched.session = refreshed;
+        Ok(())
+    }
+
     /// Opens the stream, if the backend does not take long over it.
     async fn begin_to_listen(&self, watched: &mut Watched) {
         if watched.stream.is_some() || !watched.session.facts().has.list_changes {
@@ -207,21 +239,23 @@ impl Watch {
     /// Waits until the offer is to be asked for again. The error says that the session is no good.
     async fn follow(&self, watched: &mut Watched, broken: &mut u32) -> Result<(), Error> {
         if !watched.session.facts().has.list_changes {
-            return self.wait_for_demand(&watched.session).await;
+            return self.wait_for_demand(watched).await;
         }
         if watched.stream.is_none() {
             match self.backend.listen(&watched.session).await {
                 Ok(Some(stream)) => watched.stream = Some(stream),
                 // It offers none, whatever it says of list changes.
                 Ok(None) | Err(Error::Refused { .. } | Error::Protocol(_)) => {
-                    return self.wait_for_demand(&watched.session).await;
+                    return self.wait_for_demand(watched).await;
                 }
                 Err(error) => return Err(error),
             }
         }
-        let Watched { session, stream: Some(stream) } = watched else { return Ok(()) };
+        let Watched { session, stream: Some(stream), terms } = watched else { return Ok(()) };
+        // Changes are announced: what promises nothing is not read for that alone.
+        let over = terms.and_then(|terms| terms.over);
         let began = Instant::now();
-        match self.listen(session, stream).await {
+        match self.listen(session, stream, over).await {
             End::Changed => Ok(()),
             End::Failed(Error::Broken(_)) => {
                 // A server may end its streams now and then; one that ends each at once is not
@@ -236,13 +270,15 @@ impl Watch {
     }
 
     /// Listens until a list changes.
-    async fn listen(&self, session: &Session, stream: &mut Events) -> End {
+    async fn listen(&self, session: &Session, stream: &mut Events, over: Option<Instant>) -> End {
         let checking = self.keep_checking(session);
-        tokio::pin!(checking);
+        let outdated = self.outdated(over);
+        tokio::pin!(checking, outdated);
         loop {
             let message = tokio::select! {
                 message = stream.next() => message,
                 () = self.wanted.fresh.notified() => return End::Changed,
+                () = &mut outdated => return End::Changed,
                 checked = &mut checking => match checked {
                     Ok(()) => return End::Changed,
                     Err(error) => return End::Failed(error),
@@ -256,6 +292,7 @@ impl Watch {
                 }
                 Ok(Some(message)) => {
                     if let Some(Inbound::ListChanged) = Inbound::of(message, self.id()) {
+                        self.note_changed();
                         tokio::time::sleep(COALESCE).await;
                         return End::Changed;
                     }
@@ -266,16 +303,35 @@ impl Watch {
         }
     }
 
+    /// What was read is not to be taken for true any more.
+    fn note_changed(&self) {
+        if let Some(view) = self.view.upgrade() {
+            view.note_changed(self.id());
+        }
+    }
+
+    /// Waits until somebody is shown lists that are over. For ever if they are never.
+    async fn outdated(&self, over: Option<Instant>) {
+        match over {
+            Some(over) => self.fresh.asked_since(over).await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// A backend that announces nothing is asked again when somebody needs its offer and it is old.
-    async fn wait_for_demand(&self, session: &Session) -> Result<(), Error> {
+    async fn wait_for_demand(&self, watched: &Watched) -> Result<(), Error> {
+        let Watched { session, terms, .. } = watched;
         let began = Instant::now();
         let checking = self.keep_checking(session);
-        tokio::pin!(checking);
+        let over = terms.and_then(|terms| terms.unannounced(self.max_age));
+        let outdated = self.outdated(over);
+        tokio::pin!(checking, outdated);
         loop {
             tokio::select! {
                 checked = &mut checking => return checked,
                 () = self.wanted.fresh.notified() => return Ok(()),
-                () = self.wanted.used.notified() => {
+                () = &mut outdated => return Ok(()),
+                () = self.wanted.used.notified(), if terms.is_none() => {
                     if began.elapsed() >= self.max_age {
                         return Ok(());
                     }
@@ -322,5 +378,19 @@ impl Watch {
 
     fn id(&self) -> &BackendId {
         self.backend.id()
+    }
+}
+
+impl ReadTerms {
+    fn of(advertised: &Advertised) -> Self {
+        let (read, terms) = (advertised.read, Terms::of(advertised));
+        let over = terms.ends().filter(|end| *end > read).min();
+        Self { read, over, any_without: terms.ends().any(|end| end <= read) }
+    }
+
+    /// When the first list is over if nobody says when it has changed.
+    fn unannounced(self, max_age: Duration) -> Option<Instant> {
+        let without = self.any_without.then(|| self.read + max_age);
+        self.over.into_iter().chain(without).min()
     }
 }

@@ -46,6 +46,23 @@ async fn health_readiness_and_status_beside_mcp_on_loopback() {
     assert!(!text.contains(client.session().unwrap()), "a session id is a secret");
 }
 
+#[tokio::test]
+async fn status_says_which_era_each_backend_speaks() {
+    let (old, new) = (peers::slow().start().await.unwrap(), peers::modern().start().await.unwrap());
+    let down = format!("http://127.0.0.1:{}/mcp", free_port().unwrap());
+    let list = [("old", old.url()), ("new", new.url()), ("down", down)];
+    let process = serve(&Gateway::before(&list)).await;
+    let _client = connect(&process).await;
+    eventually("it is known of all that can be reached", async || {
+        let report = json(&process.url_of("/status")).await.1;
+        let all = report["backends"].as_array().unwrap().clone();
+        let era = |name: &str| all.iter().find(|one| one["name"] == name).unwrap()["era"].clone();
+        (era("old") == "legacy" && era("new") == "modern" && era("down") == "unknown").then_some(())
+    })
+    .await;
+    assert_eq!(new.refusals(), Vec::<String>::new());
+}
+
 /// Beyond loopback, whoever can call must not see what there is: that stands on a listener apart.
 #[tokio::test]
 async fn status_stands_apart_from_mcp_on_other_addresses() {
