@@ -5,6 +5,8 @@ mod cells;
 mod errors;
 mod fidelity;
 mod headers;
+mod once;
+mod state;
 
 use std::fmt;
 
