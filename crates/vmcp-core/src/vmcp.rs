@@ -148,6 +148,16 @@ impl Vmcp {
         self.backends.load().get(id).cloned()
     }
 
+    /// The backend that gets what names nothing that is known: the only one that there is. Where
+    /// another's offer is merely not known yet, or not any more, there is none.
+    pub fn sole(&self, catalog: &Catalog) -> Option<Arc<Backend>> {
+        let backends = self.backends.load();
+        match catalog.backends() {
+            [only] if backends.len() == 1 => backends.get(only).cloned(),
+            _ => None,
+        }
+    }
+
     /// All backends, in the order of their names.
     pub fn backends(&self) -> Vec<Arc<Backend>> {
         self.backends.load().values().cloned().collect()

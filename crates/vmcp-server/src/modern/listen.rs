@@ -192,10 +192,7 @@ impl Listener {
         let mut of_backends: BTreeMap<BackendId, Vec<String>> = BTreeMap::new();
         for uri in std::mem::take(&mut self.wanted.resource_subscriptions) {
             let route = catalog.resource(&uri).map(|route| route.backend.clone());
-            let sole = || match catalog.backends() {
-                [only] => Some(only.clone()),
-                _ => None,
-            };
+            let sole = || self.vmcp.sole(catalog).map(|only| only.id().clone());
             if let Some(backend) = route.or_else(sole) {
                 of_backends.entry(backend).or_default().push(uri);
             }
