@@ -93,8 +93,9 @@ impl Wanted {
         let params = params.map(|span| &text[span]);
         let wanted =
             params.and_then(|params| Members::parse(params)?.value(params, "notifications"));
+        let wanted = wanted.filter(|wanted| wanted.starts_with(b"{"));
         let wanted = wanted.ok_or(Fault::InvalidParams(
-            "the parameter \"notifications\" is missing; name what to listen to".into(),
+            "the parameter \"notifications\" must be an object that names what to listen to".into(),
         ))?;
         let wanted: Self = serde_json::from_slice(wanted).map_err(|error| {
             Fault::InvalidParams(format!("the parameter \"notifications\": {error}").into())
@@ -295,15 +296,17 @@ async fn follow(
                 return;
             }
         }
-        wait = if began.elapsed() > AGAIN.1 { AGAIN.0 } else { (wait * 2).min(AGAIN.1) };
+        if began.elapsed() > AGAIN.1 {
+            wait = AGAIN.0;
+        }
         events = loop {
             tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(AGAIN.1);
             match listen_to(backend, session, uris).await {
                 Ok(Some(events)) => break events,
                 Ok(None) => return,
                 Err(error) => {
                     tracing::debug!(backend = %backend.id(), %error, "a backend is not listened to");
-                    wait = (wait * 2).min(AGAIN.1);
                 }
             }
         };

@@ -5,6 +5,8 @@ mod cells;
 mod errors;
 mod fidelity;
 mod headers;
+mod leaving;
+mod listen;
 mod once;
 mod state;
 
