@@ -7,6 +7,7 @@ mod fidelity;
 mod headers;
 mod leaving;
 mod listen;
+mod lists;
 mod once;
 mod state;
 
