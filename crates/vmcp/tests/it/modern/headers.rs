@@ -348,3 +348,28 @@ async fn tools_with_invalid_marks_are_left_out() {
         assert!(log.contains(name) && log.contains("x-mcp-header"), "{name} is not warned about");
     }
 }
+
+/// A page in a browser may send what the protocol wants of it, whatever a tool's parameters are called.
+#[tokio::test]
+async fn pages_may_send_the_headers_of_parameters() {
+    let (_peer, process) = strict().await;
+    let asked = [
+        ("origin", "http://localhost"),
+        ("access-control-request-method", "POST"),
+        (
+            "access-control-request-headers",
+            "mcp-name, Mcp-Param-Region,mcp-param-zone, x-secret, mcp-param-\t",
+        ),
+    ];
+    let client = Client::new(&process.url());
+    let response = client.send(Method::OPTIONS, &asked, Bytes::new()).await.unwrap();
+    assert_eq!(response.status(), 204);
+    let allowed = response.header("access-control-allow-headers").unwrap();
+    let allowed: Vec<_> = allowed.split(", ").collect();
+    for name in
+        ["mcp-protocol-version", "mcp-method", "mcp-name", "mcp-param-region", "mcp-param-zone"]
+    {
+        assert!(allowed.contains(&name), "{name}: {allowed:?}");
+    }
+    assert!(!allowed.contains(&"x-secret"), "{allowed:?}");
+}

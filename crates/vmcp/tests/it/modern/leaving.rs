@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::{sync::Semaphore, task::JoinSet};
 use vmcp_testkit::{
@@ -230,4 +231,30 @@ async fn a_call_that_takes_too_long_is_cancelled() {
     peer.counters().until_abandoned(1).await.unwrap();
     assert_eq!(peer.counters().executions("slow"), 1);
     client.call("a_count", json!({})).await.unwrap().text().unwrap();
+}
+
+/// What is under way when vmcp ends is finished first.
+#[tokio::test]
+async fn a_call_that_is_under_way_at_the_end_is_finished() {
+    let (new, old) = (peers::modern().start().await.unwrap(), peers::slow().start().await.unwrap());
+    let mut process = serve(&Gateway::before(&[("new", new.url()), ("old", old.url())])).await;
+    let client = modern_client(&process);
+    client.learn_tools().await.unwrap();
+    let mut calls = JoinSet::new();
+    for backend in ["new", "old"] {
+        let client = client.clone();
+        calls.spawn(async move {
+            let arguments = json!({"delay_ms": 300});
+            client.call(&format!("{backend}_slow"), arguments).await.unwrap().text().unwrap()
+        });
+    }
+    eventually("both run", async || {
+        (new.counters().executions("slow") + old.counters().calls("slow") == 2).then_some(())
+    })
+    .await;
+    process.signal(Signal::TERM).unwrap();
+    assert_eq!(calls.join_all().await, ["done", "done"]);
+    assert!(process.wait().await.unwrap().success());
+    assert_eq!(new.counters().abandoned(), 0);
+    assert!(old.sessions().is_empty(), "every session is given back");
 }

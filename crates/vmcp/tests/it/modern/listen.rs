@@ -282,3 +282,41 @@ async fn a_listener_that_does_not_read_delays_nobody() {
     client.clone().patience(Duration::from_secs(5)).call("a_echo", json!({})).await.unwrap();
     drop(asleep);
 }
+
+/// The configuration changes under those who listen: a backend that is gone is left alone, one that has
+/// changed is listened to as it is now.
+#[tokio::test]
+async fn listeners_outlive_other_configurations() {
+    let (one, two) =
+        (peers::modern().start().await.unwrap(), peers::modern().start().await.unwrap());
+    let other = modern_peer("b").start().await.unwrap();
+    let gateway = |url: String| Gateway::before(&[("a", url), ("b", other.url())]);
+    let process = serve(&gateway(one.url())).await;
+    let filter = json!({"resourceSubscriptions": ["modern://one", "b://one"]});
+    let mut listening = modern_client(&process).listen(filter).await.unwrap();
+    let listened_to = |peer: &modern::Running| {
+        let all = peer.subscriptions();
+        all.iter().filter(|one| !one.asked.resource_subscriptions.is_empty()).count()
+    };
+    assert_eq!((listened_to(&one), listened_to(&other)), (1, 1));
+    process.write_config(&gateway(two.url()).yaml()).unwrap();
+    process.signal(Signal::HUP).unwrap();
+    eventually("the other one is listened to", async || (listened_to(&two) == 1).then_some(()))
+        .await;
+    eventually("the one that is gone is left alone", async || {
+        one.subscriptions().is_empty().then_some(())
+    })
+    .await;
+    let told = listening.next().await.unwrap();
+    assert_eq!(told["params"]["uri"], "modern://one", "it may have changed");
+    two.updated("modern://one");
+    assert_eq!(listening.next().await.unwrap()["params"]["uri"], "modern://one");
+    process.write_config(&Gateway::before(&[("b", other.url())]).yaml()).unwrap();
+    process.signal(Signal::HUP).unwrap();
+    eventually("the one that is gone is left alone", async || {
+        two.subscriptions().is_empty().then_some(())
+    })
+    .await;
+    other.updated("b://one");
+    assert_eq!(listening.next().await.unwrap()["params"]["uri"], "b://one");
+}

@@ -192,3 +192,48 @@ async fn nothing_is_shown_where_the_whole_is_wanted() {
         assert!(refused.error().unwrap()["message"].as_str().unwrap().contains("dead"));
     }
 }
+
+/// What names nothing that is known is nobody's as long as not everything is known: it may be meant for
+/// a backend that has not said yet what it has.
+#[tokio::test]
+async fn what_is_unknown_does_not_go_to_the_backend_that_answered_first() {
+    let (peer, hanging) = (modern_peer("a").start().await.unwrap(), hanging("h").await);
+    let gateway = Gateway::before(&[("a", peer.url()), ("h", hanging.url())])
+        .with("sessions: {initializeWait: 100ms}");
+    let process = serve(&gateway).await;
+    let clients = Clients::of(&process).await;
+    for era in ERAS {
+        let read = clients.ask(era, "resources/read", r#"{"uri":"nobody://one"}"#).await;
+        assert!(read.error_code().is_ok(), "{era:?}: {read:?}");
+        let other = clients.ask(era, "no/such", "{}").await;
+        assert_eq!(other.error_code().unwrap(), -32601, "{era:?}");
+    }
+    for method in ["resources/read", "no/such"] {
+        assert_eq!(peer.counters().requests(method), 0, "{method} was not meant for it");
+    }
+}
+
+/// Each set of capabilities makes vmcp ask every backend anew, so one client has not any number of them.
+#[tokio::test]
+async fn a_client_has_only_so_many_capabilities() {
+    let peer = modern_peer("a").start().await.unwrap();
+    let process = serve(&Gateway::before(&[("a", peer.url())])).await;
+    let known = modern_client(&process);
+    known.discover().await.unwrap().result().unwrap();
+    let mut refused = None;
+    for number in 0..200 {
+        let other = ModernClient::new(&process.url());
+        let other = other.capabilities(json!({"experimental": {format!("x{number}"): {}}}));
+        let answer = other.request("tools/list", json!({})).await.unwrap();
+        if answer.error().is_ok() {
+            refused = Some(answer);
+            break;
+        }
+    }
+    let refused = refused.expect("there is a bound");
+    assert!(matches!(refused.status().as_u16(), 429 | 503), "{refused:?}");
+    assert!(refused.headers().contains_key("retry-after"));
+    assert_eq!(refused.error_code().unwrap(), -32603);
+    known.discover().await.unwrap().result().unwrap();
+    known.call("a_echo", json!({})).await.unwrap().result().unwrap();
+}
