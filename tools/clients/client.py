@@ -7,8 +7,6 @@ every notification.
 import asyncio
 import contextlib
 import json
-import sys
-import traceback
 from dataclasses import dataclass, field
 
 from mcp import ClientSession, StdioServerParameters, stdio_client, types
@@ -74,34 +72,3 @@ async def connect(address, prefix="", roots=None, **transport):
             message_handler=client.message,
         ) as client.session:
             yield client
-
-
-async def until(what, condition):
-    """Waits until the condition gives something, for at most ten seconds."""
-    for _attempt in range(200):
-        found = condition()
-        found = await found if asyncio.iscoroutine(found) else found
-        if found:
-            return found
-        await asyncio.sleep(0.05)
-    raise AssertionError(f"it did not happen: {what}")
-
-
-async def ask(what):
-    """Asks whoever started this program to do something, and waits until it is done."""
-    print(f"ask: {what}", flush=True)
-    line = await asyncio.to_thread(sys.stdin.readline)
-    assert line == "done\n", line
-
-
-async def in_order(parts, client):
-    """Each part is a function; what it returns is said in the last line."""
-    told = []
-    for part in parts:
-        try:
-            said = await part(client)
-        except BaseException:
-            print(f"failed: {part.__name__}: {traceback.format_exc()}", flush=True)
-            sys.exit(1)
-        told += [said] if said else []
-    print(f"said: {len(parts)} parts: {', '.join(told)}", flush=True)

@@ -4,7 +4,8 @@
 //
 // It counts on one session, and says how many calls failed.
 import assert from 'node:assert/strict';
-import { call, connect, inOrder } from './client.mjs';
+import { call, connect } from './client.mjs';
+import { inOrder } from './parts.mjs';
 
 const [address, prefix] = process.argv.slice(2);
 const SECONDS = 8;

@@ -13,7 +13,8 @@ import time
 import httpx
 from mcp import McpError
 
-from client import connect, in_order
+from client import connect
+from parts import in_order
 
 SECONDS = 8
 END = time.monotonic() + SECONDS

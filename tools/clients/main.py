@@ -23,6 +23,8 @@ from processes import Failed, Program, free_port, wait_for
 HERE = Path(__file__).parent
 CLIENT_SECONDS = 60
 DRAIN_SECONDS = 10
+# What the servers of the modern era are called.
+MODERN = {"python": "py", "typescript": "ts"}
 
 
 class Setting:
@@ -39,6 +41,19 @@ class Setting:
         if sdk == "python":
             return [str(self.packages / "client" / "bin" / "python"), str(HERE / f"{name}.py")]
         return ["node", str(self.packages / f"{name}.mjs")]
+
+    def modern(self, sdk, name):
+        """A client or server of the SDKs that speak the modern era."""
+        if sdk == "python":
+            return [str(self.packages / "modern" / "bin" / "python"), str(HERE / f"{name}.py")]
+        return self.client(sdk, name)
+
+    def modern_server(self, sdk):
+        """modern_server.* as a program of its own, and the URL of it."""
+        port = free_port()
+        command = [*self.modern(sdk, "modern_server"), MODERN[sdk], str(port)]
+        log = self.work / f"modern-{sdk}-{port}.log"
+        return Program(f"modern {sdk}", command, log, port), f"http://127.0.0.1:{port}/mcp"
 
     def python_server(self, name):
         return str(self.packages / "servers" / "bin" / name)
@@ -64,8 +79,8 @@ def own_program(command):
     return {"command": command[0], "args": command[1:], "env": {key: value}}
 
 
-def configuration(backends, **more):
-    naming = {"conflictResolution": "prefix"}
+def configuration(backends, aggregation=None, **more):
+    naming = {"conflictResolution": "prefix", **(aggregation or {})}
     naming["conflictResolutionConfig"] = {"prefixFormat": "{workload}_"}
     named = [{"name": name, **backend} for name, backend in backends.items()]
     incoming = {"type": "anonymous"}
@@ -78,7 +93,7 @@ def configuration(backends, **more):
     )
 
 
-def run_client(command, restart=None):
+def run_client(command, when_asked=None):
     """Runs a client to its end, does what it asks, and gives back what it said of itself."""
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     client = subprocess.Popen(
@@ -95,8 +110,8 @@ def run_client(command, restart=None):
     try:
         for line in client.stdout:
             lines.append(line)
-            if line == "ask: restart\n":
-                restart()
+            if line.startswith("ask: "):
+                when_asked()
                 client.stdin.write("done\n")
                 client.stdin.flush()
             elif line.startswith("said: "):
@@ -235,10 +250,10 @@ def mixed(setting):
 class Replicas(Program):
     """Replicas of vmcp behind a balancer that sends each request to the next one."""
 
-    def __init__(self, setting, name, backends, *options):
+    def __init__(self, setting, name, backends, *options, **more):
         file = setting.work / f"vmcp-{name}.yaml"
         storage = {"provider": "redis", "address": "REDIS"}
-        file.write_text(configuration(backends, sessionStorage=storage))
+        file.write_text(configuration(backends, sessionStorage=storage, **more))
         program = Path(setting.vmcp).with_name("vmcp-replicas")
         command = [str(program), "--vmcp", setting.vmcp, "--config", str(file), *options]
         super().__init__(f"replicas ({name})", command, setting.work / f"{name}.log", 0)
@@ -270,6 +285,73 @@ def replicas(setting):
             program.terminate(DRAIN_SECONDS)
     except Failed as failure:
         raise Failed(f"{failure}\n{logs(through, dying, server, counting)}") from None
+
+
+def at_once(clients, **options):
+    """Runs clients at once, each with its title; gives what each has said."""
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        running = {title: pool.submit(run_client, each, **options) for title, each in clients.items()}
+        return {title: run.result() for title, run in running.items()}
+
+
+def modern(setting):
+    """The SDKs of the modern era: servers of theirs, one of the legacy era, and clients of either."""
+    servers = {sdk: setting.modern_server(sdk) for sdk in MODERN}
+    old, old_url = setting.listening_everything("http")
+    backends = {MODERN[sdk]: {"url": url} for sdk, (_server, url) in servers.items()}
+    backends["old"] = {"url": old_url}
+    # Small enough for lists of some pages.
+    pages = {"pageSize": 7}
+    file = setting.work / "vmcp-modern.yaml"
+    file.write_text(configuration(backends, pages))
+    vmcp = setting.gateway("modern", ["--config", str(file)])
+    through = Replicas(setting, "modern-replicas", backends, aggregation=pages)
+    address = f"http://127.0.0.1:{vmcp.port}/mcp"
+    try:
+        for way, url in (("vmcp", address), ("two replicas", through.address)):
+            for others in (list(MODERN), list(MODERN)[::-1]):
+                yield from modern_rounds(setting, way, url, dict(zip(MODERN, others)))
+        yield eras(setting, address)
+        through.terminate(DRAIN_SECONDS)
+        yield f"vmcp before both eras: {end(vmcp)}"
+    except Failed as failure:
+        programs = [vmcp, through, old, *(server for server, _url in servers.values())]
+        raise Failed(f"{failure}\n{logs(*programs)}") from None
+
+
+def modern_rounds(setting, way, url, pairs):
+    """Each SDK before the server that it is paired with."""
+    start = time.monotonic()
+    rounds = {
+        f"{sdk} before {other} through {way}": [*setting.modern(sdk, "modern_round"), url, MODERN[other]]
+        for sdk, other in pairs.items()
+    }
+    for title, said in at_once(rounds).items():
+        yield f"modern {title}: {said}; {time.monotonic() - start:.1f} s"
+
+
+def eras(setting, address):
+    """Clients of both eras at once, which see the same of servers of both."""
+    start = time.monotonic()
+    clients = {
+        (sdk, era): [*setting.modern(sdk, "across"), address, era, *MODERN.values()]
+        for sdk in MODERN
+        for era in ("legacy", "modern")
+    }
+    all_have_read = threading.Barrier(len(clients), timeout=CLIENT_SECONDS)
+    said = at_once(clients, when_asked=all_have_read.wait)
+    if len(set(said.values())) != 1:
+        raise Failed(f"clients see other things: {said}")
+    parts = next(iter(said.values())).partition(":")[0]
+    return f"{len(said)} clients of both eras at once: {parts}, one catalog; {time.monotonic() - start:.1f} s"
+
+
+def direct_modern(setting):
+    for sdk in MODERN:
+        _server, url = setting.modern_server(sdk)
+        for other in MODERN:
+            said = run_client([*setting.modern(other, "modern_round"), url, MODERN[sdk], "direct"])
+            yield f"modern {other} before {sdk}, without vmcp: {said}"
 
 
 def direct(setting, transport):
@@ -306,6 +388,7 @@ def main():
     if through:
         parts["mixed"] = (mixed,)
         parts["replicas"] = (replicas,)
+    parts["modern"] = (modern if through else direct_modern,)
     parts = [part for name, part in parts.items() if not wanted or name in wanted]
     try:
         with concurrent.futures.ThreadPoolExecutor() as pool:

@@ -7,7 +7,8 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { call, connect, inOrder, until } from './client.mjs';
+import { call, connect } from './client.mjs';
+import { inOrder, until } from './parts.mjs';
 
 const [address, folder, repository] = process.argv.slice(2);
 const EVERYTHING = ['http', 'sse', 'stdio'];

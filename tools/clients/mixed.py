@@ -11,7 +11,8 @@ from pathlib import Path
 
 from mcp import types
 
-from client import connect, in_order, until
+from client import connect
+from parts import in_order, until
 
 address, folder, repository = sys.argv[1:]
 EVERYTHING = ("http", "sse", "stdio")

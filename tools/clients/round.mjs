@@ -6,7 +6,8 @@
 // outlives the server.
 import assert from 'node:assert/strict';
 import { gunzipSync } from 'node:zlib';
-import { NEWEST_LEGACY, ask, call, connect, inOrder, sleep, until } from './client.mjs';
+import { NEWEST_LEGACY, call, connect } from './client.mjs';
+import { ask, inOrder, sleep, until } from './parts.mjs';
 
 const [address, prefix, direct] = process.argv.slice(2);
 const DOCUMENT = 'demo://resource/static/document/features.md';

@@ -14,7 +14,8 @@ import sys
 
 from mcp import McpError, types
 
-from client import NEWEST_LEGACY, ask, connect, in_order, until
+from client import NEWEST_LEGACY, connect
+from parts import ask, in_order, until
 
 DOCUMENT = "demo://resource/static/document/features.md"
 
