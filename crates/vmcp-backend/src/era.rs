@@ -30,6 +30,9 @@ use crate::{
     session::{ClientView, Facts, Session},
 };
 
+/// A backend may take half of this to say what it speaks.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// How long a doubt that has turned out to be none is not looked into again: a backend that refuses
 /// much must not be asked as much.
 const REFUTED: Duration = Duration::from_secs(5);
@@ -208,7 +211,8 @@ impl Backend {
         let Some(http) = self.http() else { return Ok((Era::Legacy, None)) };
         self.stats.requests.fetch_add(1, Ordering::Relaxed);
         let asking = self.ask_to_discover(http, capabilities);
-        let told = within(self.timeouts.initialize, asking).await;
+        // Less than the time for opening a session: one that never answers this may be a legacy one.
+        let told = within(self.timeouts.initialize.min(PATIENCE).div_f64(2.0), asking).await;
         let told = told.inspect_err(|_error| {
             self.stats.failures.fetch_add(1, Ordering::Relaxed);
         })?;

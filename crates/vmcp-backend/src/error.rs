@@ -45,6 +45,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether a backend that was asked for its era may be a legacy one for all that: some answer a
+    /// method that they do not know with a failure of their own, or not at all.
+    pub fn leaves_legacy_open(&self) -> bool {
+        matches!(self, Self::Refused { status: 500.. } | Self::Timeout(_))
+    }
+
     /// What a client is told.
     pub fn fault(&self, backend: &BackendId) -> Fault {
         match self {

@@ -81,7 +81,11 @@ impl Backend {
         opening: &mut Opening,
     ) -> Result<Session, Error> {
         let capabilities = view.capabilities_for(Era::Modern);
-        self.find_era(capabilities).await?;
+        match self.find_era(capabilities).await {
+            // That decides nothing, so it is not remembered; whether it is a legacy one is seen now.
+            Err(error) if error.leaves_legacy_open() => {}
+            found => _ = found?,
+        }
         if let Some(session) = self.stateless(view) {
             return Ok(session);
         }

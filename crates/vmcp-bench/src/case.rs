@@ -7,8 +7,8 @@ use crate::{
     load::{Pace, Work},
 };
 
-/// Where nginx has the bytes of vmcp's list.
-pub(crate) const LIST_FILE: &str = "/files/list.json";
+/// Where nginx has the bytes of vmcp's list: in the legacy era, and in the modern one.
+pub(crate) const LIST_FILES: [&str; 2] = ["/files/list.json", "/files/modern-list.json"];
 /// Backends that the list is merged from.
 pub(crate) const LIST_BACKENDS: usize = 20;
 
@@ -98,7 +98,7 @@ pub(crate) fn list(tools: usize, bytes: usize, is_modern: bool) -> Case {
     Case {
         name: format!("{before}{LIST} {tools} ({} KB)", bytes / 1024),
         connections: 16,
-        nginx: Work::File(LIST_FILE),
+        nginx: Work::File(LIST_FILES[usize::from(is_modern)]),
         vmcp,
         bar: Some(Bar::Cpu(1.5)),
     }

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
 use crate::{
-    case::{self, Bar, Case, LIST_BACKENDS, LIST_FILE, Plan},
+    case::{self, Bar, Case, LIST_BACKENDS, LIST_FILES, Plan},
     client::{
         Connection, ENDPOINT, Session, ask_modern,
         message::{self, Conversation, Request},
@@ -159,7 +159,7 @@ async fn save_list(address: SocketAddr, dir: &Path, is_modern: bool) -> Result<(
     };
     let tools = message::whole(&answer)?["result"]["tools"].as_array().map_or(0, Vec::len);
     ensure!(tools > 0, "vmcp lists no tools in front of {LIST_BACKENDS} backends");
-    fs::write(dir.join(LIST_FILE.trim_start_matches('/')), &answer.body)?;
+    fs::write(dir.join(LIST_FILES[usize::from(is_modern)].trim_start_matches('/')), &answer.body)?;
     Ok((tools, answer.body.len()))
 }
 

@@ -105,7 +105,7 @@ impl Routed<'_> {
         let mut told = Lines::new(&self.message.method(), self.target.as_deref());
         // Those that are not known here may be known behind the backend.
         for (name, value) in caller.parameters {
-            told.set_parameter(name.clone(), value.clone());
+            told.add_parameter(name.clone(), value.clone());
         }
         self.mirror(self.mirrors, &mut told);
         told
@@ -265,11 +265,14 @@ impl Across {
         if members.is_ambiguous("requestState") || members.is_ambiguous("inputRequests") {
             return Err(wrong("answered with a member that stands twice"));
         }
-        if let Some(requests) = members.value(result, "inputRequests") {
+        let (requests, state) =
+            (members.value(result, "inputRequests"), members.value(result, "requestState"));
+        if let Some(requests) = requests {
             self.check_requests(requests)
                 .ok_or_else(|| wrong("asks for input in a way that nobody knows"))??;
         }
-        let Some(state) = members.value(result, "requestState") else {
+        let Some(state) = state else {
+            requests.ok_or_else(|| wrong("needs input and does not say which"))?;
             return Ok(outcome.relayed(&self.server_info, &[]));
         };
         let state =

@@ -1,8 +1,12 @@
 //! The backend sessions for one request of a client that has none of its own.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
 };
 
 use vmcp_backend::{Backend, Error, Session};
@@ -28,6 +32,15 @@ pub struct Lent {
     answered: AtomicBool,
 }
 
+/// A session that is being opened. If nobody waits for it any more the opening is gone through with all
+/// the same and the session ended: the backend may have made it, and only its answer says which it is.
+struct Opening {
+    backend: Arc<Backend>,
+    /// `None` once it is done.
+    work: Option<Pending<'static, Result<Session, Error>>>,
+    background: Background,
+}
+
 impl Lent {
     pub(crate) fn new(
         view: Arc<View>,
@@ -45,7 +58,7 @@ impl Lent {
     }
 
     async fn opened(&self, backend: &Arc<Backend>) -> Result<Session, Error> {
-        let session = backend.open(self.view.client()).await?;
+        let session = self.begin(backend).await?;
         if session.is_stateless() {
             return Ok(session);
         }
@@ -57,6 +70,13 @@ impl Lent {
             }
         }
         Ok(session)
+    }
+
+    fn begin(&self, backend: &Arc<Backend>) -> Opening {
+        let (backend, client) = (Arc::clone(backend), self.view.client().clone());
+        let opening = Arc::clone(&backend);
+        let work: Pending<'static, _> = Box::pin(async move { opening.open(&client).await });
+        Opening { backend, work: Some(work), background: self.background.clone() }
     }
 
     fn sessions(&self) -> MutexGuard<'_, Vec<(Arc<Backend>, Session)>> {
@@ -102,5 +122,32 @@ impl Drop for Lent {
                 }
             });
         }
+    }
+}
+
+impl Future for Opening {
+    type Output = Result<Session, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(work) = &mut self.work else { return Poll::Pending };
+        let opened = work.as_mut().poll(context);
+        if opened.is_ready() {
+            self.work = None;
+        }
+        opened
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        let Some(work) = self.work.take() else { return };
+        let backend = Arc::clone(&self.backend);
+        self.background.spawn_until_stop(async move {
+            if let Ok(unwanted) = work.await
+                && let Err(error) = backend.close(&unwanted).await
+            {
+                tracing::debug!(backend = %backend.id(), %error, "a session that nobody waits for could not be ended");
+            }
+        });
     }
 }

@@ -98,11 +98,11 @@ impl Vmcp {
             ("resources/read", _)
             | ("resources/subscribe" | "resources/unsubscribe", Era::Legacy) => {
                 let uri = required(message.string(params.uri.as_ref()), "uri")?;
-                let mut routed = match (caller.catalog.resource(&uri), caller.catalog.backends()) {
+                let mut routed = match (caller.catalog.resource(&uri), self.sole(caller.catalog)) {
                     (Some(route), _) => self.renamed(message, route, None, Then::Relay)?,
                     // A result may link to resources that are not listed.
-                    (None, [only]) => Routed::plain(self.known(only)?, message, Then::Relay),
-                    (None, _) => return Err(Fault::ResourceNotFound { uri: uri.to_string() }),
+                    (None, Some(only)) => Routed::plain(only, message, Then::Relay),
+                    (None, None) => return Err(Fault::ResourceNotFound { uri: uri.to_string() }),
                 };
                 // A URI is the same everywhere, and the route of a template is not one.
                 routed.target = Some(uri);
@@ -128,9 +128,9 @@ impl Vmcp {
                 | "tasks/list"),
                 Era::Modern,
             ) => Err(Fault::MethodNotFound(format!("{method} (the revision 2026-07-28 has none)"))),
-            (method, _) => match caller.catalog.backends() {
-                [only] => Ok(Routed::plain(self.known(only)?, message, Then::PublishTasks)),
-                _ => Err(Fault::MethodNotFound(method.to_owned())),
+            (method, _) => match self.sole(caller.catalog) {
+                Some(only) => Ok(Routed::plain(only, message, Then::PublishTasks)),
+                None => Err(Fault::MethodNotFound(method.to_owned())),
             },
         }
     }

@@ -59,6 +59,8 @@ pub struct Vmcp {
     /// Never changed, only exchanged as a whole.
     backends: ArcSwap<Backends>,
     views: Views,
+    /// Ticks when some backend has given its place to another, or is gone.
+    replaced: watch::Sender<u64>,
     /// Whether the catalog is shown as a whole or not at all.
     whole_only: AtomicBool,
     initialize_wait: Duration,
@@ -115,6 +117,7 @@ impl Vmcp {
         Arc::new(Self {
             backends: ArcSwap::from_pointee(backends),
             views,
+            replaced: watch::Sender::new(0),
             whole_only: AtomicBool::new(false),
             initialize_wait,
             states,
@@ -140,12 +143,23 @@ impl Vmcp {
         }
         replaced.added = after.keys().filter(|id| !before.contains_key(*id)).cloned().collect();
         self.views.replace(after.into_values().collect(), rules, &replaced);
+        self.replaced.send_modify(|count| *count += 1);
         replaced
     }
 
     /// A backend by its name.
     pub fn backend(&self, id: &str) -> Option<Arc<Backend>> {
         self.backends.load().get(id).cloned()
+    }
+
+    /// The backend that gets what names nothing that is known: the only one that there is. Where
+    /// another's offer is merely not known yet, or not any more, there is none.
+    pub fn sole(&self, catalog: &Catalog) -> Option<Arc<Backend>> {
+        let backends = self.backends.load();
+        match catalog.backends() {
+            [only] if backends.len() == 1 => backends.get(only).cloned(),
+            _ => None,
+        }
     }
 
     /// All backends, in the order of their names.
@@ -231,6 +245,11 @@ impl Vmcp {
     /// Ticks whenever some view's catalog has changed.
     pub fn catalog_changes(&self) -> watch::Receiver<u64> {
         self.views.changes()
+    }
+
+    /// Ticks whenever other backends have taken the place of those there were.
+    pub fn replacements(&self) -> watch::Receiver<u64> {
+        self.replaced.subscribe()
     }
 
     /// Asks a backend for its offers again, in every view: it has changed or restarted.

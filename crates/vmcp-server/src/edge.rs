@@ -9,14 +9,14 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use vmcp_auth::{Authenticator, METADATA_PATH};
 use vmcp_core::Background;
 use vmcp_session::Sessions;
-use vmcp_wire::Fault;
+use vmcp_wire::{Fault, lines};
 
 use crate::{
     body::Body,
@@ -177,7 +177,7 @@ impl Edge {
         let is_endpoint = serves_clients && path == self.config.endpoint;
         let is_preflight = *request.method() == Method::OPTIONS && origin.is_some();
         let mut response = if is_preflight && (is_endpoint || metadata_of.is_some()) {
-            preflight()
+            preflight(request.headers())
         } else if is_endpoint {
             // Boxed, so that a connection does not hold room for a call while none is under way.
             Box::pin(self.mcp(request, peer)).await
@@ -235,20 +235,32 @@ impl Drop for StreamPermit {
     }
 }
 
+/// What a page may send with a request. The parameters of tools have headers of their own names.
+const ALLOWED_HEADERS: &str = "content-type, accept, authorization, last-event-id, mcp-session-id, mcp-protocol-version, mcp-method, mcp-name";
+
+/// How many headers of parameters a page may ask for at once.
+const PARAMETERS: usize = 64;
+
 /// The answer to a browser that asks whether a page may call (Fetch standard, CORS preflight).
-fn preflight() -> Response<Body> {
+fn preflight(asked: &HeaderMap) -> Response<Body> {
+    let mut allowed = ALLOWED_HEADERS.to_owned();
+    let asked = asked.get(header::ACCESS_CONTROL_REQUEST_HEADERS);
+    let asked = asked.and_then(|asked| asked.to_str().ok()).unwrap_or_default().split(',');
+    let names = asked.filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok());
+    let parameters = names.filter(|name| name.as_str().starts_with(lines::PARAMETER));
+    for name in parameters.take(PARAMETERS) {
+        allowed.push_str(", ");
+        allowed.push_str(name.as_str());
+    }
     let mut response = respond::empty(StatusCode::NO_CONTENT);
     let headers = response.headers_mut();
     headers.insert(
         header::ACCESS_CONTROL_ALLOW_METHODS,
         HeaderValue::from_static("POST, GET, DELETE, OPTIONS"),
     );
-    headers.insert(
-        header::ACCESS_CONTROL_ALLOW_HEADERS,
-        HeaderValue::from_static(
-            "content-type, accept, authorization, last-event-id, mcp-session-id, mcp-protocol-version, mcp-method, mcp-name",
-        ),
-    );
+    if let Ok(allowed) = HeaderValue::from_str(&allowed) {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, allowed);
+    }
     headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     response
 }

@@ -18,6 +18,7 @@ use vmcp_wire::{
 use crate::{body::Body, edge::Edge, mcp::Caller, respond};
 
 mod answers;
+mod following;
 mod listen;
 mod live;
 

@@ -7,7 +7,7 @@ use std::{
 
 use vmcp_catalog::Catalog;
 use vmcp_core::View;
-use vmcp_store::{Change, Error, SessionKey, Timestamp, Tombstone};
+use vmcp_store::{Change, Error, News, SessionKey, Timestamp, Tombstone};
 use vmcp_wire::Fault;
 
 use crate::{
@@ -249,8 +249,20 @@ impl Sessions {
         });
     }
 
+    /// Closes what is due. Nobody may have told of its end: its time was over, or whoever has ended it
+    /// did not get the store's answer.
     async fn close(&self, key: SessionKey) {
-        if let Err(error) = self.shared.close(key, None).await {
+        let close = async {
+            let Some(tombstone) = self.shared.claim(key).await? else { return Ok(()) };
+            self.note_ending();
+            let live = self.by_name(key);
+            if let Some(session) = &live {
+                self.drop_live(session);
+            }
+            self.shared.tell(News::Ended(key)).await;
+            self.shared.clear(key, tombstone, live).await
+        };
+        if let Err(error) = close.await {
             complain(&error, CLEARED_LATER);
         }
     }
@@ -273,9 +285,21 @@ impl crate::sessions::Shared {
         key: SessionKey,
         live: Option<Arc<Session>>,
     ) -> Result<(), Error> {
+        let Some(tombstone) = self.claim(key).await? else { return Ok(()) };
+        self.clear(key, tombstone, live).await
+    }
+
+    async fn claim(&self, key: SessionKey) -> Result<Option<Tombstone>, Error> {
         let now = self.clock.now();
-        let until = now.after(CLAIM + self.config.drain);
-        let Some(tombstone) = self.store.claim(key, now, until).await? else { return Ok(()) };
+        self.store.claim(key, now, now.after(CLAIM + self.config.drain)).await
+    }
+
+    async fn clear(
+        &self,
+        key: SessionKey,
+        tombstone: Tombstone,
+        live: Option<Arc<Session>>,
+    ) -> Result<(), Error> {
         if let Some(session) = live {
             session.calm(self.config.drain).await;
         }

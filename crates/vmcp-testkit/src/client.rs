@@ -171,7 +171,8 @@ impl Client {
         Ok(self.send(Method::DELETE, &[], Bytes::new()).await?.status())
     }
 
-    /// Sends any request to the endpoint, with the session's headers and then `extra`.
+    /// Sends any request to the endpoint, with the session's headers and then `extra`, in place of
+    /// those of the same names.
     pub async fn send(
         &self,
         verb: Method,
@@ -205,8 +206,11 @@ impl Client {
         for (name, value) in &self.headers {
             headers.insert(name, value.clone());
         }
+        for (name, _) in extra {
+            headers.remove(*name);
+        }
         for (name, value) in extra {
-            headers.insert(HeaderName::try_from(*name)?, HeaderValue::from_str(value)?);
+            headers.append(HeaderName::try_from(*name)?, HeaderValue::from_str(value)?);
         }
         Ok(headers)
     }

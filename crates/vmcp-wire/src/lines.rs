@@ -36,6 +36,11 @@ impl Lines {
         }
     }
 
+    /// Adds a parameter, beside one of that name if it is there already.
+    pub fn add_parameter(&mut self, name: HeaderName, value: HeaderValue) {
+        self.parameters.push((name, value));
+    }
+
     /// Adds a parameter; in the place of one that is there already.
     pub fn set_parameter(&mut self, name: HeaderName, value: HeaderValue) {
         self.parameters.retain(|(other, _)| *other != name);

@@ -3,7 +3,10 @@
 //!
 //! It is vmcp's own on both of its sides. Everything else in `_meta` passes.
 
+use std::ops::Range;
+
 use bytes::{BufMut, Bytes, BytesMut};
+use memchr::memmem;
 use vmcp_model::{
     LogLevel, ProtocolVersion,
     raw::{self, Edit, Members},
@@ -82,7 +85,16 @@ impl Message {
             }
             (None, None) => {}
         }
-        raw::splice(self.text(), edits)
+        let text = raw::splice(self.text(), edits);
+        let names_server = |inner: &Range<usize>| {
+            let inner = &self.text()[inner.clone()];
+            OF_SERVERS.iter().any(|name| memmem::find(inner, name.as_bytes()).is_some())
+        };
+        match &meta.inner {
+            Some(inner) if !names_server(inner) => text,
+            None if !meta.present => text,
+            Some(_) | None => without_meta(&text, |name| OF_SERVERS.contains(&name)),
+        }
     }
 
     /// A legacy client's request as a modern backend gets it.
@@ -104,13 +116,28 @@ impl Message {
 
     /// A modern client's request as a legacy backend gets it: without what only the modern era knows.
     pub fn unreserved(&self, mut edits: Vec<Edit>) -> Bytes {
-        if let Some(inner) = &self.params().meta.inner {
+        let meta = &self.params().meta;
+        if let Some(inner) = &meta.inner {
             let object = [b"{", &self.text()[inner.clone()], b"}"].concat();
             let kept = raw::without(&object, is_reserved);
             edits.push(Edit { span: inner.clone(), with: kept.slice(1..kept.len() - 1) });
         }
-        raw::splice(self.text(), edits)
+        let text = raw::splice(self.text(), edits);
+        if meta.present && meta.inner.is_none() { without_meta(&text, is_reserved) } else { text }
     }
+}
+
+/// What only servers say.
+const OF_SERVERS: [&str; 2] = [SERVER_INFO, SUBSCRIPTION_ID];
+
+/// A request without such members of its metadata.
+fn without_meta(text: &Bytes, is_out: impl Fn(&str) -> bool) -> Bytes {
+    let inner = |text: &[u8], name| Members::parse(text)?.span(name);
+    let Some(params) = inner(text, "params") else { return text.clone() };
+    let Some(meta) = inner(&text[params.clone()], "_meta") else { return text.clone() };
+    let span = params.start + meta.start..params.start + meta.end;
+    let with = raw::without(&text[span.clone()], is_out);
+    raw::splice(text, vec![Edit { span, with }])
 }
 
 /// Whether this is said between two neighbours only, and so is vmcp's own.

@@ -1,7 +1,7 @@
 //! Results as the two eras write them: what a result of the one lacks, or has too much, for the other
 //! (specification 2026-07-28, basic, "Responses", and server/utilities/caching).
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::RangeInclusive};
 
 use bytes::{Bytes, BytesMut};
 use vmcp_model::raw::{self, Edit, Members};
@@ -17,8 +17,9 @@ const RESULT_TYPE: &str = "resultType";
 /// Resource not found, in the legacy era and in the modern one.
 const NOT_FOUND: (i64, i64) = (-32002, -32602);
 
-/// An elicitation of revision 2025-11-25 is required (`-32042`); the modern era has no such error.
-const ELICITATION_REQUIRED: i64 = -32042;
+/// Codes that the modern era keeps for itself. What a legacy backend means by one is another thing:
+/// that an elicitation is required (-32042, revision 2025-11-25), or something of its own.
+const RESERVED: RangeInclusive<i64> = -32099..=-32020;
 
 /// A response, read for what differs between the eras.
 #[derive(Debug)]
@@ -106,7 +107,7 @@ impl Outcome {
         if let Kind::Error(code) = self.kind {
             return self.with_code(match code {
                 code if code == NOT_FOUND.0 => NOT_FOUND.1,
-                ELICITATION_REQUIRED => -32603,
+                code if RESERVED.contains(&code) => -32603,
                 code => code,
             });
         }
@@ -166,16 +167,13 @@ impl Outcome {
     }
 
     fn with_code(&self, code: i64) -> Bytes {
-        let text = self.message.text();
-        if self.kind == Kind::Error(code) {
-            return text.clone();
-        }
+        let (text, code) = (self.message.text(), code.to_string());
         match error_member(text, "code") {
-            Some(value) => {
+            Some(value) if value != code.as_bytes() => {
                 let span = raw::span_in(text, value);
-                raw::splice(text, vec![Edit { span, with: code.to_string().into() }])
+                raw::splice(text, vec![Edit { span, with: code.into() }])
             }
-            None => text.clone(),
+            Some(_) | None => text.clone(),
         }
     }
 }

@@ -396,3 +396,21 @@ async fn a_modern_backend_gets_no_request_but_posts() {
     assert!(peer.seen().iter().all(|asked| asked.verb == Method::POST));
     assert_eq!(peer.methods(), ["server/discover", "server/discover"]);
 }
+
+/// Some legacy servers answer a method that they do not know with a failure of their own, or never.
+#[tokio::test]
+async fn a_legacy_server_that_fails_at_the_question_is_used_all_the_same() {
+    let failing = || Say::Raw(500, "text/plain", String::new());
+    for unknown in [failing, || Say::Silence] {
+        let peer = Peer::start(move |asked| match asked.method() {
+            "server/discover" => unknown(),
+            _ => legacy(asked),
+        })
+        .await;
+        let backend =
+            peer.backend_with(|config| config.timeouts.initialize = Duration::from_secs(1));
+        let session = backend.open(&view(MODERN, "{}")).await.unwrap();
+        assert!(!session.is_stateless());
+        assert_eq!(backend.era(), None, "it may have been a moment's failure of a modern one");
+    }
+}

@@ -304,3 +304,22 @@ async fn a_backend_that_changes_its_era_to_and_fro_runs_each_call_once() {
         assert_eq!(server.counters().executions("count"), 2, "{name}");
     }
 }
+
+#[tokio::test]
+async fn what_may_have_run_is_never_taken_for_lost() {
+    let server = peers::turning().start().await.unwrap();
+    server.set_speaks(Speaks::Modern);
+    let (backend, session) = open(&server).await;
+    let unwell = raw::Answer::Http { status: 503, content_type: None, body: Bytes::new() };
+    for answer in [raw::Answer::Close, raw::Answer::CutOff(10_000), unwell] {
+        server.set_speaks(Speaks::Legacy(answer));
+        let failed = match post(&backend, &session, "count", json!({})).await {
+            Ok(Answer::Whole(body)) => body.collect(1 << 20).await.unwrap_err(),
+            Ok(_) => panic!("it is no stream"),
+            Err(error) => error,
+        };
+        let as_it_is = matches!(failed, Error::Broken(_) | Error::Refused { status: 503 });
+        assert!(as_it_is, "{failed:?}");
+        assert_eq!(backend.era(), Some(Era::Modern), "nothing has been found out");
+    }
+}

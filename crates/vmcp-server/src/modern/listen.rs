@@ -6,9 +6,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use bytes::{BufMut, Bytes, BytesMut};
 use http::Response;
 use serde::Deserialize;
-use tokio::{sync::mpsc, task::JoinSet, time::Instant};
+use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
-use vmcp_backend::{Backend, Error, Events, Session};
 use vmcp_catalog::{Catalog, Changed};
 use vmcp_core::{Background, View, Vmcp};
 use vmcp_model::{BackendId, raw, raw::Members};
@@ -18,7 +17,7 @@ use vmcp_wire::{
     reply,
 };
 
-use super::{Live, Request, live::Sender};
+use super::{Live, Request, following::Following, live::Sender};
 use crate::{
     body::Body,
     edge::{Edge, StreamPermit},
@@ -34,13 +33,9 @@ const BEGIN: Duration = Duration::from_secs(3);
 /// Resources that one client may listen to at once.
 const RESOURCES: usize = 1000;
 
-/// How long to wait, at least and at most, before a backend is listened to again.
-const AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
-
 /// What a client wants to hear of.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-#[expect(clippy::struct_field_names, reason = "the protocol's own names")]
 struct Wanted {
     tools_list_changed: bool,
     prompts_list_changed: bool,
@@ -94,8 +89,9 @@ impl Wanted {
         let params = params.map(|span| &text[span]);
         let wanted =
             params.and_then(|params| Members::parse(params)?.value(params, "notifications"));
+        let wanted = wanted.filter(|wanted| wanted.starts_with(b"{"));
         let wanted = wanted.ok_or(Fault::InvalidParams(
-            "the parameter \"notifications\" is missing; name what to listen to".into(),
+            "the parameter \"notifications\" must be an object that names what to listen to".into(),
         ))?;
         let wanted: Self = serde_json::from_slice(wanted).map_err(|error| {
             Fault::InvalidParams(format!("the parameter \"notifications\": {error}").into())
@@ -192,10 +188,7 @@ impl Listener {
         let mut of_backends: BTreeMap<BackendId, Vec<String>> = BTreeMap::new();
         for uri in std::mem::take(&mut self.wanted.resource_subscriptions) {
             let route = catalog.resource(&uri).map(|route| route.backend.clone());
-            let sole = || match catalog.backends() {
-                [only] => Some(only.clone()),
-                _ => None,
-            };
+            let sole = || self.vmcp.sole(catalog).map(|only| only.id().clone());
             if let Some(backend) = route.or_else(sole) {
                 of_backends.entry(backend).or_default().push(uri);
             }
@@ -207,18 +200,24 @@ impl Listener {
                 tracing::debug!(backend = %id, "a legacy backend's resources are not listened to for modern clients yet");
                 continue;
             };
-            let (updates, stop) = (updates.clone(), stop.clone());
+            let following = Following {
+                vmcp: Arc::clone(&self.vmcp),
+                view: Arc::clone(&self.view),
+                backend: id,
+                uris,
+                updates: updates.clone(),
+            };
+            let stop = stop.clone();
             let background = self.background.clone();
             begun.spawn_on(
                 async move {
-                    let opening = tokio::time::timeout(BEGIN, listen_to(&backend, &session, &uris));
-                    let events = opening.await.ok()?.ok()??;
-                    let kept = uris.clone();
+                    let begun = tokio::time::timeout(BEGIN, following.begin(&backend, &session));
+                    let events = begun.await.ok()?.ok()??;
+                    let honoured = following.uris.clone();
                     background.spawn(async move {
-                        let following = follow(&backend, &session, &kept, events, &updates);
-                        stop.run_until_cancelled(following).await;
+                        stop.run_until_cancelled(following.go_on(backend, events)).await;
                     });
-                    Some(uris)
+                    Some(honoured)
                 },
                 self.background.runtime(),
             );
@@ -264,57 +263,5 @@ impl Listener {
         }
         text.put_u8(b'}');
         sender.send(&reply::notification(method, Some(&text))).await
-    }
-}
-
-async fn listen_to(
-    backend: &Arc<Backend>,
-    session: &Session,
-    uris: &[String],
-) -> Result<Option<Events>, Error> {
-    let uris: Vec<_> = uris.iter().map(String::as_str).collect();
-    backend.listen_to(session, &uris).await
-}
-
-/// Passes on what a backend says of its resources, again and again. What has changed while nobody
-/// listened is not known, so each time all are said to have changed.
-async fn follow(
-    backend: &Arc<Backend>,
-    session: &Session,
-    uris: &[String],
-    mut events: Events,
-    updates: &mpsc::Sender<String>,
-) {
-    let mut wait = AGAIN.0;
-    loop {
-        let began = Instant::now();
-        while let Ok(Some(message)) = events.next().await {
-            if message.method() != "notifications/resources/updated" {
-                continue;
-            }
-            let uri = message.string(message.params().uri.as_ref());
-            if let Some(uri) = uri
-                && updates.send(uri.into_owned()).await.is_err()
-            {
-                return;
-            }
-        }
-        wait = if began.elapsed() > AGAIN.1 { AGAIN.0 } else { (wait * 2).min(AGAIN.1) };
-        events = loop {
-            tokio::time::sleep(wait).await;
-            match listen_to(backend, session, uris).await {
-                Ok(Some(events)) => break events,
-                Ok(None) => return,
-                Err(error) => {
-                    tracing::debug!(backend = %backend.id(), %error, "a backend is not listened to");
-                    wait = (wait * 2).min(AGAIN.1);
-                }
-            }
-        };
-        for uri in uris {
-            if updates.send(uri.clone()).await.is_err() {
-                return;
-            }
-        }
     }
 }

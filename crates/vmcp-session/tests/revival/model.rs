@@ -13,9 +13,6 @@ pub(super) const TTL: Duration = Duration::from_secs(60);
 /// For how long replicas rely on what they know, if they do.
 pub(super) const MAX_STALENESS: Duration = Duration::from_secs(1);
 
-/// How often replicas look whether anything has expired.
-const PERIOD: Duration = Duration::from_secs(3);
-
 /// What a few steps between programs may add.
 const SLACK: Duration = Duration::from_millis(200);
 
@@ -126,11 +123,10 @@ impl Known {
         if let (true, Some(deleted)) = (too_late, self.deleted) {
             return Some(format!("served {:?} after DELETE was answered", manner.began - deleted));
         }
-        // Nobody tells of a session that has expired. Who has it finds out when it tells of its use.
-        let gone = gone?;
-        let noticed = gone.at.max(manner.reaches_since) + super::network::COMMAND + 3 * PERIOD;
-        (manner.began > noticed + TTL / 10)
-            .then(|| format!("served {:?} after it was gone", manner.began - gone.at))
+        // Whoever claims a session tells of it.
+        let claimed = gone?.claimed?.max(manner.reaches_since);
+        (manner.began > claimed + super::network::COMMAND + MAX_STALENESS)
+            .then(|| format!("served {:?} after it was claimed", manner.began - claimed))
     }
 
     /// What is wrong if the session is refused.

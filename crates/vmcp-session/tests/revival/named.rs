@@ -72,6 +72,18 @@ pub(super) fn found_once() -> Vec<(&'static str, Vec<Step>)> {
             ],
         ),
         (
+            "the end is not answered, and told by nobody",
+            vec![
+                Create { on: 0 },
+                used(2, Call),
+                Wait(1_100),
+                Hold { on: 2, what: Answers, after: 0 },
+                delete(2),
+                Wait(20_000),
+                used(0, List),
+            ],
+        ),
+        (
             "a backend session is entered, and the answer comes too late",
             vec![
                 Create { on: 0 },

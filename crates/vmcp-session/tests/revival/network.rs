@@ -75,6 +75,8 @@ pub(super) struct Gone {
     pub(super) at: Instant,
     /// Its deadline had passed; nobody ended it.
     pub(super) expired: bool,
+    /// When somebody claimed it who knows that he has.
+    pub(super) claimed: Option<Instant>,
 }
 
 impl Ledger {
@@ -94,7 +96,7 @@ impl Ledger {
     }
 
     fn end(&self, key: SessionKey, expired: bool) {
-        let gone = Gone { at: Instant::now(), expired };
+        let gone = Gone { at: Instant::now(), expired, claimed: None };
         self.entries().gone.entry(key).or_insert(gone);
     }
 
@@ -337,12 +339,16 @@ impl Store for Line {
         until: Timestamp,
     ) -> Answer<'_, Option<Tombstone>> {
         let (now, until) = (self.common(now), self.common(until));
+        let answered = *self.flow() == Flow::Open;
         self.over(move |store, ledger| async move {
             let removed = ledger.entries().removed.contains(&key);
             let claimed = store.claim(key, now, until).await?;
             if claimed.is_some() {
                 ledger.end(key, true);
                 let mut entries = ledger.entries();
+                if let Some(gone) = entries.gone.get_mut(&key).filter(|_gone| answered) {
+                    gone.claimed.get_or_insert_with(Instant::now);
+                }
                 if removed {
                     entries.wrong.push(format!("{key:?} was claimed after its removal"));
                 }

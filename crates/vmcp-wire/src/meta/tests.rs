@@ -83,6 +83,25 @@ fn what_is_reserved_does_not_reach_a_legacy_backend() {
     );
 }
 
+/// However the names are written.
+#[test]
+fn what_only_servers_say_is_not_relayed() {
+    for key in [SERVER_INFO.to_owned(), SUBSCRIPTION_ID.replace('/', r"\/")] {
+        let text = format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"m","params":{{"_meta":{{"{VERSION}":"2026-07-28","{key}":1,"a":1.50}},"n":1.10}}}}"#
+        );
+        let relayed = message(&text).relayed(Vec::new(), b"{}");
+        let params = read(&relayed)["params"].clone();
+        assert_eq!(
+            params,
+            json!({"_meta": {VERSION: "2026-07-28", CLIENT_INFO: {}, "a": 1.5}, "n": 1.1})
+        );
+        assert!(String::from_utf8_lossy(&relayed).contains("1.50"), "kept as written");
+        let plain = message(&text).unreserved(Vec::new());
+        assert_eq!(read(&plain)["params"], json!({"_meta": {"a": 1.5}, "n": 1.1}));
+    }
+}
+
 #[test]
 fn a_request_of_ones_own_is_introduced() {
     let text = VMCP.introduce_params(Some(br#"{"cursor":"c"}"#));

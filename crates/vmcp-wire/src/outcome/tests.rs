@@ -59,8 +59,13 @@ fn errors_are_what_the_other_era_calls_them() {
     assert_eq!(read(&legacy)["code"], json!(-32002));
     let invalid = outcome(r#""error":{"code":-32602,"message":"m"}"#).antiquated();
     assert_eq!(read(&invalid)["code"], json!(-32602));
-    let asks = outcome(r#""error":{"code":-32042,"message":"m"}"#).modernized(VMCP, false);
-    assert_eq!(read(&asks)["code"], json!(-32603));
+    // What the modern era keeps for itself, or is no code in it.
+    for (code, expected) in
+        [("-32042", -32603), ("-32020", -32603), ("-32099.0", -32603), ("-7", -7)]
+    {
+        let theirs = outcome(&format!(r#""error":{{"code":{code},"message":"m"}}"#));
+        assert_eq!(read(&theirs.modernized(VMCP, false))["code"], json!(expected));
+    }
 }
 
 #[test]

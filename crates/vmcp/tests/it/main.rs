@@ -22,6 +22,7 @@ mod lies;
 mod limits;
 mod lost;
 mod merging;
+mod modern;
 mod outgoing;
 mod probes;
 mod regression;

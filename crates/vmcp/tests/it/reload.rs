@@ -204,8 +204,12 @@ async fn a_file_that_cannot_be_used_is_reported_and_changes_nothing() {
     let problem = outcome["problem"].as_str().unwrap();
     for said in ["vmcp.yaml:9:1: unknown key \"sesions\"", "vmcp.yaml:10:17: limits.views: "] {
         assert!(problem.contains(said), "{problem}");
-        let log = process.log();
         let said = said.replace('"', "\\\"");
+        // What is logged may take a moment to be read.
+        let log = eventually("it is logged", async || {
+            Some(process.log()).filter(|log| log.contains(&said))
+        });
+        let log = log.await;
         let told = log.lines().filter(|line| line.contains(&said));
         assert!(told.clone().count() == 1 && told.clone().all(|l| l.contains("ERROR")), "{log}");
     }

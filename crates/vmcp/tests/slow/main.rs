@@ -9,6 +9,7 @@
 mod cluster;
 mod expiry;
 mod idle;
+mod listeners;
 mod load;
 mod neighbours;
 mod patience;

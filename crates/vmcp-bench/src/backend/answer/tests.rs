@@ -72,7 +72,7 @@ fn stream_answers_with_one_event() {
 fn what_is_unknown_is_refused_as_the_protocol_says() {
     let error = json!({"code": -32601, "message": "Method not found"});
     check(
-        r#"{"jsonrpc":"2.0","id":1,"method":"server/discover"}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"resources/list"}"#,
         &json!({"jsonrpc": "2.0", "id": 1, "error": error}),
     );
     assert_eq!(post("/mcp", "nonsense").0, StatusCode::BAD_REQUEST);

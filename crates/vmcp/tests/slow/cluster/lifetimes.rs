@@ -57,7 +57,10 @@ async fn what_a_killed_replica_leaves_is_cleared_away_by_others() {
     let redis = RedisServer::start().await.unwrap();
     let gateway = Gateway::before(&[("a", backend.url())]).with("sessions: {ttl: 2s}");
     let mut cluster = replicated(2, &over(gateway, &redis.address(), "")).await;
-    let watches = backend.sessions().len();
+    let watches = eventually("each replica watches the backend", async || {
+        Some(backend.sessions().len()).filter(|watches| *watches == 2)
+    })
+    .await;
     for _session in 0..20 {
         let mut caller = Caller::connect(&cluster.url_of(0)).await.unwrap();
         assert_eq!(caller.call("a_count").await.unwrap().count().unwrap(), 1);

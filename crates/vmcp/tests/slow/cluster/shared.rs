@@ -168,6 +168,11 @@ async fn a_subscription_is_known_on_every_replica() {
     assert!(ours.iter().all(|session| session.subscriptions().is_empty()));
 }
 
+/// What comes on a stream in a moment.
+async fn soon(stream: &mut Response) -> Option<Message> {
+    timeout(Duration::from_millis(200), stream.message()).await.ok()?.unwrap()
+}
+
 /// A backend has one stream for a session: the replica with the client's stream must have it, whoever
 /// subscribes, and whoever opens the session anew.
 #[tokio::test]
@@ -183,18 +188,13 @@ async fn what_a_backend_says_reaches_the_replica_with_the_stream() {
         }
         second.call("2", "a_touch", uri).await.unwrap();
         third.call("3", "a_touch", uri).await.unwrap();
-        let told = timeout(Duration::from_secs(10), async {
-            loop {
-                third.call("4", "a_touch", uri).await.unwrap();
-                if let Ok(told) = timeout(Duration::from_millis(200), stream.message()).await {
-                    return told.unwrap().unwrap();
-                }
-            }
+        let told = eventually("the update reaches the stream", async || {
+            third.call("4", "a_touch", uri).await.unwrap();
+            soon(&mut stream).await
         });
-        let told = told.await.expect("the update reaches the stream");
-        assert_eq!(told.method().unwrap(), "notifications/resources/updated");
+        assert_eq!(told.await.method().unwrap(), "notifications/resources/updated");
         // Those that were asked for besides.
-        while timeout(Duration::from_millis(200), stream.message()).await.is_ok() {}
+        while soon(&mut stream).await.is_some() {}
     }
 }
 
