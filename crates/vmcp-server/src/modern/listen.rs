@@ -36,7 +36,6 @@ const RESOURCES: usize = 1000;
 /// What a client wants to hear of.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-#[expect(clippy::struct_field_names, reason = "the protocol's own names")]
 struct Wanted {
     tools_list_changed: bool,
     prompts_list_changed: bool,
