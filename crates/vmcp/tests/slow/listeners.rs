@@ -80,6 +80,12 @@ async fn listen(vmcp: &Process, filter: &Value) -> Vec<Listening> {
     all
 }
 
+async fn until_told(all: &mut [Listening]) {
+    for listening in all {
+        listening.until("notifications/resources/updated").await.unwrap();
+    }
+}
+
 /// Waits until there is no more of anything than before.
 async fn until_left_as(before: &Usage, vmcp: &Process) {
     let deadline = Instant::now() + PATIENCE;
@@ -134,9 +140,7 @@ async fn idle_listeners_cost_little_and_leave_nothing() {
             peaks.push(during.memory);
             if streams_of_backend > 0 {
                 peer.updated("modern://one");
-                for listening in &mut all {
-                    listening.until("notifications/resources/updated").await.unwrap();
-                }
+                until_told(&mut all).await;
             }
             drop(all);
             until_left_as(&before, &vmcp).await;

@@ -27,13 +27,14 @@ async fn a_modern_client_that_leaves_cancels_its_call_at_a_modern_backend() {
     let process = serve(&Gateway::before(&[("a", peer.url())])).await;
     let client = modern_client(&process).meta("progressToken", json!("t"));
     let silent = json!({"name": "a_slow", "arguments": {"delay_ms": 60_000}});
-    let opening = tokio::spawn({
+    let mut opening = JoinSet::new();
+    opening.spawn({
         let (client, silent) = (client.clone(), silent.clone());
-        async move { client.open("tools/call", silent).await }
+        async move { drop(client.open("tools/call", silent).await) }
     });
     eventually("it runs", async || (peer.counters().executions("slow") == 1).then_some(())).await;
     assert_eq!(peer.counters().abandoned(), 0);
-    opening.abort();
+    opening.abort_all();
     peer.counters().until_abandoned(1).await.unwrap();
 
     let mut exchange = client.open("tools/call", json!({"name": "a_talking"})).await.unwrap();
@@ -63,14 +64,15 @@ async fn a_modern_client_that_leaves_cancels_its_call_at_a_legacy_backend() {
         if streams {
             leaving = leaving.meta("progressToken", json!("t"));
         }
-        let opening = tokio::spawn(async move {
+        let mut opening = JoinSet::new();
+        opening.spawn(async move {
             let mut exchange = leaving.open("tools/call", call).await.unwrap();
             let _progress = exchange.notification().await;
             std::future::pending::<()>().await;
         });
         eventually("it runs", async || (peer.counters().calls("slow") > before.0).then_some(()))
             .await;
-        opening.abort();
+        opening.abort_all();
         eventually("it is told", async || {
             (peer.counters().requests("notifications/cancelled") > before.1).then_some(())
         })
@@ -203,10 +205,11 @@ async fn a_session_that_is_being_opened_for_somebody_who_leaves_is_ended() {
     let (watching, deleted) = (peer.sessions().len(), peer.counters().deletes());
     let before = peer.counters().initializes();
     gate.forget_permits(gate.available_permits());
-    let opening = tokio::spawn(async move { client.call("a_fine", json!({})).await });
+    let mut opening = JoinSet::new();
+    opening.spawn(async move { client.call("a_fine", json!({})).await });
     eventually("it is asked", async || (peer.counters().initializes() > before).then_some(()))
         .await;
-    opening.abort();
+    opening.abort_all();
     eventually("the client has left", async || {
         (status(&process, "calls_in_flight").await == 0).then_some(())
     })

@@ -163,6 +163,14 @@ async fn a_server_that_turns_while_it_is_called_runs_no_call_twice() {
     assert!(told.iter().sum::<u64>() > 0, "some calls must have got through: {told:?}");
 }
 
+/// Calls a tool, on a connection that was used before if it is to be one.
+async fn call_behind(clients: &Clients, era: Era, used_before: bool, name: &str) -> Message {
+    if used_before {
+        clients.call(era, "a_fine", "{}").await.result().unwrap();
+    }
+    clients.call(era, &format!("a_{name}"), "{}").await
+}
+
 /// A backend that takes a call and breaks the connection may have run it, and nobody asks again: on a
 /// new connection, and on one that was used before.
 #[tokio::test]
@@ -182,19 +190,14 @@ async fn a_call_whose_connection_breaks_is_not_sent_again() {
     let mut expected = 0;
     for form in [Form::Json, Form::Sse] {
         server.set_form(form);
-        for era in ERAS {
-            for used_before in [false, true] {
-                expected += 1;
-                for (name, _) in &broken {
-                    if used_before {
-                        clients.call(era, "a_fine", "{}").await.result().unwrap();
-                    }
-                    let answer = clients.call(era, &format!("a_{name}"), "{}").await;
-                    let error = answer.json()["error"].clone();
-                    let told = (&error["code"], &error["data"]["backend"]);
-                    assert_eq!(told, (&json!(-32603), &json!("a")), "{era:?} {name}: {answer:?}");
-                    assert_eq!(server.counters().executions(name), expected, "{era:?} {name}");
-                }
+        for (era, used_before) in ERAS.into_iter().flat_map(|era| [(era, false), (era, true)]) {
+            expected += 1;
+            for (name, _) in &broken {
+                let answer = call_behind(&clients, era, used_before, name).await;
+                let error = answer.json()["error"].clone();
+                let told = (&error["code"], &error["data"]["backend"]);
+                assert_eq!(told, (&json!(-32603), &json!("a")), "{era:?} {name}: {answer:?}");
+                assert_eq!(server.counters().executions(name), expected, "{era:?} {name}");
             }
         }
     }
