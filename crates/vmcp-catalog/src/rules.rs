@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ops::RangeInclusive};
 
-use vmcp_model::BackendId;
+use vmcp_model::{BackendId, Kind};
 
 /// The rules of one merge.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,6 +129,21 @@ impl Naming {
     }
 
     /// Where a backend stands in the order of priority, from 0. `None` if it is not listed.
+    /// Whether what this backend has of a kind stays its own, whatever those offer that are not known yet.
+    pub fn is_certain(&self, kind: Kind, holder: &BackendId, unknown: &[BackendId]) -> bool {
+        let rank = |backend: &BackendId| self.rank(backend).unwrap_or(usize::MAX);
+        let first = |backend: &BackendId| (rank(holder), holder) < (rank(backend), backend);
+        match (self, kind) {
+            (_, Kind::Resource | Kind::ResourceTemplate) => unknown.iter().all(first),
+            (Self::Prefix { .. }, Kind::Tool | Kind::Prompt)
+            | (Self::Manual { .. }, Kind::Prompt) => true,
+            (Self::Manual { .. }, Kind::Tool) => unknown.is_empty(),
+            (Self::Priority { .. }, Kind::Tool | Kind::Prompt) => {
+                unknown.iter().all(|other| rank(holder) < rank(other))
+            }
+        }
+    }
+
     pub(crate) fn rank(&self, backend: &BackendId) -> Option<usize> {
         match self {
             Self::Prefix { .. } | Self::Manual { .. } => None,
@@ -140,5 +155,36 @@ impl Naming {
 impl Default for Naming {
     fn default() -> Self {
         Self::Prefix { format: Self::DEFAULT_FORMAT.to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_may_still_claim_is_not_certain() {
+        let id = |name| BackendId::new(name).unwrap();
+        let format = Naming::DEFAULT_FORMAT.to_owned();
+        let order = vec![id("m"), id("b")];
+        let priority = Naming::Priority { order, format: format.clone() };
+        let (prefix, manual) = (Naming::default(), Naming::Manual { format });
+        for (naming, kind, holder, unknown, expected) in [
+            (&prefix, Kind::Tool, "b", "a", true),
+            (&prefix, Kind::Prompt, "b", "a", true),
+            (&prefix, Kind::Resource, "b", "a", false),
+            (&prefix, Kind::Resource, "b", "c", true),
+            (&manual, Kind::Tool, "b", "c", false),
+            (&manual, Kind::Prompt, "b", "a", true),
+            (&priority, Kind::Tool, "m", "b", true),
+            (&priority, Kind::Tool, "b", "m", false),
+            (&priority, Kind::Tool, "b", "a", true),
+            (&priority, Kind::Tool, "a", "c", false),
+            (&priority, Kind::ResourceTemplate, "b", "a", true),
+        ] {
+            let certain = naming.is_certain(kind, &id(holder), &[id(unknown)]);
+            assert_eq!(certain, expected, "{naming:?} {kind:?} {holder} {unknown}");
+            assert!(naming.is_certain(kind, &id(holder), &[]));
+        }
     }
 }

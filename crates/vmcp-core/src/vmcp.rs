@@ -13,7 +13,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::{sync::watch, task::JoinSet};
 use vmcp_backend::{Answer, Backend, Body, ClientView, Error, Session};
-use vmcp_catalog::{Catalog, Rules};
+use vmcp_catalog::{Catalog, Naming, Rules};
 use vmcp_model::{BackendId, Kind, LogLevel, Mirror};
 use vmcp_wire::{Fault, IdKey};
 
@@ -59,6 +59,7 @@ pub struct Vmcp {
     /// Never changed, only exchanged as a whole.
     backends: ArcSwap<Backends>,
     views: Views,
+    naming: ArcSwap<Naming>,
     /// Ticks when some backend has given its place to another, or is gone.
     replaced: watch::Sender<u64>,
     /// Whether the catalog is shown as a whole or not at all.
@@ -113,10 +114,12 @@ impl Vmcp {
         let initialize_wait = config.initialize_wait;
         let states = States::new(config.keys.clone(), config.state_life);
         let server_info = config.server_info.clone();
+        let naming = ArcSwap::from_pointee(config.rules.naming.clone());
         let views = Views::new(backends.values().cloned().collect(), config, background);
         Arc::new(Self {
             backends: ArcSwap::from_pointee(backends),
             views,
+            naming,
             replaced: watch::Sender::new(0),
             whole_only: AtomicBool::new(false),
             initialize_wait,
@@ -142,6 +145,7 @@ impl Vmcp {
             replaced.retired.push(Arc::clone(backend));
         }
         replaced.added = after.keys().filter(|id| !before.contains_key(*id)).cloned().collect();
+        self.naming.store(Arc::new(rules.naming.clone()));
         self.views.replace(after.into_values().collect(), rules, &replaced);
         self.replaced.send_modify(|count| *count += 1);
         replaced
@@ -225,6 +229,18 @@ impl Vmcp {
     /// than a new client may have to wait. One that has been there for as long is not waited for.
     pub async fn settle(&self, view: &View, enough: impl Fn(&Arc<Catalog>) -> bool) {
         view.settle_once(self.initialize_wait, enough).await;
+    }
+
+    /// Whether a request would go to the same backend if the offers of all were known. Where names can be
+    /// contested, the first to answer is not the one to whom they belong.
+    pub fn is_certain(&self, view: &View, routed: &Routed<'_>) -> bool {
+        let kind = match &*routed.message.method() {
+            "tools/call" => Kind::Tool,
+            "prompts/get" => Kind::Prompt,
+            "resources/read" => Kind::Resource,
+            _ => return true,
+        };
+        self.naming.load().is_certain(kind, routed.backend.id(), &view.unknown())
     }
 
     /// The backend sessions for one request of a modern client.

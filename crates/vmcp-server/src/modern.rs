@@ -138,7 +138,8 @@ impl Edge {
             // What is not known yet may be known in a moment.
             let found = |catalog: &Arc<_>| {
                 let core = request.caller(caller, view, catalog, &held.lent);
-                vmcp.route(&core, request.message).is_ok()
+                let routed = vmcp.route(&core, request.message);
+                routed.is_ok_and(|routed| vmcp.is_certain(view, &routed))
             };
             vmcp.settle(view, found).await;
             catalog = view.catalog();

@@ -213,6 +213,34 @@ async fn what_is_unknown_does_not_go_to_the_backend_that_answered_first() {
     }
 }
 
+/// A name that several have belongs to one of them, and not to whoever is known first.
+#[tokio::test]
+async fn a_contested_name_does_not_go_to_whoever_answered_first() {
+    let (first, late) =
+        (modern_peer("a").start().await.unwrap(), modern_peer("a").start().await.unwrap());
+    let opening = late.clone();
+    late.script(
+        "tools/list",
+        modern::handler(move |_| {
+            let opening = opening.clone();
+            async move {
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                opening.unscript("tools/list");
+                let tools = ["echo", "talk"].map(tool).join(",");
+                modern::complete(&format!(r#""tools":[{tools}],"ttlMs":0,"cacheScope":"public""#))
+            }
+        }),
+    );
+    let backends = [("first", first.url()), ("late", late.url())];
+    let process = serve(&Gateway::before(&backends).priority(&["late", "first"])).await;
+    let client = modern_client(&process);
+    client.call("echo", json!({})).await.unwrap().result().unwrap();
+    client.read("a://one").await.unwrap().result().unwrap();
+    let executions = |peer: &Running, name| peer.counters().executions(name);
+    assert_eq!((executions(&first, "echo"), executions(&late, "echo")), (0, 1));
+    assert_eq!((executions(&first, "a://one"), executions(&late, "a://one")), (0, 1));
+}
+
 /// Each set of capabilities makes vmcp ask every backend anew, so one client has not any number of them.
 #[tokio::test]
 async fn a_client_has_only_so_many_capabilities() {
