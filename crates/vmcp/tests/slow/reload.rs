@@ -7,7 +7,7 @@ use std::sync::{
 
 use rustix::process::Signal;
 use serde_json::Value;
-use tokio::{task::JoinSet, time::Duration};
+use tokio::task::JoinSet;
 use vmcp_backend::{Backend, Session};
 use vmcp_testkit::{
     client::fetch,
@@ -107,9 +107,12 @@ async fn a_hundred_reloads_under_load_fail_no_call_and_lose_no_session() {
         (process.descriptors().unwrap() <= descriptors + SESSIONS).then_some(())
     })
     .await;
-    tokio::time::sleep(Duration::from_millis(500)).await;
     for used in [&one, &patient] {
-        assert!(used.sessions().len() <= SESSIONS + 2, "{} sessions", used.sessions().len());
+        // Those that clients have, one that watches, and one more that is on its way.
+        eventually("no session is left behind where there are some", async || {
+            (used.sessions().len() <= SESSIONS + 2).then_some(())
+        })
+        .await;
     }
 }
 
