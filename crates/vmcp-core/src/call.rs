@@ -18,7 +18,7 @@ use crate::{
     caller::ClientCapabilities,
     eras::{Finish, Finished},
     inbound::{Inbound, Notice, NoticeKind, Question, receive},
-    vmcp::cancel,
+    send::cancel,
 };
 
 /// What a call comes to.

@@ -16,8 +16,8 @@ use vmcp_wire::IdKey;
 use crate::{
     background::Background,
     caller::{BackendSessions, Pending},
+    send::cancel,
     view::View,
-    vmcp::cancel,
 };
 
 /// Backend sessions that are there for one request. A modern backend needs none; on a legacy one a new

@@ -11,6 +11,7 @@ mod inbound;
 mod lent;
 mod relay;
 mod route;
+mod send;
 mod state;
 mod tasks;
 mod view;

@@ -12,18 +12,17 @@ use std::{
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::{sync::watch, task::JoinSet};
-use vmcp_backend::{Answer, Backend, Body, ClientView, Error, Session};
+use vmcp_backend::{Backend, ClientView};
 use vmcp_catalog::{Catalog, Naming, Rules};
-use vmcp_model::{BackendId, Kind, LogLevel, Mirror};
+use vmcp_model::{BackendId, Kind, LogLevel};
 use vmcp_wire::{Fault, IdKey};
 
 use crate::{
     background::Background,
     call::CallStream,
     caller::Caller,
-    eras::{Finished, Written},
     lent::Lent,
-    relay::{Read, Relay},
+    relay::Relay,
     route::Routed,
     state::{Keys, States},
     view::View,
@@ -67,7 +66,7 @@ pub struct Vmcp {
     initialize_wait: Duration,
     pub(crate) states: States,
     /// What vmcp says that it is when it answers (JSON text).
-    server_info: Bytes,
+    pub(crate) server_info: Bytes,
 }
 
 /// What happens when some of the backends cannot be used.
@@ -78,9 +77,6 @@ pub enum PartialFailure {
     /// The rest goes on, and what the others have offered last is shown still.
     BestEffort,
 }
-
-/// The code by which a modern backend refuses a request for its headers.
-const HEADER_MISMATCH: i64 = -32020;
 
 type Backends = BTreeMap<BackendId, Arc<Backend>>;
 
@@ -303,160 +299,8 @@ impl Vmcp {
         })?;
         Ok(page.json)
     }
-
-    /// Sends a routed request. If the backend has lost the caller's session, a new one is opened
-    /// and the request sent again, once: the loss proves that it did not run.
-    pub async fn send(
-        &self,
-        caller: &Caller<'_>,
-        routed: Routed<'_>,
-        id: &IdKey,
-    ) -> Result<Reply, Fault> {
-        let backend = &routed.backend;
-        let told = |error: Error| error.fault(backend.id());
-        let mut session = match caller.sessions.open(backend) {
-            Some(session) => session,
-            None => caller.sessions.obtain(backend).await.map_err(told)?,
-        };
-        let written = routed.written(caller, &session)?;
-        let mut answer = post(backend, &session, written, id).await;
-        if matches!(answer, Err(Error::SessionLost)) {
-            session = caller.sessions.renew(backend, &session).await.map_err(told)?;
-            self.refresh(backend.id());
-            answer = post(backend, &session, routed.written(caller, &session)?, id).await;
-        }
-        let reply = self.reply(caller, &routed, &session, answer, id).await?;
-        if matches!(reply, Reply::Refused { code: HEADER_MISMATCH, .. }) && session.is_stateless() {
-            return Box::pin(self.send_anew(caller, &routed, &session, id)).await;
-        }
-        Ok(reply)
-    }
-
-    /// Sends a request again that a modern backend has refused for its headers, with those that the
-    /// tool asks for now. Without such, or if it is refused again, something is wrong between vmcp
-    /// and the backend.
-    async fn send_anew(
-        &self,
-        caller: &Caller<'_>,
-        routed: &Routed<'_>,
-        session: &Session,
-        id: &IdKey,
-    ) -> Result<Reply, Fault> {
-        let backend = &routed.backend;
-        let told = |error: Error| error.fault(backend.id());
-        let wrong = || {
-            let why = "refuses the headers that go with the request; see whether it lists what it asks for";
-            told(Error::Protocol(why.to_owned()))
-        };
-        self.refresh(backend.id());
-        let offer = backend.offer(session).await.map_err(told)?.offer;
-        let name = routed.target.as_deref().unwrap_or_default();
-        let tool = offer.tools.iter().find(|tool| tool.key() == name).ok_or_else(wrong)?;
-        let mirrors = Mirror::of_tool(tool.json()).map_err(|_invalid| wrong())?;
-        let mut written = routed.written(caller, session)?;
-        if let Some(lines) = &mut written.lines {
-            routed.mirror(&mirrors, lines);
-        }
-        let answer = post(backend, session, written, id).await;
-        match self.reply(caller, routed, session, answer, id).await? {
-            Reply::Refused { code: HEADER_MISMATCH, .. } => Err(wrong()),
-            reply => Ok(reply),
-        }
-    }
-
-    /// The reply to the client out of the beginning of an answer.
-    async fn reply(
-        &self,
-        caller: &Caller<'_>,
-        routed: &Routed<'_>,
-        session: &Session,
-        answer: Result<Answer, Error>,
-        id: &IdKey,
-    ) -> Result<Reply, Fault> {
-        let backend = &routed.backend;
-        let told = |error: Error| error.fault(backend.id());
-        let finish = routed.finish(caller, session, &self.states, &self.server_info);
-        let text = match answer {
-            Ok(Answer::Whole(body)) => {
-                match begin(backend, session, body, id).await.map_err(told)? {
-                    Read::Whole(text) => text,
-                    Read::Under(relay) if finish.is_relay() => return Ok(Reply::Relay(relay)),
-                    Read::Under(relay) => {
-                        relay.collect(backend.limits().event_bytes).await.map_err(told)?
-                    }
-                }
-            }
-            Ok(Answer::Ready(text)) => text,
-            Ok(Answer::Events(events)) => {
-                return Ok(Reply::Stream(Box::new(CallStream::new(
-                    Arc::clone(backend),
-                    session.clone(),
-                    events,
-                    id.clone(),
-                    finish,
-                    caller.capabilities,
-                ))));
-            }
-            Ok(Answer::Accepted) => {
-                return Err(told(Error::Protocol("did not answer a request".to_owned())));
-            }
-            Err(error) => {
-                if matches!(error, Error::Timeout(_)) {
-                    Box::pin(cancel(backend, session, id)).await;
-                }
-                return Err(told(error));
-            }
-        };
-        Ok(match finish.apply(text, backend)? {
-            Finished::Ready(text) => Reply::Ready(text),
-            Finished::Refused(text, code) => Reply::Refused { text, code },
-        })
-    }
 }
 
 fn by_id(backends: Vec<Arc<Backend>>) -> Backends {
     backends.into_iter().map(|backend| (backend.id().clone(), backend)).collect()
-}
-
-/// Sends a request and waits for the beginning of its answer, for as long as a backend may be idle.
-async fn post(
-    backend: &Arc<Backend>,
-    session: &Session,
-    written: Written,
-    id: &IdKey,
-) -> Result<Answer, Error> {
-    let Written { text, lines } = written;
-    let idle = backend.timeouts().idle;
-    let answer = tokio::time::timeout(idle, backend.post(session, text, Some(id), lines.as_ref()));
-    answer.await.unwrap_or_else(|_elapsed| {
-        let error = Error::Timeout(idle);
-        backend.note_given_up(&error);
-        Err(error)
-    })
-}
-
-/// Reads the beginning of a result. A backend that does not get on with it is told to stop.
-async fn begin(
-    backend: &Arc<Backend>,
-    session: &Session,
-    body: Body,
-    id: &IdKey,
-) -> Result<Read, Error> {
-    let read = Relay::begin(backend, body, id).await;
-    if let Err(error) = &read {
-        backend.note_spoiled(error);
-    }
-    if matches!(read, Err(Error::Timeout(_))) {
-        Box::pin(cancel(backend, session, id)).await;
-    }
-    read
-}
-
-/// Tells a backend that nobody waits for a request any more.
-pub(crate) async fn cancel(backend: &Arc<Backend>, session: &Session, id: &IdKey) {
-    let text = id.cancellation("the request took too long");
-    let told = tokio::time::timeout(Duration::from_secs(1), backend.tell(session, text)).await;
-    if !matches!(told, Ok(Ok(()))) {
-        tracing::debug!(backend = %backend.id(), "could not tell of a cancellation");
-    }
 }
