@@ -1,6 +1,7 @@
 //! The bodies that the edge sends.
 
 use std::{
+    collections::VecDeque,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -18,6 +19,8 @@ use crate::{edge::StreamPermit, modern::Live};
 pub(crate) enum Body {
     /// Known as a whole; `None` once it was sent.
     Whole(Option<Bytes>),
+    /// Known as a whole, in parts; the first of them is the next.
+    Parts(VecDeque<Bytes>),
     /// A large response under way.
     Relay(Box<Relaying>),
     /// A stream of events.
@@ -46,6 +49,11 @@ impl Body {
 
     pub(crate) fn whole(bytes: impl Into<Bytes>) -> Self {
         Self::Whole(Some(bytes.into()))
+    }
+
+    /// A body in parts, none of which is empty.
+    pub(crate) fn parts(parts: [Bytes; 3]) -> Self {
+        Self::Parts(parts.into())
     }
 
     /// A stream that sends a comment whenever nothing was sent for so long.
@@ -79,6 +87,7 @@ impl http_body::Body for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         match self.get_mut() {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Parts(parts) => Poll::Ready(parts.pop_front().map(|part| Ok(Frame::data(part)))),
             Self::Relay(relaying) => {
                 relaying.poll_next(context).map(|next| next.map(|chunk| chunk.map(Frame::data)))
             }
@@ -89,12 +98,19 @@ impl http_body::Body for Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self, Self::Whole(None))
+        match self {
+            Self::Whole(bytes) => bytes.is_none(),
+            Self::Parts(parts) => parts.is_empty(),
+            Self::Relay(_) | Self::Events(_) => false,
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
+            Self::Parts(parts) => {
+                SizeHint::with_exact(parts.iter().map(|part| part.len() as u64).sum())
+            }
             Self::Relay(_) | Self::Events(_) => SizeHint::default(),
         }
     }

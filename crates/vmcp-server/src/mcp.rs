@@ -179,6 +179,7 @@ impl Edge {
         Ok(match reply? {
             Reply::Accepted => respond::empty(StatusCode::ACCEPTED),
             Reply::Ready(text) => respond::json(text),
+            Reply::Parts(parts) => respond::json_parts(parts),
             Reply::Relay(relaying) => {
                 let body = Body::Relay(Box::new(relaying));
                 respond::typed(StatusCode::OK, headers::JSON, body)

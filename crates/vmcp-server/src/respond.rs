@@ -11,6 +11,11 @@ pub(crate) fn json(text: Bytes) -> Response<Body> {
     typed(StatusCode::OK, headers::JSON, Body::whole(text))
 }
 
+/// The same for a body in parts.
+pub(crate) fn json_parts(parts: [Bytes; 3]) -> Response<Body> {
+    typed(StatusCode::OK, headers::JSON, Body::parts(parts))
+}
+
 /// A body of known type.
 pub(crate) fn typed(status: StatusCode, media_type: HeaderValue, body: Body) -> Response<Body> {
     let mut response = Response::new(body);

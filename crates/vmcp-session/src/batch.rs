@@ -48,6 +48,7 @@ impl Session {
         let text = match self.handle_into(message, Some(log)).await {
             Ok(Reply::Accepted | Reply::Stream(_)) => return,
             Ok(Reply::Ready(text)) => Ok(text),
+            Ok(Reply::Parts(parts)) => Ok(parts.concat().into()),
             Ok(Reply::Relay(mut relaying)) => {
                 let mut whole = BytesMut::new();
                 loop {

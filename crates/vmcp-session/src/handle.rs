@@ -33,6 +33,8 @@ pub enum Reply {
     Accepted,
     /// The whole response.
     Ready(Bytes),
+    /// The whole response, in parts.
+    Parts([Bytes; 3]),
     /// A large response under way.
     Relay(Relaying),
     /// A stream of events, the response at its end.
@@ -116,7 +118,7 @@ impl Session {
         let catalog = self.catalog.load_full();
         self.view.note_shown();
         let page = self.shared.vmcp.list(&self.caller(&catalog), kind, cursor.as_deref())?;
-        Ok(Reply::Ready(reply::result(id, &page)))
+        Ok(Reply::Parts(reply::result_around(id, b"", page)))
     }
 
     /// Sends a request to the backend that it belongs to.
@@ -218,7 +220,7 @@ impl Session {
         let reply = self.call(message, log).await;
         let accepted = match &reply {
             Ok(Reply::Ready(text)) => !is_error(text),
-            Ok(Reply::Accepted | Reply::Relay(_) | Reply::Stream(_)) => true,
+            Ok(Reply::Accepted | Reply::Parts(_) | Reply::Relay(_) | Reply::Stream(_)) => true,
             Err(_) => false,
         };
         let Some(uri) = uri else { return reply };

@@ -7,19 +7,23 @@ use crate::{error::Fault, id::Id};
 
 /// A response with a result, which is JSON text.
 pub fn result(id: Id<'_>, result: &[u8]) -> Bytes {
-    result_of(id, &[result])
-}
-
-/// A response with a result, whose JSON text comes in parts.
-pub fn result_of(id: Id<'_>, parts: &[&[u8]]) -> Bytes {
-    let length: usize = parts.iter().map(|part| part.len()).sum();
-    let mut out = BytesMut::with_capacity(length + id.text().len() + 36);
+    let mut out = BytesMut::with_capacity(result.len() + id.text().len() + 36);
     out.put_slice(br#"{"jsonrpc":"2.0","id":"#);
     out.put_slice(id.text());
     out.put_slice(br#","result":"#);
-    parts.iter().for_each(|part| out.put_slice(part));
+    out.put_slice(result);
     out.put_slice(b"}");
     out.freeze()
+}
+
+/// The same, not put together: a large result that many are given stays in memory once.
+pub fn result_around(id: Id<'_>, head: &[u8], shared: Bytes) -> [Bytes; 3] {
+    let mut out = BytesMut::with_capacity(head.len() + id.text().len() + 36);
+    out.put_slice(br#"{"jsonrpc":"2.0","id":"#);
+    out.put_slice(id.text());
+    out.put_slice(br#","result":"#);
+    out.put_slice(head);
+    [out.freeze(), shared, Bytes::from_static(b"}")]
 }
 
 /// A response with an error. Without an id, because none could be read, the member is left out

@@ -65,7 +65,7 @@ impl Edge {
         })?;
         let head = self.head(view, Some(kind));
         // The page begins with its brace, the head ends with a comma.
-        Ok(respond::json(reply::result_of(request.id, &[&head, &page.json[1..]])))
+        Ok(respond::json_parts(reply::result_around(request.id, &head, page.json.slice(1..))))
     }
 
     /// The members that every result has which vmcp makes: the beginning of an object.

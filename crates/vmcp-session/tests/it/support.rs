@@ -106,6 +106,7 @@ pub(crate) async fn answer(session: &Arc<Session>, text: String) -> String {
     let message = Message::parse(Bytes::from(text)).expect("a message");
     match session.handle(message).await {
         Ok(Reply::Ready(text)) => String::from_utf8_lossy(&text).into_owned(),
+        Ok(Reply::Parts(parts)) => String::from_utf8_lossy(&parts.concat()).into_owned(),
         Ok(Reply::Accepted | Reply::Relay(_) | Reply::Stream(_)) => "not a whole answer".to_owned(),
         Err(fault) => format!("failed: {fault}"),
     }

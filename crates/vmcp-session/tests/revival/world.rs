@@ -387,23 +387,23 @@ async fn use_it(sessions: &Sessions, id: &str, how: Use) -> Outcome {
     };
     let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#);
     let message = Message::parse(text.into()).expect("a message");
-    match session.handle(message).await {
-        Ok(Reply::Ready(text)) => {
-            let text = String::from_utf8_lossy(&text).into_owned();
-            let Ok(answer) = serde_json::from_str::<serde_json::Value>(&text) else {
-                return Outcome::Failed(text);
-            };
-            if answer["result"].is_null() {
-                return Outcome::Failed(text);
-            }
-            let count = answer["result"]["content"][0]["text"].as_str();
-            Outcome::Served(count.and_then(|count| count.parse().ok()))
-        }
+    let text = match session.handle(message).await {
+        Ok(Reply::Ready(text)) => text,
+        Ok(Reply::Parts(parts)) => parts.concat().into(),
         Ok(Reply::Accepted | Reply::Relay(_) | Reply::Stream(_)) => {
-            Outcome::Failed("not a whole answer".to_owned())
+            return Outcome::Failed("not a whole answer".to_owned());
         }
-        Err(fault) => of_fault(fault),
+        Err(fault) => return of_fault(fault),
+    };
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let Ok(answer) = serde_json::from_str::<serde_json::Value>(&text) else {
+        return Outcome::Failed(text);
+    };
+    if answer["result"].is_null() {
+        return Outcome::Failed(text);
     }
+    let count = answer["result"]["content"][0]["text"].as_str();
+    Outcome::Served(count.and_then(|count| count.parse().ok()))
 }
 
 fn of_fault(fault: Fault) -> Outcome {
