@@ -8,7 +8,7 @@ use vmcp_model::{
     Digest, Era, ProtocolVersion,
     raw::{self, Edit, Members},
 };
-use vmcp_wire::{Introduction, ServerHello};
+use vmcp_wire::{Introduction, ServerHello, task};
 
 use crate::{backend::Backend, freshness::Freshness};
 
@@ -107,12 +107,9 @@ fn crossing(capabilities: &[u8]) -> Bytes {
     let Some(span) = Members::parse(&plain).and_then(|members| members.span("extensions")) else {
         return plain;
     };
-    let extensions = raw::without(&plain[span.clone()], |name| name == TASKS);
+    let extensions = raw::without(&plain[span.clone()], |name| name == task::EXTENSION);
     raw::splice(&plain, vec![Edit { span, with: extensions }])
 }
-
-/// The extension of the modern era that has taken the place of the legacy era's `tasks`.
-const TASKS: &str = "io.modelcontextprotocol/tasks";
 
 impl Session {
     /// What takes the place of a session on a modern backend that has said this about itself.

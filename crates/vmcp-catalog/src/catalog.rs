@@ -206,6 +206,17 @@ const fn place_of(kind: Kind) -> usize {
 }
 
 impl Changed {
+    /// The notifications that announce it.
+    pub fn announcements(self) -> impl Iterator<Item = &'static str> {
+        [
+            (self.tools, "notifications/tools/list_changed"),
+            (self.resources, "notifications/resources/list_changed"),
+            (self.prompts, "notifications/prompts/list_changed"),
+        ]
+        .into_iter()
+        .filter_map(|(changed, method)| changed.then_some(method))
+    }
+
     /// Whether any list differs.
     pub fn any(self) -> bool {
         self.tools || self.resources || self.prompts

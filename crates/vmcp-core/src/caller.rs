@@ -6,6 +6,7 @@ use http::{HeaderName, HeaderValue};
 use vmcp_backend::{Backend, Error, Session};
 use vmcp_catalog::Catalog;
 use vmcp_model::{Era, LogLevel, Principal, raw::Members};
+use vmcp_wire::task;
 
 /// One caller, as every method of [`Vmcp`](crate::Vmcp) takes it.
 #[derive(Clone, Copy)]
@@ -54,9 +55,6 @@ pub struct ClientCapabilities {
     pub tasks: bool,
 }
 
-/// The extension of the modern era by which a call may be answered with a task.
-pub(crate) const TASKS: &str = "io.modelcontextprotocol/tasks";
-
 impl ClientCapabilities {
     /// Reads the client's `capabilities` object. Text that is no object counts as none.
     pub fn parse(capabilities: &[u8]) -> Self {
@@ -74,7 +72,7 @@ impl ClientCapabilities {
     pub fn parse_modern(capabilities: &[u8]) -> Self {
         let extensions = Members::parse(capabilities)
             .and_then(|members| members.value(capabilities, "extensions").and_then(Members::parse));
-        let tasks = extensions.is_some_and(|extensions| extensions.span(TASKS).is_some());
+        let tasks = extensions.is_some_and(|extensions| extensions.span(task::EXTENSION).is_some());
         Self { tasks, ..Self::parse(capabilities) }
     }
 

@@ -2,7 +2,7 @@
 //! the other has not said, or in other words.
 
 use bytes::Bytes;
-use vmcp_backend::{Backend, Error, Session};
+use vmcp_backend::{Backend, CLIENT_INFO, Error, Session};
 use vmcp_model::{Era, LogLevel, raw, raw::Members};
 use vmcp_wire::{Fault, Introduction, Lines, Message, Outcome, OutcomeKind, lines, task};
 
@@ -11,10 +11,6 @@ use crate::{
     route::{Routed, Then},
     state::{Purpose, States},
 };
-
-/// What vmcp says that it is when it calls.
-const CLIENT_INFO: &[u8] =
-    concat!(r#"{"name":"vmcp","version":""#, env!("CARGO_PKG_VERSION"), r#""}"#).as_bytes();
 
 /// From there on a legacy client is told, unless it has said from where.
 const LEVEL: LogLevel = LogLevel::Info;
@@ -38,7 +34,6 @@ pub(crate) enum Finish {
 pub(crate) struct Across {
     client: Era,
     backend: Era,
-    method: Box<str>,
     capabilities: ClientCapabilities,
     states: States,
     server_info: Bytes,
@@ -86,9 +81,8 @@ impl Routed<'_> {
             return Err(Fault::InvalidParams(why.into()));
         }
         let introduction = Introduction {
-            client_info: CLIENT_INFO,
-            capabilities: session.capabilities(),
             log_level: Some(caller.log_level.unwrap_or(LEVEL)),
+            ..session.introduction()
         };
         Ok(self.message.introduced(self.edits.clone(), &introduction))
     }
@@ -175,7 +169,6 @@ impl Routed<'_> {
         Finish::Across(Box::new(Across {
             client: caller.era,
             backend,
-            method: self.message.method().into(),
             capabilities: caller.capabilities,
             states: states.clone(),
             server_info: server_info.clone(),
@@ -212,7 +205,7 @@ impl Across {
         }
         let text = match (self.client, self.backend, outcome.kind()) {
             (Era::Modern, Era::Legacy, _) => {
-                outcome.modernized(&self.server_info, &*self.method == "resources/read")
+                outcome.modernized(&self.server_info, self.message.method() == "resources/read")
             }
             (Era::Modern, Era::Modern, OutcomeKind::InputRequired) => {
                 self.asked(&outcome, backend)?
@@ -257,7 +250,7 @@ impl Across {
     /// request.
     fn asked(&self, outcome: &Outcome, backend: &Backend) -> Result<Bytes, Fault> {
         let wrong = |why: &str| Error::Protocol(why.to_owned()).fault(backend.id());
-        if !matches!(&*self.method, "tools/call" | "prompts/get" | "resources/read") {
+        if !matches!(&*self.message.method(), "tools/call" | "prompts/get" | "resources/read") {
             return Err(wrong("needs input for a request that cannot give any"));
         }
         let result = outcome.result();

@@ -10,7 +10,7 @@ use std::{
 };
 
 use vmcp_backend::{Backend, Error, Session};
-use vmcp_model::{LogLevel, raw};
+use vmcp_model::LogLevel;
 use vmcp_wire::IdKey;
 
 use crate::{
@@ -64,7 +64,7 @@ impl Lent {
         }
         self.sessions().push((Arc::clone(backend), session.clone()));
         if let Some(level) = self.level.filter(|_| session.facts().has.logging) {
-            let params = [br#"{"level":"#, &raw::string(level.name())[..], b"}"].concat();
+            let params = level_params(level);
             if let Err(error) = backend.ask(&session, "logging/setLevel", Some(&params)).await {
                 tracing::debug!(backend = %backend.id(), %error, "could not pass the log level on");
             }
@@ -150,4 +150,9 @@ impl Drop for Opening {
             }
         });
     }
+}
+
+/// The parameters of `logging/setLevel`.
+pub fn level_params(level: LogLevel) -> Vec<u8> {
+    format!("{{\"level\":\"{level}\"}}").into_bytes()
 }

@@ -22,7 +22,7 @@ pub use background::Background;
 pub use call::{CallEvent, CallStream, OpenQuestion, Outcome};
 pub use caller::{BackendSessions, Caller, ClientCapabilities, Pending};
 pub use inbound::{Inbound, Notice, NoticeKind, Question, receive};
-pub use lent::Lent;
+pub use lent::{Lent, level_params};
 pub use relay::Relay;
 pub use route::Routed;
 pub use state::Keys;

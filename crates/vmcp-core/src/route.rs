@@ -12,11 +12,7 @@ use vmcp_model::{
 };
 use vmcp_wire::{Fault, Message, task};
 
-use crate::{
-    caller::{Caller, TASKS},
-    state::Purpose,
-    vmcp::Vmcp,
-};
+use crate::{caller::Caller, state::Purpose, vmcp::Vmcp};
 
 /// A request with the backend that it goes to.
 #[derive(Debug)]
@@ -112,7 +108,7 @@ impl Vmcp {
             ("tasks/get" | "tasks/cancel" | "tasks/update", Era::Modern)
                 if !caller.capabilities.tasks =>
             {
-                let required = format!("{{\"extensions\":{{\"{TASKS}\":{{}}}}}}");
+                let required = format!("{{\"extensions\":{{\"{}\":{{}}}}}}", task::EXTENSION);
                 Err(Fault::MissingCapability { required })
             }
             ("tasks/get" | "tasks/cancel", _)

@@ -90,7 +90,7 @@ impl Vmcp {
     ) -> Result<Reply, Fault> {
         let backend = &routed.backend;
         let told = |error: Error| error.fault(backend.id());
-        let finish = routed.finish(caller, session, &self.states, &self.server_info);
+        let finish = routed.finish(caller, session, &self.states, self.server_info());
         let text = match answer {
             Ok(Answer::Whole(body)) => {
                 match begin(backend, session, body, id).await.map_err(told)? {

@@ -20,7 +20,6 @@ use vmcp_wire::{Fault, IdKey};
 use crate::{
     background::Background,
     call::CallStream,
-    caller::Caller,
     lent::Lent,
     relay::Relay,
     route::Routed,
@@ -66,7 +65,7 @@ pub struct Vmcp {
     initialize_wait: Duration,
     pub(crate) states: States,
     /// What vmcp says that it is when it answers (JSON text).
-    pub(crate) server_info: Bytes,
+    server_info: Bytes,
 }
 
 /// What happens when some of the backends cannot be used.
@@ -287,14 +286,19 @@ impl Vmcp {
         while ending.join_next().await.is_some() {}
     }
 
+    /// What vmcp says that it is when it answers (JSON text).
+    pub fn server_info(&self) -> &Bytes {
+        &self.server_info
+    }
+
     /// One page of a list, as the result of its method.
     pub fn list(
         &self,
-        caller: &Caller<'_>,
+        catalog: &Catalog,
         kind: Kind,
         cursor: Option<&str>,
     ) -> Result<Bytes, Fault> {
-        let page = caller.catalog.page(kind, cursor).map_err(|_invalid| {
+        let page = catalog.page(kind, cursor).map_err(|_invalid| {
             Fault::InvalidParams("invalid cursor: the list has changed or the cursor is not of this list; list from the start".into())
         })?;
         Ok(page.json)

@@ -242,6 +242,5 @@ fn check_version(headers: &HeaderMap) -> Result<(), Fault> {
     if ProtocolVersion::from_name(name).is_some() {
         return Ok(());
     }
-    let supported = ProtocolVersion::ALL.map(ProtocolVersion::name).join(", ");
-    Err(Fault::UnsupportedVersion { requested: name.to_owned(), supported })
+    Err(Fault::UnsupportedVersion { requested: name.to_owned() })
 }

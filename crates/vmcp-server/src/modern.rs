@@ -11,6 +11,7 @@ use vmcp_core::{CallEvent, Caller as CoreCaller, Lent, Outcome, Reply, Routed, V
 use vmcp_model::{Era, Kind, LogLevel, ProtocolVersion, raw};
 use vmcp_wire::{
     Fault, Id, Message, Shape,
+    error::modern_status_of,
     headers::{self, PROTOCOL_VERSION},
     lines,
 };
@@ -178,7 +179,7 @@ fn whole(reply: Reply) -> Result<Response<Body>, Fault> {
     match reply {
         Reply::Ready(text) => Ok(respond::json(text)),
         Reply::Refused { text, code } => {
-            Ok(respond::typed(respond::status_of(code), headers::JSON, Body::whole(text)))
+            Ok(respond::typed(modern_status_of(code), headers::JSON, Body::whole(text)))
         }
         // What passes as it is passes between clients and backends of the legacy era only.
         Reply::Relay(_) | Reply::Stream(_) => {
@@ -251,7 +252,7 @@ fn check_version(headers: &HeaderMap, message: &Message) -> Result<(), Fault> {
         return Err(match said.and_then(|said| said.to_str().ok()) {
             // One that nobody speaks is told so, whatever else is missing.
             Some(name) if ProtocolVersion::from_name(name).is_none() => {
-                Fault::UnsupportedVersion { requested: name.to_owned(), supported: versions() }
+                Fault::UnsupportedVersion { requested: name.to_owned() }
             }
             _ => Fault::InvalidParams(
                 "params._meta[\"io.modelcontextprotocol/protocolVersion\"] is missing".into(),
@@ -270,13 +271,7 @@ fn check_version(headers: &HeaderMap, message: &Message) -> Result<(), Fault> {
     }
     if version != ProtocolVersion::MODERN.name() {
         let requested = version.into_owned();
-        return Err(Fault::UnsupportedVersion { requested, supported: versions() });
+        return Err(Fault::UnsupportedVersion { requested });
     }
     Ok(())
-}
-
-fn versions() -> String {
-    let mut names = ProtocolVersion::ALL.map(ProtocolVersion::name);
-    names.reverse();
-    names.join(", ")
 }

@@ -51,16 +51,6 @@ pub(crate) fn modern_failed(id: Option<Id<'_>>, fault: &Fault) -> Response<Body>
     with_hints(typed(fault.modern_status(), headers::JSON, Body::whole(text)), fault)
 }
 
-/// The HTTP status of an error of this code that a backend gave (specification 2026-07-28,
-/// basic/transports/streamable-http).
-pub(crate) fn status_of(code: i64) -> StatusCode {
-    match code {
-        -32601 => StatusCode::NOT_FOUND,
-        -32700 | -32600 | -32602 | -32022..=-32020 => StatusCode::BAD_REQUEST,
-        _ => StatusCode::OK,
-    }
-}
-
 /// A failure of a message that has no response, so that only the status can tell it
 /// (specification 2025-11-25, basic/transports: "an HTTP error status code").
 pub(crate) fn not_taken(fault: &Fault) -> Response<Body> {

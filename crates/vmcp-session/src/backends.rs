@@ -8,8 +8,8 @@ use std::{
 
 use tokio::{sync::watch, time::Instant};
 use vmcp_backend::{Backend, ClientView, Error, Lineage, Session as BackendSession};
-use vmcp_core::{BackendSessions, Pending};
-use vmcp_model::{BackendId, LogLevel, raw};
+use vmcp_core::{BackendSessions, Pending, level_params};
+use vmcp_model::{BackendId, raw};
 use vmcp_store::{BackendRecord, News, Swap};
 
 use crate::{
@@ -364,9 +364,4 @@ impl Session {
             }
         }
     }
-}
-
-/// The parameters of `logging/setLevel`.
-pub(crate) fn level_params(level: LogLevel) -> Vec<u8> {
-    format!("{{\"level\":\"{level}\"}}").into_bytes()
 }

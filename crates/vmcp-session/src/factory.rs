@@ -11,7 +11,7 @@ use vmcp_catalog::Catalog;
 use vmcp_core::{BackendSessions as _, Settled, View};
 use vmcp_model::{BackendId, Principal, ProtocolVersion, raw, raw::Members};
 use vmcp_store::{ClientProfile, Record, SessionKey};
-use vmcp_wire::{ClientHello, Fault, Id, Message, reply};
+use vmcp_wire::{ClientHello, Fault, Id, Message, meta::MISSING, reply};
 
 use crate::{
     backends::Slots,
@@ -23,9 +23,6 @@ use crate::{
 
 /// Bytes that a client may say about itself: they are kept as long as its session.
 const MAX_HELLO: usize = 64 << 10;
-
-/// Why something is missing is said under this member of `_meta`.
-const MISSING: &str = "vmcp/missing";
 
 impl Sessions {
     /// Answers `initialize`: makes a session and gives its id and the response.

@@ -7,14 +7,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use vmcp_core::{Relay, Reply as CoreReply};
+use vmcp_core::{Relay, Reply as CoreReply, level_params};
 use vmcp_model::{Kind, LogLevel};
 use vmcp_store::Change;
 use vmcp_wire::{Fault, Id, Message, Shape, reply};
 
 use crate::{
     activity::{Call, InFlight, Signal},
-    backends::level_params,
     detach::Detaching,
     log::StreamLog,
     session::Session,
@@ -117,7 +116,7 @@ impl Session {
         self.shared.vmcp.check_whole(&self.view)?;
         let catalog = self.catalog.load_full();
         self.view.note_shown();
-        let page = self.shared.vmcp.list(&self.caller(&catalog), kind, cursor.as_deref())?;
+        let page = self.shared.vmcp.list(&catalog, kind, cursor.as_deref())?;
         Ok(Reply::Parts(reply::result_around(id, b"", page)))
     }
 

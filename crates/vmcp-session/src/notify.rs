@@ -113,12 +113,7 @@ impl Session {
 
     /// Announces to the client which lists have changed.
     pub(crate) fn announce_changes(&self, changed: vmcp_catalog::Changed) {
-        let kinds = [
-            (changed.tools, "notifications/tools/list_changed"),
-            (changed.resources, "notifications/resources/list_changed"),
-            (changed.prompts, "notifications/prompts/list_changed"),
-        ];
-        for (_, method) in kinds.into_iter().filter(|(changed, _)| *changed) {
+        for method in changed.announcements() {
             self.announce(&reply::notification(method, None));
         }
     }

@@ -34,8 +34,11 @@ pub enum Fault {
     #[error("session not found; send initialize to begin a new one")]
     SessionUnknown,
     /// The `MCP-Protocol-Version` header names a revision that is not spoken here.
-    #[error("unsupported protocol version {requested:?}; supported: {supported}")]
-    UnsupportedVersion { requested: String, supported: String },
+    #[error(
+        "unsupported protocol version {requested:?}; supported: {}",
+        ProtocolVersion::ALL.map(ProtocolVersion::name).join(", ")
+    )]
+    UnsupportedVersion { requested: String },
     /// The headers say something else than the body, or too little (specification 2026-07-28,
     /// basic/transports/streamable-http, "Server Validation").
     #[error("header mismatch: {0}")]
@@ -93,6 +96,23 @@ pub enum Fault {
 
 /// How long a client should wait before it tries again, in seconds, where it is told to.
 pub const RETRY_AFTER_SECONDS: u64 = 1;
+
+/// Every revision that is spoken, the newest first, as a JSON array.
+pub fn supported_versions() -> Vec<u8> {
+    let names: Vec<_> =
+        ProtocolVersion::ALL.iter().rev().map(|version| raw::string(version.name())).collect();
+    [b"[", &names.join(&b',')[..], b"]"].concat()
+}
+
+/// The HTTP status of an error of this code in the modern era (specification 2026-07-28,
+/// basic/transports/streamable-http). Others come with success.
+pub fn modern_status_of(code: i64) -> StatusCode {
+    match code {
+        -32601 => StatusCode::NOT_FOUND,
+        -32700 | -32600 | -32602 | -32022..=-32020 => StatusCode::BAD_REQUEST,
+        _ => StatusCode::OK,
+    }
+}
 
 impl Fault {
     /// The JSON-RPC error code (specification 2025-11-25; -32001 for a lost session is what the
@@ -169,21 +189,18 @@ impl Fault {
     /// The HTTP status in the modern era.
     pub fn modern_status(&self) -> StatusCode {
         match self {
-            Self::MethodNotFound(_) => StatusCode::NOT_FOUND,
-            Self::InvalidParams(_) | Self::ResourceNotFound { .. } => StatusCode::BAD_REQUEST,
+            Self::MethodNotFound(_) | Self::InvalidParams(_) | Self::ResourceNotFound { .. } => {
+                modern_status_of(self.modern_code())
+            }
             other => other.status(),
         }
     }
 
     /// The `data` of the JSON-RPC error in the modern era, as JSON text.
     pub fn modern_data(&self) -> Option<Vec<u8>> {
-        let Self::UnsupportedVersion { requested, .. } = self else { return self.data() };
-        // The newest first.
-        let supported = ProtocolVersion::ALL.map(ProtocolVersion::name);
-        let supported: Vec<_> = supported.iter().rev().map(|name| raw::string(name)).collect();
-        let supported = supported.join(&b',');
-        let requested = raw::string(requested);
-        Some([b"{\"supported\":[", &supported[..], b"],\"requested\":", &requested, b"}"].concat())
+        let Self::UnsupportedVersion { requested } = self else { return self.data() };
+        let (supported, requested) = (supported_versions(), raw::string(requested));
+        Some([b"{\"supported\":", &supported[..], b",\"requested\":", &requested, b"}"].concat())
     }
 
     /// The `Retry-After` header's value in seconds, where waiting helps.

@@ -18,6 +18,8 @@ pub(crate) const VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 pub(crate) const CLIENT_INFO: &str = "io.modelcontextprotocol/clientInfo";
 pub(crate) const CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
 pub(crate) const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
+/// Which backends are missing: vmcp's own key under `_meta` of what it answers for all of them.
+pub const MISSING: &str = "vmcp/missing";
 /// Who answers: the key under `_meta` of a result.
 pub const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
 /// Which request a notification on a stream of changes belongs to.

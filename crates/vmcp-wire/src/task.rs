@@ -10,6 +10,10 @@ use vmcp_model::raw::{self, Edit, Members};
 
 use crate::meta::RELATED_TASK;
 
+/// The extension of the modern era by which a call may be answered with a task. It has taken the place
+/// of the legacy era's `tasks`.
+pub const EXTENSION: &str = "io.modelcontextprotocol/tasks";
+
 /// The id that a client sees.
 pub fn public_id(backend: &str, task_id: &str) -> String {
     format!("{backend}:{task_id}")

@@ -6,14 +6,15 @@ use bytes::{BufMut, Bytes, BytesMut};
 use http::Response;
 use vmcp_catalog::Catalog;
 use vmcp_core::View;
-use vmcp_model::{Kind, ProtocolVersion, raw};
-use vmcp_wire::{Fault, meta::SERVER_INFO, reply};
+use vmcp_model::{Kind, raw};
+use vmcp_wire::{
+    Fault, error,
+    meta::{MISSING, SERVER_INFO},
+    reply,
+};
 
 use super::Request;
 use crate::{body::Body, edge::Edge, respond};
-
-/// Why something is missing is said under this member of `_meta`.
-const MISSING: &str = "vmcp/missing";
 
 impl Edge {
     /// Answers `server/discover`.
@@ -26,12 +27,10 @@ impl Edge {
         vmcp.settle(view, |_| false).await;
         vmcp.check_whole(view)?;
         let catalog = view.catalog();
-        let versions: Vec<_> =
-            ProtocolVersion::ALL.iter().rev().map(|version| raw::string(version.name())).collect();
         let mut result = self.head(view, None);
-        result.put_slice(b"\"supportedVersions\":[");
-        result.put_slice(&versions.join(&b','));
-        result.put_slice(b"],\"capabilities\":");
+        result.put_slice(b"\"supportedVersions\":");
+        result.put_slice(&error::supported_versions());
+        result.put_slice(b",\"capabilities\":");
         result.put_slice(&modern_capabilities(&catalog));
         if let Some(instructions) = catalog.instructions() {
             result.put_slice(b",\"instructions\":");
@@ -60,12 +59,10 @@ impl Edge {
             vmcp.settle(view, |_| false).await;
         }
         vmcp.check_whole(view)?;
-        let page = view.catalog().page(kind, cursor.as_deref()).map_err(|_invalid| {
-            Fault::InvalidParams("invalid cursor: the list has changed or the cursor is not of this list; list from the start".into())
-        })?;
+        let page = vmcp.list(&view.catalog(), kind, cursor.as_deref())?;
         let head = self.head(view, Some(kind));
         // The page begins with its brace, the head ends with a comma.
-        Ok(respond::json_parts(reply::result_around(request.id, &head, page.json.slice(1..))))
+        Ok(respond::json_parts(reply::result_around(request.id, &head, page.slice(1..))))
     }
 
     /// The members that every result has which vmcp makes: the beginning of an object.
@@ -78,7 +75,6 @@ impl Edge {
             (ttl.min(one.ttl), is_public && one.is_public)
         });
         let scope = if is_public { "public" } else { "private" };
-        let server = self.sessions.server().to_json();
         let mut head = BytesMut::with_capacity(256);
         head.put_slice(b"{\"resultType\":\"complete\",\"ttlMs\":");
         head.put_slice(ttl.as_millis().to_string().as_bytes());
@@ -87,7 +83,7 @@ impl Edge {
         head.put_slice(b",\"_meta\":{");
         head.put_slice(&raw::string(SERVER_INFO));
         head.put_u8(b':');
-        head.put_slice(&server);
+        head.put_slice(self.sessions.vmcp().server_info());
         let missing = view.unknown();
         if !missing.is_empty() {
             let names: Vec<_> = missing.iter().map(|id| raw::string(id.as_str())).collect();

@@ -72,7 +72,7 @@ impl Edge {
             view,
             wanted,
             id: Bytes::copy_from_slice(request.id.text()),
-            server_info: self.sessions.server().to_json(),
+            server_info: self.sessions.vmcp().server_info().clone(),
             leaving: self.leaving.clone(),
             background: self.background.clone(),
             _permit: self.enter_stream(false)?,
@@ -231,18 +231,12 @@ impl Listener {
     }
 
     async fn tell_changes(&self, sender: &Sender, changed: Changed) -> bool {
-        let kinds = [
-            (changed.tools && self.wanted.tools_list_changed, "notifications/tools/list_changed"),
-            (
-                changed.prompts && self.wanted.prompts_list_changed,
-                "notifications/prompts/list_changed",
-            ),
-            (
-                changed.resources && self.wanted.resources_list_changed,
-                "notifications/resources/list_changed",
-            ),
-        ];
-        for (_, method) in kinds.into_iter().filter(|(tell, _)| *tell) {
+        let told = Changed {
+            tools: changed.tools && self.wanted.tools_list_changed,
+            resources: changed.resources && self.wanted.resources_list_changed,
+            prompts: changed.prompts && self.wanted.prompts_list_changed,
+        };
+        for method in told.announcements() {
             if !self.tell(sender, method, b"").await {
                 return false;
             }
