@@ -134,8 +134,7 @@ impl HeadScan {
         // RFC 9112, section 6.3, in its order.
         let bodiless = status.is_informational()
             || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-        let length =
-            if bodiless { Length::Known(0) } else { transfer_length(&headers, version)? };
+        let length = if bodiless { Length::Known(0) } else { transfer_length(&headers, version)? };
         let keeps_alive = length != Length::UntilClose && keeps_alive(&headers, version);
         let mut response = Response::new(());
         *response.status_mut() = status;

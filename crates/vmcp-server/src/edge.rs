@@ -10,7 +10,6 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
-use hyper::body::Incoming;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use vmcp_auth::{Authenticator, METADATA_PATH};
@@ -21,6 +20,7 @@ use vmcp_wire::{Fault, lines};
 use crate::{
     body::Body,
     origin::{AllowedHost, AllowedOrigin, Doors},
+    request::RequestBody,
     respond, status,
 };
 
@@ -141,7 +141,7 @@ impl Edge {
     /// Answers one request.
     pub(crate) async fn answer(
         self: Arc<Self>,
-        request: Request<Incoming>,
+        request: Request<RequestBody>,
         peer: SocketAddr,
         listens: Listens,
     ) -> Response<Body> {
@@ -154,7 +154,7 @@ impl Edge {
 
     async fn routed(
         self: &Arc<Self>,
-        request: Request<Incoming>,
+        request: Request<RequestBody>,
         peer: IpAddr,
         listens: Listens,
     ) -> Response<Body> {

@@ -4,9 +4,11 @@
 
 mod body;
 mod edge;
+mod http1;
 mod mcp;
 mod modern;
 mod origin;
+mod request;
 mod respond;
 mod stall;
 mod status;

@@ -1,12 +1,10 @@
 //! The MCP endpoint, and the legacy era on it: POST, GET and DELETE (specification 2025-11-25,
 //! basic/transports, "Streamable HTTP").
 
-use std::{net::IpAddr, pin::Pin, sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
-use http_body::Body as _;
-use hyper::body::Incoming as RequestBody;
 use vmcp_auth::Authentication;
 use vmcp_model::{Principal, ProtocolVersion};
 use vmcp_session::{ClientKey, Reply, Session};
@@ -15,7 +13,7 @@ use vmcp_wire::{
     headers::{self, MediaType},
 };
 
-use crate::{body::Body, edge::Edge, modern::speaks_modern, respond};
+use crate::{body::Body, edge::Edge, modern::speaks_modern, request::RequestBody, respond};
 
 /// How long a client may take to send a request's body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -191,34 +189,8 @@ impl Edge {
     }
 
     /// Reads a request's body, within its bounds of size and time.
-    async fn read(&self, mut body: RequestBody) -> Result<Bytes, Fault> {
-        let limit = self.config.request_bytes;
-        let too_large = Fault::TooLarge { limit };
-        if body.size_hint().lower() > limit as u64 {
-            return Err(too_large);
-        }
-        let reading = async {
-            let mut whole = BytesMut::new();
-            loop {
-                let frame = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context));
-                let Some(frame) = frame.await else { return Ok(whole.freeze()) };
-                let frame = frame.map_err(|error| {
-                    Fault::InvalidRequest(format!("the body broke off: {error}").into())
-                })?;
-                let Ok(data) = frame.into_data() else { continue };
-                if whole.len() + data.len() > limit {
-                    return Err(too_large);
-                }
-                if whole.is_empty() && body.is_end_stream() {
-                    return Ok(data);
-                }
-                if whole.is_empty() {
-                    let expected = usize::try_from(body.size_hint().lower()).unwrap_or(0);
-                    whole.reserve(data.len() + expected.min(limit));
-                }
-                whole.extend_from_slice(&data);
-            }
-        };
+    async fn read(&self, body: RequestBody) -> Result<Bytes, Fault> {
+        let reading = body.collect(self.config.request_bytes);
         tokio::time::timeout(BODY_TIMEOUT, reading).await.unwrap_or(Err(Fault::TooSlow))
     }
 }

@@ -16,21 +16,16 @@ use tokio::time::Sleep;
 /// How long a client may take nothing of what is sent to it.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A connection that fails when nothing can be written for too long.
-#[derive(Debug)]
-pub(crate) struct EndStalled<T> {
-    io: T,
+/// How long the writes of one connection have waited.
+#[derive(Debug, Default)]
+pub(crate) struct Patience {
     /// Set while a write waits, so that one that does not costs no timer.
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
-impl<T> EndStalled<T> {
-    pub(crate) fn new(io: T) -> Self {
-        Self { io, waiting: None }
-    }
-
-    /// Judges what a write came to.
-    fn judge<R>(
+impl Patience {
+    /// Judges what a write came to: it fails when nothing can be written for too long.
+    pub(crate) fn judge<R>(
         &mut self,
         written: Poll<io::Result<R>>,
         context: &mut Context<'_>,
@@ -43,6 +38,19 @@ impl<T> EndStalled<T> {
         ready!(waiting.as_mut().poll(context));
         let why = format!("the client has read nothing for {PATIENCE:?}");
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, why)))
+    }
+}
+
+/// A connection that fails when nothing can be written for too long.
+#[derive(Debug)]
+pub(crate) struct EndStalled<T> {
+    io: T,
+    patience: Patience,
+}
+
+impl<T> EndStalled<T> {
+    pub(crate) fn new(io: T) -> Self {
+        Self { io, patience: Patience::default() }
     }
 }
 
@@ -63,17 +71,17 @@ impl<T: Write + Unpin> Write for EndStalled<T> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write(context, bytes);
-        self.judge(written, context)
+        self.patience.judge(written, context)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.io).poll_flush(context);
-        self.judge(flushed, context)
+        self.patience.judge(flushed, context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let shut = Pin::new(&mut self.io).poll_shutdown(context);
-        self.judge(shut, context)
+        self.patience.judge(shut, context)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -86,7 +94,7 @@ impl<T: Write + Unpin> Write for EndStalled<T> {
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write_vectored(context, pieces);
-        self.judge(written, context)
+        self.patience.judge(written, context)
     }
 }
 

@@ -15,7 +15,7 @@ use std::{
 
 use hyper::{
     body::Incoming,
-    server::conn::{http1, http2},
+    server::conn::http2,
     service::{Service, service_fn},
 };
 
@@ -32,6 +32,8 @@ use vmcp_core::Background;
 use crate::{
     body::Body,
     edge::{Edge, Listens},
+    http1,
+    request::RequestBody,
     stall::EndStalled,
 };
 
@@ -211,30 +213,21 @@ async fn connection(accepted: Accepted, edge: Arc<Edge>, close: CancellationToke
             return;
         }
     };
-    let service = service_fn(move |request| {
-        let edge = Arc::clone(&edge);
-        async move { Ok::<_, Infallible>(edge.answer(request, peer, listens).await) }
-    });
+    let answer = |request: Request<RequestBody>| Arc::clone(&edge).answer(request, peer, listens);
     let ended = match speaks_http2(&stream).await {
         Ok(false) => {
-            let mut builder = http1::Builder::new();
-            builder
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEAD_TIMEOUT)
-                .max_buf_size(HEAD_BYTES);
-            let mut serving =
-                pin!(builder.serve_connection(EndStalled::new(TokioIo::new(stream)), service));
-            tokio::select! {
-                biased;
-                ended = serving.as_mut() => ended,
-                () = close.cancelled() => {
-                    serving.as_mut().graceful_shutdown();
-                    serving.await
-                }
-            }
+            let answer =
+                |request: Request<http1::Incoming>| answer(request.map(RequestBody::Http1));
+            http1::serve(stream, answer, HEAD_TIMEOUT, &close).await
         }
         // Boxed, as it is rare and large.
-        Ok(true) => Box::pin(serve_http2(stream, service, close)).await,
+        Ok(true) => {
+            let service = service_fn(|request: Request<Incoming>| {
+                let answered = answer(request.map(RequestBody::Http2));
+                async { Ok::<_, Infallible>(answered.await) }
+            });
+            Box::pin(serve_http2(stream, service, &close)).await.map_err(io::Error::other)
+        }
         Err(error) => {
             tracing::debug!(%error, %peer, "a connection ended before its first request");
             return;
@@ -249,7 +242,7 @@ async fn connection(accepted: Accepted, edge: Arc<Edge>, close: CancellationToke
 async fn serve_http2<S>(
     stream: TcpStream,
     service: S,
-    close: CancellationToken,
+    close: &CancellationToken,
 ) -> hyper::Result<()>
 where
     S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,

@@ -1,0 +1,199 @@
+//! What arrives on a connection: heads, bodies, and the end.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Bytes, BytesMut};
+use tokio::net::tcp::OwnedReadHalf;
+use tokio_util::io::poll_read_buf;
+use vmcp_http1::{BadHead, Decoder, HeadScan, Length, Piece, RequestHead, write};
+
+/// Room for what arrives at once: a head, and most bodies behind it.
+const ROOM: usize = 8 << 10;
+
+/// The most room that is made at once for the rest of a body.
+const MAX_ROOM: usize = 256 << 10;
+
+/// What has arrived on one connection. Shared by the connection and the body of its request, which
+/// are polled by one task: the lock is never waited for.
+#[derive(Debug)]
+pub(super) struct Arrivals(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    half: OwnedReadHalf,
+    /// What has not been used. Empty, it holds no memory while more is waited for.
+    buffer: BytesMut,
+    scan: HeadScan,
+    body: Decoder,
+    /// The client waits to be told to send the body.
+    awaits_continue: bool,
+}
+
+/// What a client has sent instead of nothing.
+pub(super) enum Head {
+    Complete(Box<RequestHead>),
+    Bad(BadHead),
+    /// It will send no more.
+    Closed,
+}
+
+/// The body of a request.
+#[derive(Debug)]
+pub(crate) struct Incoming(Arc<Arrivals>);
+
+impl Arrivals {
+    pub(super) fn new(half: OwnedReadHalf) -> Self {
+        Self(Mutex::new(State {
+            half,
+            buffer: BytesMut::new(),
+            scan: HeadScan::default(),
+            body: Decoder::new(Length::Known(0)),
+            awaits_continue: false,
+        }))
+    }
+
+    /// Polls for the head of the next request.
+    pub(super) fn poll_head(&self, context: &mut Context<'_>) -> Poll<io::Result<Head>> {
+        let mut state = self.state();
+        let State { buffer, scan, .. } = &mut *state;
+        if !buffer.is_empty()
+            && let Some(head) = head_in(scan, buffer)
+        {
+            return Poll::Ready(Ok(head));
+        }
+        loop {
+            if ready!(state.poll_fill(ROOM, context))? == 0 {
+                return Poll::Ready(Ok(Head::Closed));
+            }
+            let State { buffer, scan, .. } = &mut *state;
+            if let Some(head) = head_in(scan, buffer) {
+                return Poll::Ready(Ok(head));
+            }
+        }
+    }
+
+    /// A body comes next.
+    pub(super) fn expect(&self, body: Decoder, awaits_continue: bool) {
+        let mut state = self.state();
+        state.body = body;
+        state.awaits_continue = awaits_continue;
+    }
+
+    /// Whether everything that has arrived has been used.
+    pub(super) fn is_empty(&self) -> bool {
+        self.state().buffer.is_empty()
+    }
+
+    /// Ready once the client has gone. While it still sends a body, whoever reads that sees it; and a
+    /// client that has sent its next request already is still there.
+    pub(super) fn poll_gone(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.state();
+        if !state.body.is_over() || !state.buffer.is_empty() {
+            return Poll::Pending;
+        }
+        match state.poll_fill(ROOM, context) {
+            Poll::Ready(Ok(1..)) | Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(()),
+        }
+    }
+
+    /// Passes over what is left of a body, if all of it has arrived; says whether it has.
+    pub(super) fn skip_body(&self) -> bool {
+        let mut state = self.state();
+        let State { body, buffer, .. } = &mut *state;
+        while let Ok(Piece::Data(_unwanted)) = body.decode(buffer) {}
+        body.is_over()
+    }
+
+    /// Reads and forgets, until the client sends no more.
+    pub(super) fn poll_discard(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut state = self.state();
+        loop {
+            state.buffer.clear();
+            if ready!(state.poll_fill(ROOM, context))? == 0 {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn head_in(scan: &mut HeadScan, buffer: &mut BytesMut) -> Option<Head> {
+    match scan.request(buffer) {
+        Ok(None) => None,
+        Ok(Some(head)) => Some(Head::Complete(Box::new(head))),
+        Err(bad) => Some(Head::Bad(bad)),
+    }
+}
+
+impl State {
+    /// Reads what has arrived behind what is there already; 0 at the end. Nothing is allocated before
+    /// something has arrived.
+    fn poll_fill(&mut self, room: usize, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.buffer.is_empty() {
+            // What is left of an allocation would be held for as long as the client waits.
+            self.buffer = BytesMut::new();
+        }
+        ready!(self.half.as_ref().poll_read_ready(context))?;
+        self.buffer.reserve(room);
+        poll_read_buf(Pin::new(&mut self.half), context, &mut self.buffer)
+    }
+}
+
+impl Incoming {
+    pub(super) fn new(arrivals: Arc<Arrivals>) -> Self {
+        Self(arrivals)
+    }
+
+    /// How many bytes are to come at least; exact if the client has said how many.
+    pub(crate) fn expected(&self) -> u64 {
+        self.0.state().body.expected()
+    }
+
+    /// Whether all of it has been read.
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.state().body.is_over()
+    }
+
+    /// Polls for the next piece; `None` at the end. A body of known length comes as a whole if it has
+    /// at most `whole` bytes.
+    pub(crate) fn poll_piece(
+        &mut self,
+        whole: usize,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Bytes>>> {
+        let mut state = self.0.state();
+        loop {
+            let State { buffer, body, .. } = &mut *state;
+            let missing = usize::try_from(body.expected()).unwrap_or(usize::MAX);
+            let missing = missing.saturating_sub(buffer.len());
+            let waits = missing > 0 && missing <= whole;
+            if !waits {
+                match body.decode(buffer) {
+                    Ok(Piece::Data(data)) => return Poll::Ready(Some(Ok(data))),
+                    Ok(Piece::End) => return Poll::Ready(None),
+                    Ok(Piece::Starved) => {}
+                    Err(bad) => return Poll::Ready(Some(Err(io::Error::other(bad)))),
+                }
+            }
+            if std::mem::take(&mut state.awaits_continue) {
+                // Nothing else is on its way to the client, so there is room. If not, it goes on by
+                // itself after a while.
+                let _told = state.half.as_ref().try_write(write::CONTINUE);
+            }
+            let room = missing.clamp(ROOM, MAX_ROOM.max(whole));
+            if ready!(state.poll_fill(room, context))? == 0 {
+                let bad = state.body.closed().err();
+                return Poll::Ready(bad.map(|bad| Err(io::Error::other(bad))));
+            }
+        }
+    }
+}
