@@ -141,8 +141,11 @@ pub fn span_in(whole: &[u8], part: &[u8]) -> Range<usize> {
 /// and U+212A a `k`. No other letter folds to one of ASCII, which the names that matter consist of.
 #[inline]
 pub fn same_name(one: &str, other: &str) -> bool {
+    if one.eq_ignore_ascii_case(other) {
+        return true;
+    }
     if one.is_ascii() && other.is_ascii() {
-        return one.eq_ignore_ascii_case(other);
+        return false;
     }
     let folded = |letter: char| match letter {
         '\u{17f}' => 's',

@@ -23,10 +23,12 @@ pub enum MediaType {
 impl MediaType {
     /// Reads the `Content-Type`, parameters aside. An absent header is [`MediaType::Other`].
     pub fn of(headers: &HeaderMap) -> Self {
-        let Some(value) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok())
-        else {
-            return Self::Other;
-        };
+        let Some(value) = headers.get(header::CONTENT_TYPE) else { return Self::Other };
+        // As nearly all write it.
+        if *value == JSON {
+            return Self::Json;
+        }
+        let Ok(value) = value.to_str() else { return Self::Other };
         let essence = value.split(';').next().unwrap_or_default().trim();
         if essence.eq_ignore_ascii_case("application/json") {
             Self::Json
@@ -42,7 +44,11 @@ impl MediaType {
 /// everything (RFC 9110, section 12.5.1); a weight of 0 forbids.
 pub fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
     let mut values = headers.get_all(header::ACCEPT).iter().peekable();
-    if values.peek().is_none() {
+    let Some(first) = values.peek() else { return true };
+    // As nearly all clients write it.
+    if **first == ACCEPT_BOTH
+        && (media_type == "application/json" || media_type == "text/event-stream")
+    {
         return true;
     }
     let kind = media_type.split('/').next().unwrap_or_default();

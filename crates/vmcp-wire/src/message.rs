@@ -35,6 +35,8 @@ pub struct Message {
     shape: Shape,
     id: Option<Span>,
     method: Option<Span>,
+    /// The method, if it is one that nearly all messages have.
+    known: Option<&'static str>,
     result: Option<Span>,
     params: Params,
 }
@@ -149,6 +151,9 @@ impl Message {
 
     /// The method of a request or notification; empty for a response.
     pub fn method(&self) -> Cow<'_, str> {
+        if let Some(known) = self.known {
+            return Cow::Borrowed(known);
+        }
         self.method.clone().and_then(|span| unquote(&self.text[span])).unwrap_or_default()
     }
 

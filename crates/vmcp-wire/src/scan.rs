@@ -7,7 +7,7 @@
 
 use vmcp_model::raw::same_name;
 
-use crate::id::{Id, IdKey};
+use crate::id::{Id, IdKey, unquote};
 
 /// The longest member name and id that are looked at, in bytes.
 const MAX_TOKEN: usize = 1024;
@@ -177,9 +177,7 @@ impl ResponseScan {
 
     /// A member's name is complete: a colon stands behind it.
     fn name(&mut self) -> Result<(), ScanError> {
-        let name: String =
-            serde_json::from_slice(&self.token).map_err(|_error| ScanError::NotAnObject)?;
-        self.token.clear();
+        let name = unquote(&self.token).ok_or(ScanError::NotAnObject)?;
         self.member = Member::Other;
         if same_name(&name, "id") {
             if std::mem::replace(&mut self.id_seen, true) || name != "id" {
@@ -195,6 +193,8 @@ impl ResponseScan {
         } else if same_name(&name, "method") {
             return Err(ScanError::NoOutcome);
         }
+        drop(name);
+        self.token.clear();
         Ok(())
     }
 

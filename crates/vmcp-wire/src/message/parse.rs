@@ -15,8 +15,10 @@ use crate::{
 
 /// Reads one message.
 pub(super) fn message(text: Bytes) -> Result<Message, Malformed> {
+    // Looked at as a whole, once, instead of string by string.
+    let json = std::str::from_utf8(&text).map_err(|_error| Malformed::NotJson)?;
     let mut parts = Parts::default();
-    let mut deserializer = serde_json::Deserializer::from_slice(&text);
+    let mut deserializer = serde_json::Deserializer::from_str(json);
     let read = Object { text: &text, into: &mut parts }
         .deserialize(&mut deserializer)
         .and_then(|()| deserializer.end());
@@ -31,7 +33,8 @@ pub(super) fn message(text: Bytes) -> Result<Message, Malformed> {
     }
     let shape = parts.shape(&text).map_err(|why| Malformed::NotAMessage(why.into()))?;
     let Parts { id, method, result, params, .. } = parts;
-    Ok(Message { text, shape, id, method, result, params })
+    let known = method.clone().and_then(|span| known_method(&text[span]));
+    Ok(Message { text, shape, id, method, known, result, params })
 }
 
 /// The members of a message as they are found.
@@ -294,9 +297,29 @@ const PARAMS: [&str; 12] = [
 const META: [&str; 6] =
     ["progressToken", RELATED_TASK, VERSION, CLIENT_INFO, CAPABILITIES, LOG_LEVEL];
 
+/// Methods that are asked for again and again while a message is on its way.
+const METHODS: [&str; 8] = [
+    "tools/call",
+    "tools/list",
+    "resources/read",
+    "prompts/get",
+    "ping",
+    "initialize",
+    "notifications/progress",
+    "notifications/message",
+];
+
+/// The method that is written here (JSON text), if it is one of [`METHODS`].
+fn known_method(json: &[u8]) -> Option<&'static str> {
+    let method = json.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    METHODS.into_iter().find(|known| known.as_bytes() == method)
+}
+
 /// Which of `names` this is to the reader that is the least strict.
 fn position(name: &str, names: &[&'static str]) -> Option<usize> {
-    names.iter().position(|known| same_name(name, known))
+    // Nearly always it is written as it should be.
+    let exact = names.iter().position(|known| *known == name);
+    exact.or_else(|| names.iter().position(|known| same_name(name, known)))
 }
 
 fn known(name: &str, names: &[&'static str]) -> Option<&'static str> {
