@@ -45,7 +45,7 @@ impl Session {
     /// Takes one request of a batch and puts its response into the batch's log.
     async fn answer_into(self: Arc<Self>, message: Message, log: &Arc<StreamLog>) {
         let id = message.id().map(|id| id.text().to_vec()).unwrap_or_default();
-        let text = match self.handle_into(message, Some(log)).await {
+        let text = match self.handle_into(&message, Some(log)).await {
             Ok(Reply::Accepted | Reply::Stream(_)) => return,
             Ok(Reply::Ready(text)) => Ok(text),
             Ok(Reply::Parts(parts)) => Ok(parts.concat().into()),

@@ -18,9 +18,10 @@ pub(crate) struct Detaching<'t, F: Future + Send + 'static> {
 }
 
 impl<'t, F: Future + Send + 'static> Detaching<'t, F> {
-    /// `tasks` counts the task.
-    pub(crate) fn new(work: F, tasks: &'t TaskTracker) -> Self {
-        Self { work: Some(Box::pin(work)), tasks }
+    /// `tasks` counts the task. The work comes boxed: it is large, and every hand that it goes
+    /// through would copy it.
+    pub(crate) fn new(work: Pin<Box<F>>, tasks: &'t TaskTracker) -> Self {
+        Self { work: Some(work), tasks }
     }
 }
 

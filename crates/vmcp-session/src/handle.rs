@@ -57,27 +57,26 @@ impl Session {
     /// Takes one message. An error of a request is to be told with the request's id.
     pub async fn handle(self: &Arc<Self>, message: Message) -> Result<Reply, Fault> {
         let session = Arc::clone(self);
-        let work = async move { session.handle_into(message, None).await };
+        let work = Box::pin(async move { session.handle_into(&message, None).await });
         Detaching::new(work, self.shared.background.tasks()).await
     }
 
     /// Takes one message. A streamed answer goes to `log`, if there is one.
     pub(crate) async fn handle_into(
         self: &Arc<Self>,
-        message: Message,
+        message: &Message,
         log: Option<&Arc<StreamLog>>,
     ) -> Result<Reply, Fault> {
-        self.touch();
         match message.shape() {
             Shape::Request => self.request(message, log).await,
-            Shape::Notification => self.notification(&message).await.map(|()| Reply::Accepted),
-            Shape::Response => self.answer(&message).await.map(|()| Reply::Accepted),
+            Shape::Notification => self.notification(message).await.map(|()| Reply::Accepted),
+            Shape::Response => self.answer(message).await.map(|()| Reply::Accepted),
         }
     }
 
     async fn request(
         self: &Arc<Self>,
-        message: Message,
+        message: &Message,
         log: Option<&Arc<StreamLog>>,
     ) -> Result<Reply, Fault> {
         let id = message.id().ok_or(Fault::InvalidRequest("a request needs an id".into()))?;
@@ -86,21 +85,21 @@ impl Session {
             "initialize" => {
                 Err(Fault::InvalidRequest("initialize cannot be sent within a session".into()))
             }
-            "tools/list" => self.list(id, &message, Kind::Tool),
-            "resources/list" => self.list(id, &message, Kind::Resource),
-            "resources/templates/list" => self.list(id, &message, Kind::ResourceTemplate),
-            "prompts/list" => self.list(id, &message, Kind::Prompt),
+            "tools/list" => self.list(id, message, Kind::Tool),
+            "resources/list" => self.list(id, message, Kind::Resource),
+            "resources/templates/list" => self.list(id, message, Kind::ResourceTemplate),
+            "prompts/list" => self.list(id, message, Kind::Prompt),
             "tasks/list" => {
                 let catalog = self.catalog.load_full();
                 let caller = self.caller(&catalog);
-                self.shared.vmcp.list_tasks(&caller, &message).await.map(Reply::Ready)
+                self.shared.vmcp.list_tasks(&caller, message).await.map(Reply::Ready)
             }
-            "logging/setLevel" => self.set_level(id, &message).await,
+            "logging/setLevel" => self.set_level(id, message).await,
             method @ ("resources/subscribe" | "resources/unsubscribe") => {
                 let subscribe = method == "resources/subscribe";
-                self.subscription(&message, subscribe, log).await
+                self.subscription(message, subscribe, log).await
             }
-            _ => self.call(&message, log).await,
+            _ => self.call(message, log).await,
         }
     }
 
