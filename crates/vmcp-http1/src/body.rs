@@ -2,6 +2,8 @@
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
+use crate::write::CHUNK_END;
+
 /// The longest line that tells the size of a chunk, with whatever else stands on it.
 const MAX_SIZE_LINE: usize = 256;
 
@@ -91,38 +93,50 @@ impl Decoder {
 
     /// Takes the next piece off the front of what has arrived.
     pub fn decode(&mut self, buffer: &mut BytesMut) -> Result<Piece, BadBody> {
+        self.settle(buffer)?;
+        match &mut self.0 {
+            State::Over => Ok(Piece::End),
+            _ if buffer.is_empty() => Ok(Piece::Starved),
+            State::UntilClose => Ok(Piece::Data(buffer.split().freeze())),
+            State::Known(left) => {
+                let data = take(buffer, left);
+                if *left == 0 {
+                    self.0 = State::Over;
+                }
+                Ok(Piece::Data(data))
+            }
+            State::ChunkData(left) => {
+                let data = take(buffer, left);
+                if *left == 0 {
+                    self.0 = State::ChunkEnd;
+                }
+                Ok(Piece::Data(data))
+            }
+            State::ChunkSize | State::ChunkEnd | State::Trailers(_) => Ok(Piece::Starved),
+        }
+    }
+
+    /// Takes what stands between two pieces and behind the last one, as far as it has arrived.
+    /// [`Decoder::decode`] does so too; who does it behind each piece knows at once which was the last.
+    pub fn settle(&mut self, buffer: &mut BytesMut) -> Result<(), BadBody> {
         loop {
             match &mut self.0 {
-                State::Over => return Ok(Piece::End),
-                _ if buffer.is_empty() => return Ok(Piece::Starved),
-                State::UntilClose => return Ok(Piece::Data(buffer.split().freeze())),
-                State::Known(left) => {
-                    let data = take(buffer, left);
-                    if *left == 0 {
-                        self.0 = State::Over;
-                    }
-                    return Ok(Piece::Data(data));
-                }
-                State::ChunkData(left) => {
-                    let data = take(buffer, left);
-                    if *left == 0 {
-                        self.0 = State::ChunkEnd;
-                    }
-                    return Ok(Piece::Data(data));
+                State::Over | State::UntilClose | State::Known(_) | State::ChunkData(_) => {
+                    return Ok(());
                 }
                 State::ChunkEnd => {
                     if buffer.len() < 2 {
-                        return Ok(Piece::Starved);
+                        return Ok(());
                     }
-                    if !buffer.starts_with(b"\r\n") {
+                    if !buffer.starts_with(CHUNK_END) {
                         return Err(BadBody::End);
                     }
-                    buffer.advance(2);
+                    buffer.advance(CHUNK_END.len());
                     self.0 = State::ChunkSize;
                 }
                 State::ChunkSize => {
                     let Some(line) = line(buffer, MAX_SIZE_LINE).ok_or(BadBody::Size)? else {
-                        return Ok(Piece::Starved);
+                        return Ok(());
                     };
                     self.0 = match size(&buffer[..line]).ok_or(BadBody::Size)? {
                         0 => State::Trailers(0),
@@ -133,15 +147,16 @@ impl Decoder {
                 State::Trailers(read) => {
                     let room = MAX_TRAILERS - *read;
                     let Some(line) = line(buffer, room).ok_or(BadBody::Trailers)? else {
-                        return Ok(Piece::Starved);
+                        return Ok(());
                     };
-                    *read += line + 2;
-                    buffer.advance(line + 2);
                     if line == 0 {
                         self.0 = State::Over;
-                    } else if *read > MAX_TRAILERS {
+                    } else if *read + line + 2 > MAX_TRAILERS {
                         return Err(BadBody::Trailers);
+                    } else {
+                        *read += line + 2;
                     }
+                    buffer.advance(line + 2);
                 }
             }
         }
