@@ -52,17 +52,18 @@ impl Lines {
         self.parameters.retain(|(other, _)| other != name);
     }
 
-    /// Writes the lines, the revision among them.
-    pub fn write(&self, headers: &mut HeaderMap) {
-        let version = HeaderValue::from_static(ProtocolVersion::MODERN.name());
-        headers.insert(PROTOCOL_VERSION, version);
+    /// Goes through the lines, the revision among them.
+    pub fn each(&self, mut visit: impl FnMut(&HeaderName, &HeaderValue)) {
+        visit(&PROTOCOL_VERSION, &HeaderValue::from_static(ProtocolVersion::MODERN.name()));
         if let Some(method) = &self.method {
-            headers.insert(METHOD, method.clone());
+            visit(&METHOD, method);
         }
         if let Some(name) = &self.name {
-            headers.insert(NAME, name.clone());
+            visit(&NAME, name);
         }
-        headers.extend(self.parameters.iter().cloned());
+        for (name, value) in &self.parameters {
+            visit(name, value);
+        }
     }
 }
 
