@@ -4,9 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
-use http_body_util::Full;
-use hyper::body::Incoming;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header};
 use tokio_util::task::TaskTracker;
 use vmcp_wire::{Lines, headers};
 
@@ -16,13 +14,18 @@ use crate::{
     gauge::{Gauge, Permit},
     session::Session,
 };
-use body::Body;
+use body::{Body, Source};
 use pool::Pool;
+use request::Request;
 
 pub(crate) mod body;
 mod connect;
+mod connection;
 mod exchange;
-pub(crate) mod pool;
+mod pool;
+mod received;
+mod request;
+mod socket;
 pub(crate) mod stream;
 
 /// Redirects that are followed, all on the backend's own host.
@@ -101,23 +104,18 @@ impl Http {
         session: Option<&Session>,
         text: Bytes,
         lines: Option<&Lines>,
-    ) -> Result<Response<(Incoming, pool::Lease)>, Error> {
-        let mut headers = self.headers(session, 3);
-        headers.insert(header::CONTENT_TYPE, headers::JSON);
-        headers.insert(header::ACCEPT, headers::ACCEPT_BOTH);
-        if let Some(lines) = lines {
-            lines.write(&mut headers);
-        }
-        self.send(&Method::POST, &self.url, headers, text).await
+    ) -> Result<Response<Source>, Error> {
+        let accept = Some(headers::ACCEPT_BOTH);
+        let request = self.request(Method::POST, session);
+        self.send(Request { text: Some(text), accept, lines, ..request }).await
     }
 
     /// Sends one message to another place of the same origin, and reads the answer, which counts
     /// by its status only.
     pub(crate) async fn post_to(&self, target: &Uri, text: Bytes) -> Result<StatusCode, Error> {
         let permit = self.errands.enter()?;
-        let mut headers = self.headers(None, 1);
-        headers.insert(header::CONTENT_TYPE, headers::JSON);
-        let response = self.send(&Method::POST, target, headers, text).await?;
+        let request = self.request(Method::POST, None);
+        let response = self.send(Request { target, text: Some(text), ..request }).await?;
         let status = response.status();
         self.bounded(response, permit).into_body().collect(1 << 16).await?;
         Ok(status)
@@ -130,21 +128,17 @@ impl Http {
         last_event_id: Option<&str>,
     ) -> Result<Response<Body>, Error> {
         let permit = self.streams.enter()?;
-        let mut headers = self.headers(session, 2);
-        headers.insert(header::ACCEPT, headers::EVENT_STREAM);
-        if let Some(id) = last_event_id.and_then(|id| HeaderValue::from_str(id).ok()) {
-            headers.insert(headers::LAST_EVENT_ID, id);
-        }
-        let response = self.send(&Method::GET, &self.url, headers, Bytes::new()).await?;
+        let accept = Some(headers::EVENT_STREAM);
+        let last_event_id = last_event_id.and_then(|id| HeaderValue::from_str(id).ok());
+        let request = self.request(Method::GET, session);
+        let response = self.send(Request { accept, last_event_id, ..request }).await?;
         Ok(endless(response, permit))
     }
 
     /// Ends a session.
     pub(crate) async fn delete(&self, session: &Session) -> Result<StatusCode, Error> {
         let permit = self.errands.enter()?;
-        let response = self
-            .send(&Method::DELETE, &self.url, self.headers(Some(session), 0), Bytes::new())
-            .await?;
+        let response = self.send(self.request(Method::DELETE, Some(session))).await?;
         let status = response.status();
         // Reading the body to its end lets the connection be used again.
         let _ended = self.bounded(response, permit).into_body().collect(1 << 16).await;
@@ -166,46 +160,45 @@ impl Http {
         (self.requests.count(), self.streams.count())
     }
 
-    fn bounded(
-        &self,
-        response: Response<(Incoming, pool::Lease)>,
-        permit: Permit,
-    ) -> Response<Body> {
-        response.map(|(incoming, lease)| Body::new(incoming, lease, permit, self.response_bytes))
+    fn bounded(&self, response: Response<Source>, permit: Permit) -> Response<Body> {
+        response.map(|source| Body::new(source, permit, self.response_bytes))
     }
 
-    fn headers(&self, session: Option<&Session>, more: usize) -> HeaderMap {
-        let mut headers = HeaderMap::with_capacity(self.base.len() + more + 2);
-        headers.extend(self.base.iter().map(|(name, value)| (name.clone(), value.clone())));
-        if let Some(session) = session {
-            headers.insert(
-                headers::PROTOCOL_VERSION,
-                HeaderValue::from_static(session.version.name()),
-            );
-            if let Some(id) = &session.id {
-                headers.insert(headers::SESSION_ID, id.clone());
-            }
+    /// A request for the backend's URL that says nothing yet.
+    fn request<'a>(&'a self, method: Method, session: Option<&'a Session>) -> Request<'a> {
+        Request {
+            method,
+            target: &self.url,
+            base: &self.base,
+            session,
+            lines: None,
+            accept: None,
+            last_event_id: None,
+            text: None,
         }
-        headers
     }
 
-    async fn send(
+    /// Sends a request, and follows it where it is sent on to.
+    async fn send(&self, request: Request<'_>) -> Result<Response<Source>, Error> {
+        let response = self.pool.send(&request).await?;
+        match redirect(request.target, &response)? {
+            None => Ok(response),
+            // Boxed, as it is rare and large.
+            Some(target) => Box::pin(self.send_on(request, target)).await,
+        }
+    }
+
+    async fn send_on(
         &self,
-        method: &Method,
-        target: &Uri,
-        headers: HeaderMap,
-        text: Bytes,
-    ) -> Result<Response<(Incoming, pool::Lease)>, Error> {
-        let mut uri = target.clone();
-        for _redirect in 0..=MAX_REDIRECTS {
-            let mut request = Request::new(Full::new(text.clone()));
-            *request.method_mut() = method.clone();
-            *request.uri_mut() = uri.clone();
-            *request.headers_mut() = headers.clone();
-            let response = self.pool.send(request).await?;
-            match redirect(&uri, &response)? {
+        request: Request<'_>,
+        mut target: Uri,
+    ) -> Result<Response<Source>, Error> {
+        for _redirect in 0..MAX_REDIRECTS {
+            let request = Request { target: &target, ..request.clone() };
+            let response = self.pool.send(&request).await?;
+            match redirect(&target, &response)? {
                 None => return Ok(response),
-                Some(target) => uri = target,
+                Some(next) => target = next,
             }
         }
         Err(Error::Protocol(format!("redirects more than {MAX_REDIRECTS} times")))
@@ -213,8 +206,8 @@ impl Http {
 }
 
 /// A stream that is listened to has no length: each event is bounded instead.
-fn endless(response: Response<(Incoming, pool::Lease)>, permit: Permit) -> Response<Body> {
-    response.map(|(incoming, lease)| Body::new(incoming, lease, permit, usize::MAX))
+fn endless(response: Response<Source>, permit: Permit) -> Response<Body> {
+    response.map(|source| Body::new(source, permit, usize::MAX))
 }
 
 /// Where a response sends the request on to. Only the backend's own host may be named, so that no

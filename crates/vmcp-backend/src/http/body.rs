@@ -9,26 +9,31 @@ use bytes::{Bytes, BytesMut};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
-use super::pool::Lease;
+use super::{pool::Stream, received::Received};
 use crate::{error::Error, gauge::Permit};
 
-/// A body that is being received. Dropping it before its end closes the connection.
+/// A body that is being received. Dropping it before its end closes the connection, or the stream of
+/// one that is shared.
 #[derive(Debug)]
 pub struct Body {
-    incoming: Incoming,
-    /// The connection, to be given back at the end.
-    lease: Option<Lease>,
+    source: Source,
     _permit: Permit,
     /// How many more bytes may come.
     left: usize,
     limit: usize,
 }
 
+/// Where a body comes from.
+#[derive(Debug)]
+pub(super) enum Source {
+    Http1(Received),
+    /// With the stream's place on its connection, which is given up at the end.
+    Http2(Incoming, Option<Stream>),
+}
+
 impl Body {
-    pub(super) fn new(incoming: Incoming, lease: Lease, permit: Permit, limit: usize) -> Self {
-        let mut body = Self { incoming, lease: Some(lease), _permit: permit, left: limit, limit };
-        body.give_back_at_end();
-        body
+    pub(super) fn new(source: Source, permit: Permit, limit: usize) -> Self {
+        Self { source, _permit: permit, left: limit, limit }
     }
 
     /// The next piece; `None` at the end.
@@ -38,31 +43,21 @@ impl Body {
 
     /// Polls for the next piece.
     pub fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
-        loop {
-            let frame = match ready!(Pin::new(&mut self.incoming).poll_frame(context)) {
-                None => {
-                    self.give_back();
-                    return Poll::Ready(None);
-                }
-                Some(Err(error)) => {
-                    return Poll::Ready(Some(Err(Error::Broken(error.to_string()))));
-                }
-                Some(Ok(frame)) => frame,
-            };
-            let Ok(data) = frame.into_data() else { continue };
-            let Some(left) = self.left.checked_sub(data.len()) else {
-                let error = Error::TooLarge { what: "answered with a body", limit: self.limit };
-                return Poll::Ready(Some(Err(error)));
-            };
-            self.left = left;
-            self.give_back_at_end();
-            return Poll::Ready(Some(Ok(data)));
-        }
+        let Some(data) = ready!(self.source.poll_data(context)?) else { return Poll::Ready(None) };
+        let Some(left) = self.left.checked_sub(data.len()) else {
+            let error = Error::TooLarge { what: "answered with a body", limit: self.limit };
+            return Poll::Ready(Some(Err(error)));
+        };
+        self.left = left;
+        Poll::Ready(Some(Ok(data)))
     }
 
     /// Whether everything has been read.
     pub fn is_end(&self) -> bool {
-        self.incoming.is_end_stream()
+        match &self.source {
+            Source::Http1(received) => received.is_over(),
+            Source::Http2(incoming, _stream) => incoming.is_end_stream(),
+        }
     }
 
     /// Reads to the end, which must come within `limit` bytes.
@@ -73,22 +68,35 @@ impl Body {
         if self.is_end() {
             return Ok(first);
         }
-        let mut whole = BytesMut::from(&first[..]);
+        let mut whole = BytesMut::from(first);
         while let Some(chunk) = self.chunk().await.transpose()? {
             whole.extend_from_slice(&chunk);
         }
         Ok(whole.freeze())
     }
+}
 
-    fn give_back_at_end(&mut self) {
-        if self.incoming.is_end_stream() {
-            self.give_back();
-        }
+impl Source {
+    pub(super) fn of_stream(incoming: Incoming, stream: Stream) -> Self {
+        let stream = Some(stream).filter(|_stream| !incoming.is_end_stream());
+        Self::Http2(incoming, stream)
     }
 
-    fn give_back(&mut self) {
-        if let Some(lease) = self.lease.take() {
-            lease.give_back();
+    fn poll_data(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+        let (incoming, stream) = match self {
+            Self::Http1(received) => return received.poll_piece(context),
+            Self::Http2(incoming, stream) => (incoming, stream),
+        };
+        loop {
+            let frame = ready!(Pin::new(&mut *incoming).poll_frame(context));
+            if frame.is_none() || incoming.is_end_stream() {
+                *stream = None;
+            }
+            let Some(frame) = frame else { return Poll::Ready(None) };
+            let frame = frame.map_err(|error| Error::Broken(error.to_string()))?;
+            if let Ok(data) = frame.into_data() {
+                return Poll::Ready(Some(Ok(data)));
+            }
         }
     }
 }

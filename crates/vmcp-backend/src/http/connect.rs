@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_util::task::TaskTracker;
 
-use super::pool::Sender;
+use super::{connection::Connection, pool::Sender, socket::Socket};
 use crate::config::{Endpoint, InvalidConfig};
 
 /// How often a connection of HTTP/2 that is in use is asked for a sign of life, and how long the
@@ -51,16 +51,16 @@ impl Connector {
         Ok(Self { host, port, tls })
     }
 
-    /// Opens one connection. Its driver runs on the current runtime, counted by `tasks`.
+    /// Opens one connection, on the current runtime. One of HTTP/2 has a driver, counted by `tasks`.
     pub(super) async fn connect(&self, tasks: &TaskTracker) -> io::Result<Sender> {
         let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
         stream.set_nodelay(true)?;
         keep_alive(&stream)?;
-        let Some(tls) = &self.tls else { return http1(TokioIo::new(stream), tasks).await };
+        let Some(tls) = &self.tls else { return Ok(http1(Socket::Plain(stream))) };
         let connector = TlsConnector::from(Arc::clone(&tls.config));
         let stream = connector.connect(tls.name.clone(), stream).await?;
         if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
-            return http1(TokioIo::new(stream), tasks).await;
+            return Ok(http1(Socket::Tls(Box::new(stream))));
         }
         let (sender, driver) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
@@ -78,18 +78,8 @@ impl Connector {
     }
 }
 
-async fn http1<S>(stream: S, tasks: &TaskTracker) -> io::Result<Sender>
-where
-    S: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
-{
-    let (sender, driver) =
-        hyper::client::conn::http1::handshake(stream).await.map_err(io::Error::other)?;
-    tasks.spawn(async move {
-        if let Err(error) = driver.await {
-            tracing::debug!(%error, "connection ended");
-        }
-    });
-    Ok(Sender::Http1(sender))
+fn http1(socket: Socket) -> Sender {
+    Sender::Http1(Connection::new(socket))
 }
 
 /// The host without the brackets of an IPv6 address.

@@ -9,14 +9,20 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version, header};
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Response};
 use http_body_util::Full;
-use hyper::{body::Incoming, client::conn};
+use hyper::client::conn::http2::SendRequest;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use super::connect::Connector;
+use super::{
+    body::Source,
+    connect::Connector,
+    connection::{Connection, Failure},
+    received::Received,
+    request::Request,
+};
 use crate::{error::Error, worker};
 
 /// How long a connection may be idle if its backend does not say.
@@ -33,7 +39,7 @@ const MAX_STREAMS: usize = 64;
 pub(crate) struct Pool {
     connector: Connector,
     connect_timeout: Duration,
-    /// Counts the tasks that drive connections.
+    /// Counts the tasks that drive connections of HTTP/2.
     tasks: TaskTracker,
     /// One for each worker, and one for everybody else.
     shards: Box<[Shard]>,
@@ -59,14 +65,14 @@ struct Connections {
 /// A connection of HTTP/1.1 that nobody uses.
 #[derive(Debug)]
 struct Idle {
-    sender: conn::http1::SendRequest<Full<Bytes>>,
+    connection: Connection,
     until: Instant,
 }
 
 /// A connection of HTTP/2, which many requests use at once.
 #[derive(Debug)]
 struct Shared {
-    sender: conn::http2::SendRequest<Full<Bytes>>,
+    sender: SendRequest<Full<Bytes>>,
     streams: Arc<Mutex<Streams>>,
 }
 
@@ -80,36 +86,30 @@ struct Streams {
 
 /// One open stream; given back when dropped.
 #[derive(Debug)]
-struct Stream(Arc<Mutex<Streams>>);
+pub(super) struct Stream(Arc<Mutex<Streams>>);
 
 /// A new connection.
 #[derive(Debug)]
 pub(super) enum Sender {
-    Http1(conn::http1::SendRequest<Full<Bytes>>),
-    Http2(conn::http2::SendRequest<Full<Bytes>>),
+    Http1(Connection),
+    Http2(SendRequest<Full<Bytes>>),
 }
 
 /// A connection that one request may use.
 #[derive(Debug)]
 enum Taken {
-    Http1(conn::http1::SendRequest<Full<Bytes>>),
-    Http2(conn::http2::SendRequest<Full<Bytes>>, Stream),
+    Http1(Connection),
+    Http2(SendRequest<Full<Bytes>>, Stream),
 }
 
-/// A connection in use, or a stream of one. Dropped without being given back, a connection of
-/// HTTP/1.1 is closed.
+/// The place of a connection of HTTP/1.1 that is in use. A connection that is not given back is
+/// closed.
 #[derive(Debug)]
-pub(crate) struct Lease {
+pub(super) struct Lease {
     pool: Arc<Pool>,
     shard: usize,
-    held: Held,
-    keep: Duration,
-}
-
-#[derive(Debug)]
-enum Held {
-    Connection(conn::http1::SendRequest<Full<Bytes>>),
-    Stream(#[expect(dead_code, reason = "held to be counted")] Stream),
+    /// `None` if it cannot take another request.
+    until: Option<Instant>,
 }
 
 impl Pool {
@@ -124,30 +124,40 @@ impl Pool {
     /// meanwhile, goes out again over another one.
     pub(super) async fn send(
         self: &Arc<Self>,
-        mut request: Request<Full<Bytes>>,
-    ) -> Result<Response<(Incoming, Lease)>, Error> {
+        request: &Request<'_>,
+    ) -> Result<Response<Source>, Error> {
         let shard = worker::index();
         loop {
-            let (taken, new) = match self.take(shard) {
+            let now = Instant::now();
+            let (taken, new) = match self.take(shard, now) {
                 Some(taken) => (taken, false),
                 None => self.connect_in_time(shard).await?,
             };
-            match self.attempt(shard, taken, request).await? {
+            let sent = match taken {
+                Taken::Http1(connection) => {
+                    self.send_over_http1(shard, connection, now, request).await
+                }
+                Taken::Http2(sender, stream) => {
+                    self.send_over_http2(shard, sender, stream, request).await
+                }
+            };
+            match sent {
                 Ok(response) => return Ok(response),
-                Err(_unsent) if new => {
+                Err(Failure::Unsent) if new => {
                     return Err(Error::Unreachable("closed a new connection at once".to_owned()));
                 }
-                Err(unsent) => request = unsent,
+                Err(Failure::Unsent) => {}
+                Err(Failure::Failed(error)) => return Err(error),
             }
         }
     }
 
-    /// Closes what has been idle for too long.
+    /// Closes what has been idle for too long, and what the backend has closed.
     pub(super) fn prune(&self) {
         let now = Instant::now();
         for index in 0..self.shards.len() {
             let mut connections = self.lock(index);
-            connections.idle.retain(|idle| idle.until > now && !idle.sender.is_closed());
+            connections.idle.retain_mut(|idle| idle.until > now && idle.connection.is_quiet());
             connections.shared.retain(|shared| shared.is_good(now));
         }
     }
@@ -168,7 +178,7 @@ impl Pool {
     async fn connect(&self, shard: usize) -> io::Result<(Taken, bool)> {
         let _turn = if self.shares.load(Ordering::Relaxed) {
             let turn = self.shards[shard].connecting.lock().await;
-            if let Some(taken) = self.take(shard) {
+            if let Some(taken) = self.take(shard, Instant::now()) {
                 return Ok((taken, false));
             }
             Some(turn)
@@ -178,12 +188,12 @@ impl Pool {
         let sender = self.connector.connect(&self.tasks).await?;
         self.shares.store(matches!(sender, Sender::Http2(_)), Ordering::Relaxed);
         let sender = match sender {
-            Sender::Http1(sender) => return Ok((Taken::Http1(sender), true)),
+            Sender::Http1(connection) => return Ok((Taken::Http1(connection), true)),
             Sender::Http2(sender) => sender,
         };
         let mut connections = self.lock(shard);
         // The first calls do not know that they could share, and each opens a connection.
-        if let Some(taken) = connections.take_shared() {
+        if let Some(taken) = connections.take_shared(Instant::now()) {
             return Ok((taken, false));
         }
         let shared = Shared { sender, streams: Arc::default() };
@@ -192,66 +202,50 @@ impl Pool {
         Ok((taken, true))
     }
 
-    /// One attempt on one connection. The inner error gives the request back: it was not sent.
-    async fn attempt(
+    /// One attempt on a connection that was taken, or asked for, at this time.
+    async fn send_over_http1(
         self: &Arc<Self>,
         shard: usize,
-        taken: Taken,
-        mut request: Request<Full<Bytes>>,
-    ) -> Result<Result<Response<(Incoming, Lease)>, Request<Full<Bytes>>>, Error> {
-        let (sent, held) = match taken {
-            Taken::Http1(mut sender) => {
-                // The driver may not have seen the end of the last response yet.
-                if sender.ready().await.is_err() {
-                    return Ok(Err(request));
-                }
-                let target = std::mem::take(request.uri_mut());
-                if let (false, Some(authority)) =
-                    (request.headers().contains_key(header::HOST), target.authority())
-                    && let Ok(host) = HeaderValue::from_str(authority.as_str())
-                {
-                    request.headers_mut().insert(header::HOST, host);
-                }
-                *request.uri_mut() = origin_form(&target);
-                let sent = sender.try_send_request(request).await.map_err(|mut error| {
-                    let unsent = error.take_message().map(|mut request| {
-                        *request.uri_mut() = target;
-                        request
-                    });
-                    (unsent, error.into_error())
-                });
-                (sent, Held::Connection(sender))
-            }
-            Taken::Http2(mut sender, stream) => {
-                *request.version_mut() = Version::HTTP_2;
-                request.headers_mut().remove(header::HOST);
-                let sent = sender
-                    .try_send_request(request)
-                    .await
-                    .map_err(|mut error| (error.take_message(), error.into_error()));
-                if sent.is_err() {
-                    // It may be about to close, as far as one can tell from here.
-                    let failed = |shared: &Shared| Arc::ptr_eq(&shared.streams, &stream.0);
-                    self.lock(shard).shared.retain(|shared| !failed(shared));
-                }
-                (sent, Held::Stream(stream))
-            }
-        };
-        match sent {
+        mut connection: Connection,
+        taken_at: Instant,
+        request: &Request<'_>,
+    ) -> Result<Response<Source>, Failure> {
+        let answered = connection.exchange(request.to_http1()).await?;
+        let head = answered.head;
+        // Counted from now, it would be a little longer, and the clock would be read once more.
+        let until = answered.can_go_on.then(|| taken_at + keep_alive(head.response.headers()));
+        let lease = Lease { pool: Arc::clone(self), shard, until };
+        let received = Received::new(connection, lease, head.length);
+        Ok(head.response.map(|()| Source::Http1(received)))
+    }
+
+    /// One attempt on a connection that is shared.
+    async fn send_over_http2(
+        &self,
+        shard: usize,
+        mut sender: SendRequest<Full<Bytes>>,
+        stream: Stream,
+        request: &Request<'_>,
+    ) -> Result<Response<Source>, Failure> {
+        let mut error = match sender.try_send_request(request.to_http2()).await {
             Ok(response) => {
-                let keep = keep_alive(response.headers());
-                let lease = Lease { pool: Arc::clone(self), shard, held, keep };
-                Ok(Ok(response.map(|incoming| (incoming, lease))))
+                return Ok(response.map(|incoming| Source::of_stream(incoming, stream)));
             }
-            Err((Some(unsent), _error)) => Ok(Err(unsent)),
-            Err((None, error)) => Err(Error::Broken(describe(&error))),
+            Err(error) => error,
+        };
+        // It may be about to close, as far as one can tell from here.
+        let failed = |shared: &Shared| Arc::ptr_eq(&shared.streams, &stream.0);
+        self.lock(shard).shared.retain(|shared| !failed(shared));
+        match error.take_message() {
+            Some(_unsent) => Err(Failure::Unsent),
+            None => Err(Failure::Failed(Error::Broken(describe(&error.into_error())))),
         }
     }
 
     /// A connection that is still good and has room.
-    fn take(&self, shard: usize) -> Option<Taken> {
+    fn take(&self, shard: usize, now: Instant) -> Option<Taken> {
         let mut connections = self.lock(shard);
-        connections.take_shared().or_else(|| connections.take_idle())
+        connections.take_shared(now).or_else(|| connections.take_idle(now))
     }
 
     fn lock(&self, shard: usize) -> MutexGuard<'_, Connections> {
@@ -261,21 +255,16 @@ impl Pool {
 
 impl Connections {
     /// The oldest that has room, so that those that are not needed any more become idle.
-    fn take_shared(&mut self) -> Option<Taken> {
-        if self.shared.is_empty() {
-            return None;
-        }
-        let now = Instant::now();
+    fn take_shared(&mut self, now: Instant) -> Option<Taken> {
         self.shared.retain(|shared| shared.is_good(now));
         self.shared.iter().find(|shared| shared.streams().open < MAX_STREAMS).map(Shared::open)
     }
 
     /// The most recently used.
-    fn take_idle(&mut self) -> Option<Taken> {
-        let now = Instant::now();
-        while let Some(Idle { sender, until }) = self.idle.pop() {
-            if until > now && !sender.is_closed() {
-                return Some(Taken::Http1(sender));
+    fn take_idle(&mut self, now: Instant) -> Option<Taken> {
+        while let Some(Idle { mut connection, until }) = self.idle.pop() {
+            if until > now && connection.is_quiet() {
+                return Some(Taken::Http1(connection));
             }
         }
         None
@@ -314,15 +303,13 @@ impl Drop for Stream {
 
 impl Lease {
     /// Gives the connection back: its response has been read to the end.
-    pub(super) fn give_back(self) {
-        let Held::Connection(sender) = self.held else { return };
-        if sender.is_closed() {
-            return;
-        }
-        let until = Instant::now() + self.keep;
+    pub(super) fn give_back(self, mut connection: Connection) {
+        // What has arrived behind the end answers nothing that was asked.
+        let (Some(until), true) = (self.until, connection.arrived.is_empty()) else { return };
+        connection.arrived = BytesMut::new();
         let mut connections = self.pool.lock(self.shard);
         if connections.idle.len() < MAX_IDLE {
-            connections.idle.push(Idle { sender, until });
+            connections.idle.push(Idle { connection, until });
         }
     }
 }
@@ -335,10 +322,6 @@ fn keep_alive(headers: &HeaderMap) -> Duration {
         timeout.and_then(|timeout| timeout.trim().parse::<u64>().ok())
     });
     hint.map_or(IDLE, |seconds| Duration::from_secs(seconds.saturating_sub(1))).min(IDLE)
-}
-
-fn origin_form(uri: &Uri) -> Uri {
-    uri.path_and_query().map_or_else(|| Uri::from_static("/"), |path| Uri::from(path.clone()))
 }
 
 fn describe(error: &hyper::Error) -> String {

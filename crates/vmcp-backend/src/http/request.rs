@@ -1,0 +1,103 @@
+//! A request as it is described once, and written in the way of the connection that takes it.
+//!
+//! For HTTP/1.1 that is bytes; only HTTP/2, which hyper speaks, needs a map of headers.
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header};
+use http_body_util::Full;
+use vmcp_http1::write;
+use vmcp_wire::{Lines, headers, lines};
+
+use crate::session::Session;
+
+/// A body up to this size is copied behind the head, so that both are one piece.
+const SMALL_BODY: usize = 2 << 10;
+
+/// Room for a head and a small body, and then for the head of the answer.
+const ROOM: usize = 4 << 10;
+
+/// A request.
+#[derive(Debug, Clone)]
+pub(super) struct Request<'a> {
+    pub(super) method: Method,
+    /// Where it goes, whole.
+    pub(super) target: &'a Uri,
+    /// What every request carries.
+    pub(super) base: &'a HeaderMap,
+    pub(super) session: Option<&'a Session>,
+    pub(super) lines: Option<&'a Lines>,
+    pub(super) accept: Option<HeaderValue>,
+    pub(super) last_event_id: Option<HeaderValue>,
+    /// Its body, which is JSON.
+    pub(super) text: Option<Bytes>,
+}
+
+impl Request<'_> {
+    /// The bytes for HTTP/1.1: the head, and that part of the body which is not behind it already.
+    pub(super) fn to_http1(&self) -> (BytesMut, Bytes) {
+        let mut head = BytesMut::with_capacity(ROOM);
+        // With no path but a query, `path_and_query` does not begin with a slash.
+        let target = self.target.path_and_query().map_or("/", |target| target.as_str());
+        if target.starts_with('/') {
+            write::request_line(&mut head, &self.method, target);
+        } else {
+            write::request_line(&mut head, &self.method, &format!("/{target}"));
+        }
+        self.each_header(|name, value| write::header(&mut head, name, value));
+        let Some(text) = &self.text else {
+            write::head_end(&mut head);
+            return (head, Bytes::new());
+        };
+        write::content_length(&mut head, text.len() as u64);
+        write::head_end(&mut head);
+        if text.len() > SMALL_BODY {
+            return (head, text.clone());
+        }
+        head.extend_from_slice(text);
+        (head, Bytes::new())
+    }
+
+    /// The request for HTTP/2, where the target says which host is meant.
+    pub(super) fn to_http2(&self) -> http::Request<Full<Bytes>> {
+        let mut request = http::Request::new(Full::new(self.text.clone().unwrap_or_default()));
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.target.clone();
+        *request.version_mut() = Version::HTTP_2;
+        let headers = request.headers_mut();
+        headers.reserve(self.base.len() + 8);
+        self.each_header(|name, value| {
+            if *name != header::HOST {
+                headers.append(name.clone(), value.clone());
+            }
+        });
+        request
+    }
+
+    /// All headers but the body's length.
+    fn each_header(&self, mut put: impl FnMut(&HeaderName, &HeaderValue)) {
+        for (name, value) in self.base {
+            let is_told = self.lines.is_some() && [lines::METHOD, lines::NAME].contains(name);
+            if !is_told {
+                put(name, value);
+            }
+        }
+        if let (Some(session), None) = (self.session, self.lines) {
+            put(&headers::PROTOCOL_VERSION, &HeaderValue::from_static(session.version.name()));
+        }
+        if let Some(id) = self.session.and_then(|session| session.id.as_ref()) {
+            put(&headers::SESSION_ID, id);
+        }
+        if self.text.is_some() {
+            put(&header::CONTENT_TYPE, &headers::JSON);
+        }
+        if let Some(accept) = &self.accept {
+            put(&header::ACCEPT, accept);
+        }
+        if let Some(id) = &self.last_event_id {
+            put(&headers::LAST_EVENT_ID, id);
+        }
+        if let Some(lines) = self.lines {
+            lines.each(put);
+        }
+    }
+}
