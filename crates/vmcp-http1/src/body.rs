@@ -202,8 +202,11 @@ fn line(buffer: &[u8], limit: usize) -> Option<Option<usize>> {
 /// The size of a chunk: hexadecimal digits, and possibly extensions, which mean nothing here.
 fn size(line: &[u8]) -> Option<u64> {
     let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
-    let behind = line[digits..].trim_ascii_start();
-    if digits == 0 || digits > 15 || !(behind.is_empty() || behind[0] == b';') {
+    // Space and tab only: what others take for the end of a line is refused.
+    let blanks = line[digits..].iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    let behind = &line[digits + blanks..];
+    let is_plain = behind.iter().all(|&byte| byte == b'\t' || !byte.is_ascii_control());
+    if digits == 0 || digits > 15 || !(behind.is_empty() || behind[0] == b';') || !is_plain {
         return None;
     }
     let digits = std::str::from_utf8(&line[..digits]).ok()?;
