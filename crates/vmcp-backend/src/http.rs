@@ -236,3 +236,6 @@ fn redirect<T>(from: &Uri, response: &Response<T>) -> Result<Option<Uri>, Error>
         .map(Some)
         .map_err(|_error| Error::Protocol("redirects to an unusable path".to_owned()))
 }
+
+#[cfg(test)]
+mod tests;
