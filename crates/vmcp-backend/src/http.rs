@@ -107,7 +107,7 @@ impl Http {
     ) -> Result<Response<Source>, Error> {
         let accept = Some(headers::ACCEPT_BOTH);
         let request = self.request(Method::POST, session);
-        self.send(Request { text: Some(text), accept, lines, ..request }).await
+        self.send(&Request { text: Some(text), accept, lines, ..request }).await
     }
 
     /// Sends one message to another place of the same origin, and reads the answer, which counts
@@ -115,7 +115,7 @@ impl Http {
     pub(crate) async fn post_to(&self, target: &Uri, text: Bytes) -> Result<StatusCode, Error> {
         let permit = self.errands.enter()?;
         let request = self.request(Method::POST, None);
-        let response = self.send(Request { target, text: Some(text), ..request }).await?;
+        let response = self.send(&Request { target, text: Some(text), ..request }).await?;
         let status = response.status();
         self.bounded(response, permit).into_body().collect(1 << 16).await?;
         Ok(status)
@@ -131,14 +131,14 @@ impl Http {
         let accept = Some(headers::EVENT_STREAM);
         let last_event_id = last_event_id.and_then(|id| HeaderValue::from_str(id).ok());
         let request = self.request(Method::GET, session);
-        let response = self.send(Request { accept, last_event_id, ..request }).await?;
+        let response = self.send(&Request { accept, last_event_id, ..request }).await?;
         Ok(endless(response, permit))
     }
 
     /// Ends a session.
     pub(crate) async fn delete(&self, session: &Session) -> Result<StatusCode, Error> {
         let permit = self.errands.enter()?;
-        let response = self.send(self.request(Method::DELETE, Some(session))).await?;
+        let response = self.send(&self.request(Method::DELETE, Some(session))).await?;
         let status = response.status();
         // Reading the body to its end lets the connection be used again.
         let _ended = self.bounded(response, permit).into_body().collect(1 << 16).await;
@@ -179,8 +179,8 @@ impl Http {
     }
 
     /// Sends a request, and follows it where it is sent on to.
-    async fn send(&self, request: Request<'_>) -> Result<Response<Source>, Error> {
-        let response = self.pool.send(&request).await?;
+    async fn send(&self, request: &Request<'_>) -> Result<Response<Source>, Error> {
+        let response = self.pool.send(request).await?;
         match redirect(request.target, &response)? {
             None => Ok(response),
             // Boxed, as it is rare and large.
@@ -190,7 +190,7 @@ impl Http {
 
     async fn send_on(
         &self,
-        request: Request<'_>,
+        request: &Request<'_>,
         mut target: Uri,
     ) -> Result<Response<Source>, Error> {
         for _redirect in 0..MAX_REDIRECTS {

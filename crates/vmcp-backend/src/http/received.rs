@@ -70,10 +70,11 @@ impl Received {
                     Piece::Starved => {}
                 }
             }
+            // Some more than is expected, so that a read does not fill its room; see `poll_fill`.
             let (least, room) = if waits {
                 (missing + 1, missing + 1)
             } else {
-                let room = self.decoder.expected().clamp(ROOM as u64, PIECE as u64) as usize;
+                let room = expected.saturating_add(16).clamp(ROOM, PIECE);
                 (room / 4, room)
             };
             let Poll::Ready(read) = connection.poll_fill(context, least, room) else {
