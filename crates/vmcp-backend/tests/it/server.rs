@@ -141,6 +141,11 @@ async fn respond(request: Request<Incoming>, seen: &Seen) -> Response<Full<Bytes
         )
         .to_owned(),
         "tools/list" => format!(r#"{{"tools":[],"over":"{version:?}"}}"#),
+        "echo" => {
+            let text = std::str::from_utf8(message.text()).unwrap();
+            let params = text.split_once(r#""params":"#).unwrap().1;
+            params.strip_suffix('}').unwrap().to_owned()
+        }
         "meet" => {
             seen.meeting.wait().await;
             "{}".to_owned()

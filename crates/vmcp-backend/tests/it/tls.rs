@@ -9,10 +9,11 @@ use bytes::Bytes;
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 use vmcp_backend::{
-    Backend, ClientView, Config, Endpoint, Error, InvalidConfig, Limits, Session, Timeouts,
+    Answer, Backend, ClientView, Config, Endpoint, Error, InvalidConfig, Limits, Session, Timeouts,
     Transport,
 };
 use vmcp_model::{BackendId, ProtocolVersion};
+use vmcp_wire::Message;
 
 use crate::server::{Authority, Server};
 
@@ -55,6 +56,37 @@ async fn a_backend_of_a_private_authority_is_unreachable_without_its_bundle() {
     };
     let opened = backend.open(&view()).await;
     assert!(matches!(opened, Err(Error::Unreachable(_))), "{opened:?}");
+}
+
+#[tokio::test]
+async fn a_connection_of_http1_is_used_again() {
+    let authority = Authority::new();
+    let server = Server::start(&authority, HTTP1, 1).await;
+    let (backend, session) = open(&server, &authority).await;
+    for _call in 0..5 {
+        backend.ask(&session, "ping", None).await.unwrap();
+    }
+    assert_eq!(server.seen.connections.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn large_bodies_go_both_ways() {
+    let authority = Authority::new();
+    let params = format!(r#"{{"x":"{}"}}"#, "x".repeat(3 << 20));
+    for protocols in [BOTH, HTTP1] {
+        let server = Server::start(&authority, protocols, 1).await;
+        let (backend, session) = open(&server, &authority).await;
+        for _call in 0..3 {
+            let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"echo","params":{params}}}"#);
+            let message = Message::parse(text.into()).unwrap();
+            let id = message.id().unwrap().key();
+            let answer = backend.post(&session, message.text().clone(), Some(&id), None).await;
+            let Answer::Whole(body) = answer.unwrap() else { panic!("a stream") };
+            let answer = Message::parse(body.collect(usize::MAX).await.unwrap()).unwrap();
+            assert!(answer.result() == Some(params.as_bytes()), "{:?}", answer.text().len());
+        }
+        assert_eq!(server.seen.connections.load(Ordering::Relaxed), 1);
+    }
 }
 
 #[tokio::test]
