@@ -193,7 +193,8 @@ impl Exchange {
     ) -> Poll<Result<ResponseHead, Error>> {
         loop {
             let head = self.scan.response(&mut connection.arrived);
-            let head = head.map_err(|why| Error::Broken(format!("cannot be understood: {why}")))?;
+            let head = head
+                .map_err(|why| Error::Broken(format!("its answer cannot be understood: {why}")))?;
             if let Some(head) = head {
                 if self.is_final(head.response.status())? {
                     return Poll::Ready(Ok(head));

@@ -63,18 +63,20 @@ async fn interim_responses_are_left_out() {
 
 #[tokio::test]
 async fn a_length_that_can_be_understood_in_two_ways_is_refused() {
-    let ambiguous =
-        Err("broke off: cannot be understood: the length of the body is told in more than one way");
+    let ambiguous = Err(
+        "broke off: its answer cannot be understood: the length of the body is told in more than one way",
+    );
     let of = |lines: &str| format!("HTTP/1.1 200 OK\r\n{lines}\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n");
     check(&of("content-length: 2\r\ncontent-length: 3"), ambiguous).await;
     check(&of("content-length: 2\r\ntransfer-encoding: chunked"), ambiguous).await;
     check(&of("transfer-encoding: chunked\r\ncontent-length: 2"), ambiguous).await;
     let coding = "the body has another transfer coding than chunked";
-    let unknown = format!("broke off: cannot be understood: {coding}");
+    let unknown = format!("broke off: its answer cannot be understood: {coding}");
     check(&of("transfer-encoding: gzip, chunked"), Err(&unknown)).await;
     check(&of("transfer-encoding: chunked\r\ntransfer-encoding: chunked"), Err(&unknown)).await;
     for length in ["+2", "2, 2", "0x2", "", "99999999999999999999"] {
-        let malformed = "broke off: cannot be understood: the head is not one of HTTP/1.1";
+        let malformed =
+            "broke off: its answer cannot be understood: the head is not one of HTTP/1.1";
         check(&of(&format!("content-length: {length}")), Err(malformed)).await;
     }
 }
@@ -97,7 +99,8 @@ async fn an_answer_that_breaks_off_is_none() {
 
 #[tokio::test]
 async fn what_is_no_http_is_refused() {
-    let malformed = Err("broke off: cannot be understood: the head is not one of HTTP/1.1");
+    let malformed =
+        Err("broke off: its answer cannot be understood: the head is not one of HTTP/1.1");
     check("SSH-2.0-OpenSSH_9.9\r\n\r\n", malformed).await;
     check("HTTP/2 200 OK\r\n\r\n", malformed).await;
     check("HTTP/1.1 200 OK\r\nno colon\r\n\r\n", malformed).await;
@@ -113,7 +116,7 @@ async fn what_is_no_http_is_refused() {
 #[tokio::test]
 async fn a_head_has_a_bound() {
     let endless = format!("HTTP/1.1 200 OK\r\na: {}", "x".repeat(70 << 10));
-    let expected = "broke off: cannot be understood: \
+    let expected = "broke off: its answer cannot be understood: \
          the head is longer than 65536 bytes, or has more than 100 lines";
     check(&endless, Err(expected)).await;
     let lines = format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(101));

@@ -1,6 +1,12 @@
 //! Which connection a request goes over, and when one is closed.
 
-use super::*;
+use super::{
+    super::{
+        connection::{Connection, Failure},
+        socket::Socket,
+    },
+    *,
+};
 
 /// Whether a second request goes over the connection on which this was answered.
 async fn goes_on(answer: &str) -> bool {
@@ -198,6 +204,20 @@ async fn a_request_that_has_left_is_not_sent_twice() {
     assert!(matches!(asked, Err(Error::Broken(_))), "{asked:?}");
     let again = timeout(Duration::from_millis(50), peer.listener.accept()).await;
     assert!(again.is_err(), "it went out again");
+}
+
+#[tokio::test]
+async fn a_request_of_which_nothing_has_left_is_unsent() {
+    let peer = Peer::start().await;
+    let address = peer.listener.local_addr().unwrap();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let _accepted = peer.accept().await;
+    // The system takes nothing more, just as if it had heard that the other end is gone.
+    stream.shutdown().await.unwrap();
+    let mut connection = Connection::new(Socket::Plain(stream));
+    assert!(connection.is_quiet());
+    let sent = connection.exchange(("head".as_bytes().into(), "body".into())).await;
+    assert!(matches!(sent, Err(Failure::Unsent)), "{sent:?}");
 }
 
 #[tokio::test]
