@@ -253,12 +253,13 @@ impl Backend {
         let began = Instant::now();
         let answer = match &self.wire {
             Wire::Http(http) => self.exchange_over_http(http, session, text, id, lines).await,
-            Wire::Links(links) => links.exchange(session, text, id).await,
+            // Boxed, so that an exchange over HTTP does not carry room for it.
+            Wire::Links(links) => Box::pin(links.exchange(session, text, id)).await,
         };
         if answer.is_err() {
             self.stats.failures.fetch_add(1, Ordering::Relaxed);
         } else if id.is_some() {
-            self.stats.latency.note(began.elapsed());
+            self.stats.latency.note(began, began.elapsed());
         }
         answer
     }

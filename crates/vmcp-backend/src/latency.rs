@@ -42,14 +42,15 @@ impl Latency {
         }
     }
 
-    pub(crate) fn note(&self, took: Duration) {
-        let period = self.advance();
+    /// Notes how long a call took that began then.
+    pub(crate) fn note(&self, began: Instant, took: Duration) {
+        let period = self.advance(began + took);
         self.counts[half(period)][slot(took)].fetch_add(1, Ordering::Relaxed);
     }
 
     /// `None` if there were no calls.
     pub(crate) fn snapshot(&self) -> Option<LatencySnapshot> {
-        self.advance();
+        self.advance(Instant::now());
         let counts: Vec<u64> = (0..SLOTS)
             .map(|slot| {
                 self.counts.iter().map(|half| u64::from(half[slot].load(Ordering::Relaxed))).sum()
@@ -69,8 +70,8 @@ impl Latency {
     }
 
     /// The present period. Whoever finds it begun forgets what was before the last.
-    fn advance(&self) -> u64 {
-        let now = self.origin.elapsed().as_secs() / PERIOD;
+    fn advance(&self, now: Instant) -> u64 {
+        let now = now.saturating_duration_since(self.origin).as_secs() / PERIOD;
         let before = self.period.load(Ordering::Relaxed);
         if now > before
             && self

@@ -57,11 +57,12 @@ impl Relay {
         id: &IdKey,
     ) -> Result<Read, Error> {
         let timeouts = backend.timeouts();
-        let last = Instant::now() + timeouts.absolute;
+        let begun = Instant::now();
+        let last = begun + timeouts.absolute;
+        let mut until = (begun + timeouts.idle).min(last);
         let mut scan = ResponseScan::new(id.clone());
         let mut head: Option<Bytes> = None;
         loop {
-            let until = (Instant::now() + timeouts.idle).min(last);
             let chunk = tokio::time::timeout_at(until, body.chunk());
             let chunk =
                 chunk.await.map_err(|_elapsed| Error::Timeout(timeouts.idle))?.transpose()?;
@@ -96,6 +97,7 @@ impl Relay {
                 };
                 return Ok(Read::Under(Box::new(relay)));
             }
+            until = (Instant::now() + timeouts.idle).min(last);
         }
         check(scan.finish())?;
         let whole = head.unwrap_or_default();

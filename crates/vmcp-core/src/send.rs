@@ -33,13 +33,17 @@ impl Vmcp {
             Some(session) => session,
             None => caller.sessions.obtain(backend).await.map_err(told)?,
         };
-        let written = routed.written(caller, &session)?;
-        let mut answer = post(backend, &session, written, id).await;
-        if matches!(answer, Err(Error::SessionLost)) {
+        let mut lost = false;
+        let answer = loop {
+            let written = routed.written(caller, &session)?;
+            let answer = post(backend, &session, written, id).await;
+            if lost || !matches!(answer, Err(Error::SessionLost)) {
+                break answer;
+            }
+            lost = true;
             session = caller.sessions.renew(backend, &session).await.map_err(told)?;
             self.refresh(backend.id());
-            answer = post(backend, &session, routed.written(caller, &session)?, id).await;
-        }
+        };
         let reply = self.reply(caller, &routed, &session, answer, id).await?;
         if matches!(reply, Reply::Refused { code: HEADER_MISMATCH, .. }) && session.is_stateless() {
             return Box::pin(self.send_anew(caller, &routed, &session, id)).await;

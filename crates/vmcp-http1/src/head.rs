@@ -174,7 +174,13 @@ fn headers(head: &Bytes, lines: &[httparse::Header<'_>]) -> Result<HeaderMap, Ba
 }
 
 fn name_of(name: &[u8]) -> Result<HeaderName, BadHead> {
-    let known = KNOWN.iter().find(|known| name.eq_ignore_ascii_case(known.as_str().as_bytes()));
+    // All of the known ones begin with one of these.
+    let known = match name.first() {
+        Some(b'm' | b'M' | b'l' | b'L') => {
+            KNOWN.iter().find(|known| name.eq_ignore_ascii_case(known.as_str().as_bytes()))
+        }
+        Some(_) | None => None,
+    };
     match known {
         Some(known) => Ok(known.clone()),
         None => HeaderName::from_bytes(name).map_err(|_error| BadHead::Malformed),

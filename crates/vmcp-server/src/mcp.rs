@@ -41,8 +41,8 @@ impl Edge {
         };
         let answered = match method {
             Method::POST => return self.post(request, &caller).await,
-            Method::GET => self.get(request.headers(), &caller).await,
-            _ => self.delete(request.headers(), &caller).await,
+            Method::GET => Box::pin(self.get(request.headers(), &caller)).await,
+            _ => Box::pin(self.delete(request.headers(), &caller)).await,
         };
         // No request is in it that an error could answer, so the status must tell.
         answered.unwrap_or_else(|fault| respond::not_taken(&fault))
@@ -87,12 +87,13 @@ impl Edge {
         };
         match incoming.await {
             Ok(Incoming::Single(message)) if speaks_modern(&parts.headers, &message) => {
-                self.modern(&parts.headers, message, caller).await
+                // Boxed, so that a call of the legacy era does not carry room for it.
+                Box::pin(self.modern(&parts.headers, message, caller)).await
             }
             Ok(Incoming::Single(message)) => self.single(&parts.headers, message, caller).await,
             Ok(Incoming::Batch(messages)) => {
                 let answered = match self.session(&parts.headers, caller).await {
-                    Ok(session) => self.replied(session.handle_batch(messages).await),
+                    Ok(session) => self.replied(Box::pin(session.handle_batch(messages)).await),
                     Err(fault) => Err(fault),
                 };
                 answered.unwrap_or_else(|fault| respond::failed(None, &fault))
@@ -112,7 +113,7 @@ impl Edge {
         let text = message.text().clone();
         let id = message.id().map(|id| text.slice_ref(id.text()));
         let answered = if is_request && message.method() == "initialize" {
-            self.initialize(&message, caller).await
+            Box::pin(self.initialize(&message, caller)).await
         } else {
             match self.session(headers, caller).await {
                 Ok(session) => self.replied(session.handle(message).await),

@@ -50,6 +50,13 @@ const QUEUE: usize = 1024;
 /// descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// How often a worker wakes up though nothing happens.
+///
+/// A timer that becomes the first to fire makes tokio wake the thread that waits for timers: this one,
+/// which is awake, by a system call. The deadline of every call would be such a timer while there are
+/// few connections. With this one there is always an earlier one.
+const TICK: Duration = Duration::from_secs(1);
+
 /// How long connections have to send what is left when they are to close.
 const CLOSING: Duration = Duration::from_secs(1);
 
@@ -185,10 +192,12 @@ async fn refuse(mut stream: TcpStream) {
 /// The life of one worker.
 async fn work(mut queue: mpsc::Receiver<Accepted>, edge: Arc<Edge>, close: CancellationToken) {
     let connections = TaskTracker::new();
+    let mut tick = tokio::time::interval(TICK);
     loop {
         let accepted = tokio::select! {
             accepted = queue.recv() => accepted,
             () = close.cancelled() => None,
+            _ = tick.tick() => continue,
         };
         let Some(accepted) = accepted else { break };
         connections.spawn(connection(accepted, Arc::clone(&edge), close.clone()));

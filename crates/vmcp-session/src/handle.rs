@@ -69,8 +69,11 @@ impl Session {
     ) -> Result<Reply, Fault> {
         match message.shape() {
             Shape::Request => self.request(message, log).await,
-            Shape::Notification => self.notification(message).await.map(|()| Reply::Accepted),
-            Shape::Response => self.answer(message).await.map(|()| Reply::Accepted),
+            // Boxed, as is all that a call would carry room for in vain.
+            Shape::Notification => {
+                Box::pin(self.notification(message)).await.map(|()| Reply::Accepted)
+            }
+            Shape::Response => Box::pin(self.answer(message)).await.map(|()| Reply::Accepted),
         }
     }
 
@@ -92,12 +95,13 @@ impl Session {
             "tasks/list" => {
                 let catalog = self.catalog.load_full();
                 let caller = self.caller(&catalog);
-                self.shared.vmcp.list_tasks(&caller, message).await.map(Reply::Ready)
+                let listed = Box::pin(self.shared.vmcp.list_tasks(&caller, message));
+                listed.await.map(Reply::Ready)
             }
-            "logging/setLevel" => self.set_level(id, message).await,
+            "logging/setLevel" => Box::pin(self.set_level(id, message)).await,
             method @ ("resources/subscribe" | "resources/unsubscribe") => {
                 let subscribe = method == "resources/subscribe";
-                self.subscription(message, subscribe, log).await
+                Box::pin(self.subscription(message, subscribe, log)).await
             }
             _ => self.call(message, log).await,
         }
@@ -154,7 +158,7 @@ impl Session {
             CoreReply::Relay(relay) => Ok(Reply::Relay(Relaying { relay, _in_flight: in_flight })),
             CoreReply::Stream(stream) => match log {
                 Some(log) => {
-                    self.pump(*stream, in_flight, Arc::clone(log)).await;
+                    Box::pin(self.pump(*stream, in_flight, Arc::clone(log))).await;
                     Ok(Reply::Accepted)
                 }
                 None => Ok(Reply::Stream(self.stream(*stream, in_flight))),

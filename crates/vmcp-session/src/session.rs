@@ -107,9 +107,11 @@ impl Session {
         self.client.version
     }
 
-    /// Notes that the session is used.
-    pub fn touch(&self) {
-        self.last_used.store(self.shared.clock.now().0, Ordering::Relaxed);
+    /// Notes that the session is used, and gives when that is.
+    pub(crate) fn touch(&self) -> Timestamp {
+        let now = self.shared.clock.now();
+        self.last_used.store(now.0, Ordering::Relaxed);
+        now
     }
 
     pub(crate) fn last_used(&self) -> Timestamp {

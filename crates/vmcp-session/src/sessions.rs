@@ -178,17 +178,23 @@ impl Sessions {
                 return Err(self.refuse_stranger(session.key).await);
             }
             if !self.is_certain(&session) {
-                self.confirm(&session).await?;
+                // Boxed, as is all that a call seldom waits for.
+                Box::pin(self.confirm(&session)).await?;
             }
-            session.touch();
-            self.save(&session).await?;
+            let now = session.touch();
+            if self.is_late(&session, now) {
+                Box::pin(self.save(&session, now)).await?;
+            }
             if !session.is_ended() {
                 return Ok(session);
             }
             // It went out of service here meanwhile; the record says whether it stands.
         }
-        let session = self.restore(id, principal, client).await?;
-        self.save(&session).await?;
+        let session = Box::pin(self.restore(id, principal, client)).await?;
+        let now = self.shared.clock.now();
+        if self.is_late(&session, now) {
+            Box::pin(self.save(&session, now)).await?;
+        }
         if session.is_ended() { Err(Fault::SessionUnknown) } else { Ok(session) }
     }
 

@@ -167,24 +167,29 @@ impl Sessions {
         Ok(())
     }
 
-    /// Tells the store of a session's use that comes so late in its life that other replicas may end it
-    /// before this one tells by itself.
-    pub(crate) async fn save(&self, session: &Arc<Session>) -> Result<(), Fault> {
-        let now = self.shared.clock.now();
-        let refreshed = Timestamp(session.refreshed.load(Ordering::Relaxed));
-        let ends = refreshed.after(self.shared.config.ttl);
-        if now < ends.before(self.period() * LATE) {
-            return Ok(());
-        }
+    /// Whether a session is used so late in its life that other replicas may end it before this one
+    /// tells the store of its use by itself.
+    pub(crate) fn is_late(&self, session: &Session, now: Timestamp) -> bool {
+        now >= self.ends(session).before(self.period() * LATE)
+    }
+
+    /// Tells the store of a session's use at once.
+    pub(crate) async fn save(&self, session: &Arc<Session>, now: Timestamp) -> Result<(), Fault> {
         match self.prolong(std::slice::from_ref(session), now).await {
             Ok(()) => Ok(()),
             // An outage is not a loss.
-            Err(error) if now < ends => {
+            Err(error) if now < self.ends(session) => {
                 complain(&error, "a session's deadline could not be refreshed; tried again soon");
                 Ok(())
             }
             Err(error) => Err(unavailable(error)),
         }
+    }
+
+    /// When a session ends, as far as the store knows.
+    fn ends(&self, session: &Session) -> Timestamp {
+        let refreshed = Timestamp(session.refreshed.load(Ordering::Relaxed));
+        refreshed.after(self.shared.config.ttl)
     }
 
     /// Moves the deadlines of sessions. Those that have ended elsewhere go.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::{Latency, slot, upper};
 
 #[test]
@@ -23,7 +25,7 @@ async fn what_is_long_ago_is_forgotten() {
     let latency = Latency::new();
     assert_eq!(latency.snapshot(), None);
     for millis in 1..=100 {
-        latency.note(Duration::from_millis(millis));
+        latency.note(Instant::now(), Duration::from_millis(millis));
     }
     let near = |found: Duration, millis: u64| {
         let wanted = Duration::from_millis(millis);
@@ -35,7 +37,7 @@ async fn what_is_long_ago_is_forgotten() {
     near(all.p99, 99);
     tokio::time::advance(Duration::from_secs(61)).await;
     assert_eq!(latency.snapshot().unwrap().calls, 100);
-    latency.note(Duration::from_millis(1));
+    latency.note(Instant::now(), Duration::from_millis(1));
     assert_eq!(latency.snapshot().unwrap().calls, 101);
     tokio::time::advance(Duration::from_secs(60)).await;
     assert_eq!(latency.snapshot().unwrap().calls, 1);
