@@ -83,28 +83,34 @@ struct Compare {
 }
 
 fn main() -> Result<ExitCode> {
-    match Arguments::parse().command {
-        Command::Backend { threads } => backend::run(threads).map(|()| ExitCode::SUCCESS),
-        Command::Compare(arguments) => {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(compare(arguments))
-        }
-    }
+    let is_good = match Arguments::parse().command {
+        Command::Backend { threads } => backend::run(threads).map(|()| true),
+        Command::Compare(arguments) => block_on(compare(arguments)),
+    };
+    Ok(if is_good? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn compare(Compare { quick, only, json, vmcp }: Compare) -> Result<ExitCode> {
-    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
-    // Whoever interrupts this must not leave servers behind: they end as the run is dropped.
-    let report = tokio::select! {
-        report = compare::run(quick, &only, vmcp) => report?,
-        _interrupted = tokio::signal::ctrl_c() => bail!("interrupted"),
-        _terminated = terminate.recv() => bail!("terminated"),
-    };
+/// Whoever interrupts this must not leave servers behind: they end as the run is dropped.
+fn block_on(run: impl Future<Output = Result<bool>>) -> Result<bool> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
+        tokio::select! {
+            outcome = run => outcome,
+            _interrupted = tokio::signal::ctrl_c() => bail!("interrupted"),
+            _terminated = terminate.recv() => bail!("terminated"),
+        }
+    })
+}
+
+/// Gives whether every answer was right.
+async fn compare(Compare { quick, only, json, vmcp }: Compare) -> Result<bool> {
+    let report = compare::run(quick, &only, vmcp).await?;
     let out = std::io::stdout().lock();
     if json {
         report.write_json(out)?
     } else {
         report.write_table(out)?
     }
-    Ok(if report.errors() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(report.errors() == 0)
 }

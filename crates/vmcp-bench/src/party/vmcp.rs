@@ -39,7 +39,7 @@ pub(crate) async fn built() -> Result<PathBuf> {
 
 /// Starts vmcp in front of backends at these URLs.
 pub(crate) async fn vmcp(program: &Path, dir: &Path, backends: &[String]) -> Result<Party> {
-    start(program, dir, &configuration(backends)).await
+    start(Command::new(program), dir, &configuration(backends)).await
 }
 
 /// The same with its records in a Redis.
@@ -51,14 +51,13 @@ pub(crate) async fn vmcp_over(
 ) -> Result<Party> {
     let text = configuration(backends);
     let storage = format!("sessionStorage: {{provider: redis, address: \"{store}\"}}\n");
-    start(program, dir, &(text + &storage)).await
+    start(Command::new(program), dir, &(text + &storage)).await
 }
 
-async fn start(program: &Path, dir: &Path, configuration: &str) -> Result<Party> {
+async fn start(mut command: Command, dir: &Path, configuration: &str) -> Result<Party> {
     let address = free_address()?;
     let config = dir.join(format!("vmcp-{}.yaml", address.port()));
     fs::write(&config, configuration)?;
-    let mut command = Command::new(program);
     command.arg("serve").arg("--config").arg(&config);
     command.args(["--host", "127.0.0.1", "--port", &address.port().to_string()]);
     command.stdin(Stdio::null()).stdout(Stdio::null());
