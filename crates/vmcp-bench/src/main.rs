@@ -1,4 +1,7 @@
-//! Measures vmcp against a plain reverse proxy, on this machine and in one run.
+//! Measures vmcp against a plain reverse proxy, on this machine and in one run; and counts its
+//! instructions.
+//!
+//! # Comparison
 //!
 //! ```text
 //! cargo run --release -p vmcp-bench -- compare [--quick] [--only TEXT] [--json] [--vmcp PATH]
@@ -24,9 +27,21 @@
 //!
 //! nginx is Debian's `nginx-light`; it is installed if it is missing and root runs this.
 //!
+//! # Instructions
+//!
+//! ```text
+//! target/release/vmcp-bench instructions --vmcp target/release/vmcp [--record] [--only TEXT] [--profiles DIR]
+//! ```
+//!
+//! It counts, with callgrind, the instructions that vmcp executes for one call of each of its hottest
+//! paths, and fails if a count is not what `instructions.txt` beside the sources says: a guard, not a
+//! measure of speed. System calls, cache misses and waiting are not in it. `--record` writes that file
+//! anew; `--profiles` keeps what callgrind found out about the calls.
+//!
 //! The parts: [`mod@compare`] is the run from start to end, [`case`] what is measured and the bars,
-//! [`load`] one round of load, [`memory`] the idle sessions, [`shared`] records in Redis, [`report`] the table, [`party`] the
-//! processes, [`backend`] the fake server, which this program starts as a process of its own.
+//! [`load`] one round of load, [`memory`] the idle sessions, [`shared`] records in Redis, [`report`] the table, [`instructions`]
+//! the guard, [`party`] the processes, [`backend`] the fake server, which this program starts as a
+//! process of its own.
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -39,6 +54,7 @@ mod case;
 mod client;
 mod compare;
 mod histogram;
+mod instructions;
 mod load;
 mod memory;
 mod party;
@@ -57,7 +73,9 @@ struct Arguments {
 enum Command {
     /// Drive nginx and vmcp in turn with the same load and compare what they cost.
     Compare(Compare),
-    /// The fake MCP server; started by `compare`.
+    /// Count the instructions of the hottest paths and hold them against what was recorded.
+    Instructions(instructions::Arguments),
+    /// The fake MCP server; started by the others.
     #[command(hide = true)]
     Backend {
         #[arg(long, default_value_t = 1)]
@@ -86,6 +104,7 @@ fn main() -> Result<ExitCode> {
     let is_good = match Arguments::parse().command {
         Command::Backend { threads } => backend::run(threads).map(|()| true),
         Command::Compare(arguments) => block_on(compare(arguments)),
+        Command::Instructions(arguments) => block_on(instructions::run(arguments)),
     };
     Ok(if is_good? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

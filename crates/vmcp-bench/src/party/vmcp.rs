@@ -54,6 +54,20 @@ pub(crate) async fn vmcp_over(
     start(Command::new(program), dir, &(text + &storage)).await
 }
 
+/// The same under callgrind, with these options.
+pub(crate) async fn vmcp_counted(
+    options: &[String],
+    program: &Path,
+    dir: &Path,
+    backends: &[String],
+) -> Result<Party> {
+    let mut command = Command::new("valgrind");
+    command.args(["--quiet", "--tool=callgrind"]).args(options).arg(program);
+    // Otherwise long copies are one instruction that is repeated for every byte, and counted as often.
+    command.env("GLIBC_TUNABLES", "glibc.cpu.hwcaps=-ERMS");
+    start(command, dir, &configuration(backends)).await
+}
+
 async fn start(mut command: Command, dir: &Path, configuration: &str) -> Result<Party> {
     let address = free_address()?;
     let config = dir.join(format!("vmcp-{}.yaml", address.port()));
