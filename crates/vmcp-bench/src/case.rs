@@ -1,105 +1,158 @@
 //! What is measured, and how good it must be: the bars of the design's section on speed.
 
-use std::time::Duration;
-
-use crate::{
-    client::message::Request,
-    load::{Pace, Work},
-};
+use crate::{client::message::Request, load::Work};
 
 /// Where nginx has the bytes of vmcp's list: in the legacy era, and in the modern one.
 pub(crate) const LIST_FILES: [&str; 2] = ["/files/list.json", "/files/modern-list.json"];
-/// Backends that the list is merged from.
-pub(crate) const LIST_BACKENDS: usize = 20;
 
-/// The case that has a vmcp of its own.
-pub(crate) const LIST: &str = "tools/list";
-/// What is measured without nginx.
+/// What nginx and vmcp add to the time of a call.
+pub(crate) const LATENCY: &str = "latency added";
+/// vmcp against itself: many sessions against none, many tools against few.
+pub(crate) const IDLE: &str = "idle sessions";
+pub(crate) const CATALOG: &str = "size of the catalog";
+/// What is measured without load.
 pub(crate) const MEMORY: &str = "memory of idle sessions";
 /// What it costs that replicas share their records.
 pub(crate) const SHARED: &str = "records in Redis";
 
-/// One line of the table.
+const KB: usize = 1024;
+
+/// vmcp against nginx.
 #[derive(Debug, Clone)]
 pub(crate) struct Case {
-    pub(crate) name: String,
+    pub(crate) name: &'static str,
     pub(crate) connections: usize,
+    pub(crate) backends: Backends,
     pub(crate) nginx: Work,
     pub(crate) vmcp: Work,
     pub(crate) bar: Option<Bar>,
+    /// Whether it is part of a quick run.
+    pub(crate) quick: bool,
 }
 
-/// How many times what nginx needs may be needed.
+/// What is behind vmcp.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Backends {
+    One,
+    Many(Many),
+}
+
+/// So many backends, with so many tools each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Many {
+    pub(crate) backends: usize,
+    pub(crate) tools: usize,
+}
+
+impl Many {
+    /// What large installations have.
+    pub(crate) const TYPICAL: Self = Self { backends: 20, tools: 50 };
+    /// As many backends with a tool each.
+    pub(crate) const SPARSE: Self = Self { backends: 20, tools: 1 };
+    /// What the bars of memory are about.
+    pub(crate) const TEN: Self = Self { backends: 10, tools: 50 };
+}
+
+/// How much of a figure there may be, in that of what it is compared with.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Bar {
-    /// CPU time per call.
-    Cpu(f64),
+pub(crate) struct Bar {
+    pub(crate) of: Judged,
+    pub(crate) limit: Limit,
+}
+
+/// What a bar is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Judged {
+    Cpu,
+    P99,
     /// Median latency beyond that of the backend itself, which is therefore measured too.
-    LatencyAdded(f64),
+    LatencyAdded,
 }
 
-/// How often and how long each case is driven.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Plan {
-    pub(crate) rounds: usize,
-    pub(crate) pace: Pace,
+/// What must be reached, and what should be.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Limit {
+    pub(crate) bar: f64,
+    pub(crate) aim: Option<f64>,
 }
 
-impl Plan {
-    pub(crate) fn new(quick: bool, threads: usize) -> Self {
-        let milliseconds = Duration::from_millis;
-        let (rounds, warm_up, measured) = if quick { (3, 250, 1250) } else { (5, 500, 3000) };
-        let pace =
-            Pace { warm_up: milliseconds(warm_up), measured: milliseconds(measured), threads };
-        Self { rounds, pace }
+impl Limit {
+    pub(crate) const fn new(bar: f64, aim: f64) -> Self {
+        Self { bar, aim: Some(aim) }
+    }
+
+    pub(crate) const fn bar(bar: f64) -> Self {
+        Self { bar, aim: None }
     }
 }
 
-/// The cases in front of one backend whose names hold this text.
-pub(crate) fn calls(quick: bool, only: &str) -> Vec<Case> {
-    const KB: usize = 1024;
-    let both = |name: &str, connections, work, bar| Case {
-        name: name.to_owned(),
+/// Of a call, at 16 connections.
+const CALL: Bar = Bar { of: Judged::Cpu, limit: Limit::new(2.5, 1.5) };
+const LARGE_CALL: Bar = Bar { of: Judged::Cpu, limit: Limit::new(3.5, 1.5) };
+const LIST: Bar = Bar { of: Judged::Cpu, limit: Limit::new(1.5, 1.0) };
+const CYCLE: Bar = Bar { of: Judged::Cpu, limit: Limit::bar(4.0) };
+pub(crate) const LATENCY_ADDED: Bar = Bar { of: Judged::LatencyAdded, limit: Limit::new(2.0, 1.0) };
+/// A session that does nothing must not be felt by one that calls.
+pub(crate) const BESIDE_IDLE: Bar = Bar { of: Judged::P99, limit: Limit::bar(1.2) };
+/// A call must not cost more the more tools there are. The bar leaves room for what one process
+/// differs from another that does the same, which is two or three percent.
+pub(crate) const LARGER_CATALOG: Bar = Bar { of: Judged::Cpu, limit: Limit::bar(1.05) };
+
+/// The cases of this run.
+pub(crate) fn cases(quick: bool, only: &str) -> Vec<Case> {
+    let chosen = |case: &Case| (case.quick || !quick) && case.name.contains(only);
+    all().into_iter().filter(chosen).collect()
+}
+
+fn all() -> Vec<Case> {
+    use Request::{Echo, Fill, OfMany, Stream};
+    let case = |name, connections, work, bar| Case {
+        name,
         connections,
+        backends: Backends::One,
         nginx: work,
         vmcp: work,
         bar,
+        quick: false,
     };
-    let modern = |name, request, bar| both(name, 16, Work::AskModern(request), bar);
-    let ask = |name, connections, request, bar| both(name, connections, Work::Ask(request), bar);
-    let mut cases = vec![
-        ask("tools/call 64 B", 16, Request::Echo(64), Some(Bar::Cpu(2.5))),
-        ask("tools/call 4 KB", 16, Request::Echo(4 * KB), Some(Bar::Cpu(2.5))),
-        ask("tools/call 64 KB", 16, Request::Echo(64 * KB), Some(Bar::Cpu(3.5))),
-        ask("tools/call 64 B", 1, Request::Echo(64), Some(Bar::LatencyAdded(2.0))),
-        modern("modern tools/call 64 B", Request::Echo(64), Some(Bar::Cpu(2.5))),
-    ];
-    if !quick {
-        cases.extend([
-            modern("modern tools/call 4 KB", Request::Echo(4 * KB), Some(Bar::Cpu(2.5))),
-            modern("modern tools/call 64 KB", Request::Echo(64 * KB), Some(Bar::Cpu(3.5))),
-            ask("tools/call 64 B", 256, Request::Echo(64), None),
-            ask("result of 1 MiB", 16, Request::Fill(KB * KB), None),
-            ask("SSE answer 64 B", 16, Request::Stream(64), None),
-            both("initialize+DELETE", 16, Work::Cycle, Some(Bar::Cpu(4.0))),
-        ]);
-    }
-    cases.retain(|case| case.name.contains(only));
-    cases
+    let ask = |name, connections, request, bar| case(name, connections, Work::Ask(request), bar);
+    let modern = |name, request, bar| case(name, 16, Work::AskModern(request), bar);
+    let before_many = |case: Case| Case { backends: Backends::Many(Many::TYPICAL), ..case };
+    let list = |name, file, vmcp| {
+        let of_file = Case { nginx: Work::File(file), ..case(name, 16, vmcp, Some(LIST)) };
+        before_many(of_file)
+    };
+    let quick = |case: Case| Case { quick: true, ..case };
+    vec![
+        quick(ask("tools/call 64 B", 16, Echo(64), Some(CALL))),
+        ask("tools/call 4 KB", 16, Echo(4 * KB), Some(CALL)),
+        quick(ask("tools/call 64 KB", 16, Echo(64 * KB), Some(LARGE_CALL))),
+        ask("tools/call 64 B", 256, Echo(64), None),
+        ask("result of 1 MiB", 16, Fill(KB * KB), None),
+        ask("SSE answer 64 B", 16, Stream(64), None),
+        quick(modern("modern tools/call 64 B", Echo(64), Some(CALL))),
+        modern("modern tools/call 64 KB", Echo(64 * KB), Some(LARGE_CALL)),
+        modern("modern SSE answer 64 B", Stream(64), None),
+        case("initialize+DELETE", 16, Work::Cycle, Some(CYCLE)),
+        before_many(ask("tools/call 64 B of 1000 tools", 16, OfMany(64), Some(CALL))),
+        quick(list("tools/list 1000 tools", LIST_FILES[0], Work::Ask(Request::List))),
+        list("modern tools/list 1000 tools", LIST_FILES[1], Work::AskModern(Request::List)),
+    ]
 }
 
-/// The list of many backends, against a file that holds the same bytes.
-pub(crate) fn list(tools: usize, bytes: usize, is_modern: bool) -> Case {
-    let (before, vmcp) = if is_modern {
-        ("modern ", Work::AskModern(Request::List))
-    } else {
-        ("", Work::Ask(Request::List))
-    };
-    Case {
-        name: format!("{before}{LIST} {tools} ({} KB)", bytes / 1024),
-        connections: 16,
-        nginx: Work::File(LIST_FILES[usize::from(is_modern)]),
-        vmcp,
-        bar: Some(Bar::Cpu(1.5)),
+#[cfg(test)]
+mod tests {
+    use super::cases;
+
+    #[test]
+    fn a_quick_run_is_a_part_of_a_full_one() {
+        let (quick, full) = (cases(true, ""), cases(false, ""));
+        assert!(!quick.is_empty() && quick.len() < full.len() / 2, "{quick:?}");
+    }
+
+    #[test]
+    fn cases_are_chosen_by_their_names() {
+        let names: Vec<_> = cases(false, "list").into_iter().map(|case| case.name).collect();
+        assert_eq!(names, ["tools/list 1000 tools", "modern tools/list 1000 tools"]);
     }
 }

@@ -190,7 +190,7 @@ impl Session {
         Ok(body)
     }
 
-    pub(crate) async fn end(self, connection: &mut Connection) -> Result<()> {
+    pub(crate) async fn end(&self, connection: &mut Connection) -> Result<()> {
         let answer = connection
             .exchange(Method::DELETE, ENDPOINT, Sender::Session(&self.0), Bytes::new())
             .await?;

@@ -1,4 +1,7 @@
 //! A run from start to end: starts the parties, drives them in turn, stops them.
+//!
+//! Every case has an nginx and a vmcp of its own, so that none is measured with what another one
+//! left behind.
 
 use std::{
     fs,
@@ -12,17 +15,23 @@ use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
 use crate::{
-    case::{self, Bar, Case, LIST_BACKENDS, LIST_FILES, Plan},
+    case::{self, Backends, Case, LIST_FILES, Many},
     client::{
         Connection, ENDPOINT, Session, ask_modern,
         message::{self, Conversation, Request},
     },
-    load::{self, Load, Round, Work},
+    load::Work,
     memory,
     party::{self, Party},
-    report::{Figures, Report, Row},
-    shared::{self, Shared},
+    plan::Plan,
+    report::{Line, Report, Row},
+    shared,
 };
+
+mod itself;
+mod turns;
+
+use turns::{Compared, Side};
 
 /// Runs all cases.
 pub(crate) async fn run(quick: bool, only: &str, vmcp: Option<PathBuf>) -> Result<Report> {
@@ -36,131 +45,158 @@ pub(crate) async fn run(quick: bool, only: &str, vmcp: Option<PathBuf>) -> Resul
     let threads = cores.div_ceil(2);
     let dir = TempDir::with_prefix("vmcp-bench-").context("cannot make a directory")?;
     let backend = party::backend(dir.path(), threads).await?;
-    let nginx = party::nginx(dir.path(), backend.address).await?;
-    let mut bench = Bench { vmcp, dir, plan: Plan::new(quick, threads), backend, nginx };
+    let mut bench = Bench { vmcp, dir, plan: Plan::new(quick, threads), backend };
 
-    let mut rows = bench.calls(case::calls(quick, only)).await?;
-    if case::LIST.contains(only) {
-        rows.extend(bench.list().await?);
+    let (mut rows, mut lines) = (Vec::new(), Vec::new());
+    for case in case::cases(quick, only) {
+        rows.push(bench.against_nginx(case).await?);
     }
-    let idle = !quick && case::MEMORY.contains(only);
-    let memory = if idle { bench.memory().await? } else { Vec::new() };
-    let shared = if case::SHARED.contains(only) { bench.shared().await? } else { Vec::new() };
-    let measured = !rows.is_empty() || !memory.is_empty() || !shared.is_empty();
-    ensure!(measured, "no case's name holds {only:?}; memory is left out of a quick run");
-    bench.nginx.stop().await?;
+    let is_chosen = |name: &str| name.contains(only);
+    if is_chosen(case::LATENCY) {
+        rows.push(bench.latency_added().await?);
+    }
+    if is_chosen(case::IDLE) {
+        rows.push(bench.beside_idle_sessions().await?);
+    }
+    if is_chosen(case::CATALOG) && !quick {
+        rows.push(bench.with_a_larger_catalog().await?);
+    }
+    if is_chosen(case::MEMORY) && !quick {
+        lines.extend(bench.memory().await?);
+    }
+    if is_chosen(case::SHARED) && !quick {
+        lines.extend(bench.shared().await?);
+    }
+    let measured = !rows.is_empty() || !lines.is_empty();
+    ensure!(measured, "no case's name holds {only:?}, or only that of one for a full run");
     bench.backend.stop().await?;
-    Ok(Report { cores, rows, memory, shared })
+    Ok(Report { cores, rows, lines })
 }
 
-/// What is there for the whole run. vmcp is started anew for each configuration.
+/// What is there for the whole run.
 struct Bench {
     vmcp: PathBuf,
     dir: TempDir,
     plan: Plan,
     backend: Party,
-    nginx: Party,
 }
 
 impl Bench {
-    async fn calls(&mut self, cases: Vec<Case>) -> Result<Vec<Row>> {
-        if cases.is_empty() {
-            return Ok(Vec::new());
+    async fn against_nginx(&mut self, case: Case) -> Result<Row> {
+        let Case { name, connections, backends, bar, .. } = case;
+        progress(&format!("{name}, {connections} connections"))?;
+        let mut vmcp = self.start(backends).await?;
+        let mut nginx = party::nginx(self.dir.path(), self.backend.address).await?;
+        if let Work::File(_) = case.nginx {
+            save_list(vmcp.address, self.dir.path(), case.vmcp).await?;
         }
-        let url = format!("http://{}{ENDPOINT}", self.backend.address);
-        let mut vmcp = party::vmcp(&self.vmcp, self.dir.path(), &[url]).await?;
-        let mut rows = Vec::new();
-        for case in cases {
-            rows.push(self.drive(case, &mut vmcp).await?);
-        }
-        vmcp.stop().await?;
-        Ok(rows)
+        let sides = [
+            Side { name: "nginx", party: &mut nginx, work: case.nginx },
+            Side { name: "vmcp", party: &mut vmcp, work: case.vmcp },
+        ];
+        let Plan { peak, paced, .. } = self.plan;
+        let compared = turns::compare(sides, connections, peak, paced).await?;
+        self.end(nginx, vmcp).await?;
+        Ok(row(name, connections, compared, bar))
     }
 
-    async fn list(&mut self) -> Result<Vec<Row>> {
-        let mut vmcp = self.vmcp_before_many(LIST_BACKENDS).await?;
-        let mut rows = Vec::new();
-        for is_modern in [false, true] {
-            let (tools, bytes) = save_list(vmcp.address, self.dir.path(), is_modern).await?;
-            rows.push(self.drive(case::list(tools, bytes, is_modern), &mut vmcp).await?);
-        }
-        vmcp.stop().await?;
-        Ok(rows)
+    async fn latency_added(&mut self) -> Result<Row> {
+        progress(case::LATENCY)?;
+        let mut vmcp = self.start(Backends::One).await?;
+        let mut nginx = party::nginx(self.dir.path(), self.backend.address).await?;
+        let work = Work::Ask(Request::Echo(64));
+        let sides = [
+            Side { name: "direct", party: &mut self.backend, work },
+            Side { name: "nginx", party: &mut nginx, work },
+            Side { name: "vmcp", party: &mut vmcp, work },
+        ];
+        let [direct, base, subject] = turns::over_one_connection(sides, self.plan.short).await?;
+        self.end(nginx, vmcp).await?;
+        Ok(Row {
+            case: case::LATENCY,
+            connections: 1,
+            rate: None,
+            base,
+            subject,
+            direct: Some(direct),
+            bar: Some(case::LATENCY_ADDED),
+        })
     }
 
-    async fn memory(&mut self) -> Result<Vec<memory::Idle>> {
+    async fn memory(&self) -> Result<Vec<Line>> {
         progress(case::MEMORY)?;
-        let mut vmcp = self.vmcp_before_many(memory::BACKENDS).await?;
-        let idle = memory::measure(vmcp.address, vmcp.process).await;
+        let mut vmcp = self.start(Backends::Many(Many::TEN)).await?;
+        let mut lines = memory::states(vmcp.address, vmcp.process, Many::TEN).await?;
         vmcp.alive()?;
-        vmcp.stop().await?;
-        idle
+        vmcp.kill().await?;
+        for many in [Many::TEN, Many::TYPICAL] {
+            progress(&format!("{} in large numbers", case::MEMORY))?;
+            let mut vmcp = self.start(Backends::Many(many)).await?;
+            lines.extend(memory::growth(vmcp.address, vmcp.process, many).await?);
+            vmcp.alive()?;
+            vmcp.kill().await?;
+        }
+        Ok(lines)
     }
 
-    async fn shared(&mut self) -> Result<Vec<Shared>> {
+    async fn shared(&mut self) -> Result<Vec<Line>> {
         progress(case::SHARED)?;
-        let urls = [format!("http://{}{ENDPOINT}", self.backend.address)];
+        let urls = self.urls(Backends::One);
         let store = party::redis(self.dir.path()).await?;
         let alone = party::vmcp(&self.vmcp, self.dir.path(), &urls).await?;
         let replica = || party::vmcp_over(store.address, &self.vmcp, self.dir.path(), &urls);
         let (first, second) = (replica().await?, replica().await?);
         let parties = shared::Parties { store: &store, alone: &alone, replicas: [&first, &second] };
-        let measured = shared::measure(&parties, self.plan).await;
+        let measured = shared::measure(&parties, self.plan.peak).await;
         for party in [first, second, alone, store] {
-            party.stop().await?;
+            party.kill().await?;
         }
         measured
     }
 
-    async fn vmcp_before_many(&self, backends: usize) -> Result<Party> {
-        let url = |number| format!("http://{}/many/{number}{ENDPOINT}", self.backend.address);
-        let urls: Vec<String> = (0..backends).map(url).collect();
-        party::vmcp(&self.vmcp, self.dir.path(), &urls).await
+    async fn start(&self, backends: Backends) -> Result<Party> {
+        party::vmcp(&self.vmcp, self.dir.path(), &self.urls(backends)).await
     }
 
-    /// Drives all parties of a case in turn, so that whatever slows this machine down meanwhile
-    /// slows each of them down.
-    async fn drive(&mut self, case: Case, vmcp: &mut Party) -> Result<Row> {
-        let Case { name, connections, nginx: nginx_work, vmcp: vmcp_work, bar } = case;
-        progress(&format!("{name}, {connections} connections"))?;
-        let (mut nginx, mut ours, mut direct) = (Vec::new(), Vec::new(), Vec::new());
-        for _ in 0..self.plan.rounds {
-            nginx.push(self.round(&self.nginx, nginx_work, connections).await?);
-            ours.push(self.round(vmcp, vmcp_work, connections).await?);
-            if matches!(bar, Some(Bar::LatencyAdded(_))) {
-                direct.push(self.round(&self.backend, nginx_work, connections).await?);
-            }
-            vmcp.alive()?;
-            self.nginx.alive()?;
-            self.backend.alive()?;
+    fn urls(&self, backends: Backends) -> Vec<String> {
+        let address = self.backend.address;
+        match backends {
+            Backends::One => vec![format!("http://{address}{ENDPOINT}")],
+            Backends::Many(Many { backends, tools }) => (0..backends)
+                .map(|number| format!("http://{address}/many/{number}/{tools}{ENDPOINT}"))
+                .collect(),
         }
-        let direct = if direct.is_empty() { None } else { Some(Figures::of(&direct)) };
-        let (nginx, vmcp) = (Figures::of(&nginx), Figures::of(&ours));
-        Ok(Row { case: name, connections, nginx, vmcp, direct, bar })
     }
 
-    async fn round(&self, party: &Party, work: Work, connections: usize) -> Result<Round> {
-        let load = Load { address: party.address, connections, work };
-        load::round(load, self.plan.pace, party.process).await
+    async fn end(&mut self, nginx: Party, vmcp: Party) -> Result<()> {
+        self.backend.alive()?;
+        vmcp.kill().await?;
+        nginx.stop().await
     }
 }
 
-/// Puts vmcp's list where nginx serves it from; gives its tools and its bytes.
-async fn save_list(address: SocketAddr, dir: &Path, is_modern: bool) -> Result<(usize, usize)> {
+fn row(case: &'static str, connections: usize, compared: Compared, bar: Option<case::Bar>) -> Row {
+    let Compared { base, subject, rate } = compared;
+    Row { case, connections, rate: Some(rate), base, subject, direct: None, bar }
+}
+
+/// Puts vmcp's list where nginx serves it from.
+async fn save_list(address: SocketAddr, dir: &Path, work: Work) -> Result<()> {
     let mut connection = Connection::open(address).await?;
-    let answer = if is_modern {
-        ask_modern(&mut connection, &mut Conversation::modern(Request::List)).await?
+    let (answer, file) = if let Work::AskModern(request) = work {
+        (ask_modern(&mut connection, &mut Conversation::modern(request)).await?, LIST_FILES[1])
     } else {
         let session = Session::open(&mut connection).await?;
         let request = Conversation::new(Request::List).ask();
         let answer = session.post(&mut connection, request).await?;
         session.end(&mut connection).await?;
-        answer
+        (answer, LIST_FILES[0])
     };
     let tools = message::whole(&answer)?["result"]["tools"].as_array().map_or(0, Vec::len);
-    ensure!(tools > 0, "vmcp lists no tools in front of {LIST_BACKENDS} backends");
-    fs::write(dir.join(LIST_FILES[usize::from(is_modern)].trim_start_matches('/')), &answer.body)?;
-    Ok((tools, answer.body.len()))
+    let Many { backends, tools: each } = Many::TYPICAL;
+    ensure!(tools == backends * each, "vmcp lists {tools} tools of {backends} backends");
+    fs::write(dir.join(file.trim_start_matches('/')), &answer.body)?;
+    Ok(())
 }
 
 /// A connection is a file, and many systems allow a process few of them until it asks.

@@ -1,12 +1,13 @@
 //! How long calls took: counts in buckets whose width grows with the value.
 //!
 //! Recording costs a few instructions and never allocates, so that it does not show in what is
-//! measured. A quantile is right to about 1.6 %, far below what differs between two rounds.
+//! measured. A quantile is right to 0.4 %, however large it is: far below what differs between two
+//! rounds.
 
 use std::time::Duration;
 
 /// Buckets for each doubling of the value.
-const STEPS: usize = 64;
+const STEPS: usize = 128;
 const STEP_BITS: u32 = STEPS.trailing_zeros();
 /// Doublings that are told apart; the last one ends beyond an hour, in nanoseconds.
 const DOUBLINGS: usize = 42 - STEP_BITS as usize + 1;
@@ -18,11 +19,13 @@ pub(crate) struct Histogram {
     total: u64,
 }
 
-impl Histogram {
-    pub(crate) fn new() -> Self {
+impl Default for Histogram {
+    fn default() -> Self {
         Self { counts: vec![0; DOUBLINGS * STEPS], total: 0 }
     }
+}
 
+impl Histogram {
     pub(crate) fn record(&mut self, duration: Duration) {
         let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         let bucket = bucket(nanoseconds).min(self.counts.len() - 1);

@@ -1,10 +1,14 @@
-//! One round of load: connections that each send their next request as soon as the last one is
-//! answered, for a while that is measured and a shorter one before it that is not.
+//! One round of load: connections that send calls for a while that is measured, and for a shorter
+//! one before it that is not.
+//!
+//! They send either as fast as they are answered, which finds what a party can do at most, or on a
+//! [`schedule`] that no answer can hold up, which finds how long calls take at a given load. What
+//! they send is [`worker`]'s.
 
 use std::{
-    net::SocketAddr,
+    ops::Range,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU8, Ordering},
     },
     thread,
@@ -12,45 +16,34 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use bytes::Bytes;
-use http::Method;
 use tokio::{
     sync::{Barrier, oneshot},
     task::JoinSet,
     time::{self, Instant},
 };
 
-use crate::{
-    client::{
-        Connection, Sender, Session, ask_modern,
-        message::{Conversation, Request},
-    },
-    histogram::Histogram,
-    process,
-};
+use crate::{histogram::Histogram, process};
+
+mod schedule;
+mod timer;
+mod worker;
+
+use schedule::Schedule;
+use timer::Timer;
+use worker::Worker;
+pub(crate) use worker::{Load, Work};
 
 /// Connecting and opening sessions, and the last answers after the end, may each take this long.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What each connection does, again and again.
+/// When calls are sent.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Work {
-    /// Sends this request on a session that lasts for the round.
-    Ask(Request),
-    /// Sends this request as a client of the modern era.
-    AskModern(Request),
-    /// Opens a session and ends it: two requests.
-    Cycle,
-    /// Gets a file that holds what [`Request::List`] would be answered with.
-    File(&'static str),
-}
-
-/// What to send where.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Load {
-    pub(crate) address: SocketAddr,
-    pub(crate) connections: usize,
-    pub(crate) work: Work,
+pub(crate) enum Rate {
+    /// On each connection as soon as the last one is answered.
+    Peak,
+    /// So many a second, on all connections together. A call's time counts from when it was due,
+    /// even if its connection was still busy then.
+    Fixed(f64),
 }
 
 /// How a round is run.
@@ -66,6 +59,8 @@ pub(crate) struct Pace {
 #[derive(Debug)]
 pub(crate) struct Round {
     pub(crate) calls: Histogram,
+    /// How late the load itself was, where nothing but a timer was waited for.
+    pub(crate) late: Histogram,
     pub(crate) elapsed: Duration,
     /// CPU time of the process under test, in seconds.
     pub(crate) cpu: f64,
@@ -74,92 +69,119 @@ pub(crate) struct Round {
 }
 
 /// Runs one round and measures the process meanwhile.
-pub(crate) async fn round(load: Load, pace: Pace, process: u32) -> Result<Round> {
+pub(crate) async fn round(load: Load, rate: Rate, pace: Pace, process: u32) -> Result<Round> {
     let threads = pace.threads.clamp(1, load.connections);
-    let stage = Arc::new(Stage::default());
+    let stage = Arc::new(Stage::new(pace));
     let ready = Arc::new(Barrier::new(load.connections + 1));
     // Ends the threads also if this round is given up.
-    let _end = EndOnDrop(Arc::clone(&stage));
+    let _end = GiveUpOnDrop(Arc::clone(&stage));
     let mut tallies = Vec::new();
     for thread in 0..threads {
         let (sender, receiver) = oneshot::channel();
-        let share = (thread..load.connections).step_by(threads).count();
+        let share = (thread..load.connections).step_by(threads);
         let (stage, ready) = (Arc::clone(&stage), Arc::clone(&ready));
-        thread::spawn(move || sender.send(carry(load, share, &stage, &ready)));
+        thread::spawn(move || sender.send(carry(load, rate, share, &stage, &ready)));
         tallies.push(receiver);
     }
     time::timeout(PATIENCE, ready.wait()).await.context("sessions cannot be opened in time")?;
-    time::sleep(pace.warm_up).await;
+    let measured = stage.measured();
+    time::sleep_until(measured.start).await;
 
     let (cpu, start) = (process::cpu_seconds(process)?, Instant::now());
     stage.set(Stage::MEASURED);
-    time::sleep(pace.measured).await;
+    time::sleep_until(measured.end).await;
     stage.set(Stage::OVER);
     let (elapsed, cpu) = (start.elapsed(), process::cpu_seconds(process)? - cpu);
 
-    let mut sum = Tally::new();
+    let mut sum = Tally::default();
     for tally in tallies {
         let tally = time::timeout(PATIENCE, tally).await.context("a call is never answered")?;
         sum.add(tally.context("a thread of the load has ended")??);
     }
-    let Tally { calls, errors, first_error } = sum;
-    Ok(Round { calls, elapsed, cpu, errors, first_error })
+    let Tally { calls, late, errors, first_error } = sum;
+    Ok(Round { calls, late, elapsed, cpu, errors, first_error })
 }
 
 /// Where a round is, for all of its threads.
-#[derive(Debug, Default)]
-struct Stage(AtomicU8);
+#[derive(Debug)]
+struct Stage {
+    pace: Pace,
+    began: OnceLock<Instant>,
+    now: AtomicU8,
+}
 
 impl Stage {
+    const WARM_UP: u8 = 0;
     const MEASURED: u8 = 1;
     const OVER: u8 = 2;
+    /// Nobody wants to know any more.
+    const GIVEN_UP: u8 = 3;
 
-    fn set(&self, stage: u8) {
-        self.0.store(stage, Ordering::Relaxed);
+    fn new(pace: Pace) -> Self {
+        Self { pace, began: OnceLock::new(), now: AtomicU8::new(Self::WARM_UP) }
     }
 
-    fn is(&self, stage: u8) -> bool {
-        self.0.load(Ordering::Relaxed) == stage
+    fn set(&self, stage: u8) {
+        self.now.store(stage, Ordering::Relaxed);
+    }
+
+    fn now(&self) -> u8 {
+        self.now.load(Ordering::Relaxed)
+    }
+
+    /// When the load began; whoever asks first begins it.
+    fn began(&self) -> Instant {
+        *self.began.get_or_init(Instant::now)
+    }
+
+    fn measured(&self) -> Range<Instant> {
+        let start = self.began() + self.pace.warm_up;
+        start..start + self.pace.measured
     }
 }
 
-struct EndOnDrop(Arc<Stage>);
+struct GiveUpOnDrop(Arc<Stage>);
 
-impl Drop for EndOnDrop {
+impl Drop for GiveUpOnDrop {
     fn drop(&mut self) {
-        self.0.set(Stage::OVER);
+        self.0.set(Stage::GIVEN_UP);
     }
 }
 
 /// What was counted by one connection, or by several.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Tally {
     calls: Histogram,
+    late: Histogram,
     errors: u64,
     first_error: Option<String>,
 }
 
 impl Tally {
-    fn new() -> Self {
-        Self { calls: Histogram::new(), errors: 0, first_error: None }
-    }
-
     fn add(&mut self, other: Self) {
         self.calls.add(&other.calls);
+        self.late.add(&other.late);
         self.errors += other.errors;
         self.first_error = self.first_error.take().or(other.first_error);
     }
 }
 
-/// One thread's share of the connections.
-fn carry(load: Load, share: usize, stage: &Arc<Stage>, ready: &Arc<Barrier>) -> Result<Tally> {
+/// One thread's share of the connections, by their numbers.
+fn carry(
+    load: Load,
+    rate: Rate,
+    share: impl Iterator<Item = usize>,
+    stage: &Arc<Stage>,
+    ready: &Arc<Barrier>,
+) -> Result<Tally> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut tasks = JoinSet::new();
-        for _ in 0..share {
-            tasks.spawn(connection(load, Arc::clone(stage), Arc::clone(ready)));
+        for number in share {
+            let (stage, ready) = (Arc::clone(stage), Arc::clone(ready));
+            tasks.spawn(connection(load, rate, number, stage, ready));
         }
-        let mut sum = Tally::new();
+        let mut sum = Tally::default();
         while let Some(tally) = tasks.join_next().await {
             sum.add(tally.context("a connection has panicked")?);
         }
@@ -168,81 +190,68 @@ fn carry(load: Load, share: usize, stage: &Arc<Stage>, ready: &Arc<Barrier>) -> 
 }
 
 /// A connection ends at its first error, so that a server that fails fast is not hammered.
-async fn connection(load: Load, stage: Arc<Stage>, ready: Arc<Barrier>) -> Tally {
-    let mut tally = Tally::new();
-    let prepared = prepare(load).await;
+async fn connection(
+    load: Load,
+    rate: Rate,
+    number: usize,
+    stage: Arc<Stage>,
+    ready: Arc<Barrier>,
+) -> Tally {
+    let mut tally = Tally::default();
+    let prepared = Worker::prepare(load).await;
     // Whoever failed must not keep the others waiting.
     ready.wait().await;
-    let outcome = match prepared {
-        Ok(worker) => worker.run(&stage, &mut tally.calls).await,
-        Err(error) => Err(error),
+    let outcome = async {
+        let mut worker = prepared?;
+        match rate {
+            Rate::Peak => without_pause(&mut worker, &stage, &mut tally).await?,
+            Rate::Fixed(rate) => {
+                let schedule = Schedule::new(stage.began(), rate, number, load.connections);
+                on_schedule(&mut worker, schedule, &stage, &mut tally).await?;
+            }
+        }
+        worker.end().await
     };
-    if let Err(error) = outcome {
+    if let Err(error) = outcome.await {
         tally.errors += 1;
         tally.first_error = Some(format!("{error:#}"));
     }
     tally
 }
 
-struct Worker {
-    connection: Connection,
-    kind: Kind,
-}
-
-enum Kind {
-    Asks(Session, Conversation),
-    AsksModern(Conversation),
-    Cycles,
-    Gets(&'static str, Conversation),
-}
-
-async fn prepare(load: Load) -> Result<Worker> {
-    let mut connection = Connection::open(load.address).await?;
-    let kind = match load.work {
-        Work::Ask(request) => {
-            Kind::Asks(Session::open(&mut connection).await?, Conversation::new(request))
-        }
-        Work::AskModern(request) => Kind::AsksModern(Conversation::modern(request)),
-        Work::Cycle => Kind::Cycles,
-        Work::File(path) => Kind::Gets(path, Conversation::new(Request::List)),
-    };
-    Ok(Worker { connection, kind })
-}
-
-impl Worker {
-    async fn run(mut self, stage: &Stage, calls: &mut Histogram) -> Result<()> {
-        while !stage.is(Stage::OVER) {
-            let start = Instant::now();
-            self.step().await?;
-            if stage.is(Stage::MEASURED) {
-                calls.record(start.elapsed());
-            }
-        }
-        match self.kind {
-            Kind::Asks(session, _) => session.end(&mut self.connection).await,
-            Kind::AsksModern(_) | Kind::Cycles | Kind::Gets(..) => Ok(()),
+async fn without_pause(worker: &mut Worker, stage: &Stage, tally: &mut Tally) -> Result<()> {
+    while stage.now() < Stage::OVER {
+        let start = Instant::now();
+        worker.step().await?;
+        if stage.now() == Stage::MEASURED {
+            tally.calls.record(start.elapsed());
         }
     }
+    Ok(())
+}
 
-    async fn step(&mut self) -> Result<()> {
-        let connection = &mut self.connection;
-        match &mut self.kind {
-            Kind::Asks(session, conversation) => {
-                let answer = session.post(connection, conversation.ask()).await?;
-                conversation.check(&answer)
-            }
-            Kind::AsksModern(conversation) => {
-                let answer = ask_modern(connection, conversation).await?;
-                conversation.check(&answer)
-            }
-            Kind::Cycles => Session::initialize(connection).await?.end(connection).await,
-            Kind::Gets(path, conversation) => {
-                // The file holds the answer to the one request that a list makes.
-                let _request = conversation.ask();
-                let answer =
-                    connection.exchange(Method::GET, path, Sender::Stranger, Bytes::new()).await?;
-                conversation.check(&answer)
+/// Every call that was due while it is measured counts, however late it is answered.
+async fn on_schedule(
+    worker: &mut Worker,
+    schedule: Schedule,
+    stage: &Stage,
+    tally: &mut Tally,
+) -> Result<()> {
+    let timer = Timer::new()?;
+    let measured = stage.measured();
+    for due in schedule.take_while(|due| *due < measured.end) {
+        let waited = timer.until(due).await?;
+        if stage.now() == Stage::GIVEN_UP {
+            break;
+        }
+        let late = due.elapsed();
+        worker.step().await?;
+        if measured.contains(&due) {
+            tally.calls.record(due.elapsed());
+            if waited {
+                tally.late.record(late);
             }
         }
     }
+    Ok(())
 }

@@ -1,55 +1,37 @@
 //! What an idle session costs vmcp in memory: opens many and looks how much the process grows.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
-use bytes::Bytes;
 use tokio::time;
 
 use crate::{
-    client::{Connection, Session, message},
-    process,
+    case::{Limit, Many},
+    client::{Connection, Session},
+    crowd, process,
+    report::Line,
 };
 
-/// Backends that each session is in front of.
-pub(crate) const BACKENDS: usize = 10;
-const SESSIONS: usize = 2000;
 /// Opened and ended before anything is counted, so that pools and buffers have their size.
 const WARM_UP: usize = 200;
 /// What is freed is not given back at once.
-const SETTLE: Duration = Duration::from_secs(1);
-
-/// Memory per session in one state.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Idle {
-    pub(crate) state: &'static str,
-    pub(crate) kib: f64,
-    /// The most that the design allows, in KiB.
-    pub(crate) bar: f64,
-}
+const SETTLE: Duration = Duration::from_millis(1500);
+/// So many that what the process keeps for itself, some megabytes more or less, tells little.
+const SESSIONS: usize = 10_000;
+/// How many sessions there are when the memory of large numbers is looked at.
+const CROWDS: [usize; 5] = [1000, 5000, 10_000, 20_000, 50_000];
 
 /// Measures the three states that the design names, one after the other.
-pub(crate) async fn measure(address: SocketAddr, process: u32) -> Result<Vec<Idle>> {
-    let mut connection = Connection::open(address).await?;
-    let mut warm_up = Vec::new();
-    for _ in 0..WARM_UP {
-        warm_up.push(Session::open(&mut connection).await?);
-    }
-    call_each(&warm_up, &mut connection).await?;
-    for session in warm_up {
-        session.end(&mut connection).await?;
-    }
+pub(crate) async fn states(address: SocketAddr, process: u32, behind: Many) -> Result<Vec<Line>> {
+    warm_up(address, behind.backends).await?;
 
     let empty = settled(process).await?;
-    let mut sessions = Vec::with_capacity(SESSIONS);
-    for _ in 0..SESSIONS {
-        sessions.push(Session::open(&mut connection).await?);
-    }
+    let crowd: Arc<[Session]> = crowd::open(address, SESSIONS).await?.into();
     let opened = settled(process).await?;
-    call_each(&sessions, &mut connection).await?;
+    crowd::call_each(address, &crowd, behind.backends).await?;
     let called = settled(process).await?;
     let mut streams = Vec::with_capacity(SESSIONS);
-    for session in &sessions {
+    for session in crowd.iter() {
         let mut connection = Connection::open(address).await?;
         let stream = session.listen(&mut connection).await.with_context(|| {
             format!("with {} streams open; is the limit of open files too low?", streams.len())
@@ -57,31 +39,62 @@ pub(crate) async fn measure(address: SocketAddr, process: u32) -> Result<Vec<Idl
         streams.push((connection, stream));
     }
     let listening = settled(process).await?;
-    drop(streams);
-    for session in sessions {
-        session.end(&mut connection).await?;
-    }
 
-    #[expect(clippy::cast_precision_loss, reason = "KiB of memory fit")]
-    let each = |now: u64| now.saturating_sub(empty) as f64 / SESSIONS as f64;
+    let line = |state: &str, now, limit| Line {
+        what: format!("idle session {state}"),
+        unit: "KiB",
+        value: each(empty, now, SESSIONS),
+        limit: Some(limit),
+    };
     Ok(vec![
-        Idle { state: "before any call", kib: each(opened), bar: 2.0 },
-        Idle { state: "after a call to each backend", kib: each(called), bar: 4.0 },
-        Idle { state: "with a GET stream open", kib: each(listening), bar: 12.0 },
+        line("before any call", opened, Limit::new(2.0, 1.0)),
+        line(
+            &format!("after a call to each of {} backends", behind.backends),
+            called,
+            Limit::new(4.0, 2.0),
+        ),
+        line("with a GET stream open", listening, Limit::new(12.0, 8.0)),
     ])
 }
 
-async fn call_each(sessions: &[Session], connection: &mut Connection) -> Result<()> {
-    for session in sessions {
-        for backend in 0..BACKENDS {
-            let call = message::call(&format!("b{backend}_tool_0"), r#""text":"x""#);
-            let answer = session.post(connection, Bytes::from(call)).await?;
-            anyhow::ensure!(
-                message::whole(&answer)?.get("result").is_some(),
-                "a call fails: {}",
-                crate::client::brief(&answer)
-            );
-        }
+/// Measures whether a session costs the same however many there are.
+pub(crate) async fn growth(address: SocketAddr, process: u32, behind: Many) -> Result<Vec<Line>> {
+    warm_up(address, behind.backends).await?;
+    let empty = settled(process).await?;
+    let (mut crowd, mut seen) = (Vec::new(), vec![(0, empty)]);
+    for sessions in CROWDS {
+        crowd.extend(crowd::open(address, sessions - crowd.len()).await?);
+        seen.push((sessions, settled(process).await?));
+    }
+    let Many { backends, tools } = behind;
+    Ok(growth_lines(&format!("{backends} x {tools} tools"), &seen))
+}
+
+/// `seen` is how many sessions there were, and the memory then.
+fn growth_lines(behind: &str, seen: &[(usize, u64)]) -> Vec<Line> {
+    let line = |what, unit, value| Line { what, unit, value, limit: None };
+    let (mut lines, mut steps) = (Vec::new(), Vec::new());
+    for pair in seen.windows(2) {
+        let ((fewer, before), (more, after)) = (pair[0], pair[1]);
+        let kib = each(before, after, more - fewer);
+        steps.push(kib);
+        let what = format!("idle session over {behind}, each from {fewer} to {more}");
+        lines.push(line(what, "KiB", kib));
+    }
+    // The first sessions also fill what was begun for them.
+    if let [_, early, .., late] = steps[..] {
+        let what = format!("idle session over {behind}, the last ones in the early ones");
+        lines.push(line(what, "x", late / early));
+    }
+    lines
+}
+
+async fn warm_up(address: SocketAddr, backends: usize) -> Result<()> {
+    let sessions: Arc<[Session]> = crowd::open(address, WARM_UP).await?.into();
+    crowd::call_each(address, &sessions, backends).await?;
+    let mut connection = Connection::open(address).await?;
+    for session in sessions.iter() {
+        session.end(&mut connection).await?;
     }
     Ok(())
 }
@@ -89,4 +102,22 @@ async fn call_each(sessions: &[Session], connection: &mut Connection) -> Result<
 async fn settled(process: u32) -> Result<u64> {
     time::sleep(SETTLE).await;
     process::resident_kib(process)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "KiB of memory fit")]
+fn each(before: u64, after: u64, sessions: usize) -> f64 {
+    after.saturating_sub(before) as f64 / sessions as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::growth_lines;
+
+    #[test]
+    fn growth_is_told_step_by_step_and_the_last_in_the_second() {
+        let lines = growth_lines("2 x 1 tools", &[(0, 100), (10, 130), (20, 140), (40, 190)]);
+        let values: Vec<_> = lines.iter().map(|line| (line.value, line.unit)).collect();
+        assert_eq!(values, [(3.0, "KiB"), (1.0, "KiB"), (2.5, "KiB"), (2.5, "x")]);
+        assert_eq!(lines[1].what, "idle session over 2 x 1 tools, each from 10 to 20");
+    }
 }

@@ -126,13 +126,18 @@ impl Party {
         Ok(())
     }
 
-    /// Ends the server and waits for it.
+    /// Lets the server end and waits for it.
     pub(crate) async fn stop(mut self) -> Result<()> {
         self.terminate();
         if time::timeout(STOP, self.child.wait()).await.is_err() {
             self.child.kill().await.with_context(|| format!("cannot end {}", self.name))?;
         }
         Ok(())
+    }
+
+    /// Ends the server at once. Not for nginx, whose workers would stay.
+    pub(crate) async fn kill(mut self) -> Result<()> {
+        self.child.kill().await.with_context(|| format!("cannot end {}", self.name))
     }
 
     fn terminate(&self) {

@@ -1,10 +1,14 @@
-//! What was found, as figures: medians over rounds, ratios, and how they stand against the bars.
+//! What was found: the rounds of each case and the figures that stand alone, and how they stand
+//! against the bars.
 //!
 //! How they are written is in [`table`] and [`json`].
 
 use std::io::{self, Write};
 
-use crate::{case::Bar, load::Round, memory::Idle, shared::Shared};
+use crate::{
+    case::{Bar, Judged, Limit},
+    figures::{Figure, Rounds, Spread},
+};
 
 mod json;
 mod table;
@@ -14,39 +18,50 @@ mod table;
 pub(crate) struct Report {
     pub(crate) cores: usize,
     pub(crate) rows: Vec<Row>,
-    pub(crate) memory: Vec<Idle>,
-    pub(crate) shared: Vec<Shared>,
+    pub(crate) lines: Vec<Line>,
 }
 
-/// One case.
+/// Two parties with the same load.
 #[derive(Debug)]
 pub(crate) struct Row {
-    pub(crate) case: String,
+    pub(crate) case: &'static str,
     pub(crate) connections: usize,
-    pub(crate) nginx: Figures,
-    pub(crate) vmcp: Figures,
+    /// The calls a second at which latency was measured, if it was not at the peak.
+    pub(crate) rate: Option<f64>,
+    /// What the other one is compared with.
+    pub(crate) base: Rounds,
+    pub(crate) subject: Rounds,
     /// Straight to the backend, where latency added is asked for.
-    pub(crate) direct: Option<Figures>,
+    pub(crate) direct: Option<Rounds>,
     pub(crate) bar: Option<Bar>,
 }
 
-/// Medians over the rounds of one party. Times are in microseconds.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Figures {
-    pub(crate) calls_per_second: f64,
-    pub(crate) cpu: f64,
-    pub(crate) p50: f64,
-    pub(crate) p99: f64,
-    /// Of all rounds.
-    pub(crate) errors: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) first_error: Option<String>,
+/// A figure that stands alone.
+#[derive(Debug)]
+pub(crate) struct Line {
+    pub(crate) what: String,
+    pub(crate) unit: &'static str,
+    pub(crate) value: f64,
+    pub(crate) limit: Option<Limit>,
+}
+
+/// What two parties add to the median latency of the one behind them, in microseconds.
+struct Added {
+    direct: f64,
+    base: Spread,
+    subject: Spread,
 }
 
 impl Report {
     pub(crate) fn errors(&self) -> u64 {
-        self.rows.iter().flat_map(Row::parties).map(|(_, figures)| figures.errors).sum()
+        self.rows.iter().flat_map(Row::parties).map(Rounds::errors).sum()
+    }
+
+    /// How many bars are missed.
+    pub(crate) fn missed(&self) -> usize {
+        let rows = self.rows.iter().filter_map(Row::judged);
+        let lines = self.lines.iter().filter_map(|line| Some((line.value, line.limit?)));
+        rows.chain(lines).filter(|(value, limit)| !met(*value, limit.bar)).count()
     }
 
     pub(crate) fn write_table(&self, out: impl Write) -> io::Result<()> {
@@ -59,66 +74,42 @@ impl Report {
 }
 
 impl Row {
-    /// vmcp's CPU time per call in nginx's.
-    fn cpu_ratio(&self) -> f64 {
-        self.vmcp.cpu / self.nginx.cpu
+    /// The subject's figure in the base's.
+    fn ratio(&self, figure: Figure) -> Option<Spread> {
+        Spread::of_ratios(figure, &self.base, &self.subject)
     }
 
-    /// What nginx and vmcp add to the backend's median latency.
-    fn latency_added(&self) -> Option<(f64, f64)> {
-        let direct = self.direct.as_ref()?.p50;
-        Some((self.nginx.p50 - direct, self.vmcp.p50 - direct))
+    fn added(&self) -> Option<Added> {
+        let direct = self.direct.as_ref()?;
+        Some(Added {
+            direct: direct.median(Figure::P50)?,
+            base: Spread::of_differences(Figure::P50, direct, &self.base)?,
+            subject: Spread::of_differences(Figure::P50, direct, &self.subject)?,
+        })
     }
 
-    /// The ratio that the bar is about, and the bar.
-    fn judged(&self) -> Option<(f64, f64)> {
-        match self.bar? {
-            Bar::Cpu(bar) => Some((self.cpu_ratio(), bar)),
-            Bar::LatencyAdded(bar) => {
-                let (nginx, vmcp) = self.latency_added()?;
-                Some((vmcp / nginx, bar))
+    /// The ratio that the bar is about, and the bar. Without calls it is no number.
+    fn judged(&self) -> Option<(f64, Limit)> {
+        let Bar { of, limit } = self.bar?;
+        let ratio = match of {
+            Judged::Cpu => self.ratio(Figure::Cpu).map(|spread| spread.median),
+            Judged::P99 => self.ratio(Figure::P99).map(|spread| spread.median),
+            Judged::LatencyAdded => {
+                self.added().map(|added| added.subject.median / added.base.median)
             }
-        }
+        };
+        Some((ratio.unwrap_or(f64::NAN), limit))
     }
 
-    fn parties(&self) -> impl Iterator<Item = (&'static str, &Figures)> {
-        let direct = self.direct.as_ref().map(|figures| ("direct", figures));
-        [("nginx", &self.nginx), ("vmcp", &self.vmcp)].into_iter().chain(direct)
-    }
-}
-
-impl Figures {
-    pub(crate) fn of(rounds: &[Round]) -> Self {
-        #[expect(clippy::cast_precision_loss, reason = "calls of a few seconds fit")]
-        let calls = |round: &Round| round.calls.count() as f64;
-        let medium = |figure: &dyn Fn(&Round) -> f64| median(rounds.iter().map(figure).collect());
-        Self {
-            calls_per_second: medium(&|round| calls(round) / round.elapsed.as_secs_f64()),
-            // A round without a call has errors, which is all that counts then.
-            cpu: medium(&|round| round.cpu * 1e6 / calls(round).max(1.0)),
-            p50: medium(&|round| round.calls.quantile(0.5)),
-            p99: medium(&|round| round.calls.quantile(0.99)),
-            errors: rounds.iter().map(|round| round.errors).sum(),
-            first_error: rounds.iter().find_map(|round| round.first_error.clone()),
-        }
-    }
-}
-
-/// The middle one, or between the middle two; 0 of none.
-fn median(mut figures: Vec<f64>) -> f64 {
-    figures.sort_by(f64::total_cmp);
-    let middle = figures.len() / 2;
-    match figures.get(middle) {
-        None => 0.0,
-        Some(upper) if figures.len() % 2 == 1 => *upper,
-        Some(upper) => f64::midpoint(figures[middle - 1], *upper),
+    fn parties(&self) -> impl Iterator<Item = &Rounds> {
+        [&self.base, &self.subject].into_iter().chain(&self.direct)
     }
 }
 
 /// Whether a bar is met.
-fn met(ratio: f64, bar: f64) -> bool {
-    // A ratio that is no number, for want of calls, meets nothing.
-    ratio <= bar
+fn met(value: f64, bar: f64) -> bool {
+    // What is no number, for want of calls, meets nothing.
+    value <= bar
 }
 
 #[cfg(test)]

@@ -12,15 +12,17 @@ use tokio::{
 };
 
 use crate::{
-    case::Plan,
+    case::Limit,
     client::{
         Connection, Session,
         message::{self, Request},
     },
+    figures::{Figure, Rounds, Spread},
     histogram::Histogram,
-    load::{self, Load, Work},
+    load::{self, Load, Rate, Work},
     party::Party,
-    report::Figures,
+    plan::Turns,
+    report::Line,
 };
 
 /// Sessions that go to the other replica.
@@ -28,15 +30,6 @@ const MOVED: usize = 1000;
 
 /// How long commands are counted while nobody calls.
 const QUIET: Duration = Duration::from_secs(2);
-
-/// One figure.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Shared {
-    pub(crate) what: &'static str,
-    pub(crate) value: f64,
-    /// The most that the design allows.
-    pub(crate) bar: Option<f64>,
-}
 
 /// Who takes part.
 pub(crate) struct Parties<'a> {
@@ -49,40 +42,46 @@ pub(crate) struct Parties<'a> {
 }
 
 /// Measures everything.
-pub(crate) async fn measure(parties: &Parties<'_>, plan: Plan) -> Result<Vec<Shared>> {
+pub(crate) async fn measure(parties: &Parties<'_>, turns: Turns) -> Result<Vec<Line>> {
     let Parties { store, alone, replicas: [first, second] } = parties;
     let idle = quiet_rate(store.address).await?;
-    let (mut without, mut with, mut commands) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..plan.rounds {
-        let load = |address| Load { address, connections: 16, work: Work::Ask(Request::Echo(64)) };
-        without.push(load::round(load(alone.address), plan.pace, alone.process).await?);
-        // Sessions are opened before, and ended after what is counted.
-        let counting = async {
-            time::sleep(plan.pace.warm_up * 2).await;
-            let (before, began) = (commands_of(store.address).await?, Instant::now());
-            time::sleep(plan.pace.measured / 2).await;
-            let counted = commands_of(store.address).await?.saturating_sub(before + 1);
-            Ok::<_, anyhow::Error>(per_second(counted, began.elapsed()))
-        };
-        let driving = load::round(load(first.address), plan.pace, first.process);
-        let (round, counted) = tokio::try_join!(driving, counting)?;
+    let (mut without, mut with) = (Rounds::of("memory"), Rounds::of("Redis"));
+    let mut commands = Vec::new();
+    for _ in 0..turns.rounds {
+        without.peak.push(round(alone, turns).await?);
+        let (round, counted) =
+            tokio::try_join!(round(first, turns), commands_within(store.address, turns))?;
         commands.push(counted);
-        with.push(round);
+        with.peak.push(round);
     }
-    let (without, with) = (Figures::of(&without), Figures::of(&with));
-    for figures in [&without, &with] {
-        ensure!(figures.errors == 0, "calls fail: {:?}", figures.first_error);
+    for rounds in [&without, &with] {
+        ensure!(rounds.errors() == 0, "calls fail: {:?}", rounds.first_error());
     }
-    commands.sort_by(f64::total_cmp);
-    let commands = commands[commands.len() / 2];
-    let moved = moved(store.address, first.address, second.address, idle).await?;
-    let mut found = vec![
-        figure("CPU per call in that with records in memory", with.cpu / without.cpu, Some(1.1)),
-        figure("commands per call", commands / with.calls_per_second, Some(0.01)),
-        figure("commands a second of two idle replicas", idle, None),
+    let cpu = Spread::of_ratios(Figure::Cpu, &without, &with).context("no rounds")?.median;
+    let commands = Spread::of(commands).context("no rounds")?.median;
+    let calls = with.median(Figure::CallsPerSecond).context("no rounds")?;
+    let mut lines = vec![
+        line("CPU per call in that with records in memory", "x", cpu, Some(Limit::new(1.1, 1.0))),
+        line("commands per call", "", commands / calls, Some(Limit::bar(0.01))),
+        line("commands a second of two idle replicas", "", idle, None),
     ];
-    found.extend(moved);
-    Ok(found)
+    lines.extend(moved(store.address, first.address, second.address, idle).await?);
+    Ok(lines)
+}
+
+async fn round(party: &Party, turns: Turns) -> Result<load::Round> {
+    let load = Load { address: party.address, connections: 16, work: Work::Ask(Request::Echo(64)) };
+    load::round(load, Rate::Peak, turns.pace, party.process).await
+}
+
+/// How many commands a second there are in the middle of a round: sessions are opened before, and
+/// ended after what is counted.
+async fn commands_within(store: SocketAddr, turns: Turns) -> Result<f64> {
+    time::sleep(turns.pace.warm_up * 2).await;
+    let (before, began) = (commands_of(store).await?, Instant::now());
+    time::sleep(turns.pace.measured / 2).await;
+    let counted = commands_of(store).await?.saturating_sub(before + 1);
+    Ok(per_second(counted, began.elapsed()))
 }
 
 /// Opens sessions on one replica and goes on with them on the other.
@@ -91,7 +90,7 @@ async fn moved(
     from: SocketAddr,
     to: SocketAddr,
     idle: f64,
-) -> Result<Vec<Shared>> {
+) -> Result<Vec<Line>> {
     let (mut here, mut there) = (Connection::open(from).await?, Connection::open(to).await?);
     let mut sessions = Vec::with_capacity(MOVED);
     for _ in 0..MOVED {
@@ -103,26 +102,27 @@ async fn moved(
     let first = Session::open(&mut there).await?;
     call(&first, &mut there).await?;
     let (before, began) = (commands_of(store).await?, Instant::now());
-    let mut restored = Histogram::new();
+    let mut restored = Histogram::default();
     for session in &sessions {
         restored.record(call(session, &mut there).await?);
     }
     let counted = commands_of(store).await?.saturating_sub(before + 1);
     #[expect(clippy::cast_precision_loss, reason = "counts of a few seconds fit")]
     let each = (counted as f64 - idle * began.elapsed().as_secs_f64()) / MOVED as f64;
-    let mut again = Histogram::new();
+    let mut again = Histogram::default();
     for session in &sessions {
         again.record(call(session, &mut there).await?);
     }
     for session in sessions.into_iter().chain([first]) {
         session.end(&mut there).await?;
     }
+    let micros = |what, value| line(what, "us", value, None);
     Ok(vec![
-        figure("commands to take a session up elsewhere", each, Some(1.1)),
-        figure("us of its first call there, p50", restored.quantile(0.5), None),
-        figure("us of its first call there, p99", restored.quantile(0.99), None),
-        figure("us of its second call there, p50", again.quantile(0.5), None),
-        figure("us of its second call there, p99", again.quantile(0.99), None),
+        line("commands to take a session up elsewhere", "", each, Some(Limit::bar(1.1))),
+        micros("its first call there, p50", restored.quantile(0.5)),
+        micros("its first call there, p99", restored.quantile(0.99)),
+        micros("its second call there, p50", again.quantile(0.5)),
+        micros("its second call there, p99", again.quantile(0.99)),
     ])
 }
 
@@ -161,6 +161,6 @@ fn per_second(count: u64, time: Duration) -> f64 {
     count as f64 / time.as_secs_f64()
 }
 
-fn figure(what: &'static str, value: f64, bar: Option<f64>) -> Shared {
-    Shared { what, value, bar }
+fn line(what: &str, unit: &'static str, value: f64, limit: Option<Limit>) -> Line {
+    Line { what: format!("records in Redis: {what}"), unit, value, limit }
 }

@@ -2,7 +2,7 @@
 //!
 //! - `/mcp` has the tools `echo` (its argument as JSON), `stream` (the same as an event stream) and
 //!   `fill` (as many bytes as asked for).
-//! - `/many/<n>/mcp` has fifty tools, named after `n`: one of many backends.
+//! - `/many/<n>/<tools>/mcp` has so many tools, named after `n`: one of many backends.
 
 use std::fmt::Write as _;
 
@@ -13,8 +13,6 @@ use memchr::memmem;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// How many tools each of many backends has.
-pub(crate) const MANY_TOOLS: usize = 50;
 /// The revision that this backend speaks.
 pub(crate) const VERSION: &str = "2025-11-25";
 /// The revision of the modern era, which it speaks too.
@@ -162,9 +160,8 @@ fn discovered() -> String {
 }
 
 fn tools(path: &str, beginning: &str) -> String {
-    let number = path.strip_prefix("/many/").and_then(|rest| rest.split('/').next());
-    let names: Vec<String> = match number {
-        Some(number) => (0..MANY_TOOLS).map(|tool| format!("b{number}_tool_{tool}")).collect(),
+    let names: Vec<String> = match one_of_many(path) {
+        Some((number, tools)) => (0..tools).map(|tool| format!("b{number}_tool_{tool}")).collect(),
         None => ["echo", "stream", "fill"].map(String::from).into(),
     };
     let mut text = format!("{{{beginning}\"tools\":[");
@@ -177,6 +174,13 @@ fn tools(path: &str, beginning: &str) -> String {
     }
     text.push_str("]}");
     text
+}
+
+/// Which of many backends is meant, and how many tools it has.
+fn one_of_many(path: &str) -> Option<(&str, usize)> {
+    let (number, rest) = path.strip_prefix("/many/")?.split_once('/')?;
+    let (tools, _endpoint) = rest.split_once('/')?;
+    Some((number, tools.parse().ok()?))
 }
 
 fn json(body: Vec<u8>) -> Response<Full<Bytes>> {

@@ -22,6 +22,9 @@ const READ_IN_FULL: u64 = 64;
 /// How far from either end of an answer its id is looked for.
 const NEAR: usize = 96;
 
+/// A tool of one of many backends, in the middle of them.
+const OF_MANY: &str = "b10_tool_0";
+
 /// What is asked for, again and again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Request {
@@ -31,6 +34,8 @@ pub(crate) enum Request {
     Stream(usize),
     /// A short `tools/call` with a result of so many bytes.
     Fill(usize),
+    /// The same as `Echo`, of a tool that one of many backends has.
+    OfMany(usize),
     /// `tools/list`; all under one id, so that a file can answer it too.
     List,
 }
@@ -64,6 +69,9 @@ impl Conversation {
             Request::Stream(size) => {
                 tool("stream", &format!(r#""text":"{}""#, "x".repeat(size)), meta)
             }
+            Request::OfMany(size) => {
+                tool(OF_MANY, &format!(r#""text":"{}""#, "x".repeat(size)), meta)
+            }
             Request::Fill(size) => tool("fill", &format!(r#""size":{size}"#), meta),
             Request::List if meta.is_empty() => r#","method":"tools/list"}"#.to_owned(),
             Request::List => format!(r#","method":"tools/list","params":{{{}}}}}"#, &meta[1..]),
@@ -78,6 +86,7 @@ impl Conversation {
             Request::Echo(_) => ("tools/call", Some("echo")),
             Request::Stream(_) => ("tools/call", Some("stream")),
             Request::Fill(_) => ("tools/call", Some("fill")),
+            Request::OfMany(_) => ("tools/call", Some(OF_MANY)),
             Request::List => ("tools/list", None),
         }
     }
@@ -118,7 +127,10 @@ impl Conversation {
         ensure!(message["id"] == self.id, "an answer bears another id: {}", brief(answer));
         let result = &message["result"];
         match self.request {
-            Request::Echo(size) | Request::Stream(size) | Request::Fill(size) => {
+            Request::Echo(size)
+            | Request::Stream(size)
+            | Request::Fill(size)
+            | Request::OfMany(size) => {
                 let text = result.pointer("/content/0/text").and_then(Value::as_str);
                 let text = text.with_context(|| format!("no text: {}", brief(answer)))?;
                 ensure!(

@@ -2,102 +2,133 @@
 
 use std::io::{self, Write};
 
-use super::{Report, Row, met};
-use crate::{case::Bar, shared::Shared};
+use super::{Added, Line, Report, Row, met};
+use crate::{
+    case::{Judged, Limit},
+    figures::{Figure, Rounds},
+};
 
-const HEAD: [[&str; COLUMNS]; 2] = [
-    ["", "conn", "calls/s", "", "CPU us/call", "", "", "", "p50 us", "", "p99 us", "", "errors"],
-    [
-        "case", "", "nginx", "vmcp", "nginx", "vmcp", "ratio", "bar", "nginx", "vmcp", "nginx",
-        "vmcp", "",
-    ],
+const COLUMNS: usize = 11;
+const HEAD: [&str; COLUMNS] = [
+    "case", "conn", "rate/s", "", "calls/s", "CPU us", "p50 us", "p99 us", "p99.9 us", "MiB",
+    "errors",
 ];
-const COLUMNS: usize = 13;
+/// Columns of words, which begin where the others end.
+const LEFT: [usize; 2] = [0, 3];
 
 pub(super) fn write(report: &Report, mut out: impl Write) -> io::Result<()> {
     if !report.rows.is_empty() {
-        cases(&report.rows, &mut out)?;
+        rows(&report.rows, &mut out)?;
     }
+    lines(&report.lines, &mut out)?;
     for row in &report.rows {
-        latency(row, &mut out)?;
-    }
-    for idle in &report.memory {
-        let (state, kib, bar) = (idle.state, idle.kib, idle.bar);
-        let verdict = verdict(kib, bar);
-        writeln!(out, "memory per idle session {state}: {kib:.2} KiB (bar {bar}: {verdict})")?;
-    }
-    for Shared { what, value, bar } in &report.shared {
-        let judged = bar.map(|bar| format!(" (bar {bar}: {})", verdict(*value, bar)));
-        writeln!(out, "records in Redis: {what}: {value:.4}{}", judged.unwrap_or_default())?;
-    }
-    for row in &report.rows {
-        for (party, figures) in row.parties() {
-            if let Some(error) = &figures.first_error {
-                let (case, connections) = (&row.case, row.connections);
+        for party in row.parties() {
+            if let Some(error) = party.first_error() {
+                let (case, connections, party) = (row.case, row.connections, party.party);
                 writeln!(out, "{case}, {connections} connections, {party}: {error}")?;
             }
         }
     }
-    writeln!(out, "medians of rounds on {} cores; errors: {}", report.cores, report.errors())
+    let (cores, missed, errors) = (report.cores, report.missed(), report.errors());
+    writeln!(out, "medians of rounds on {cores} cores; bars missed: {missed}; errors: {errors}")
 }
 
-fn cases(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
-    let mut lines: Vec<[String; COLUMNS]> =
-        HEAD.iter().map(|line| line.map(str::to_owned)).collect();
-    lines.extend(rows.iter().map(cells));
-    let width = |column: usize| lines.iter().map(|line| line[column].len()).max().unwrap_or(0);
+fn rows(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
+    let mut cells = vec![HEAD.map(str::to_owned)];
+    for row in rows {
+        cells.extend(row_cells(row));
+    }
+    let width = |column: usize| cells.iter().map(|line| line[column].len()).max().unwrap_or(0);
     let widths: [usize; COLUMNS] = std::array::from_fn(width);
-    for line in &lines {
-        let mut text = format!("{:<width$}", line[0], width = widths[0]);
-        for (cell, width) in line.iter().zip(widths).skip(1) {
-            text.push_str(&format!("  {cell:>width$}"));
+    // What is said of a bar stands behind the line that it is about.
+    let mut behind = vec![String::new()];
+    for row in rows {
+        behind.extend(remarks(row));
+    }
+    for (line, remark) in cells.iter().zip(behind) {
+        let mut text = String::new();
+        for (column, (cell, width)) in line.iter().zip(widths).enumerate() {
+            let padded = if LEFT.contains(&column) {
+                format!("{cell:<width$}  ")
+            } else {
+                format!("{cell:>width$}  ")
+            };
+            text.push_str(&padded);
         }
+        text.push_str(&remark);
         writeln!(out, "{}", text.trim_end())?;
     }
     writeln!(out)
 }
 
-fn cells(row: &Row) -> [String; COLUMNS] {
-    let Row { case, connections, nginx, vmcp, .. } = row;
-    let bar = match (row.bar, row.judged()) {
-        (Some(Bar::Cpu(bar)), Some((ratio, _))) => format!("{bar:.1} {}", verdict(ratio, bar)),
-        // It is about latency, and has a line of its own.
-        (Some(Bar::LatencyAdded(_)), _) => "below".to_owned(),
-        (Some(Bar::Cpu(_)) | None, _) => String::new(),
-    };
-    let errors: u64 = row.parties().map(|(_, figures)| figures.errors).sum();
-    [
-        case.clone(),
-        connections.to_string(),
-        format!("{:.0}", nginx.calls_per_second),
-        format!("{:.0}", vmcp.calls_per_second),
-        format!("{:.1}", nginx.cpu),
-        format!("{:.1}", vmcp.cpu),
-        format!("{:.2}", row.cpu_ratio()),
-        bar,
-        format!("{:.0}", nginx.p50),
-        format!("{:.0}", vmcp.p50),
-        format!("{:.0}", nginx.p99),
-        format!("{:.0}", vmcp.p99),
-        errors.to_string(),
-    ]
+/// A line for each party, and one for the ratios.
+fn row_cells(row: &Row) -> Vec<[String; COLUMNS]> {
+    let rate = row.rate.map(|rate| format!("{rate:.0}")).unwrap_or_default();
+    let first = [row.case.to_owned(), row.connections.to_string(), rate];
+    let mut lines = vec![line(first, &row.base), line(Default::default(), &row.subject)];
+    let ratios = Figure::ALL.map(|figure| {
+        row.ratio(figure).map(|spread| format!("{:.2}", spread.median)).unwrap_or_default()
+    });
+    lines.push(joined(Default::default(), "ratio", ratios, String::new()));
+    lines
 }
 
-fn latency(row: &Row, out: &mut impl Write) -> io::Result<()> {
-    let (Some(direct), Some((nginx, vmcp)), Some((ratio, bar))) =
-        (&row.direct, row.latency_added(), row.judged())
-    else {
-        return Ok(());
-    };
-    let (case, connections, direct) = (&row.case, row.connections, direct.p50);
-    let verdict = verdict(ratio, bar);
-    writeln!(
-        out,
-        "latency added to {case}, {connections} connection, p50 over {direct:.0} us direct: \
-         nginx {nginx:.0} us, vmcp {vmcp:.0} us: {ratio:.2} x (bar {bar:.1}: {verdict})"
-    )
+fn line(first: [String; 3], rounds: &Rounds) -> [String; COLUMNS] {
+    let figures = Figure::ALL.map(|figure| {
+        let digits = match figure {
+            Figure::CallsPerSecond | Figure::P50 | Figure::P99 | Figure::P999 => 0,
+            Figure::Cpu | Figure::Resident => 1,
+        };
+        rounds.median(figure).map(|value| format!("{value:.digits$}")).unwrap_or_default()
+    });
+    joined(first, rounds.party, figures, rounds.errors().to_string())
 }
 
-fn verdict(ratio: f64, bar: f64) -> &'static str {
-    if met(ratio, bar) { "ok" } else { "MISSED" }
+fn joined(
+    first: [String; 3],
+    party: &str,
+    figures: [String; Figure::ALL.len()],
+    errors: String,
+) -> [String; COLUMNS] {
+    let mut cells = first.into_iter().chain([party.to_owned()]).chain(figures).chain([errors]);
+    std::array::from_fn(|_| cells.next().unwrap_or_default())
+}
+
+/// What is said behind each line of a row.
+fn remarks(row: &Row) -> [String; 3] {
+    let (Some(bar), Some((ratio, limit))) = (row.bar, row.judged()) else {
+        return Default::default();
+    };
+    let verdict = verdict(ratio, limit);
+    match (bar.of, row.added()) {
+        (Judged::LatencyAdded, Some(Added { direct, base, subject })) => [
+            format!("adds {:.0} us to {direct:.0} us direct", base.median),
+            format!("adds {:.0} us", subject.median),
+            format!("added {ratio:.2}: {verdict}"),
+        ],
+        (Judged::LatencyAdded, None) => [String::new(), String::new(), verdict],
+        (Judged::Cpu, _) => [String::new(), String::new(), format!("CPU: {verdict}")],
+        (Judged::P99, _) => [String::new(), String::new(), format!("p99: {verdict}")],
+    }
+}
+
+fn lines(lines: &[Line], out: &mut impl Write) -> io::Result<()> {
+    let width = lines.iter().map(|line| line.what.len()).max().unwrap_or(0);
+    for Line { what, unit, value, limit } in lines {
+        let verdict = limit.map(|limit| verdict(*value, limit)).unwrap_or_default();
+        let digits = if *value < 0.1 { 4 } else { 2 };
+        let text = format!("{what:<width$}  {value:>8.digits$} {unit:<3}  {verdict}");
+        writeln!(out, "{}", text.trim_end())?;
+    }
+    if lines.is_empty() { Ok(()) } else { writeln!(out) }
+}
+
+fn verdict(value: f64, limit: Limit) -> String {
+    let bar = if met(value, limit.bar) { "ok" } else { "MISSED" };
+    let aim = match limit.aim {
+        Some(aim) if met(value, aim) => format!(", aim {aim} ok"),
+        Some(aim) => format!(", aim {aim} is {:.2} away", value - aim),
+        None => String::new(),
+    };
+    format!("bar {} {bar}{aim}", limit.bar)
 }

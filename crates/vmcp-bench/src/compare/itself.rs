@@ -1,0 +1,62 @@
+//! vmcp against itself: two processes of it that differ in one thing, driven in turn.
+
+use anyhow::Result;
+
+use super::{Bench, Side, progress, row, turns};
+use crate::{
+    case::{self, Backends, Many},
+    client::message::Request,
+    crowd,
+    load::Work,
+    plan::{Plan, Turns},
+    report::Row,
+};
+
+/// Sessions that are there and do nothing.
+const CROWD: usize = 10_000;
+const CONNECTIONS: usize = 16;
+
+impl Bench {
+    /// Whether calls take longer beside many sessions that do nothing.
+    pub(super) async fn beside_idle_sessions(&mut self) -> Result<Row> {
+        progress(case::IDLE)?;
+        let (mut empty, mut crowded) =
+            (self.start(Backends::One).await?, self.start(Backends::One).await?);
+        let sessions = crowd::open(crowded.address, CROWD).await?;
+        let work = Work::Ask(Request::Echo(64));
+        let sides = [
+            Side { name: "none idle", party: &mut empty, work },
+            Side { name: "10,000 idle", party: &mut crowded, work },
+        ];
+        let Plan { peak, paced, short, .. } = self.plan;
+        // The bar is about the slowest calls, of which each round tells something else.
+        let paced = Turns { rounds: short.rounds, ..paced };
+        let compared = turns::compare(sides, CONNECTIONS, peak, paced).await?;
+        drop(sessions);
+        self.backend.alive()?;
+        empty.kill().await?;
+        crowded.kill().await?;
+        Ok(row(case::IDLE, CONNECTIONS, compared, Some(case::BESIDE_IDLE)))
+    }
+
+    /// Whether a call costs more where there are more tools.
+    pub(super) async fn with_a_larger_catalog(&mut self) -> Result<Row> {
+        progress(case::CATALOG)?;
+        let (mut small, mut large) = (
+            self.start(Backends::Many(Many::SPARSE)).await?,
+            self.start(Backends::Many(Many::TYPICAL)).await?,
+        );
+        let work = Work::Ask(Request::OfMany(64));
+        let sides = [
+            Side { name: "20 tools", party: &mut small, work },
+            Side { name: "1000 tools", party: &mut large, work },
+        ];
+        let Plan { peak, paced, short, .. } = self.plan;
+        let peak = Turns { rounds: short.rounds, ..peak };
+        let compared = turns::compare(sides, CONNECTIONS, peak, paced).await?;
+        self.backend.alive()?;
+        small.kill().await?;
+        large.kill().await?;
+        Ok(row(case::CATALOG, CONNECTIONS, compared, Some(case::LARGER_CATALOG)))
+    }
+}
