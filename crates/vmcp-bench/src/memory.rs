@@ -72,19 +72,23 @@ pub(crate) async fn growth(address: SocketAddr, process: u32, behind: Many) -> R
 
 /// `seen` is how many sessions there were, and the memory then.
 fn growth_lines(behind: &str, seen: &[(usize, u64)]) -> Vec<Line> {
-    let line = |what, unit, value| Line { what, unit, value, limit: None };
-    let (mut lines, mut steps) = (Vec::new(), Vec::new());
+    let line = |what, unit, value| Line {
+        what: format!("idle session over {behind}, {what}"),
+        unit,
+        value,
+        limit: None,
+    };
+    let between = |(fewer, before), (more, after)| each(before, after, more - fewer);
+    let mut lines = Vec::new();
     for pair in seen.windows(2) {
-        let ((fewer, before), (more, after)) = (pair[0], pair[1]);
-        let kib = each(before, after, more - fewer);
-        steps.push(kib);
-        let what = format!("idle session over {behind}, each from {fewer} to {more}");
-        lines.push(line(what, "KiB", kib));
+        let what = format!("each from {} to {}", pair[0].0, pair[1].0);
+        lines.push(line(what, "KiB", between(pair[0], pair[1])));
     }
-    // The first sessions also fill what was begun for them.
-    if let [_, early, .., late] = steps[..] {
-        let what = format!("idle session over {behind}, the last ones in the early ones");
-        lines.push(line(what, "x", late / early));
+    // The first sessions also fill what was begun for them, and steps that are near each other
+    // differ by what the process keeps for itself.
+    if let [_, first, .., next_to_last, last] = *seen {
+        let ratio = between(next_to_last, last) / between(first, next_to_last);
+        lines.push(line("the last step in all between".to_owned(), "x", ratio));
     }
     lines
 }
@@ -114,10 +118,11 @@ mod tests {
     use super::growth_lines;
 
     #[test]
-    fn growth_is_told_step_by_step_and_the_last_in_the_second() {
-        let lines = growth_lines("2 x 1 tools", &[(0, 100), (10, 130), (20, 140), (40, 190)]);
+    fn growth_is_told_step_by_step_and_from_far_apart() {
+        let seen = [(0, 100), (10, 130), (20, 140), (30, 160), (70, 220)];
+        let lines = growth_lines("2 x 1 tools", &seen);
         let values: Vec<_> = lines.iter().map(|line| (line.value, line.unit)).collect();
-        assert_eq!(values, [(3.0, "KiB"), (1.0, "KiB"), (2.5, "KiB"), (2.5, "x")]);
+        assert_eq!(values, [(3.0, "KiB"), (1.0, "KiB"), (2.0, "KiB"), (1.5, "KiB"), (1.0, "x")]);
         assert_eq!(lines[1].what, "idle session over 2 x 1 tools, each from 10 to 20");
     }
 }
