@@ -108,9 +108,10 @@ async fn settled(process: u32) -> Result<u64> {
     process::resident_kib(process)
 }
 
+/// Less than nothing if the process has given back more than the sessions took.
 #[expect(clippy::cast_precision_loss, reason = "KiB of memory fit")]
 fn each(before: u64, after: u64, sessions: usize) -> f64 {
-    after.saturating_sub(before) as f64 / sessions as f64
+    (after as f64 - before as f64) / sessions as f64
 }
 
 #[cfg(test)]

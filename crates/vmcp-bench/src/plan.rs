@@ -34,9 +34,9 @@ impl Plan {
             },
         };
         if quick {
-            Self { peak: turns(3, 100, 500), paced: turns(3, 100, 400), short: turns(7, 50, 250) }
+            Self { peak: turns(5, 50, 300), paced: turns(3, 100, 400), short: turns(7, 50, 250) }
         } else {
-            Self { peak: turns(5, 150, 600), paced: turns(5, 100, 500), short: turns(15, 100, 400) }
+            Self { peak: turns(7, 100, 450), paced: turns(5, 100, 500), short: turns(15, 100, 400) }
         }
     }
 }

@@ -116,7 +116,7 @@ fn lines(lines: &[Line], out: &mut impl Write) -> io::Result<()> {
     let width = lines.iter().map(|line| line.what.len()).max().unwrap_or(0);
     for Line { what, unit, value, limit } in lines {
         let verdict = limit.map(|limit| verdict(*value, limit)).unwrap_or_default();
-        let digits = if *value < 0.1 { 4 } else { 2 };
+        let digits = if value.abs() < 0.01 { 4 } else { 2 };
         let text = format!("{what:<width$}  {value:>8.digits$} {unit:<3}  {verdict}");
         writeln!(out, "{}", text.trim_end())?;
     }

@@ -77,7 +77,7 @@ fn report() -> Report {
     let line = |what: &str, unit, value, limit| Line { what: what.to_owned(), unit, value, limit };
     let lines = vec![
         line("idle session", "KiB", 1.5, Some(Limit::new(2.0, 1.0))),
-        line("commands per call", "", 0.02, Some(Limit::bar(0.01))),
+        line("commands per call", "", 0.006, Some(Limit::bar(0.005))),
         line("first call", "us", 250.0, None),
     ];
     Report { cores: 2, rows: vec![call, latency, free], lines }
@@ -100,7 +100,7 @@ ping              256   22500  nginx    45000    12.0     300     300       300 
                                ratio     1.00    1.00    1.00    1.00      1.00  1.00
 
 idle session           1.50 KiB  bar 2 ok, aim 1 is 0.50 away
-commands per call    0.0200      bar 0.01 MISSED
+commands per call    0.0060      bar 0.005 MISSED
 first call           250.00 us
 
 ping, 256 connections, vmcp: an answer
