@@ -69,7 +69,9 @@ impl Rounds {
 
     /// How late the load itself sent what was due, in microseconds.
     pub(crate) fn late(&self, share: f64) -> Option<f64> {
-        let late = self.paced.iter().map(|round| round.late.quantile(share));
+        // A load that never had to wait was behind all the time, as its calls' latencies tell.
+        let waited = self.paced.iter().filter(|round| round.late.count() > 0);
+        let late = waited.map(|round| round.late.quantile(share));
         Some(Spread::of(late.collect())?.median)
     }
 

@@ -64,6 +64,12 @@ impl Report {
         rows.chain(lines).filter(|(value, limit)| !met(*value, limit.bar)).count()
     }
 
+    /// How late the load itself was, in microseconds: p99, in the middle over all cases.
+    fn load_late(&self) -> Option<f64> {
+        let parties = self.rows.iter().flat_map(Row::parties);
+        Some(Spread::of(parties.filter_map(|party| party.late(0.99)).collect())?.median)
+    }
+
     pub(crate) fn write_table(&self, out: impl Write) -> io::Result<()> {
         table::write(self, out)
     }

@@ -20,6 +20,7 @@ pub(super) fn value(report: &Report) -> Value {
         "cores": report.cores,
         "errors": report.errors(),
         "barsMissed": report.missed(),
+        "loadLateP99": report.load_late(),
         "cases": report.rows.iter().map(row).collect::<Vec<_>>(),
         "figures": report.lines.iter().map(line).collect::<Vec<_>>(),
     })

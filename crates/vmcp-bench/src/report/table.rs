@@ -13,6 +13,8 @@ const HEAD: [&str; COLUMNS] = [
     "case", "conn", "rate/s", "", "calls/s", "CPU us", "p50 us", "p99 us", "p99.9 us", "MiB",
     "errors",
 ];
+/// Waking up takes tens of microseconds, and waiting for a core milliseconds.
+const LATE: f64 = 1000.0;
 /// Columns of words, which begin where the others end.
 const LEFT: [usize; 2] = [0, 3];
 
@@ -28,6 +30,13 @@ pub(super) fn write(report: &Report, mut out: impl Write) -> io::Result<()> {
                 writeln!(out, "{case}, {connections} connections, {party}: {error}")?;
             }
         }
+    }
+    if let Some(late) = report.load_late().filter(|late| *late > LATE) {
+        writeln!(
+            out,
+            "The load itself was {late:.0} us late at p99: others want the cores, and latencies \
+             say little."
+        )?;
     }
     let (cores, missed, errors) = (report.cores, report.missed(), report.errors());
     writeln!(out, "medians of rounds on {cores} cores; bars missed: {missed}; errors: {errors}")

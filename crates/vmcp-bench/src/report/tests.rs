@@ -128,6 +128,15 @@ fn json_tells_what_a_bar_is_about() {
 }
 
 #[test]
+fn it_is_said_when_the_load_was_late() {
+    let mut report = report();
+    report.rows[0].base.paced[0].late.record(Duration::from_millis(4));
+    let mut text = Vec::new();
+    table::write(&report, &mut text).unwrap();
+    assert!(String::from_utf8(text).unwrap().contains("The load itself was 4"));
+}
+
+#[test]
 fn a_bar_is_missed_where_nothing_was_answered() {
     let mut report = report();
     report.rows[0].subject.peak.clear();
