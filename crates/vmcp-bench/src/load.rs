@@ -222,10 +222,11 @@ async fn connection(
 async fn without_pause(worker: &mut Worker, stage: &Stage, tally: &mut Tally) -> Result<()> {
     while stage.now() < Stage::OVER {
         let start = Instant::now();
-        worker.step().await?;
+        let answer = worker.call().await?;
         if stage.now() == Stage::MEASURED {
             tally.calls.record(start.elapsed());
         }
+        worker.check(answer)?;
     }
     Ok(())
 }
@@ -245,13 +246,14 @@ async fn on_schedule(
             break;
         }
         let late = due.elapsed();
-        worker.step().await?;
+        let answer = worker.call().await?;
         if measured.contains(&due) {
             tally.calls.record(due.elapsed());
             if waited {
                 tally.late.record(late);
             }
         }
+        worker.check(answer)?;
     }
     Ok(())
 }

@@ -16,9 +16,10 @@ const META: &str = r#","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-
 
 /// The first id of a call. All ids have as many digits, so all answers have the same length.
 const FIRST_ID: u64 = 1_000_000_001;
-/// One answer in so many is read in full. The rest is held against its length, for reading
-/// everything would make the load dearer than what is measured.
-const READ_IN_FULL: u64 = 64;
+/// One answer in so many is read in full, and of long ones fewer: one in as many as they have times
+/// as many bytes. The rest is held against its length, for reading everything would make the load
+/// dearer than what is measured, and calls wait for the load.
+const READ_IN_FULL: usize = 64;
 /// How far from either end of an answer its id is looked for.
 const NEAR: usize = 96;
 
@@ -50,6 +51,8 @@ pub(crate) struct Conversation {
     asked: u64,
     /// Length of the first answer, which was read in full.
     length: Option<usize>,
+    /// How many answers are not read in full before the next one is.
+    unread: usize,
 }
 
 impl Conversation {
@@ -77,7 +80,7 @@ impl Conversation {
             Request::List => format!(r#","method":"tools/list","params":{{{}}}}}"#, &meta[1..]),
         };
         let parts = (r#"{"jsonrpc":"2.0","id":"#.to_owned(), params);
-        Self { request, parts, id: FIRST_ID, asked: 0, length: None }
+        Self { request, parts, id: FIRST_ID, asked: 0, length: None, unread: 0 }
     }
 
     /// The method, and the tool if one is called.
@@ -108,9 +111,11 @@ impl Conversation {
     /// Judges the answer to the last request: its id, and its length or all of it.
     pub(crate) fn check(&mut self, answer: &Answer) -> Result<()> {
         let message = payload(answer)?;
-        let in_full = self.length.is_none() || self.asked.is_multiple_of(READ_IN_FULL);
-        if in_full {
+        if let Some(unread) = self.unread.checked_sub(1) {
+            self.unread = unread;
+        } else {
             self.read(answer)?;
+            self.unread = READ_IN_FULL.max(message.len() / READ_IN_FULL) - 1;
         }
         let length = *self.length.get_or_insert(message.len());
         ensure!(

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::Method;
 
 use crate::client::{
-    Connection, Sender, Session, ask_modern,
+    Answer, Connection, Sender, Session, ask_modern,
     message::{Conversation, Request},
 };
 
@@ -58,29 +58,44 @@ impl Worker {
             Work::Cycle => Kind::Cycles,
             Work::File(path) => Kind::Gets(path, Conversation::new(Request::List)),
         };
-        Ok(Self { connection, kind })
+        let mut worker = Self { connection, kind };
+        // The first answer is read in full, which may take longer than many calls.
+        let answer = worker.call().await?;
+        worker.check(answer)?;
+        Ok(worker)
     }
 
-    /// One call, from the request to the checked answer.
-    pub(super) async fn step(&mut self) -> Result<()> {
+    /// One call, from the request to the whole answer, which is still to be checked.
+    pub(super) async fn call(&mut self) -> Result<Option<Answer>> {
         let connection = &mut self.connection;
         match &mut self.kind {
             Kind::Asks(session, conversation) => {
-                let answer = session.post(connection, conversation.ask()).await?;
-                conversation.check(&answer)
+                session.post(connection, conversation.ask()).await.map(Some)
             }
-            Kind::AsksModern(conversation) => {
-                let answer = ask_modern(connection, conversation).await?;
-                conversation.check(&answer)
+            Kind::AsksModern(conversation) => ask_modern(connection, conversation).await.map(Some),
+            Kind::Cycles => {
+                Session::initialize(connection).await?.end(connection).await?;
+                Ok(None)
             }
-            Kind::Cycles => Session::initialize(connection).await?.end(connection).await,
             Kind::Gets(path, conversation) => {
                 // The file holds the answer to the one request that a list makes.
                 let _request = conversation.ask();
-                let answer =
-                    connection.exchange(Method::GET, path, Sender::Stranger, Bytes::new()).await?;
-                conversation.check(&answer)
+                let nobody = Sender::Stranger;
+                connection.exchange(Method::GET, path, nobody, Bytes::new()).await.map(Some)
             }
+        }
+    }
+
+    /// Checks an answer, where that was not part of the call.
+    pub(super) fn check(&mut self, answer: Option<Answer>) -> Result<()> {
+        match (&mut self.kind, answer) {
+            (
+                Kind::Asks(_, conversation)
+                | Kind::AsksModern(conversation)
+                | Kind::Gets(_, conversation),
+                Some(answer),
+            ) => conversation.check(&answer),
+            (Kind::Cycles, _) | (_, None) => Ok(()),
         }
     }
 

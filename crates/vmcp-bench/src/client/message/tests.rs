@@ -66,6 +66,20 @@ fn later_answers_are_held_against_id_and_length() {
 }
 
 #[test]
+fn one_in_many_is_read_in_full_and_of_long_ones_fewer() {
+    for (size, unread) in [(3, 63), (64_000, 1000)] {
+        let mut conversation = Conversation::new(Request::Echo(size));
+        let (right, wrong) = ("x".repeat(size), "y".repeat(size));
+        let mut next = |shown: &str| {
+            conversation.ask();
+            conversation.check(&answer("application/json", text(conversation.id, shown)))
+        };
+        next(&right).unwrap();
+        assert_eq!((0..).take_while(|_| next(&wrong).is_ok()).count(), unread);
+    }
+}
+
+#[test]
 fn a_stream_is_judged_by_its_last_event() {
     let mut conversation = Conversation::new(Request::Stream(1));
     conversation.ask();
