@@ -101,7 +101,7 @@ impl Relay {
         }
         check(scan.finish())?;
         let whole = head.unwrap_or_default();
-        match std::str::from_utf8(&whole) {
+        match simdutf8::basic::from_utf8(&whole) {
             Ok(_text) => Ok(Read::Whole(whole)),
             Err(error) => Err(Error::Protocol(format!("answered with broken text: {error}"))),
         }

@@ -9,6 +9,10 @@ use bytes::{Bytes, BytesMut};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+mod cursor;
+
+pub use cursor::{Cursor, NotJson};
+
 /// Where the members of one JSON object stand in the text that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Members {
