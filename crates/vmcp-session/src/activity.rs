@@ -146,7 +146,10 @@ impl Activity {
     /// Forgets streams that nobody will resume, and questions that nobody will answer, which it
     /// gives.
     pub(crate) fn prune(&mut self, age: Duration) -> Vec<String> {
-        self.streams.retain(|_, log| !log.is_over(age));
+        let now = Instant::now();
+        if let Some(by) = now.checked_sub(age) {
+            self.streams.retain(|_, log| !log.is_over(by));
+        }
         if let Some(log) = &self.standalone {
             log.forget_sent(age);
         }

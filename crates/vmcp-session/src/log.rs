@@ -145,10 +145,10 @@ impl StreamLog {
         wake(state);
     }
 
-    /// Whether nobody reads, and everything was appended longer ago than `age`.
-    pub(crate) fn is_over(&self, age: Duration) -> bool {
+    /// Whether nobody reads, and everything had been appended by then.
+    pub(crate) fn is_over(&self, by: Instant) -> bool {
         let state = self.state();
-        state.finished.is_some_and(|finished| !state.attached && finished.elapsed() >= age)
+        state.finished.is_some_and(|finished| !state.attached && finished <= by)
     }
 
     /// Forgets what a reader has had for longer than `age`.

@@ -22,10 +22,11 @@ impl Session {
         let log = self.new_stream();
         let stream = self.attach(&log, None);
         let session = Arc::clone(self);
-        self.shared.background.tasks().spawn(async move {
+        // Boxed, or it would be moved about while the task is made.
+        self.shared.background.tasks().spawn(Box::pin(async move {
             session.pump(call, in_flight, Arc::clone(&log)).await;
             log.finish();
-        });
+        }));
         stream
     }
 

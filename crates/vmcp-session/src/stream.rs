@@ -7,6 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use tokio::time::Instant;
 use vmcp_model::ProtocolVersion;
 use vmcp_wire::Fault;
 
@@ -125,8 +126,8 @@ impl Session {
         self.with_activity(|activity| {
             if activity.streams.len() >= KEPT {
                 // Calls under way are bounded elsewhere; of what is finished the oldest goes.
-                let finished =
-                    activity.streams.iter().filter(|(_, log)| log.is_over(Duration::ZERO));
+                let now = Instant::now();
+                let finished = activity.streams.iter().filter(|(_, log)| log.is_over(now));
                 if let Some(oldest) = finished.map(|(number, _)| *number).min() {
                     activity.streams.remove(&oldest);
                 }

@@ -3,7 +3,7 @@
 //!
 //! It is vmcp's own on both of its sides. Everything else in `_meta` passes.
 
-use std::ops::Range;
+use std::{ops::Range, sync::LazyLock};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use memchr::memmem;
@@ -90,7 +90,7 @@ impl Message {
         let text = raw::splice(self.text(), edits);
         let names_server = |inner: &Range<usize>| {
             let inner = &self.text()[inner.clone()];
-            OF_SERVERS.iter().any(|name| memmem::find(inner, name.as_bytes()).is_some())
+            NAMES_OF_SERVERS.iter().any(|name| name.find(inner).is_some())
         };
         match &meta.inner {
             Some(inner) if !names_server(inner) => text,
@@ -131,6 +131,10 @@ impl Message {
 
 /// What only servers say.
 const OF_SERVERS: [&str; 2] = [SERVER_INFO, SUBSCRIPTION_ID];
+
+/// The same, ready to be looked for: to get ready takes longer than to look.
+static NAMES_OF_SERVERS: LazyLock<[memmem::Finder<'static>; 2]> =
+    LazyLock::new(|| OF_SERVERS.map(memmem::Finder::new));
 
 /// A request without such members of its metadata.
 fn without_meta(text: &Bytes, is_out: impl Fn(&str) -> bool) -> Bytes {
