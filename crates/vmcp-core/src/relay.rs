@@ -151,8 +151,12 @@ impl Relay {
                     self.rest.as_mut().reset(Instant::now() + REST);
                     self.resting = true;
                 }
-                let next = (Instant::now() + self.idle).min(self.last);
-                self.deadline.as_mut().reset(next);
+                let now = Instant::now();
+                if now >= self.last {
+                    let absolute = self.backend.timeouts().absolute;
+                    return Poll::Ready(Some(Err(Error::Timeout(absolute))));
+                }
+                self.deadline.as_mut().reset((now + self.idle).min(self.last));
                 Some(check(self.scan.feed(&chunk)).map(|()| chunk))
             }
             Poll::Ready(Some(Err(error))) => Some(Err(error)),

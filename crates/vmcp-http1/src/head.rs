@@ -85,6 +85,11 @@ impl HeadScan {
             buffer.advance(2);
             self.seen = 0;
         }
+        // What is no method will never become one: a client that speaks TLS, for one, is told at once.
+        let first = buffer.first().copied();
+        if first.is_some_and(|first| first != b'\r' && !first.is_ascii_alphabetic()) {
+            return Err(BadHead::Malformed);
+        }
         let Some(text) = self.head(buffer)? else { return Ok(None) };
         let mut lines = [const { MaybeUninit::uninit() }; MAX_LINES];
         let mut parsed = httparse::Request::new(&mut []);
@@ -118,6 +123,11 @@ impl HeadScan {
     /// Takes the head of the response to a request other than HEAD and CONNECT off the front of what
     /// has arrived. `None` if there is more to come of it. Interim responses are heads too.
     pub fn response(&mut self, buffer: &mut BytesMut) -> Result<Option<ResponseHead>, BadHead> {
+        // What begins otherwise speaks another protocol, and may wait to be spoken to.
+        const BEGINNING: &[u8] = b"HTTP/1.";
+        if !buffer.iter().zip(BEGINNING).all(|(byte, expected)| byte == expected) {
+            return Err(BadHead::Malformed);
+        }
         let Some(text) = self.head(buffer)? else { return Ok(None) };
         let mut lines = [const { MaybeUninit::uninit() }; MAX_LINES];
         let mut parsed = httparse::Response::new(&mut []);
@@ -145,20 +155,21 @@ impl HeadScan {
 
     /// Splits a head off, with the empty line that ends it, once that has arrived.
     fn head(&mut self, buffer: &mut BytesMut) -> Result<Option<Bytes>, BadHead> {
-        let from = self.seen.saturating_sub(2);
-        let window = &buffer[from..buffer.len().min(MAX_HEAD)];
-        let end = memchr::memchr_iter(b'\n', window).find_map(|at| match &window[at + 1..] {
-            [b'\n', ..] => Some(from + at + 2),
-            [b'\r', b'\n', ..] => Some(from + at + 3),
-            _ => None,
-        });
-        let Some(end) = end else {
-            self.seen = buffer.len();
-            let is_full = buffer.len() >= MAX_HEAD;
-            return if is_full { Err(BadHead::TooLarge) } else { Ok(None) };
-        };
-        self.seen = 0;
-        Ok(Some(buffer.split_to(end).freeze()))
+        let window = &buffer[..buffer.len().min(MAX_HEAD)];
+        for at in memchr::memchr_iter(b'\n', &window[self.seen.min(window.len())..]) {
+            let line = &window[..=self.seen + at];
+            // A line feed alone ends a line to some readers only.
+            if !line.ends_with(b"\r\n") {
+                return Err(BadHead::Malformed);
+            }
+            if line.ends_with(b"\r\n\r\n") {
+                let end = line.len();
+                self.seen = 0;
+                return Ok(Some(buffer.split_to(end).freeze()));
+            }
+        }
+        self.seen = window.len();
+        if buffer.len() >= MAX_HEAD { Err(BadHead::TooLarge) } else { Ok(None) }
     }
 }
 

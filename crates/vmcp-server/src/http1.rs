@@ -59,23 +59,19 @@ where
                 }
                 Head::Closed => return Ok(()),
             };
-        let framing = Framing {
-            is_head: *request.method() == Method::HEAD,
-            knows_chunks: request.version() == Version::HTTP_11,
-            keeps_alive,
-        };
+        let is_head = *request.method() == Method::HEAD;
+        let knows_chunks = request.version() == Version::HTTP_11;
         arrivals.expect(Decoder::new(length), awaits_continue);
         let request = request.map(|()| Incoming::new(Arc::clone(&arrivals)));
         // Boxed, so that a connection that waits or streams does not carry room for it.
         let Some(response) = unless_gone(Box::pin(answer(request)), &arrivals).await else {
             return Ok(());
         };
-        let keeps_alive = writing.send(response, framing, &arrivals).await?;
-        if !arrivals.skip_body() {
+        // Decided before the client is told: it must not send another request in vain.
+        let keeps_alive = keeps_alive && skip_body(&arrivals).await;
+        let framing = Framing { is_head, knows_chunks, keeps_alive };
+        if !writing.send(response, framing, &arrivals).await? {
             return linger(&arrivals, writing).await;
-        }
-        if !keeps_alive {
-            return Ok(());
         }
     }
 }
@@ -87,6 +83,16 @@ async fn unless_gone<F: Future>(mut answer: Pin<Box<F>>, arrivals: &Arrivals) ->
         Poll::Pending => arrivals.poll_gone(context).map(|()| None),
     })
     .await
+}
+
+/// Passes over a body that was not read, as far as it comes soon; gives whether it did.
+async fn skip_body(arrivals: &Arrivals) -> bool {
+    if arrivals.is_read() {
+        return true;
+    }
+    let mut skipped = 0;
+    let skipping = std::future::poll_fn(|context| arrivals.poll_skip(&mut skipped, context));
+    tokio::time::timeout(LINGER, skipping).await.unwrap_or(false)
 }
 
 /// Lets the client read what it was answered, though it still sends.

@@ -56,6 +56,8 @@ struct Exchange {
     sending: Sending,
     /// Whether the socket has taken anything.
     has_begun: bool,
+    /// The head of an answer that came before the request had left.
+    early: Option<ResponseHead>,
     scan: HeadScan,
     interim: usize,
 }
@@ -88,6 +90,7 @@ impl Connection {
             body,
             sending: Sending::UnderWay,
             has_begun: false,
+            early: None,
             scan: HeadScan::default(),
             interim: 0,
         };
@@ -130,13 +133,21 @@ impl Exchange {
                 Poll::Ready(Err(error)) => self.sending = Sending::Failed(error),
             }
         }
-        let head = match ready!(self.poll_head(connection, context)) {
-            Ok(head) => head,
-            Err(_error) if self.is_unsent(connection) => {
-                return Poll::Ready(Err(Failure::Unsent));
-            }
-            Err(error) => return Poll::Ready(Err(Failure::Failed(error))),
+        let head = match self.early.take() {
+            Some(head) => head,
+            None => match ready!(self.poll_head(connection, context)) {
+                Ok(head) => head,
+                Err(_error) if self.is_unsent(connection) => {
+                    return Poll::Ready(Err(Failure::Unsent));
+                }
+                Err(error) => return Poll::Ready(Err(Failure::Failed(error))),
+            },
         };
+        if matches!(self.sending, Sending::UnderWay) && head.response.status().is_success() {
+            // It takes the request, and needs the rest of it to go on.
+            self.early = Some(head);
+            return Poll::Pending;
+        }
         let can_go_on = head.keeps_alive && matches!(self.sending, Sending::Done);
         Poll::Ready(Ok(Answered { head, can_go_on }))
     }

@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::net::tcp::OwnedReadHalf;
 use tokio_util::io::poll_read_buf;
 use vmcp_http1::{BadHead, Decoder, HeadScan, Length, Piece, RequestHead, write};
@@ -17,6 +17,9 @@ const ROOM: usize = 8 << 10;
 
 /// The most room that is made at once for the rest of a body.
 const MAX_ROOM: usize = 256 << 10;
+
+/// The longest rest of a body that is passed over so that its connection can be used again.
+const MAX_SKIPPED: u64 = 64 << 10;
 
 /// What has arrived on one connection. Shared by the connection and the body of its request, which
 /// are polled by one task: the lock is never waited for.
@@ -89,11 +92,23 @@ impl Arrivals {
         self.state().buffer.is_empty()
     }
 
+    /// Whether the body has been read to its end.
+    pub(super) fn is_read(&self) -> bool {
+        self.state().body.is_over()
+    }
+
     /// Ready once the client has gone. While it still sends a body, whoever reads that sees it; and a
     /// client that has sent its next request already is still there.
     pub(super) fn poll_gone(&self, context: &mut Context<'_>) -> Poll<()> {
         let mut state = self.state();
-        if !state.body.is_over() || !state.buffer.is_empty() {
+        if !state.body.is_over() {
+            return Poll::Pending;
+        }
+        while state.buffer.starts_with(b"\r\n") {
+            // Some clients send an empty line too many.
+            state.buffer.advance(2);
+        }
+        if !state.buffer.is_empty() {
             return Poll::Pending;
         }
         match state.poll_fill(ROOM, context) {
@@ -102,12 +117,26 @@ impl Arrivals {
         }
     }
 
-    /// Passes over what is left of a body, if all of it has arrived; says whether it has.
-    pub(super) fn skip_body(&self) -> bool {
+    /// Passes over what is left of a body; gives whether the next request can follow. A long body, or
+    /// one that the client waits to be asked for, is not waited for.
+    pub(super) fn poll_skip(&self, skipped: &mut u64, context: &mut Context<'_>) -> Poll<bool> {
         let mut state = self.state();
-        let State { body, buffer, .. } = &mut *state;
-        while let Ok(Piece::Data(_unwanted)) = body.decode(buffer) {}
-        body.is_over()
+        loop {
+            let State { body, buffer, .. } = &mut *state;
+            match body.decode(buffer) {
+                Ok(Piece::End) => return Poll::Ready(true),
+                Ok(Piece::Data(unwanted)) => *skipped += unwanted.len() as u64,
+                Ok(Piece::Starved) if state.awaits_continue => return Poll::Ready(false),
+                Ok(Piece::Starved) => match ready!(state.poll_fill(ROOM, context)) {
+                    Ok(1..) => {}
+                    Ok(0) | Err(_) => return Poll::Ready(false),
+                },
+                Err(_) => return Poll::Ready(false),
+            }
+            if skipped.saturating_add(state.body.expected()) > MAX_SKIPPED {
+                return Poll::Ready(false);
+            }
+        }
     }
 
     /// Reads and forgets, until the client sends no more.
@@ -189,7 +218,8 @@ impl Incoming {
                 // itself after a while.
                 let _told = state.half.as_ref().try_write(write::CONTINUE);
             }
-            let room = missing.clamp(ROOM, MAX_ROOM.max(whole));
+            // A read that does not fill its room shows that nothing more is there.
+            let room = if waits { (missing + 1).min(MAX_ROOM) } else { ROOM };
             if ready!(state.poll_fill(room, context))? == 0 {
                 let bad = state.body.closed().err();
                 return Poll::Ready(bad.map(|bad| Err(io::Error::other(bad))));

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderValue, header};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
     sync::mpsc,
     task::JoinSet,
 };
@@ -142,6 +142,8 @@ async fn what_two_readers_could_frame_differently_is_refused() {
         ("POST / HTTP/1.0\r\ntransfer-encoding: chunked", "400"),
         ("POST / HTTP/3.0\r\nhost: x", "400"),
         ("POST /", "400"),
+        ("POST / HTTP/1.1\nhost: x", "400"),
+        ("POST / HTTP/1.1\r\nx: 1\ncontent-length: 3", "400"),
     ] {
         let mut fixture = Fixture::echo().await;
         // What follows must not be taken for a request.
@@ -150,6 +152,16 @@ async fn what_two_readers_could_frame_differently_is_refused() {
         let answer = fixture.rest().await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{head}: {answer}");
         assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{head}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_of_another_protocol_is_told_at_once() {
+    // How TLS begins, and HTTP/2 where it is not known.
+    for beginning in [&b"\x16\x03\x01\x02\x00\x01"[..], b"\0", b"{\"jsonrpc\""] {
+        let mut fixture = Fixture::echo().await;
+        fixture.client.write_all(beginning).await.unwrap();
+        assert!(fixture.until("\r\n\r\n").await.starts_with("HTTP/1.1 400 "), "{beginning:?}");
     }
 }
 
@@ -188,19 +200,74 @@ async fn a_head_without_end_is_refused_while_it_is_sent() {
 #[tokio::test]
 async fn a_body_that_nobody_reads() {
     let unread = |_request| async { Response::new(Body::whole("no")) };
-    // All of it has come: the connection goes on.
+    // It comes, at once or a little later: the connection goes on.
     let mut fixture = Fixture::new(Duration::from_secs(60), unread).await;
     for _ in 0..2 {
-        fixture.send("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\nabc").await;
-        fixture.until("\r\n\r\nno").await;
+        fixture.send("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9000\r\n\r\n").await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        fixture.send(&"x".repeat(9000)).await;
+        assert!(!fixture.until("\r\n\r\nno").await.contains("connection: close"));
     }
-    // There is more to come: the answer can be read, and the connection ends.
+    // It is too long to wait for: the client is told that the connection ends, and can read that.
     fixture.send("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\nabc").await;
-    fixture.until("\r\n\r\nno").await;
+    assert!(fixture.until("\r\n\r\nno").await.contains("connection: close"));
     fixture.send(&"x".repeat(5000)).await;
     assert_eq!(fixture.rest().await, "");
     fixture.client.shutdown().await.unwrap();
     fixture.ended().await.unwrap();
+    // It waits to be asked for.
+    let mut fixture = Fixture::new(Duration::from_secs(60), unread).await;
+    fixture
+        .send("POST / HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n")
+        .await;
+    let answer = fixture.rest().await;
+    assert!(answer.contains("connection: close") && answer.ends_with("no"), "{answer}");
+}
+
+/// A body that goes on after it has failed.
+struct Broken(usize);
+
+impl http_body::Body for Broken {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, io::Error>>> {
+        self.0 += 1;
+        Poll::Ready(match self.0 {
+            // More than the sockets of the test take.
+            1 => Some(Ok(http_body::Frame::data(Bytes::from(vec![b'x'; 60 << 10])))),
+            2 => Some(Err(io::Error::other("broken"))),
+            _ => None,
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_never_completed() {
+    let (server, client) = (TcpSocket::new_v4().unwrap(), TcpSocket::new_v4().unwrap());
+    server.set_send_buffer_size(1).unwrap();
+    client.set_recv_buffer_size(1).unwrap();
+    server.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = server.listen(1).unwrap();
+    let mut client = client.connect(listener.local_addr().unwrap()).await.unwrap();
+    let (reading, writing) = listener.accept().await.unwrap().0.into_split();
+    let framing = Framing { is_head: false, knows_chunks: true, keeps_alive: true };
+    let arrivals = Arrivals::new(reading);
+    let mut writing = Writing::new(writing);
+    let response = Response::new(Broken(0));
+    let sending = async {
+        let error = writing.send(response, framing, &arrivals).await.unwrap_err();
+        drop(writing);
+        error
+    };
+    let mut text = Vec::new();
+    let (error, read) = tokio::join!(sending, client.read_to_end(&mut text));
+    assert_eq!(error.to_string(), "broken");
+    read.unwrap();
+    assert!(!text.ends_with(b"0\r\n\r\n"));
 }
 
 #[tokio::test]

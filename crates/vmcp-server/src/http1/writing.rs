@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    error::Error,
     io::{self, IoSlice},
     pin::Pin,
     task::{Context, Poll, ready},
@@ -9,7 +10,6 @@ use std::{
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
-use http_body::Body as _;
 use tokio::{
     io::{AsyncWrite as _, AsyncWriteExt as _},
     net::tcp::OwnedWriteHalf,
@@ -17,7 +17,7 @@ use tokio::{
 use vmcp_http1::write;
 
 use super::reading::Arrivals;
-use crate::{body::Body, stall::Patience};
+use crate::stall::Patience;
 
 /// Pieces up to this size are copied together, so that they go out as one.
 const COPIED: usize = 4 << 10;
@@ -48,6 +48,17 @@ pub(super) struct Framing {
     pub(super) keeps_alive: bool,
 }
 
+/// A body that can be sent.
+pub(super) trait Sent:
+    http_body::Body<Data = Bytes, Error: Error + Send + Sync + 'static> + Unpin
+{
+}
+
+impl<B> Sent for B where
+    B: http_body::Body<Data = Bytes, Error: Error + Send + Sync + 'static> + Unpin
+{
+}
+
 /// How the end of a response is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
@@ -71,9 +82,9 @@ impl Writing {
     }
 
     /// Sends a response while the client is there. Gives whether the connection can be used again.
-    pub(super) async fn send(
+    pub(super) async fn send<B: Sent>(
         &mut self,
-        response: Response<Body>,
+        response: Response<B>,
         framing: Framing,
         arrivals: &Arrivals,
     ) -> io::Result<bool> {
@@ -118,9 +129,9 @@ impl Writing {
         self.half.shutdown().await
     }
 
-    fn poll_send(
+    fn poll_send<B: Sent>(
         &mut self,
-        body: &mut Body,
+        body: &mut B,
         end: &mut End,
         arrivals: &Arrivals,
         context: &mut Context<'_>,
@@ -131,9 +142,10 @@ impl Writing {
             let is_sent = self.poll_flush(context)?.is_ready();
             match taken {
                 Taken::All if is_sent => return Poll::Ready(Ok(())),
-                Taken::Broken(error) if is_sent => return Poll::Ready(Err(error)),
+                // Not asked again, whatever has gone out: what comes behind an error is no answer.
+                Taken::Broken(error) => return Poll::Ready(Err(error)),
                 Taken::Enough if is_sent => {}
-                Taken::All | Taken::Broken(_) | Taken::Enough | Taken::Available => {
+                Taken::All | Taken::Enough | Taken::Available => {
                     ready!(arrivals.poll_gone(context));
                     return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
                 }
@@ -142,7 +154,7 @@ impl Writing {
     }
 
     /// Takes from a body what it has.
-    fn take(&mut self, body: &mut Body, end: &mut End, context: &mut Context<'_>) -> Taken {
+    fn take<B: Sent>(&mut self, body: &mut B, end: &mut End, context: &mut Context<'_>) -> Taken {
         while self.queue.bytes < MAX_QUEUED {
             if *end == End::After(0) {
                 return Taken::All;

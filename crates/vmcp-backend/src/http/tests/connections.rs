@@ -187,6 +187,22 @@ async fn a_body_may_be_answered_before_it_has_left() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_welcome_goes_on_though_it_is_answered_already() {
+    const BODY: usize = 4 << 20;
+    let peer = Peer::start().await;
+    let serving = async {
+        let mut accepted = peer.accept().await;
+        accepted.0.read_exact(&mut [0]).await.unwrap();
+        accepted.say("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n").await;
+        let mut rest = vec![0; BODY];
+        accepted.0.read_exact(&mut rest).await.unwrap();
+        accepted.say("{}").await;
+    };
+    let (answered, ()) = tokio::join!(peer.ask(vec![b'x'; BODY]), serving);
+    assert_eq!(answered.unwrap().1, "{}");
+}
+
+#[tokio::test]
 async fn a_request_that_has_left_is_not_sent_twice() {
     let peer = Peer::start().await;
     let serving = async {
