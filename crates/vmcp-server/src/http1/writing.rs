@@ -28,6 +28,9 @@ const MAX_QUEUED: usize = 64 << 10;
 /// Room for the head of a response.
 const HEAD: usize = 256;
 
+/// What is taken from a body at its end though enough waits to be sent.
+const LITTLE: u64 = COPIED as u64;
+
 /// Pieces that are sent by one call to the system.
 const SLICES: usize = 16;
 
@@ -155,7 +158,8 @@ impl Writing {
 
     /// Takes from a body what it has.
     fn take<B: Sent>(&mut self, body: &mut B, end: &mut End, context: &mut Context<'_>) -> Taken {
-        while self.queue.bytes < MAX_QUEUED {
+        // A little that ends it goes out with what is before it.
+        while self.queue.bytes < MAX_QUEUED || matches!(end, End::After(..=LITTLE)) {
             if *end == End::After(0) {
                 return Taken::All;
             }
