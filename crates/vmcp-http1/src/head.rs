@@ -142,9 +142,11 @@ impl HeadScan {
         let headers = headers(&text, parsed.headers)?;
 
         // RFC 9112, section 6.3, in its order.
-        let bodiless = status.is_informational()
-            || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-        let length = if bodiless { Length::Known(0) } else { transfer_length(&headers, version)? };
+        let length = if is_bodiless(status) {
+            Length::Known(0)
+        } else {
+            transfer_length(&headers, version)?
+        };
         let keeps_alive = length != Length::UntilClose && keeps_alive(&headers, version);
         let mut response = Response::new(());
         *response.status_mut() = status;
@@ -242,6 +244,12 @@ fn keeps_alive(headers: &HeaderMap, version: Version) -> bool {
 fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     let lists = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
     lists.flat_map(|list| list.split(',')).any(|item| item.trim().eq_ignore_ascii_case(token))
+}
+
+/// Whether a response of this status has no body, whatever its headers say (RFC 9110, section
+/// 6.4.1).
+pub fn is_bodiless(status: StatusCode) -> bool {
+    status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //! section 11.2).
 
 pub use body::{BadBody, Decoder, Length, Piece};
-pub use head::{BadHead, HeadScan, MAX_HEAD, RequestHead, ResponseHead};
+pub use head::{BadHead, HeadScan, MAX_HEAD, RequestHead, ResponseHead, is_bodiless};
 
 mod body;
 mod head;

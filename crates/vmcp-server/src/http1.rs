@@ -29,8 +29,9 @@ use crate::body::Body;
 mod reading;
 mod writing;
 
-/// How long a client whose request was not read to its end may go on sending, so that it can read
-/// the answer before the connection is reset (RFC 9112, section 9.6).
+/// How long a body that nobody reads is waited for, so that the connection can be used again; and how
+/// long a client may go on sending once it has its last answer, so that it can read that before the
+/// connection is reset (RFC 9112, section 9.6).
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Serves a connection until it ends. Once `close` is cancelled it ends with the answer under way.

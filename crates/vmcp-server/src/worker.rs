@@ -28,6 +28,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use vmcp_core::Background;
+use vmcp_http1::MAX_HEAD;
 
 use crate::{
     body::Body,
@@ -39,9 +40,6 @@ use crate::{
 
 /// How long a connection may wait for its next request, or take to send the head of one.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
-
-/// The longest head of a request.
-const HEAD_BYTES: usize = 64 << 10;
 
 /// Accepted sockets that wait for a worker.
 const QUEUE: usize = 1024;
@@ -258,7 +256,7 @@ where
     S::Future: Send + 'static,
 {
     let mut builder = http2::Builder::new(TokioExecutor::new());
-    builder.timer(TokioTimer::new()).max_header_list_size(HEAD_BYTES as u32);
+    builder.timer(TokioTimer::new()).max_header_list_size(MAX_HEAD as u32);
     let mut serving =
         pin!(builder.serve_connection(EndStalled::new(TokioIo::new(stream)), service));
     tokio::select! {

@@ -7,23 +7,24 @@ use crate::{error::Fault, id::Id};
 
 /// A response with a result, which is JSON text.
 pub fn result(id: Id<'_>, result: &[u8]) -> Bytes {
-    let mut out = BytesMut::with_capacity(result.len() + id.text().len() + 36);
-    out.put_slice(br#"{"jsonrpc":"2.0","id":"#);
-    out.put_slice(id.text());
-    out.put_slice(br#","result":"#);
-    out.put_slice(result);
+    let mut out = begun(id, result);
     out.put_slice(b"}");
     out.freeze()
 }
 
 /// The same, not put together: a large result that many are given stays in memory once.
 pub fn result_around(id: Id<'_>, head: &[u8], shared: Bytes) -> [Bytes; 3] {
-    let mut out = BytesMut::with_capacity(head.len() + id.text().len() + 36);
+    [begun(id, head).freeze(), shared, Bytes::from_static(b"}")]
+}
+
+/// A response up to this part of its result.
+fn begun(id: Id<'_>, result: &[u8]) -> BytesMut {
+    let mut out = BytesMut::with_capacity(result.len() + id.text().len() + 36);
     out.put_slice(br#"{"jsonrpc":"2.0","id":"#);
     out.put_slice(id.text());
     out.put_slice(br#","result":"#);
-    out.put_slice(head);
-    [out.freeze(), shared, Bytes::from_static(b"}")]
+    out.put_slice(result);
+    out
 }
 
 /// A response with an error. Without an id, because none could be read, the member is left out

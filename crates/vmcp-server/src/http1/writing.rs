@@ -14,7 +14,7 @@ use tokio::{
     io::{AsyncWrite as _, AsyncWriteExt as _},
     net::tcp::OwnedWriteHalf,
 };
-use vmcp_http1::write;
+use vmcp_http1::{is_bodiless, write};
 
 use super::reading::Arrivals;
 use crate::stall::Patience;
@@ -297,10 +297,4 @@ fn write_head(out: &mut BytesMut, status: StatusCode, headers: &HeaderMap, end: 
         End::Close => {}
     }
     write::date(out);
-}
-
-/// Whether a response of this status has no body, whatever its headers say (RFC 9110, section
-/// 6.4.1).
-fn is_bodiless(status: StatusCode) -> bool {
-    status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }

@@ -127,16 +127,23 @@ fn object(
     Err(Stop::Refused("a message is a JSON object of JSON-RPC 2.0".into()))
 }
 
-/// Reads the members of `params`.
-fn read_params(params: &mut Params, cursor: &mut Cursor<'_>) -> Result<(), Stop> {
-    // What some senders write for no parameters.
+/// The same, but for `null`, which some senders write for no members.
+fn object_or_null(
+    cursor: &mut Cursor<'_>,
+    each: impl FnMut(&mut Cursor<'_>, Span) -> Result<(), Stop>,
+) -> Result<(), Stop> {
     if cursor.peek() == Some(b'n') {
         cursor.value()?;
         return Ok(());
     }
+    object(cursor, each)
+}
+
+/// Reads the members of `params`.
+fn read_params(params: &mut Params, cursor: &mut Cursor<'_>) -> Result<(), Stop> {
     // Which routing members were seen, whatever their case.
     let mut seen = 0_u16;
-    object(cursor, |cursor, quoted| {
+    object_or_null(cursor, |cursor, quoted| {
         let name = cursor.unquoted(quoted.clone())?;
         if params.first.is_none() {
             params.first = place(&name, &quoted);
@@ -177,12 +184,8 @@ fn read_params(params: &mut Params, cursor: &mut Cursor<'_>) -> Result<(), Stop>
 
 /// Reads the members of `params._meta`.
 fn read_meta(meta: &mut Meta, cursor: &mut Cursor<'_>) -> Result<(), Stop> {
-    if cursor.peek() == Some(b'n') {
-        cursor.value()?;
-        return Ok(());
-    }
     let mut is_plain = true;
-    object(cursor, |cursor, quoted| {
+    object_or_null(cursor, |cursor, quoted| {
         let name = cursor.unquoted(quoted.clone())?;
         let place = place(&name, &quoted);
         let value = cursor.value()?;
