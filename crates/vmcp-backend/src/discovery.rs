@@ -17,16 +17,16 @@ const UNSUPPORTED_VERSION: i64 = -32022;
 /// The method is not known.
 pub(crate) const METHOD_NOT_FOUND: i64 = -32601;
 
+/// Something went wrong.
+pub(crate) const INTERNAL_ERROR: i64 = -32603;
+
 /// What the answer to `server/discover` says.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Told {
     Legacy,
     /// The backend speaks the modern revision. One that refuses to say more has said that by the
-    /// way in which it refuses.
-    Modern {
-        facts: Option<Facts>,
-        also_legacy: bool,
-    },
+    /// way in which it refuses. Whether it speaks the legacy era as well is not said by either.
+    Modern(Option<Facts>),
 }
 
 /// What the body of an answer says that is no success.
@@ -48,12 +48,11 @@ impl Told {
     pub(crate) fn by(text: &Bytes, id: &IdKey) -> Result<Self, Error> {
         let Some((members, result)) = result(text, id) else {
             return Ok(match Refusal::read(text, id).era {
-                Some(Era::Modern) => Self::Modern { facts: None, also_legacy: false },
+                Some(Era::Modern) => Self::Modern(None),
                 Some(Era::Legacy) | None => Self::Legacy,
             });
         };
         let versions = members.value(&result, "supportedVersions");
-        let also_legacy = versions.is_some_and(names_legacy);
         let versions = versions.and_then(names_modern);
         check_complete("server/discover", &result)?;
         if versions != Some(true) {
@@ -67,7 +66,7 @@ impl Told {
             instructions.map(String::into_boxed_str),
         );
         let facts = Some(Facts { freshness: Freshness::of_result(&result), ..facts });
-        Ok(Self::Modern { facts, also_legacy })
+        Ok(Self::Modern(facts))
     }
 }
 
@@ -117,6 +116,11 @@ pub(crate) fn is_doubtful(status: u16) -> bool {
     matches!(status, 400 | 404 | 405 | 406 | 410 | 415 | 422)
 }
 
+/// Whether a status is one with which some servers answer a method that they do not know.
+pub(crate) fn is_unknown(status: u16) -> bool {
+    matches!(status, 500 | 501)
+}
+
 /// Whether a status is about the caller or the moment, and so says nothing about the backend's era.
 pub(crate) fn says_nothing(status: u16) -> bool {
     matches!(status, 401 | 403 | 407 | 408 | 429 | 500..)
@@ -148,14 +152,6 @@ fn result(text: &Bytes, id: &IdKey) -> Option<(Members, Bytes)> {
 fn names_modern(list: &[u8]) -> Option<bool> {
     let modern = raw::string(ProtocolVersion::MODERN.name());
     raw::elements(list).map(|spans| spans.into_iter().any(|span| list[span] == *modern))
-}
-
-/// Whether a list of revisions has one that begins with `initialize` and that is spoken here.
-fn names_legacy(list: &[u8]) -> bool {
-    let names = raw::elements(list).unwrap_or_default().into_iter();
-    names
-        .filter_map(|span| raw::as_string(&list[span]))
-        .any(|name| ProtocolVersion::legacy_from_name(&name).is_some())
 }
 
 #[cfg(test)]

@@ -1,11 +1,14 @@
-//! Which era a backend speaks: asked once, remembered, and asked again when something speaks against it
-//! (specification 2026-07-28, basic/versioning, and basic/transports/streamable-http, "Backward
+//! Which eras a backend speaks: asked once, remembered, and asked again when something speaks against
+//! it (specification 2026-07-28, basic/versioning, and basic/transports/streamable-http, "Backward
 //! Compatibility").
 //!
 //! What is known belongs to the server, not to sessions: a backend shares it with those whose place it
-//! has taken. What went wrong for a moment decides nothing and is not remembered.
+//! has taken. What went wrong for a moment decides nothing and is not remembered. What a legacy server
+//! makes of `server/discover` may be anything, silence included: then `initialize` decides, which is
+//! tried before long.
 
 use std::{
+    pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU8, Ordering},
@@ -17,40 +20,37 @@ use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use tokio::{sync::watch, time::Instant};
 use vmcp_model::Era;
-use vmcp_wire::headers::MediaType;
 
 use crate::{
-    backend::{Answer, Backend, REFUSAL_BYTES, Wire, within},
-    discovery::{Told, says_nothing},
+    backend::{Backend, Wire, within},
     error::Error,
-    events::Events,
     health::Sign,
-    http::{Http, stream::Stream},
-    own::OWN_ANSWER_BYTES,
     session::{ClientView, Facts, Session},
 };
+use sides::Sides;
+
+mod asking;
+mod sides;
 
 /// A backend may take half of this to say what it speaks.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long whoever opens a session waits for that before it tries `initialize`.
+const FIRST: Duration = Duration::from_secs(1);
 
 /// How long a doubt that has turned out to be none is not looked into again: a backend that refuses
 /// much must not be asked as much.
 const REFUTED: Duration = Duration::from_secs(5);
 
-/// What is known of a backend's era.
+/// What is known of a backend's eras.
 #[derive(Debug, Default)]
 pub(crate) struct Eras {
-    /// 0 while nothing is known, or one of the constants below.
-    era: AtomicU8,
+    /// [`Sides`], as bits. Changed only while `asking` is held.
+    sides: AtomicU8,
     /// What a modern backend said about itself last.
     last: ArcSwapOption<Discovered>,
     asking: Mutex<Asking>,
 }
-
-const LEGACY: u8 = 1;
-const MODERN: u8 = 2;
-/// It speaks with each client in the client's own era, in which nothing has to be translated.
-const BOTH: u8 = 3;
 
 /// What a modern backend said about itself, to whom, and when.
 #[derive(Debug)]
@@ -63,26 +63,44 @@ pub(crate) struct Discovered {
 
 #[derive(Debug, Default)]
 struct Asking {
-    /// Somebody is asking; the receiver gets what came of it.
-    under_way: Option<watch::Receiver<Option<Result<Era, Error>>>>,
+    under_way: Option<UnderWay>,
+    /// The last `server/discover` brought nothing that a modern server says, or nothing at all.
+    unanswered: bool,
     /// When a doubt turned out to be none.
     refuted: Option<Instant>,
+}
+
+/// Somebody asks `server/discover`.
+#[derive(Debug, Clone)]
+struct UnderWay {
+    since: Instant,
+    /// What came of it.
+    outcome: watch::Receiver<Option<Result<Era, Error>>>,
 }
 
 impl Backend {
     /// The newest era that the backend speaks, as far as is known.
     pub fn era(&self) -> Option<Era> {
-        self.era_for(Era::Modern)
+        match &self.wire {
+            Wire::Links(_) => Some(Era::Legacy),
+            Wire::Http(_) => self.eras.sides().newest(),
+        }
+    }
+
+    /// What the backend speaks, as far as is known: `legacy`, `modern`, `both` or `unknown`.
+    pub fn speaks(&self) -> &'static str {
+        match &self.wire {
+            Wire::Links(_) => "legacy",
+            Wire::Http(_) => self.eras.sides().name(),
+        }
     }
 
     /// The era that the backend speaks with clients of this one, as far as is known.
     pub fn era_for(&self, client: Era) -> Option<Era> {
-        match (&self.wire, self.eras.era.load(Ordering::Acquire)) {
+        match &self.wire {
             // These transports are the legacy era's, or have no way to tell.
-            (Wire::Links(_), _) | (Wire::Http(_), LEGACY) => Some(Era::Legacy),
-            (Wire::Http(_), MODERN) => Some(Era::Modern),
-            (Wire::Http(_), BOTH) => Some(client),
-            (Wire::Http(_), _) => None,
+            Wire::Links(_) => Some(Era::Legacy),
+            Wire::Http(_) => self.eras.sides().era_for(client),
         }
     }
 
@@ -98,73 +116,116 @@ impl Backend {
         Some(Session::stateless(view.capabilities_for(Era::Modern).clone(), facts))
     }
 
-    /// Finds out which era the backend speaks, unless that is known. It is asked once however many
-    /// want to know.
+    /// Finds out in which era the backend speaks with modern clients, unless that is known. It is asked
+    /// once however many want to know.
     ///
     /// # Errors
     /// If the backend cannot be asked, or says something that has nothing to do with its era. That is
     /// not remembered.
     pub async fn detect(self: &Arc<Self>, view: &ClientView) -> Result<Era, Error> {
-        let client = view.version().era();
-        if let Some(era) = self.era_for(client) {
+        if let Some(era) = self.era_for(Era::Modern) {
             return Ok(era);
         }
         let admitted = self.health.admit()?;
-        let found = self.find_era(view.capabilities_for(Era::Modern)).await;
+        let capabilities = view.capabilities_for(Era::Modern);
+        let found = self.ask_to_discover_within(capabilities, PATIENCE).await;
         admitted.note(Sign::Opening, found.as_ref().err());
-        found.map(|found| self.era_for(client).unwrap_or(found))
+        found
     }
 
-    /// The same, whatever the backend's health.
-    pub(crate) async fn find_era(self: &Arc<Self>, capabilities: &Bytes) -> Result<Era, Error> {
-        match self.era() {
-            Some(era) => Ok(era),
-            None => self.ask_era(capabilities).await,
+    /// Before a session is opened for a client of the modern era: finds out whether the backend
+    /// needs one, as far as that is found out before long.
+    ///
+    /// # Errors
+    /// If it cannot be asked anything.
+    pub(crate) async fn find_modern_side(
+        self: &Arc<Self>,
+        capabilities: &Bytes,
+    ) -> Result<(), Error> {
+        if self.era_for(Era::Modern).is_some() {
+            return Ok(());
         }
+        match self.ask_to_discover_within(capabilities, FIRST).await {
+            Err(error) if error.sent_nothing() => Err(error),
+            // Whatever it is, `initialize` shows whether it is a legacy one.
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Notes that the backend has answered `initialize`.
+    pub(crate) fn note_legacy_side(&self) {
+        if self.eras.sides().legacy == Some(true) {
+            return;
+        }
+        self.eras.change(self, |sides, asking| {
+            sides.legacy = Some(true);
+            // One of both it must be.
+            if asking.unanswered && sides.modern.is_none() {
+                sides.modern = Some(false);
+            }
+        });
+    }
+
+    /// Looks into it when the backend has refused `initialize`: it may be one of the modern era alone,
+    /// or have become one.
+    pub(crate) async fn look_for_modern_side(self: &Arc<Self>, capabilities: &Bytes) {
+        if self.eras.sides().modern != Some(true) {
+            if self.is_refuted() {
+                return;
+            }
+            match self.ask_to_discover_within(capabilities, PATIENCE).await {
+                Ok(Era::Modern) => {}
+                Ok(Era::Legacy) => {
+                    self.eras.asking().refuted = Some(Instant::now());
+                    return;
+                }
+                // That decides nothing.
+                Err(_moment) => return,
+            }
+        }
+        self.eras.change(self, |sides, _asking| sides.legacy = Some(false));
     }
 
     /// Finds out whether a backend that was taken for one of this era is of the other, because it has
     /// refused what it should have understood. `None` if that cannot be said now.
-    pub(crate) async fn doubt(self: &Arc<Self>, era: Era, capabilities: &Bytes) -> Option<Era> {
+    ///
+    /// Boxed: to find that out, what doubts is asked again.
+    pub(crate) fn doubt<'a>(
+        self: &'a Arc<Self>,
+        era: Era,
+        capabilities: &'a Bytes,
+    ) -> Pin<Box<dyn Future<Output = Option<Era>> + Send + 'a>> {
+        Box::pin(self.doubted(era, capabilities))
+    }
+
+    async fn doubted(self: &Arc<Self>, era: Era, capabilities: &Bytes) -> Option<Era> {
         if let Some(known) = self.era_for(era).filter(|known| *known != era) {
             return Some(known);
         }
-        if self.eras.asking().refuted.is_some_and(|at| at.elapsed() < REFUTED) {
+        if self.is_refuted() {
             return None;
         }
-        let found = self.ask_era(capabilities).await.ok()?;
-        let found = self.era_for(era).unwrap_or(found);
+        let mut found = self.ask_to_discover_within(capabilities, PATIENCE).await.ok()?;
+        if (era, found) == (Era::Legacy, Era::Modern) && self.answers_initialize().await? {
+            found = Era::Legacy;
+        }
         if found == era {
             self.eras.asking().refuted = Some(Instant::now());
         }
         Some(found)
     }
 
-    /// Asks the backend, or waits for what it answers to whoever has asked already. Goes on when
-    /// those who wait for it go away.
-    async fn ask_era(self: &Arc<Self>, capabilities: &Bytes) -> Result<Era, Error> {
-        let mut outcome = {
-            let mut asking = self.eras.asking();
-            let under_way = asking.under_way.as_ref();
-            // One whose runtime has ended brings nothing any more.
-            match under_way.filter(|outcome| outcome.has_changed().is_ok()) {
-                Some(outcome) => outcome.clone(),
-                None => {
-                    let (sender, outcome) = watch::channel(None);
-                    asking.under_way = Some(outcome.clone());
-                    let (me, capabilities) = (Arc::clone(self), capabilities.clone());
-                    self.tasks.spawn(async move {
-                        let found = me.discover(&capabilities).await;
-                        me.eras.asking().under_way = None;
-                        // Nobody may be left to hear of it.
-                        sender.send_replace(Some(found.map(|(era, _facts)| era)));
-                    });
-                    outcome
-                }
-            }
-        };
-        let found = outcome.wait_for(Option::is_some).await.ok().and_then(|found| found.clone());
-        found.unwrap_or_else(|| Err(Error::Broken("the question for its era".to_owned())))
+    /// Asks a modern backend whether it answers `initialize`, too. `None` if that cannot be said now.
+    async fn answers_initialize(self: &Arc<Self>) -> Option<bool> {
+        // What its client can do does not matter for this.
+        let nobody = ClientView::nobody();
+        let opened = within(self.timeouts.initialize, self.try_handshake(&nobody)).await.ok()?;
+        self.eras.change(self, |sides, _asking| sides.legacy = Some(opened));
+        Some(opened)
+    }
+
+    fn is_refuted(&self) -> bool {
+        self.eras.asking().refuted.is_some_and(|at| at.elapsed() < REFUTED)
     }
 
     /// The session with what the backend says about itself now, if it is a modern one: in place of a
@@ -202,85 +263,26 @@ impl Backend {
         let refused = || Error::Protocol("refused server/discover".to_owned());
         Ok(Session::stateless(capabilities.clone(), facts.ok_or_else(refused)?))
     }
-
-    /// Asks `server/discover`, within the time for opening a session, and remembers what that says.
-    pub(crate) async fn discover(
-        self: &Arc<Self>,
-        capabilities: &Bytes,
-    ) -> Result<(Era, Option<Arc<Facts>>), Error> {
-        let Some(http) = self.http() else { return Ok((Era::Legacy, None)) };
-        self.stats.requests.fetch_add(1, Ordering::Relaxed);
-        let asking = self.ask_to_discover(http, capabilities);
-        // Less than the time for opening a session: one that never answers this may be a legacy one.
-        let told = within(self.timeouts.initialize.min(PATIENCE).div_f64(2.0), asking).await;
-        let told = told.inspect_err(|_error| {
-            self.stats.failures.fetch_add(1, Ordering::Relaxed);
-        })?;
-        let number = match &told {
-            Told::Legacy => LEGACY,
-            Told::Modern { also_legacy: true, .. } => BOTH,
-            Told::Modern { also_legacy: false, .. } => MODERN,
-        };
-        let (era, facts) = match told {
-            Told::Legacy => (Era::Legacy, None),
-            Told::Modern { facts: None, .. } => (Era::Modern, None),
-            Told::Modern { facts: Some(facts), .. } => {
-                let facts = self.share(facts);
-                let discovered = Discovered {
-                    facts: Arc::clone(&facts),
-                    capabilities: capabilities.clone(),
-                    at: Instant::now(),
-                };
-                self.eras.last.store(Some(Arc::new(discovered)));
-                (Era::Modern, Some(facts))
-            }
-        };
-        if self.eras.era.swap(number, Ordering::AcqRel) != number {
-            self.eras.asking().refuted = None;
-            let speaks = ["", "legacy", "modern", "both"][usize::from(number)];
-            tracing::info!(backend = %self.id(), speaks, "knows which era the backend speaks");
-        }
-        Ok((era, facts))
-    }
-
-    async fn ask_to_discover(
-        self: &Arc<Self>,
-        http: &Http,
-        capabilities: &Bytes,
-    ) -> Result<Told, Error> {
-        let session = Session::stateless(capabilities.clone(), Arc::default());
-        let request = self.own_request_on(&session, "server/discover", None);
-        let response =
-            http.post(Some(&session), request.text, false, request.lines.as_ref()).await?;
-        let status = response.status();
-        if says_nothing(status.as_u16()) {
-            let _ended = response.into_body().collect(REFUSAL_BYTES).await;
-            return Err(Error::Refused { status: status.as_u16() });
-        }
-        let text = match MediaType::of(response.headers()) {
-            MediaType::EventStream if status.is_success() => {
-                let stream = Stream::new(self, &session, response.into_body());
-                let answer = Answer::Events(Events::of_stream(Box::new(stream)));
-                match self.own_answer(&session, answer, &request.id).await {
-                    Ok(answer) => answer.into_text(),
-                    Err(Error::Protocol(_)) => return Ok(Told::Legacy),
-                    Err(error) => return Err(error),
-                }
-            }
-            MediaType::Json | MediaType::EventStream | MediaType::Other => {
-                let limit = if status.is_success() { OWN_ANSWER_BYTES } else { REFUSAL_BYTES };
-                match response.into_body().collect(limit).await {
-                    // However much it has to say, it is nothing that a modern server says.
-                    Err(Error::TooLarge { .. }) => return Ok(Told::Legacy),
-                    text => text?,
-                }
-            }
-        };
-        Told::by(&text, &request.id)
-    }
 }
 
 impl Eras {
+    fn sides(&self) -> Sides {
+        Sides::from_bits(self.sides.load(Ordering::Acquire))
+    }
+
+    fn change(&self, backend: &Backend, change: impl FnOnce(&mut Sides, &mut Asking)) {
+        let mut asking = self.asking();
+        let before = self.sides();
+        let mut sides = before;
+        change(&mut sides, &mut asking);
+        self.sides.store(sides.to_bits(), Ordering::Release);
+        drop(asking);
+        if sides.name() != before.name() {
+            let speaks = sides.name();
+            tracing::info!(backend = %backend.id(), speaks, "knows which era the backend speaks");
+        }
+    }
+
     fn asking(&self) -> MutexGuard<'_, Asking> {
         self.asking.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -21,9 +21,10 @@ pub enum Error {
     /// No answer in time; whether the request ran is unknown.
     #[error("did not answer within {} s", .0.as_secs())]
     Timeout(Duration),
-    /// The backend answered with an HTTP status that refuses the request.
-    #[error("refused the request with HTTP status {status}{}", hint(*.status))]
-    Refused { status: u16 },
+    /// The backend answered with an HTTP status that refuses the request. `said` is what it says
+    /// about that, in one line.
+    #[error("refused the request with HTTP status {status}{}{}", quoted(.said.as_deref()), hint(*.status))]
+    Refused { status: u16, said: Option<Box<str>> },
     /// The backend answered with something that the protocol does not allow.
     #[error("{0}")]
     Protocol(String),
@@ -45,10 +46,26 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether a backend that was asked for its era may be a legacy one for all that: some answer a
-    /// method that they do not know with a failure of their own, or not at all.
-    pub fn leaves_legacy_open(&self) -> bool {
-        matches!(self, Self::Refused { status: 500.. } | Self::Timeout(_))
+    /// A refusal of which nothing but its status is known.
+    pub(crate) fn refused(status: u16) -> Self {
+        Self::Refused { status, said: None }
+    }
+
+    /// Whether nothing was sent, so that nothing has been learnt.
+    pub(crate) fn sent_nothing(&self) -> bool {
+        match self {
+            Self::Unreachable(_)
+            | Self::Busy { .. }
+            | Self::LeftAlone { .. }
+            | Self::Unavailable(_)
+            | Self::Ended => true,
+            Self::SessionLost
+            | Self::Broken(_)
+            | Self::Timeout(_)
+            | Self::Refused { .. }
+            | Self::Protocol(_)
+            | Self::TooLarge { .. } => false,
+        }
     }
 
     /// What a client is told.
@@ -71,6 +88,10 @@ impl Error {
             }
         }
     }
+}
+
+fn quoted(said: Option<&str>) -> String {
+    said.map_or_else(String::new, |said| format!(": {said}"))
 }
 
 fn hint(status: u16) -> &'static str {

@@ -9,8 +9,8 @@ use vmcp_model::{Era, ProtocolVersion};
 use vmcp_wire::{ServerHello, headers::SESSION_ID, reply};
 
 use crate::{
-    backend::{Backend, REFUSAL_BYTES, Wire, excerpt, within},
-    discovery::is_doubtful,
+    backend::{Backend, Wire, excerpt, within},
+    discovery::{INTERNAL_ERROR, Refusal, is_doubtful, is_unknown},
     error::Error,
     health::Sign,
     session::{CLIENT_INFO, ClientView, Facts, Session},
@@ -81,21 +81,33 @@ impl Backend {
         opening: &mut Opening,
     ) -> Result<Session, Error> {
         let capabilities = view.capabilities_for(Era::Modern);
-        match self.find_era(capabilities).await {
-            // That decides nothing, so it is not remembered; whether it is a legacy one is seen now.
-            Err(error) if error.leaves_legacy_open() => {}
-            found => _ = found?,
+        if view.version().era() == Era::Modern {
+            self.find_modern_side(capabilities).await?;
         }
         if let Some(session) = self.stateless(view) {
             return Ok(session);
         }
+        // A client of the legacy era would begin in the same way.
         match self.handshake(view, opening).await {
-            Ok(session) => Ok(session),
-            // It may have become a modern one since it was asked.
+            Ok(session) => {
+                self.note_legacy_side();
+                Ok(session)
+            }
             Err(Unopened::Refused(error)) => {
-                self.doubt(Era::Legacy, capabilities).await;
+                self.look_for_modern_side(capabilities).await;
                 self.stateless(view).ok_or(error)
             }
+            Err(Unopened::Failed(error)) => Err(error),
+        }
+    }
+
+    /// Opens a session and ends it again. `false` if the backend does not take `initialize`.
+    pub(crate) async fn try_handshake(self: &Arc<Self>, view: &ClientView) -> Result<bool, Error> {
+        // Dropped, it ends the session.
+        let mut opening = Opening(None);
+        match self.handshake(view, &mut opening).await {
+            Ok(_session) => Ok(true),
+            Err(Unopened::Refused(_)) => Ok(false),
             Err(Unopened::Failed(error)) => Err(error),
         }
     }
@@ -136,7 +148,9 @@ impl Backend {
                 // Without the id: a refusal of initialize says nothing about a session.
                 let answer = self.judge(&session, response, Some(&id)).await;
                 let answer = answer.map_err(|error| match error {
-                    Error::Refused { status } if is_doubtful(status) => Unopened::Refused(error),
+                    Error::Refused { status, .. } if is_doubtful(status) || is_unknown(status) => {
+                        Unopened::Refused(error)
+                    }
                     error => Unopened::Failed(error),
                 })?;
                 session.id = session_id;
@@ -150,8 +164,12 @@ impl Backend {
         };
         let message = self.own_answer(&session, answer, &id).await?;
         if message.result().is_none() {
-            let why = format!("refused initialize: {}", excerpt(message.text()));
-            return Err(Unopened::Refused(Error::Protocol(why)));
+            let error = Error::Protocol(format!("refused initialize: {}", excerpt(message.text())));
+            return Err(match Refusal::read(message.text(), &id).code {
+                // It would take it at another time.
+                Some(INTERNAL_ERROR) => Unopened::Failed(error),
+                Some(_) | None => Unopened::Refused(error),
+            });
         }
         let hello = ServerHello::parse(&message).map_err(|why| Error::Protocol(why.to_owned()))?;
         session.version =
@@ -163,16 +181,11 @@ impl Backend {
             })?;
         session.facts = self.share(Facts::new(hello));
         let initialized = reply::notification("notifications/initialized", None);
-        match &self.wire {
-            Wire::Http(http) => {
-                let response = http.post(Some(&session), initialized, false, None).await?;
-                if !response.status().is_success() {
-                    return Err(Error::Refused { status: response.status().as_u16() }.into());
-                }
-                response.into_body().collect(REFUSAL_BYTES).await?;
-            }
-            Wire::Links(links) => links.tell(&session, initialized).await.map_err(lost_at_once)?,
-        }
+        let told = match &self.wire {
+            Wire::Http(http) => self.notify_over_http(http, &session, initialized).await,
+            Wire::Links(links) => links.tell(&session, initialized).await,
+        };
+        told.map_err(lost_at_once)?;
         Ok(session)
     }
 }

@@ -339,8 +339,8 @@ impl Verdict {
         match error {
             // What is too large for vmcp is no failure of the backend's.
             None | Some(Error::SessionLost | Error::TooLarge { .. }) => Self::Alive,
-            Some(Error::Refused { status: 401 | 403 }) => Self::Denied,
-            Some(Error::Refused { status }) if *status < 500 => Self::Alive,
+            Some(Error::Refused { status: 401 | 403, .. }) => Self::Denied,
+            Some(Error::Refused { status, .. }) if *status < 500 => Self::Alive,
             Some(
                 Error::Refused { .. }
                 | Error::Unreachable(_)

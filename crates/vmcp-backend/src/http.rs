@@ -1,10 +1,14 @@
 //! Streamable HTTP (specification 2025-11-25, basic/transports, and 2026-07-28,
 //! basic/transports/streamable-http): requests, and what a status says.
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header};
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use vmcp_wire::{Lines, headers};
 
@@ -24,9 +28,13 @@ mod connection;
 mod exchange;
 mod pool;
 mod received;
+mod refusal;
 mod request;
 mod socket;
 pub(crate) mod stream;
+
+/// Characters of a credential by which it is known again.
+const SECRET: usize = 6;
 
 /// Redirects that are followed, all on the backend's own host.
 const MAX_REDIRECTS: usize = 3;
@@ -43,7 +51,12 @@ pub(crate) struct Http {
     errands: Gauge,
     streams: Gauge,
     response_bytes: usize,
+    /// When a session was asked for in vain, to find out whether another one was lost.
+    refused_aside: Mutex<Option<Instant>>,
 }
+
+/// How long after that it is not asked for again: a backend that refuses much must not be asked as much.
+const ASIDE: Duration = Duration::from_secs(5);
 
 impl Http {
     pub(crate) fn new(
@@ -71,6 +84,7 @@ impl Http {
             errands: Gauge::new("errands under way", config.limits.in_flight),
             streams: Gauge::new("streams open", config.limits.streams),
             response_bytes: config.limits.response_bytes,
+            refused_aside: Mutex::default(),
         })
     }
 
@@ -160,6 +174,29 @@ impl Http {
         (self.requests.count(), self.streams.count())
     }
 
+    /// Whether a text holds something that the backend is shown and nobody else may see.
+    fn shows(&self, text: &str) -> bool {
+        let is_secret = |value: &HeaderValue| {
+            let value = value.to_str().unwrap_or_default();
+            // Behind a scheme such as `Bearer` stands what counts.
+            let value = value.rsplit(' ').next().unwrap_or_default();
+            value.len() >= SECRET && text.contains(value)
+        };
+        self.base.values().any(|value| value.is_sensitive() && is_secret(value))
+    }
+
+    fn may_look_aside(&self) -> bool {
+        self.refused_aside().is_none_or(|at| at.elapsed() >= ASIDE)
+    }
+
+    fn looked_aside_in_vain(&self) {
+        *self.refused_aside() = Some(Instant::now());
+    }
+
+    fn refused_aside(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.refused_aside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn bounded(&self, response: Response<Source>, permit: Permit) -> Response<Body> {
         response.map(|source| Body::new(source, permit, self.response_bytes))
     }
@@ -228,7 +265,7 @@ fn redirect<T>(from: &Uri, response: &Response<T>) -> Result<Option<Uri>, Error>
         return Err(Error::Protocol("redirects to another host, which is not followed".to_owned()));
     }
     if !matches!(response.status().as_u16(), 307 | 308) {
-        return Err(Error::Refused { status: response.status().as_u16() });
+        return Err(Error::refused(response.status().as_u16()));
     }
     let mut parts = from.clone().into_parts();
     parts.path_and_query = target.path_and_query;

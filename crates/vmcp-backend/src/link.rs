@@ -139,6 +139,7 @@ impl Link {
         }
         self.touch();
         let Ok(message) = Message::parse(text) else { return Ok(()) };
+        let is_notification = message.shape() == Shape::Notification;
         let text = if self.shared {
             // What is about nothing that the backend knows is not sent.
             let Some(text) = self.inbox().translate(member, &message) else { return Ok(()) };
@@ -147,7 +148,14 @@ impl Link {
             self.inbox().answering(&message);
             message.into_text()
         };
-        self.outbox.send(text).await.inspect_err(|error| self.close_if_lost(error))
+        match self.outbox.send(text).await {
+            // What a notification is answered is of no importance.
+            Err(error @ Error::Refused { .. }) if is_notification => {
+                tracing::debug!(backend = %self.backend, %error, "the backend does not take a notification");
+                Ok(())
+            }
+            sent => sent.inspect_err(|error| self.close_if_lost(error)),
+        }
     }
 
     /// Listens to what belongs to no call.

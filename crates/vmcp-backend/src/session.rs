@@ -74,6 +74,11 @@ impl ClientView {
         Self { version, capabilities, across }
     }
 
+    /// A client of the legacy era that can do nothing: what is told where no client stands behind it.
+    pub fn nobody() -> Self {
+        Self::new(ProtocolVersion::LATEST_LEGACY, Bytes::from_static(b"{}"))
+    }
+
     /// The revision that the client speaks.
     pub fn version(&self) -> ProtocolVersion {
         self.version

@@ -32,7 +32,7 @@ pub(crate) async fn connect(
         StatusCode::OK => {
             return Err(Error::Protocol("answered with something else than a stream".to_owned()));
         }
-        status => return Err(Error::Refused { status: status.as_u16() }),
+        status => return Err(Error::refused(status.as_u16())),
     }
     let decoder = sse::Decoder::new(event_bytes);
     let mut stream = Stream { body: response.into_body(), decoder, decoded: VecDeque::new() };

@@ -6,7 +6,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
 use vmcp_backend::Backend;
 use vmcp_core::{BackendState, OfferStatus};
-use vmcp_model::{Era, Kind};
+use vmcp_model::Kind;
 use vmcp_session::Reach;
 use vmcp_wire::headers;
 
@@ -129,11 +129,6 @@ fn backend_status(backend: &Backend, state: Option<&BackendState>) -> Value {
     let breaker = health
         .breaker
         .map(|(phase, age)| json!({"state": phase.name(), "since_seconds": age.as_secs()}));
-    let era = match backend.era() {
-        Some(Era::Legacy) => "legacy",
-        Some(Era::Modern) => "modern",
-        None => "unknown",
-    };
     let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
     let latency = stats.latency.map(|latency| {
         json!({
@@ -150,7 +145,7 @@ fn backend_status(backend: &Backend, state: Option<&BackendState>) -> Value {
         "last_error": last_error,
         "last_error_seconds_ago": last_error_age.map(|age| age.as_secs()),
         "breaker": breaker,
-        "era": era,
+        "era": backend.speaks(),
         "offers": offer,
         "offer_problem": offer_problem,
         "sessions_opened": stats.sessions_opened,

@@ -196,10 +196,6 @@ impl Session {
 
     async fn opened(&self, backend: &Arc<Backend>, lost: Option<&BackendSession>) -> Opened {
         // What takes the place of a session on a modern backend is of no slot and no record.
-        match backend.detect(self.client_view()).await {
-            Err(error) if error.leaves_legacy_open() => {}
-            found => _ = found?,
-        }
         if let Some(session) = backend.stateless(self.client_view()) {
             return Ok(session);
         }

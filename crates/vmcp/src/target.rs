@@ -107,7 +107,7 @@ async fn with_client<T>(
 /// Says what to do about a server that does not let just anybody in.
 fn advised(error: anyhow::Error, url: &str) -> anyhow::Error {
     match error.downcast_ref() {
-        Some(vmcp_backend::Error::Refused { status: status @ (401 | 403) }) => anyhow!(
+        Some(vmcp_backend::Error::Refused { status: status @ (401 | 403), .. }) => anyhow!(
             "{url} refuses this caller with HTTP status {status}; \
              show a credential with --header 'Authorization: Bearer ...'"
         ),

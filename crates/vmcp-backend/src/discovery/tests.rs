@@ -15,10 +15,9 @@ fn id() -> IdKey {
 fn check(answer: &str, expected: &str) {
     let told = match Told::by(&Bytes::copy_from_slice(answer.as_bytes()), &id()) {
         Ok(Told::Legacy) => "legacy".to_owned(),
-        Ok(Told::Modern { facts: None, .. }) => "modern".to_owned(),
-        Ok(Told::Modern { facts: Some(found), also_legacy }) => {
-            let name = if also_legacy { "both" } else { "modern" };
-            format!("{name} {}", String::from_utf8_lossy(&found.capabilities))
+        Ok(Told::Modern(None)) => "modern".to_owned(),
+        Ok(Told::Modern(Some(found))) => {
+            format!("modern {}", String::from_utf8_lossy(&found.capabilities))
         }
         Err(error) => error.to_string(),
     };
@@ -33,7 +32,7 @@ fn the_supported_versions_decide() {
     );
     check(
         r#"{"id":"a","result":{"resultType":"complete","supportedVersions":["2025-11-25","2026-07-28"]}}"#,
-        "both {}",
+        "modern {}",
     );
     check(r#"{"id":"a","result":{"supportedVersions":["2025-11-25"]}}"#, "legacy");
     check(r#"{"id":"a","result":{"supportedVersions":"2026-07-28"}}"#, "legacy");

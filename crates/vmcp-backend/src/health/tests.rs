@@ -112,7 +112,7 @@ async fn those_who_watch_check_soon_after_a_call_has_failed() {
 async fn what_is_no_failure_counts_as_none() {
     let health = with_breaker();
     for status in [400, 401, 403, 404, 429] {
-        health.calls(10, Some(&Error::Refused { status }));
+        health.calls(10, Some(&Error::refused(status)));
     }
     health.calls(10, Some(&Error::SessionLost));
     let large = Error::TooLarge { what: "sent an event", limit: 1 };
@@ -120,7 +120,7 @@ async fn what_is_no_failure_counts_as_none() {
     health.spoiled(&large);
     health.calls(10, Some(&Error::Busy { what: "requests under way", limit: 1 }));
     assert_eq!((health.state(), health.phase()), (State::Healthy, Phase::Closed));
-    health.failed(Sign::Check, &Error::Refused { status: 401 });
+    health.failed(Sign::Check, &Error::refused(401));
     assert_eq!((health.state(), health.is_out()), (State::Unauthenticated, true));
     health.calls(1, None);
     assert_eq!(health.state(), State::Healthy);
@@ -137,7 +137,7 @@ async fn the_breaker_opens_when_half_of_enough_calls_failed_lately() {
     assert_eq!(health.refused(), None, "there are too few lately");
     advance(11 * SECOND).await;
     health.calls(6, None);
-    health.calls(5, Some(&Error::Refused { status: 503 }));
+    health.calls(5, Some(&Error::refused(503)));
     assert_eq!(health.refused(), None, "most went well");
     health.calls(1, Some(&Error::Unreachable("gone".to_owned())));
     assert_eq!((health.state(), health.phase()), (State::Unhealthy, Phase::Open));

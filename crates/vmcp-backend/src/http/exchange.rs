@@ -7,14 +7,14 @@ use http::{Response, StatusCode};
 use vmcp_model::Era;
 use vmcp_wire::{IdKey, Lines, Message, Shape, headers::MediaType};
 
-use super::{Http, body::Body, stream::Stream};
+use super::{Http, body::Body, refusal, stream::Stream};
 use crate::{
     backend::{Answer, Backend, REFUSAL_BYTES, within},
     discovery::{Refusal, is_doubtful},
     error::Error,
     events::Events,
     health::Sign,
-    session::Session,
+    session::{ClientView, Session},
 };
 
 /// The capabilities of a client that can do nothing.
@@ -30,6 +30,11 @@ impl Backend {
         id: Option<&IdKey>,
         lines: Option<&Lines>,
     ) -> Result<Answer, Error> {
+        if id.is_none() && is_notification(&text) {
+            return Box::pin(self.notify_over_http(http, session, text))
+                .await
+                .map(|()| Answer::Accepted);
+        }
         let response = http.post(Some(session), text, id.is_some(), lines).await?;
         let answer = self.judge(session, response, id).await;
         match &answer {
@@ -37,6 +42,24 @@ impl Backend {
                 Box::pin(self.doubt_refused(session, id, answer)).await
             }
             _ => answer,
+        }
+    }
+
+    /// Sends a notification. Whatever the backend answers is of no importance, as it has no answer,
+    /// unless that says that the session is gone.
+    pub(crate) async fn notify_over_http(
+        self: &Arc<Self>,
+        http: &Http,
+        session: &Session,
+        text: Bytes,
+    ) -> Result<(), Error> {
+        let response = http.post(Some(session), text, false, None).await?;
+        match self.judge(session, response, None).await {
+            Err(error @ (Error::Refused { .. } | Error::Protocol(_) | Error::TooLarge { .. })) => {
+                tracing::debug!(backend = %self.id(), %error, "the backend does not take a notification");
+                Ok(())
+            }
+            told => told.map(|_answer| ()),
         }
     }
 
@@ -53,7 +76,7 @@ impl Backend {
                 (Ok(Answer::Ready(text)), Some(id)) => {
                     Refusal::read(text, id).era == Some(Era::Modern)
                 }
-                (Err(Error::Refused { status }), _) => is_doubtful(*status),
+                (Err(Error::Refused { status, .. }), _) => is_doubtful(*status),
                 (Ok(_) | Err(_), _) => false,
             };
         // What its client can do is not known here, and does not matter for this.
@@ -75,7 +98,7 @@ impl Backend {
         let response = within(self.timeouts.idle, http.listen(Some(session), last_event_id)).await;
         // What no backend says that is well and lets vmcp in. One that has no streams may say so.
         let response = response.and_then(|response| match response.status().as_u16() {
-            status @ (401 | 403 | 500 | 502..=599) => Err(Error::Refused { status }),
+            status @ (401 | 403 | 500 | 502..=599) => Err(Error::refused(status)),
             _ => Ok(response),
         });
         admitted.note(Sign::Own, response.as_ref().err());
@@ -89,7 +112,7 @@ impl Backend {
                 Box::pin(self.confirm_lost(session)).await.map(|()| None)
             }
             StatusCode::OK => Err(Error::Protocol("offers a stream of an unknown type".to_owned())),
-            status => Err(Error::Refused { status: status.as_u16() }),
+            status => Err(Error::refused(status.as_u16())),
         }
     }
 
@@ -119,54 +142,73 @@ impl Backend {
                 ))),
             };
         }
-        if status == StatusCode::NOT_FOUND && session.id.is_some() {
-            // Read to its end, so that the connection can be used again.
-            let _ended = body.collect(REFUSAL_BYTES).await;
-            return Err(Error::SessionLost);
-        }
         let text = match body.collect(REFUSAL_BYTES).await {
             // However much it has to say, it refuses.
             Err(Error::TooLarge { .. }) => Bytes::new(),
             text => text?,
         };
-        if status == StatusCode::BAD_REQUEST && session.id.is_some() {
+        let status = status.as_u16();
+        // A refusal may still be a proper answer to this very request.
+        let answers = id.is_some_and(|id| refusal::answers(&text, id));
+        if session.id.is_some() && refusal::may_be_of_session(status, &text) {
+            if status == 404 && !answers {
+                return Err(Error::SessionLost);
+            }
             Box::pin(self.confirm_lost(session)).await?;
         }
         if let (true, Some(id)) = (session.is_stateless(), id)
-            && Refusal::read(&text, id).casts_doubt(status.as_u16())
-            && Box::pin(self.doubt(Era::Modern, &session.capabilities)).await == Some(Era::Legacy)
+            && Refusal::read(&text, id).casts_doubt(status)
+            && self.doubt(Era::Modern, &session.capabilities).await == Some(Era::Legacy)
         {
             // Without a session, a legacy backend has run nothing.
             return Err(Error::SessionLost);
         }
-        // A refusal may still be a proper answer to this very request.
-        let answers = |message: &Message| {
-            message.shape() == Shape::Response
-                && message.id().zip(id).is_some_and(|(answered, asked)| answered.is(asked))
-        };
-        match Message::parse(text.clone()) {
-            Ok(message) if answers(&message) => Ok(Answer::Ready(text)),
-            Ok(_) | Err(_) => Err(Error::Refused { status: status.as_u16() }),
+        if answers {
+            return Ok(Answer::Ready(text));
         }
+        let said = refusal::said(&text);
+        let said = said.filter(|said| self.http().is_some_and(|http| !http.shows(said)));
+        Err(Error::Refused { status, said })
     }
 
-    /// Finds out by a ping whether a refusal means that the session is gone: some published servers
-    /// say so with 400. The error says that it is.
-    async fn confirm_lost(&self, session: &Session) -> Result<(), Error> {
+    /// Finds out whether a refusal means that the session is gone. The error says that it is.
+    async fn confirm_lost(self: &Arc<Self>, session: &Session) -> Result<(), Error> {
         let Some(http) = self.http() else { return Ok(()) };
-        let (_id, text) = self.own_request("ping", None);
-        let status = within(self.timeouts.idle, async {
+        let (id, text) = self.own_request("ping", None);
+        let ping = within(self.timeouts.idle, async {
             let response = http.post(Some(session), text, false, None).await?;
             let status = response.status();
-            let _ended = response.into_body().collect(REFUSAL_BYTES).await;
-            Ok(status)
+            Ok((status, response.into_body().collect(REFUSAL_BYTES).await?))
         });
-        let status = status.await?;
-        if matches!(status, StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND) {
-            return Err(Error::SessionLost);
-        }
-        Ok(())
+        // Where it cannot be asked, nothing is known.
+        let Ok((status, text)) = ping.await else { return Ok(()) };
+        let is_lost = match status.as_u16() {
+            // It may refuse everybody. Whoever is given a session now would be heard.
+            401 | 403 | 409 | 500 | 502..=504 => self.gives_sessions(http).await,
+            status => refusal::ping_says_lost(status, &text, &id),
+        };
+        if is_lost { Err(Error::SessionLost) } else { Ok(()) }
     }
+
+    /// Whether the backend gives a session to who asks for one now. Of one that does not, this is not
+    /// asked again for some seconds.
+    async fn gives_sessions(self: &Arc<Self>, http: &Http) -> bool {
+        if !http.may_look_aside() {
+            return false;
+        }
+        let nobody = ClientView::nobody();
+        let opened = within(self.timeouts.initialize, self.try_handshake(&nobody)).await;
+        let gives = matches!(opened, Ok(true));
+        if !gives {
+            http.looked_aside_in_vain();
+        }
+        gives
+    }
+}
+
+/// Whether a message is one that has no answer and is none.
+fn is_notification(text: &Bytes) -> bool {
+    Message::parse(text.clone()).is_ok_and(|message| message.shape() == Shape::Notification)
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ impl Outbox {
                 match posted.unwrap_or(Err(Error::Timeout(ACCEPTANCE)))?.as_u16() {
                     200..=299 => Ok(()),
                     404 | 410 => Err(Error::SessionLost),
-                    status => Err(Error::Refused { status }),
+                    status => Err(Error::refused(status)),
                 }
             }
         }

@@ -5,6 +5,8 @@
 mod era;
 mod offer;
 mod peer;
+mod refusals;
 mod server;
+mod sides;
 mod stateless;
 mod tls;

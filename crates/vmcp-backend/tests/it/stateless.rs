@@ -318,7 +318,7 @@ async fn what_may_have_run_is_never_taken_for_lost() {
             Ok(_) => panic!("it is no stream"),
             Err(error) => error,
         };
-        let as_it_is = matches!(failed, Error::Broken(_) | Error::Refused { status: 503 });
+        let as_it_is = matches!(failed, Error::Broken(_) | Error::Refused { status: 503, .. });
         assert!(as_it_is, "{failed:?}");
         assert_eq!(backend.era(), Some(Era::Modern), "nothing has been found out");
     }

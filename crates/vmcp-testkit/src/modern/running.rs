@@ -77,7 +77,8 @@ impl Server {
         self.seen().into_iter().rev().find(|seen| seen.method == method)
     }
 
-    /// What was refused for breaking a rule, with the reasons. A gateway gives none.
+    /// What was refused for breaking a rule, with the reasons. A gateway gives none. That there is no
+    /// legacy era here breaks none.
     pub fn refusals(&self) -> Vec<String> {
         self.shared.refusals()
     }

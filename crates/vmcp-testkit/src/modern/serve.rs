@@ -198,7 +198,10 @@ fn status_of(first: Option<&Emit>) -> StatusCode {
 
 fn refuse(shared: &Shared, method: &str, refusal: &Refusal) -> Reply {
     let Refusal { status, id, code, message, data } = refusal;
-    shared.refused(format!("{method}: {status} {code}: {message}"));
+    // Whoever speaks both eras may ask for the other one; only the answer tells that there is none.
+    if method != "initialize" {
+        shared.refused(format!("{method}: {status} {code}: {message}"));
+    }
     let mut error = json!({"code": code, "message": message});
     if let Some(data) = data {
         error["data"] = data.clone();

@@ -1,0 +1,212 @@
+//! What a backend refuses, and with what: whether its session is gone, and whether the call ran.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+};
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use vmcp_backend::{Answer, Backend, Error, Session};
+use vmcp_model::ProtocolVersion;
+use vmcp_wire::{Id, Message};
+
+use crate::peer::{Asked, Peer, Say, legacy, view};
+
+const LEGACY: ProtocolVersion = ProtocolVersion::LATEST_LEGACY;
+
+/// How a server speaks that has lost a session, and refuses what it knows in the same words.
+type Refusal = fn() -> Say;
+
+fn raw(status: u16, text: &str) -> Say {
+    Say::Raw(status, "text/plain", text.to_owned())
+}
+
+fn unanswered(status: u16, code: i64, message: &str) -> Say {
+    let error = json!({"code": code, "message": message});
+    let body = json!({"jsonrpc": "2.0", "id": null, "error": error});
+    Say::Raw(status, "application/json", body.to_string())
+}
+
+const REFUSALS: [(&str, Refusal); 7] = [
+    ("404", || raw(404, "")),
+    ("404, as the TypeScript SDK", || unanswered(404, -32001, "Session not found")),
+    ("400, as the TypeScript SDK before", || unanswered(400, -32000, "Bad Request: no session")),
+    ("410", || raw(410, "gone")),
+    ("503", || raw(503, "")),
+    ("401 with a word", || raw(401, "unknown session")),
+    ("500 with a word", || raw(500, "no such Session")),
+];
+
+/// A session that the server knows, on a backend that is it.
+async fn session_on(peer: &Peer) -> (Arc<Backend>, Session) {
+    let backend = peer.backend();
+    backend.open(&view(LEGACY, "{}")).await.unwrap();
+    let session = Session::resumed(Some("one"), LEGACY, backend.facts()).unwrap();
+    (backend, session)
+}
+
+async fn call(backend: &Arc<Backend>, session: &Session) -> Result<Message, Error> {
+    let id = Id::parse(b"7").unwrap().key();
+    let text = Bytes::from_static(
+        br#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"count"}}"#,
+    );
+    let text = match backend.post(session, text, Some(&id), None).await? {
+        Answer::Whole(body) => body.collect(1 << 20).await?,
+        Answer::Ready(text) => text,
+        other => panic!("{other:?}"),
+    };
+    Ok(Message::parse(text).unwrap())
+}
+
+#[tokio::test]
+async fn a_session_that_is_gone_is_lost_however_that_is_said() {
+    for (name, refusal) in REFUSALS {
+        let peer = Peer::start(move |asked| match asked.header("mcp-session-id") {
+            Some(_) => refusal(),
+            None => legacy(asked),
+        });
+        let peer = peer.await;
+        let (backend, session) = session_on(&peer).await;
+        let lost = call(&backend, &session).await;
+        assert!(matches!(lost, Err(Error::SessionLost)), "{name}: {lost:?}");
+        assert_eq!(peer.count("tools/call"), 1, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_on_a_session_that_stands_is_no_loss() {
+    for (name, refusal) in &REFUSALS[2..] {
+        let refusal = *refusal;
+        let peer = Peer::start(move |asked| match asked.method() {
+            "tools/call" => refusal(),
+            _ => legacy(asked),
+        });
+        let peer = peer.await;
+        let (backend, session) = session_on(&peer).await;
+        let refused = call(&backend, &session).await;
+        assert!(matches!(refused, Err(Error::Refused { .. })), "{name}: {refused:?}");
+        assert_eq!((peer.count("tools/call"), peer.count("initialize")), (1, 1), "{name}");
+    }
+}
+
+/// A backend that is out of order refuses everything; it must not be asked for a session with each
+/// call.
+#[tokio::test]
+async fn an_outage_is_looked_into_once_in_a_while() {
+    let is_out = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&is_out);
+    let peer = Peer::start(move |asked| match seen.load(Ordering::Relaxed) {
+        true => raw(503, ""),
+        false => legacy(asked),
+    });
+    let peer = peer.await;
+    let (backend, session) = session_on(&peer).await;
+    is_out.store(true, Ordering::Relaxed);
+    for _call in 0..5 {
+        let refused = call(&backend, &session).await;
+        assert!(matches!(refused, Err(Error::Refused { status: 503, .. })), "{refused:?}");
+    }
+    assert_eq!((peer.count("tools/call"), peer.count("initialize")), (5, 2));
+}
+
+/// Answers the call with an error of this code under its own id, and counts how often it runs.
+fn erring(
+    status: u16,
+    code: i64,
+    runs: &Arc<AtomicUsize>,
+) -> impl Fn(&Asked) -> Say + Send + Sync + 'static {
+    let runs = Arc::clone(runs);
+    move |asked| match asked.method() {
+        "tools/call" => {
+            runs.fetch_add(1, Ordering::Relaxed);
+            Say::Error(status, json!({"code": code, "message": "no"}))
+        }
+        // What is so strict about errors may know no ping.
+        "ping" => Say::Error(status, json!({"code": -32601, "message": "no"})),
+        _ => legacy(asked),
+    }
+}
+
+#[tokio::test]
+async fn an_error_that_answers_the_request_is_that_error_whatever_its_status() {
+    for status in [200, 400, 404, 410, 422, 500] {
+        for code in [-32601, -32602, -32000, -32001, -32002, 7] {
+            let runs = Arc::default();
+            let peer = Peer::start(erring(status, code, &runs)).await;
+            let (backend, session) = session_on(&peer).await;
+            let answer = call(&backend, &session).await.unwrap();
+            let answer: Value = serde_json::from_slice(answer.text()).unwrap();
+            assert_eq!(answer["error"]["code"], code, "{status}");
+            assert_eq!(runs.load(Ordering::Relaxed), 1, "{status} {code}");
+            assert_eq!(peer.count("initialize"), 1, "{status} {code}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_notification_is_answered_is_of_no_importance() {
+    let answers: [Refusal; 6] = [
+        || raw(400, "what?"),
+        || raw(405, ""),
+        || raw(500, ""),
+        || Say::Error(400, json!({"code": -32601, "message": "unknown"})),
+        || Say::Error(200, json!({"code": -32601, "message": "unknown"})),
+        || raw(200, "fine"),
+    ];
+    for answer in answers {
+        let peer = Peer::start(move |asked| match asked.method().starts_with("notifications/") {
+            true => answer(),
+            false => legacy(asked),
+        });
+        let peer = peer.await;
+        let (backend, session) = session_on(&peer).await;
+        let roots = br#"{"jsonrpc":"2.0","method":"notifications/roots/list_changed"}"#;
+        backend.tell(&session, Bytes::from_static(roots)).await.unwrap();
+        assert!(call(&backend, &session).await.unwrap().result().is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_notification_on_a_session_that_is_gone_says_so() {
+    let peer = Peer::start(|asked| match asked.header("mcp-session-id") {
+        Some(_) => raw(404, ""),
+        None => legacy(asked),
+    });
+    let peer = peer.await;
+    let (backend, session) = session_on(&peer).await;
+    let roots = br#"{"jsonrpc":"2.0","method":"notifications/roots/list_changed"}"#;
+    let told = backend.tell(&session, Bytes::from_static(roots)).await;
+    assert!(matches!(told, Err(Error::SessionLost)), "{told:?}");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_refused_is_told_with_the_reason() {
+    let peer = Peer::start(|asked| match asked.method() {
+        "" => raw(400, "Missing session ID for sampling response\n"),
+        _ => legacy(asked),
+    });
+    let peer = peer.await;
+    let (backend, session) = session_on(&peer).await;
+    let answer = br#"{"jsonrpc":"2.0","id":1,"result":{"action":"accept"}}"#;
+    let refused = backend.tell(&session, Bytes::from_static(answer)).await.unwrap_err();
+    let expected =
+        "refused the request with HTTP status 400: Missing session ID for sampling response";
+    assert_eq!(refused.to_string(), expected);
+}
+
+/// A backend may repeat what it was shown.
+#[tokio::test]
+async fn a_credential_that_a_backend_repeats_is_not_passed_on() {
+    let peer =
+        Peer::start(|asked| raw(422, asked.header("authorization").unwrap_or_default())).await;
+    let backend = peer.backend_with(|config| {
+        let vmcp_backend::Transport::Http(endpoint) = &mut config.transport else { return };
+        endpoint.outgoing = vmcp_backend::Outgoing::Header {
+            name: http::header::AUTHORIZATION,
+            value: http::HeaderValue::from_static("Bearer secret-of-a-backend"),
+        };
+    });
+    let refused = backend.open(&view(LEGACY, "{}")).await.unwrap_err();
+    assert_eq!(refused.to_string(), "refused the request with HTTP status 422");
+}
