@@ -71,6 +71,14 @@ impl Told {
 }
 
 impl Refusal {
+    /// The code of a JSON-RPC error.
+    pub(crate) fn of(text: &[u8]) -> Option<i64> {
+        let members = Members::parse(text)?;
+        let error = members.value(text, "error")?;
+        let code = Members::parse(error)?.value(error, "code")?;
+        std::str::from_utf8(code).ok()?.parse().ok()
+    }
+
     /// Reads a body that came with a refusal of the request of this id.
     pub(crate) fn read(text: &[u8], id: &IdKey) -> Self {
         let Some(members) = Members::parse(text) else {
@@ -82,7 +90,7 @@ impl Refusal {
             let error = error?;
             Members::parse(error)?.value(error, name)
         };
-        let code = member("code").and_then(|code| std::str::from_utf8(code).ok()?.parse().ok());
+        let code = Self::of(text);
         let supported = || {
             let data = member("data")?;
             Members::parse(data)?.value(data, "supported").and_then(names_modern)

@@ -68,6 +68,13 @@ impl Error {
         }
     }
 
+    /// Whether the backend would refuse the same again: it is about what was sent, and not about who has
+    /// sent it or the moment.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Refused { status: 400..=499, .. })
+            && !matches!(self, Self::Refused { status: 401 | 403 | 407 | 408 | 425 | 429, .. })
+    }
+
     /// What a client is told.
     pub fn fault(&self, backend: &BackendId) -> Fault {
         match self {

@@ -159,6 +159,20 @@ impl Health {
         }
     }
 
+    /// Notes how an attempt went to find out what the backend offers. One that was not made says nothing.
+    pub(crate) fn offered(&self, error: Option<&Error>) {
+        let mut judgement = self.judgement();
+        match error {
+            None => judgement.offered(),
+            Some(error) if Verdict::of(Some(error)) == Verdict::Nothing => return,
+            Some(error) => {
+                judgement.unread();
+                judgement.last_error = Some((error.to_string(), Instant::now()));
+            }
+        }
+        self.conclude(judgement);
+    }
+
     /// Notes how long a check took that went well.
     pub(crate) fn checked_within(&self, took: Duration) {
         let mut judgement = self.judgement();

@@ -8,7 +8,7 @@ use vmcp_model::{InvalidMirror, Item, Kind, Mirror, Offer, raw, raw::Members};
 
 use crate::{
     backend::{Backend, excerpt},
-    discovery::check_complete,
+    discovery::{METHOD_NOT_FOUND, Refusal, check_complete},
     error::Error,
     freshness::Freshness,
     session::Session,
@@ -18,6 +18,8 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Advertised {
     pub offer: Offer,
+    /// The lists that could not be read, which are empty in the offer, and why.
+    failed: Vec<(Kind, Error)>,
     /// In the order of [`Kind::ALL`], counted from `read`.
     lists: [Freshness; Kind::ALL.len()],
     pub read: Instant,
@@ -36,34 +38,80 @@ impl Advertised {
     pub fn freshness(&self, kind: Kind) -> Freshness {
         self.lists[kind as usize]
     }
+
+    /// What the backend offers, as far as is known: of lists that could not be read, what was offered
+    /// before.
+    pub fn completed(mut self, before: Option<&Offer>) -> Offer {
+        let Some(before) = before else { return self.offer };
+        for (kind, _why) in self.failed {
+            *items_of(&mut self.offer, kind) = before.items(kind).to_vec();
+        }
+        self.offer
+    }
+
+    /// Which lists could not be read, and why. `None` if all could.
+    pub fn problem(&self) -> Option<String> {
+        let each = self.failed.iter().map(|(kind, why)| format!("{}: {why}", kind.list_method()));
+        let each: Vec<_> = each.collect();
+        (!each.is_empty()).then(|| each.join("; "))
+    }
+}
+
+fn items_of(offer: &mut Offer, kind: Kind) -> &mut Vec<Item> {
+    match kind {
+        Kind::Tool => &mut offer.tools,
+        Kind::Resource => &mut offer.resources,
+        Kind::ResourceTemplate => &mut offer.templates,
+        Kind::Prompt => &mut offer.prompts,
+    }
 }
 
 impl Backend {
-    /// Reads every list of the backend, page by page. A list that the backend answers with an error
-    /// counts as empty, an item that cannot be used is left out; both are logged.
+    /// Reads every list of the backend, page by page. A list that cannot be read is empty in the offer,
+    /// and the others are none the worse. An item that cannot be used is left out, and logged.
     ///
     /// # Errors
-    /// If a list cannot be read, or is none.
+    /// If no list can be read that the backend has, or the session is no good.
     pub async fn offer(self: &Arc<Self>, session: &Session) -> Result<Advertised, Error> {
         let facts = session.facts();
-        let (tools, resources, templates, prompts) = tokio::try_join!(
-            self.list(session, Kind::Tool, facts.has.tools),
-            self.list(session, Kind::Resource, facts.has.resources),
-            self.list(session, Kind::ResourceTemplate, facts.has.resources),
-            self.list(session, Kind::Prompt, facts.has.prompts),
-        )?;
-        let read = Instant::now();
-        let lists = [&tools, &resources, &templates, &prompts]
-            .map(|list| list.freshness.after(read.duration_since(list.read)));
-        let offer = Offer {
+        let has = |kind| match kind {
+            Kind::Tool => facts.has.tools,
+            Kind::Resource | Kind::ResourceTemplate => facts.has.resources,
+            Kind::Prompt => facts.has.prompts,
+        };
+        let (tools, resources, templates, prompts) = tokio::join!(
+            self.list(session, Kind::Tool, has(Kind::Tool)),
+            self.list(session, Kind::Resource, has(Kind::Resource)),
+            self.list(session, Kind::ResourceTemplate, has(Kind::ResourceTemplate)),
+            self.list(session, Kind::Prompt, has(Kind::Prompt)),
+        );
+        let (read, mut failed) = (Instant::now(), Vec::new());
+        let mut lists = [Freshness::default(); Kind::ALL.len()];
+        let mut offer = Offer {
             capabilities: facts.capabilities.clone(),
             instructions: facts.instructions.clone(),
-            tools: tools.items,
-            resources: resources.items,
-            templates: templates.items,
-            prompts: prompts.items,
+            ..Offer::default()
         };
-        Ok(Advertised { offer, lists, read })
+        for (kind, list) in Kind::ALL.into_iter().zip([tools, resources, templates, prompts]) {
+            match list {
+                Ok(list) => {
+                    lists[kind as usize] = list.freshness.after(read.duration_since(list.read));
+                    *items_of(&mut offer, kind) = list.items;
+                }
+                // It is not about the list.
+                Err(error) if error.sent_nothing() || matches!(error, Error::SessionLost) => {
+                    return Err(error);
+                }
+                Err(error) => failed.push((kind, error)),
+            }
+        }
+        let present = Kind::ALL.into_iter().filter(|kind| has(*kind)).count();
+        if failed.len() == present
+            && let Some((_kind, error)) = failed.pop()
+        {
+            return Err(error);
+        }
+        Ok(Advertised { offer, failed, lists, read })
     }
 
     async fn list(
@@ -83,11 +131,22 @@ impl Backend {
         for page in 0..self.limits().list_pages {
             let params =
                 cursor.as_ref().map(|cursor| [br#"{"cursor":"#, &cursor[..], b"}"].concat());
-            let message = self.ask(session, kind.list_method(), params.as_deref()).await?;
+            let message = match self.ask(session, kind.list_method(), params.as_deref()).await {
+                // Some servers answer a method that they do not know as if they did not know the session.
+                Err(Error::SessionLost) if Box::pin(self.check(session)).await.is_ok() => {
+                    return Err(Error::refused(404));
+                }
+                message => message?,
+            };
             let Some(result) = message.result_span() else {
+                let refusal = Refusal::of(message.text());
+                if refusal == Some(METHOD_NOT_FOUND) {
+                    // It has none, whatever it says about itself.
+                    return Ok(List { freshness: Freshness::default(), ..list });
+                }
                 let answer = excerpt(message.text());
-                tracing::debug!(backend = %self.id(), method = kind.list_method(), %answer, "the list was refused; it counts as empty");
-                return Ok(List { freshness: Freshness::default(), ..list });
+                let why = format!("refused {}: {answer}", kind.list_method());
+                return Err(Error::Protocol(why));
             };
             let result = message.slice(&result);
             if session.is_stateless() {

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use vmcp_backend::{Backend, Session};
-use vmcp_model::{BackendId, LogLevel, raw};
+use vmcp_model::{
+    BackendId, LogLevel,
+    raw::{self, Edit},
+};
 use vmcp_wire::{Fault, Id, Message, Shape, question_id, reply, split_question_id, task};
 
 use crate::caller::ClientCapabilities;
@@ -46,10 +49,9 @@ pub struct Question {
     pub backend: BackendId,
     /// The id that the client sees, which names the backend and the backend's own id.
     pub id: String,
-    /// The request with that id.
+    /// The request with that id. The token under which the client may report progress names the
+    /// backend and the backend's own token in the same way.
     pub text: Bytes,
-    /// The token under which the client may report progress (JSON text).
-    pub progress_token: Option<Bytes>,
 }
 
 /// Takes a message that came on a session of a backend. What the client cannot be asked, and
@@ -94,13 +96,23 @@ impl Inbound {
 
 fn question(message: &Message, backend: &BackendId) -> Option<Question> {
     let method = message.method().into_owned();
-    let id = question_id(backend.as_str(), message.id()?);
-    let text = message.with_id(&raw::string(&id));
+    let own = message.id()?;
+    let id = question_id(backend.as_str(), own);
+    let mut edits = vec![Edit {
+        span: raw::span_in(message.text(), own.text()),
+        with: raw::string(&id).into(),
+    }];
+    // Whoever asks the client is vmcp, so its tokens must be unique (specification 2025-11-25,
+    // basic/utilities/progress); those of two backends need not be.
+    if let Some(span) = message.params().meta.progress_token.clone()
+        && let Some(token) = Id::parse(&message.text()[span.clone()])
+    {
+        edits.push(Edit { span, with: raw::string(&question_id(backend.as_str(), token)).into() });
+    }
+    let text = raw::splice(message.text(), edits);
     // A request about a task is about one that the client keeps.
     let text = task::publish(&text, backend.as_str(), !method.starts_with("tasks/"));
-    let progress_token = message.params().meta.progress_token.as_ref();
-    let progress_token = progress_token.map(|span| message.slice(span));
-    Some(Question { backend: backend.clone(), id, text, progress_token })
+    Some(Question { backend: backend.clone(), id, text })
 }
 
 fn notification(message: Message, backend: &BackendId) -> Option<Inbound> {

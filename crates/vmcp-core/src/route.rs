@@ -26,6 +26,8 @@ pub struct Routed<'a> {
     pub(crate) target: Option<Cow<'a, str>>,
     /// The parameters that are repeated in headers.
     pub(crate) mirrors: &'a [Mirror],
+    /// Its method is not one of the protocol's: it is passed on because there is one backend.
+    pub(crate) is_foreign: bool,
     pub(crate) then: Then,
 }
 
@@ -42,7 +44,8 @@ impl<'a> Routed<'a> {
     /// A request that goes on as it is, for now.
     fn plain(backend: Arc<Backend>, message: &'a Message, then: Then) -> Self {
         let message = Cow::Borrowed(message);
-        Self { backend, message, edits: Vec::new(), target: None, mirrors: &[], then }
+        let edits = Vec::new();
+        Self { backend, message, edits, target: None, mirrors: &[], is_foreign: false, then }
     }
 
     fn replace(&mut self, span: &Range<usize>, with: &str) {
@@ -125,7 +128,10 @@ impl Vmcp {
                 Era::Modern,
             ) => Err(Fault::MethodNotFound(format!("{method} (the revision 2026-07-28 has none)"))),
             (method, _) => match self.sole(caller.catalog) {
-                Some(only) => Ok(Routed::plain(only, message, Then::PublishTasks)),
+                Some(only) => {
+                    let plain = Routed::plain(only, message, Then::PublishTasks);
+                    Ok(Routed { is_foreign: true, ..plain })
+                }
                 None => Err(Fault::MethodNotFound(method.to_owned())),
             },
         }

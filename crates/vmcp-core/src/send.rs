@@ -40,6 +40,10 @@ impl Vmcp {
             if lost || !matches!(answer, Err(Error::SessionLost)) {
                 break answer;
             }
+            // Some servers answer a method that they do not know as if they did not know the session.
+            if routed.is_foreign && Box::pin(backend.check(&session)).await.is_ok() {
+                return Err(routed.unknown_method());
+            }
             lost = true;
             session = caller.sessions.renew(backend, &session).await.map_err(told)?;
             self.refresh(backend.id());
@@ -119,6 +123,10 @@ impl Vmcp {
             Ok(Answer::Accepted) => {
                 return Err(told(Error::Protocol("did not answer a request".to_owned())));
             }
+            // Said outside the protocol, by a server that does not know the method.
+            Err(Error::Refused { status: 400 | 404 | 405 | 501, .. }) if routed.is_foreign => {
+                return Err(routed.unknown_method());
+            }
             Err(error) => {
                 if matches!(error, Error::Timeout(_)) {
                     Box::pin(cancel(backend, session, id)).await;
@@ -130,6 +138,12 @@ impl Vmcp {
             Finished::Ready(text) => Reply::Ready(text),
             Finished::Refused(text, code) => Reply::Refused { text, code },
         })
+    }
+}
+
+impl Routed<'_> {
+    fn unknown_method(&self) -> Fault {
+        Fault::MethodNotFound(self.message.method().into_owned())
     }
 }
 

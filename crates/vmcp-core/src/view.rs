@@ -80,6 +80,8 @@ pub enum OfferStatus {
     /// It is under way for the first time, or for the first time since the backend was changed.
     Unknown,
     Good,
+    /// Some lists could not be read, and are as they were; it is tried again in the background.
+    Partial(String),
     /// It failed; it is tried again in the background.
     Failed(String),
 }
@@ -320,11 +322,13 @@ impl View {
         let status = match attempt {
             Ok(advertised) => {
                 state.terms = Terms::of(&advertised);
-                if state.offer.as_deref() != Some(&advertised.offer) {
-                    state.offer = Some(Arc::new(advertised.offer));
+                let problem = advertised.problem();
+                let offer = advertised.completed(state.offer.as_deref());
+                if state.offer.as_deref() != Some(&offer) {
+                    state.offer = Some(Arc::new(offer));
                     dirty = true;
                 }
-                OfferStatus::Good
+                problem.map_or(OfferStatus::Good, OfferStatus::Partial)
             }
             Err(why) => OfferStatus::Failed(why),
         };

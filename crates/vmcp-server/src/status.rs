@@ -56,7 +56,7 @@ pub(crate) async fn status(edge: &Edge) -> Response<Body> {
     for view in &views {
         for (id, state) in view.backends() {
             let worst = missing.entry(id).or_insert_with(|| state.clone());
-            if matches!(state.status, OfferStatus::Failed(_)) {
+            if matches!(state.status, OfferStatus::Failed(_) | OfferStatus::Partial(_)) {
                 *worst = state;
             }
         }
@@ -114,7 +114,7 @@ pub(crate) async fn status(edge: &Edge) -> Response<Body> {
 fn backend_status(backend: &Backend, state: Option<&BackendState>) -> Value {
     let (health, stats) = (backend.health(), backend.stats());
     let offer_problem = state.and_then(|state| match &state.status {
-        OfferStatus::Failed(why) => Some(why.as_str()),
+        OfferStatus::Failed(why) | OfferStatus::Partial(why) => Some(why.as_str()),
         OfferStatus::Good | OfferStatus::Unknown => None,
     });
     let offer = state.and_then(|state| state.offer.as_ref()).map(|offer| {

@@ -6,7 +6,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use vmcp_backend::Backend;
@@ -54,8 +53,6 @@ pub(crate) struct Call {
 #[derive(Debug)]
 pub(crate) struct Asked {
     pub(crate) backend: Arc<Backend>,
-    /// The token under which the client may report progress (JSON text).
-    pub(crate) progress_token: Option<Bytes>,
     /// The call that asks, with which the question leaves; `None` if the backend asks on its own
     /// stream, or nobody can tell.
     pub(crate) call: Option<IdKey>,
@@ -76,7 +73,7 @@ pub(crate) struct Signal {
 }
 
 /// What a call was told.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 enum Told {
     #[default]
     Nothing,
@@ -84,6 +81,8 @@ enum Told {
     Cancelled { until: Instant },
     /// It must end now, for this reason.
     Cut(&'static str),
+    /// It cannot come to an end any more.
+    Failed(Fault),
 }
 
 /// A call in flight; out of the session's books when dropped.
@@ -120,6 +119,13 @@ impl Activity {
             self.questions.insert(id, asked);
         }
         room
+    }
+
+    /// Takes out a question whose answer the backend refuses, with the call that asked it.
+    pub(crate) fn refuse_answer(&mut self, id: &str) -> Option<(IdKey, Arc<Signal>)> {
+        let call = self.questions.remove(id)?.call?;
+        let signal = Arc::clone(&self.calls.get(&call)?.signal);
+        Some((call, signal))
     }
 
     /// Begins to deliver the answer to a question. `false` if one is delivered already.
@@ -197,13 +203,20 @@ impl Signal {
         self.wake.notify_one();
     }
 
+    /// The call cannot come to an end any more.
+    pub(crate) fn fail(&self, fault: Fault) {
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Told::Failed(fault);
+        self.wake.notify_one();
+    }
+
     /// Waits until the call is to end, and says why. May be asked again and again.
     pub(crate) async fn fired(&self) -> Fault {
         loop {
-            let told = *self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            let told = self.told.lock().unwrap_or_else(PoisonError::into_inner).clone();
             match told {
                 Told::Nothing => self.wake.notified().await,
                 Told::Cut(why) => return Fault::Unavailable(why.into()),
+                Told::Failed(fault) => return fault,
                 Told::Cancelled { until } => {
                     if tokio::time::timeout_at(until, self.wake.notified()).await.is_err() {
                         return Fault::Cancelled;

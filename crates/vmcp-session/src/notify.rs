@@ -1,12 +1,16 @@
 //! Notifications of the client, and those to it.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
+use bytes::Bytes;
 use vmcp_backend::Backend;
 use vmcp_core::BackendSessions as _;
-use vmcp_model::Kind;
+use vmcp_model::{
+    Kind,
+    raw::{self, Edit},
+};
 use vmcp_store::News;
-use vmcp_wire::{Fault, Id, Message, reply};
+use vmcp_wire::{Fault, Id, Message, reply, split_question_id};
 
 use crate::{activity::Signal, session::Session};
 
@@ -68,15 +72,19 @@ impl Session {
         }))
     }
 
-    /// Passes the client's progress on to the backend whose question it is about.
+    /// Passes the client's progress on to the backend whose question it is about, under the backend's own
+    /// token.
     async fn progress(&self, message: &Message) -> Result<(), Fault> {
-        let token = message.params().progress_token.as_ref().map(|span| message.slice(span));
-        let backend = self.with_activity(|activity| {
-            let asked = activity.questions.values().find(|asked| asked.progress_token == token)?;
-            token.as_ref().map(|_| Arc::clone(&asked.backend))
-        });
-        let Some(backend) = backend else { return Ok(()) };
-        self.pass_on(&backend, message).await
+        let Some(span) = message.params().progress_token.clone() else { return Ok(()) };
+        let token = message.string(Some(&span)).map(Cow::into_owned).unwrap_or_default();
+        let found = split_question_id(&token)
+            .and_then(|(backend, token)| Some((self.shared.vmcp.backend(backend)?, token)));
+        // One that vmcp has not given out is about nothing.
+        let Some((backend, token)) = found else { return Ok(()) };
+        let Some(open) = self.open(&backend) else { return Ok(()) };
+        let token = Bytes::copy_from_slice(token.as_bytes());
+        let text = raw::splice(message.text(), vec![Edit { span, with: token }]);
+        backend.tell(&open, text).await.map_err(|error| error.fault(backend.id()))
     }
 
     /// Passes a notification on to a backend, if the session has a session on it.

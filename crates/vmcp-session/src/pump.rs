@@ -53,7 +53,6 @@ impl Session {
                 Ok(CallEvent::Outcome(Outcome::Asks(question))) => {
                     let asked = Asked {
                         backend: Arc::clone(call.backend()),
-                        progress_token: question.progress_token.clone(),
                         call: call.asks_itself().then(|| in_flight.id.clone()),
                         log: Arc::clone(&log),
                         since: Instant::now(),

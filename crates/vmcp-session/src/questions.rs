@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
-use vmcp_backend::{Backend, Session as BackendSession};
+use vmcp_backend::{Backend, Error, Session as BackendSession};
 use vmcp_core::Question;
 use vmcp_model::Digest;
 use vmcp_store::{News, SessionKey};
@@ -59,6 +59,11 @@ impl Session {
         }
         let text = task::unpublish(&message.with_id(original.as_bytes()), backend);
         let told = found.tell(&open, text).await;
+        if let Err(error) = &told
+            && error.is_final()
+        {
+            return Err(Box::pin(self.refused(&found, &open, id, error)).await);
+        }
         self.with_activity(|activity| activity.end_answer(&id, told.is_ok()));
         match told {
             Ok(()) => {
@@ -77,6 +82,28 @@ impl Session {
                 Err(error.fault(found.id()))
             }
         }
+    }
+
+    /// Ends the call whose question was answered in a way that its backend refuses: it would wait in
+    /// vain. Gives what the client is told who answered.
+    async fn refused(
+        &self,
+        backend: &Arc<Backend>,
+        open: &BackendSession,
+        id: String,
+        error: &Error,
+    ) -> Fault {
+        tracing::warn!(backend = %backend.id(), %error, "the backend does not take the answer to its question; its call is ended");
+        let call = self.with_activity(|activity| activity.refuse_answer(&id));
+        self.forget_questions([id]);
+        if let Some((call, signal)) = call {
+            signal.fail(error.fault(backend.id()));
+            let text = call.cancellation("the answer to its question was refused");
+            if let Err(error) = backend.tell(open, text).await {
+                tracing::debug!(backend = %backend.id(), %error, "could not tell of a cancellation");
+            }
+        }
+        Fault::InvalidRequest(format!("backend {} {error}", backend.id()).into())
     }
 
     /// Notes that a question has been answered on another replica.
@@ -115,7 +142,6 @@ impl Session {
         };
         let asked = Asked {
             backend: Arc::clone(backend),
-            progress_token: question.progress_token.clone(),
             call: None,
             log,
             since: Instant::now(),

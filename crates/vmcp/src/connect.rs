@@ -68,6 +68,7 @@ pub(crate) async fn connect(configuration: Configuration) -> anyhow::Result<Find
 pub(crate) fn outcome(id: &BackendId, state: &BackendState, began: Instant) -> Outcome {
     let result = match (&state.status, &state.offer) {
         (OfferStatus::Failed(why), _) => Err(why.clone()),
+        (OfferStatus::Partial(why), _) => Err(format!("some lists could not be read: {why}")),
         (OfferStatus::Good, Some(offer)) => Ok(Kind::ALL.map(|kind| offer.items(kind).len())),
         (OfferStatus::Good | OfferStatus::Unknown, _) => Err("no answer in time".to_owned()),
     };

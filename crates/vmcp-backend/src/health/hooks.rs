@@ -70,6 +70,12 @@ impl Backend {
         self.health.failed(Sign::Check, error);
     }
 
+    /// Notes how an attempt went to find out what the backend offers: of one that never made an offer
+    /// nothing can be used, however well it answers.
+    pub fn note_offer(&self, error: Option<&Error>) {
+        self.health.offered(error);
+    }
+
     /// What the backend is taken for.
     pub fn health(&self) -> HealthSnapshot {
         self.health.snapshot()

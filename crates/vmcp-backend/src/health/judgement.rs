@@ -53,6 +53,8 @@ pub(super) struct Judgement {
     consecutive: u32,
     unauthenticated: bool,
     ever_alive: bool,
+    /// How often it could not be read what it offers, of one that never said it; `None` once it has.
+    unread: Option<u32>,
     state: State,
     since: Instant,
     claimed: Instant,
@@ -72,6 +74,7 @@ impl Judgement {
             consecutive: 0,
             unauthenticated: false,
             ever_alive: false,
+            unread: Some(0),
             state: State::Unknown,
             since: now,
             claimed: now,
@@ -101,6 +104,16 @@ impl Judgement {
     pub(super) fn check_failed(&mut self, now: Instant) {
         self.consecutive = self.consecutive.saturating_add(1);
         self.doubt = Some(now);
+    }
+
+    /// It said what it offers.
+    pub(super) fn offered(&mut self) {
+        self.unread = None;
+    }
+
+    /// It could not be read what it offers.
+    pub(super) fn unread(&mut self) {
+        self.unread = self.unread.map(|times| times.saturating_add(1));
     }
 
     /// Whether a success would change nothing.
@@ -139,7 +152,10 @@ impl Judgement {
             State::Unauthenticated
         } else if self.consecutive >= self.settings.unhealthy_threshold {
             State::Unhealthy
-        } else if !self.ever_alive {
+        } else if self.unread.is_some_and(|times| times >= self.settings.unhealthy_threshold) {
+            // It answers, and yet nothing of it can be used.
+            State::Unhealthy
+        } else if !self.ever_alive || self.unread.is_some_and(|times| times > 0) {
             State::Unknown
         } else if self.consecutive > 0 || lately.failed > 0 || self.slow {
             State::Degraded

@@ -289,3 +289,21 @@ async fn settings_change_at_once() {
     health.failed(Sign::Check, &broken());
     assert_eq!(health.state(), State::Unhealthy);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_answers_and_never_makes_an_offer_is_not_healthy() {
+    let health = health(None);
+    let not_here = Error::refused(404);
+    for expected in [State::Unknown, State::Unknown, State::Unhealthy, State::Unhealthy] {
+        health.calls(1, Some(&not_here));
+        health.offered(Some(&not_here));
+        assert_eq!(health.state(), expected);
+    }
+    assert_eq!(health.snapshot().last_error.unwrap().0, not_here.to_string());
+    health.offered(None);
+    assert_eq!(health.state(), State::Healthy);
+    for _attempt in 0..5 {
+        health.offered(Some(&not_here));
+        assert_eq!(health.state(), State::Healthy, "what it has offered is good still");
+    }
+}

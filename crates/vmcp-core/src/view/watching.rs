@@ -70,6 +70,8 @@ struct Watched {
     stream: Option<Events>,
     /// What a modern backend has said about the lists when they were read.
     terms: Option<ReadTerms>,
+    /// How often in a row some list could not be read.
+    unread: u32,
 }
 
 /// For how long the lists of a modern backend may be taken for true.
@@ -108,8 +110,15 @@ impl Watch {
         loop {
             let began = Instant::now();
             let refreshed = match Box::pin(self.attempt(current)).await {
-                Ok(watched) => self.follow(watched, &mut broken).await,
-                Err(error) => Err(error),
+                Ok(watched) => {
+                    let again = self.again(watched);
+                    let followed = self.follow(watched, &mut broken);
+                    tokio::time::timeout(again, followed).await.unwrap_or(Ok(()))
+                }
+                Err(error) => {
+                    self.backend.note_offer(Some(&error));
+                    Err(error)
+                }
             };
             match refreshed {
                 // A backend that always has something new is not asked all the time.
@@ -164,13 +173,15 @@ impl Watch {
                 }
                 None => {
                     let session = self.open(client).await?;
-                    current.insert(Watched { session, stream: None, terms: None })
+                    current.insert(Watched { session, stream: None, terms: None, unread: 0 })
                 }
             };
             // Before the lists are read, so that no change comes between.
             self.begin_to_listen(watched).await;
             let offer = self.backend.offer(&watched.session).await;
             let offer = offer.inspect_err(|error| self.backend.note_failed_check(error))?;
+            self.backend.note_offer(None);
+            self.note_problem(watched, offer.problem());
             watched.terms = watched.session.is_stateless().then(|| ReadTerms::of(&offer));
             if let Some(view) = self.view.upgrade() {
                 view.enter(self.id(), Ok(offer));
@@ -184,6 +195,28 @@ impl Watch {
         }
         drop(place);
         work.await
+    }
+
+    /// Notes which lists could not be read, and says so once.
+    fn note_problem(&self, watched: &mut Watched, problem: Option<String>) {
+        match problem {
+            None => watched.unread = 0,
+            Some(why) => {
+                watched.unread += 1;
+                if watched.unread == 1 {
+                    tracing::warn!(backend = %self.id(), why, "some lists of the backend could not be read; they are as they were, and tried again");
+                }
+            }
+        }
+    }
+
+    /// How long the lists may stay as they were read: of those that could not be, another attempt is
+    /// made before long.
+    fn again(&self, watched: &Watched) -> Duration {
+        match watched.unread {
+            0 => Duration::MAX,
+            times => self.backoff(times),
+        }
     }
 
     /// Opens a session. If the watching ends meanwhile, the opening is gone through with all the same
@@ -251,7 +284,7 @@ impl Watch {
                 Err(error) => return Err(error),
             }
         }
-        let Watched { session, stream: Some(stream), terms } = watched else { return Ok(()) };
+        let Watched { session, stream: Some(stream), terms, .. } = watched else { return Ok(()) };
         // Changes are announced: what promises nothing is not read for that alone.
         let over = terms.and_then(|terms| terms.over);
         let began = Instant::now();

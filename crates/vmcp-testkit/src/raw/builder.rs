@@ -37,6 +37,7 @@ impl RawServer {
                 page_size: usize::MAX,
                 one_stream: false,
                 flooded_streams: false,
+                refused_answers: None,
                 scripts: std::collections::BTreeMap::new(),
                 offer: Offer::default(),
             },
@@ -105,6 +106,13 @@ impl RawServer {
     #[must_use]
     pub fn one_stream(mut self) -> Self {
         self.knobs.one_stream = true;
+        self
+    }
+
+    /// Refuses answers to its questions with 400 and this text.
+    #[must_use]
+    pub fn refuses_answers(mut self, text: &'static str) -> Self {
+        self.knobs.refused_answers = Some(text);
         self
     }
 

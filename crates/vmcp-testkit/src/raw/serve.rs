@@ -160,6 +160,9 @@ fn client_answer(
     body: &Bytes,
 ) -> Result<Reply, Refusal> {
     let session = find_session(shared, headers)?;
+    if let Some(why) = shared.knobs().refused_answers {
+        return Err(Refusal(StatusCode::BAD_REQUEST, why.to_owned()));
+    }
     let id = id.ok_or_else(|| bad_request("neither a method nor an id".to_owned()))?;
     if !session.answered(id, body.clone()) {
         shared.counters.stray_answers.fetch_add(1, std::sync::atomic::Ordering::Relaxed);

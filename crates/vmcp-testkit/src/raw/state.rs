@@ -58,6 +58,7 @@ pub(super) struct Knobs {
     pub(super) page_size: usize,
     pub(super) one_stream: bool,
     pub(super) flooded_streams: bool,
+    pub(super) refused_answers: Option<&'static str>,
     pub(super) scripts: BTreeMap<String, Handler>,
     pub(super) offer: Offer<Handler>,
 }
