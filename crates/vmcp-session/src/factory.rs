@@ -86,6 +86,7 @@ impl Sessions {
             subscriptions: Vec::new(),
             stream_epoch: 0,
             backends: Vec::new(),
+            own_offers: Vec::new(),
         };
         let mark = self.shared.confidence.mark();
         let filled = async {
