@@ -108,8 +108,12 @@ impl Session {
                     continue;
                 };
                 let now = of_view.as_ref().map_or_else(Weak::new, Arc::downgrade);
-                if !Weak::ptr_eq(&held.differs_from, &now) {
-                    held.differs_from = now;
+                let before = std::mem::replace(&mut held.differs_from, now);
+                // Where the view had none, it is not the backend that has changed: a replica that has
+                // just started asks nobody about the sessions that it takes up.
+                if !Weak::ptr_eq(&before, &held.differs_from)
+                    && !Weak::ptr_eq(&before, &Weak::new())
+                {
                     outdated.doubtful.push(backend);
                 }
             }
@@ -182,14 +186,16 @@ impl Shared {
         (!own.is_over()).then(|| Box::new(own))
     }
 
-    /// Takes up what another replica has changed of a session's own offers.
-    pub(crate) async fn adopt_own(&self, session: &Session, record: &Record) {
+    /// Takes up what another replica has changed of a session's own offers. `true` if that is any.
+    pub(crate) async fn adopt_own(&self, session: &Session, record: &Record) -> bool {
         let gone = session.with_any_own(|own| {
             let names = |held: &&Held| record.own_offers.iter().any(|(id, _)| *id == held.backend);
             let gone = own.held.iter().filter(|held| !names(held));
             gone.map(|held| held.backend.clone()).collect::<Vec<_>>()
         });
-        for backend in gone.unwrap_or_default() {
+        let gone = gone.unwrap_or_default();
+        let mut changed = !gone.is_empty();
+        for backend in gone {
             session.with_any_own(|own| own.remove(&backend));
         }
         for (backend, digest) in &record.own_offers {
@@ -197,14 +203,16 @@ impl Shared {
                 && let Some(held) = self.named(record, backend, *digest).await
             {
                 session.with_own(|own| own.set(held));
+                changed = true;
             }
         }
+        changed
     }
 
     /// Takes up what the record says now of a session's own offers.
     async fn adopt_record(&self, session: &Session) {
         match self.store.load(session.key, self.clock.now()).await {
-            Ok(Some(record)) => self.adopt_own(session, &record).await,
+            Ok(Some(record)) => _ = self.adopt_own(session, &record).await,
             // It has ended, which is seen on its next use.
             Ok(None) => {}
             Err(error) => complain(&error, "a session's own offers could not be looked up"),

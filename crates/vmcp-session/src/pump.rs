@@ -50,6 +50,9 @@ impl Session {
                         log.append(&notice.text);
                     }
                 }
+                Ok(CallEvent::ListChanged) if call.session().is_stateless() => {
+                    self.shared.vmcp.refresh(call.backend().id());
+                }
                 Ok(CallEvent::ListChanged) => {
                     self.note_lists_changed(call.backend());
                     lists_changed = true;

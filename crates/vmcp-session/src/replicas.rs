@@ -167,13 +167,17 @@ impl Sessions {
     /// Takes up what another replica lets the session see.
     async fn take_up_shown(&self, session: &Arc<Session>, record: &Record) {
         let _turn = self.shared.turns.of(session).await;
-        self.shared.adopt_own(session, record).await;
+        let changed = self.shared.adopt_own(session, record).await;
         let own = session.own_offers();
         if record.catalog != session.catalog.load().digest()
             && let Ok(catalog) = self.catalog_of(record, &session.view, own.as_ref()).await
         {
-            let changed = catalog.changed(&session.catalog.swap(Arc::clone(&catalog)));
-            session.announce_changes(changed);
+            let changes = catalog.changed(&session.catalog.swap(Arc::clone(&catalog)));
+            session.announce_changes(changes);
+        }
+        if changed {
+            // The record may not name the catalog yet that is made of them.
+            self.shared.show(session).await;
         }
     }
 }

@@ -40,8 +40,10 @@ async fn text(client: &Client, tool: &str, arguments: &str) -> String {
     client.call("2", tool, arguments).await.unwrap().text().unwrap()
 }
 
+/// The next notification, long waited for.
 async fn next(stream: &mut Response) -> String {
-    stream.message().await.unwrap().unwrap().method().unwrap()
+    let message = timeout(Duration::from_secs(30), stream.message()).await;
+    message.expect("a notification").unwrap().unwrap().method().unwrap()
 }
 
 async fn quiet(stream: &mut Response) {
@@ -284,4 +286,23 @@ async fn sessions_that_are_told_at_once_ask_one_after_the_other() {
     let status = vmcp_testkit::client::fetch(&process.url_of("/status")).await.unwrap().1;
     let status: Value = serde_json::from_slice(&status).unwrap();
     assert_eq!(status["backends"][0]["state"], "healthy", "{status}");
+}
+
+/// At a bound the session is shown what its view is, and the log says so.
+#[tokio::test]
+async fn what_is_too_much_is_not_shown() {
+    let Fixture { backend: _backend, state, process } = fixture().await;
+    let client = connect(&process).await;
+    assert_eq!(text(&client, "a_unlock", "{}").await, "done");
+    assert_eq!(tools(&client).await, UNLOCKED);
+    let long = "x".repeat(1 << 19);
+    let arguments = format!(r#"{{"kind":"resources","name":"x://{long}"}}"#);
+    assert_eq!(text(&client, "a_unlock", &arguments).await, "done");
+    eventually("the view's is shown", async || (tools(&client).await == PLAIN).then_some(())).await;
+    assert!(process.log().contains("lists more bytes to a session"), "{}", process.log());
+    let arguments = format!(r#"{{"kind":"resources","name":"x://{long}"}}"#);
+    assert_eq!(text(&client, "a_lock", &arguments).await, "done");
+    eventually("it is shown again", async || (tools(&client).await == UNLOCKED).then_some(()))
+        .await;
+    drop(state);
 }
