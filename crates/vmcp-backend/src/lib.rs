@@ -38,6 +38,7 @@ pub use freshness::Freshness;
 pub use health::{BreakerSettings, Due, HealthSettings, HealthSnapshot, Phase, State};
 pub use http::body::Body;
 pub use latency::LatencySnapshot;
+pub use link::ListsChanged;
 pub use offer::Advertised;
 pub use outgoing::Outgoing;
 pub use session::{CLIENT_INFO, ClientView, Facts, Session};

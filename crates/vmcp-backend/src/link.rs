@@ -63,8 +63,26 @@ pub(crate) struct Link {
     used: Mutex<Instant>,
     /// How many requests it has answered.
     answers: AtomicUsize,
+    /// Is told of changes of the lists that nobody else hears of.
+    lists_changed: Mutex<Option<ListsChanged>>,
     /// Asks the driver to end the link.
     closing: CancellationToken,
+}
+
+/// What is done when a backend says that its lists have changed.
+#[derive(Clone)]
+pub struct ListsChanged(Arc<dyn Fn() + Send + Sync>);
+
+impl ListsChanged {
+    pub fn new(told: impl Fn() + Send + Sync + 'static) -> Self {
+        Self(Arc::new(told))
+    }
+}
+
+impl std::fmt::Debug for ListsChanged {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ListsChanged")
+    }
 }
 
 /// Who uses a link.
@@ -90,7 +108,16 @@ impl Link {
             tasks: TaskTracker::new(),
             used: Mutex::new(Instant::now()),
             answers: AtomicUsize::new(0),
+            lists_changed: Mutex::default(),
             closing: CancellationToken::new(),
+        }
+    }
+
+    /// Tells of changes of the lists when nobody listens and no call is under way. On a link that is
+    /// shared they are nobody's own.
+    pub(crate) fn tell_of_lists(&self, told: ListsChanged) {
+        if !self.shared {
+            *self.lists_changed.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
         }
     }
 
@@ -183,9 +210,21 @@ impl Link {
                     self.put(&queue, message.clone()).await;
                 }
             }
-            Whose::Nobodys(message) => self.refuse(&message),
+            Whose::Nobodys(message) => {
+                self.note_lists(&message);
+                self.refuse(&message);
+            }
         }
         false
+    }
+
+    fn note_lists(&self, message: &Message) {
+        let told = self.lists_changed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(ListsChanged(told)) = told
+            && inbox::is_list_change(&message.method())
+        {
+            told();
+        }
     }
 
     /// Whether the client has been asked something and has not answered. Nobody can tell in which

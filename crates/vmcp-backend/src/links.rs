@@ -28,7 +28,7 @@ use crate::{
     gauge::{Gauge, Permit},
     handshake::{Opening, Unopened},
     http::Http,
-    link::{Link, Member},
+    link::{Link, ListsChanged, Member},
     session::{ClientView, Facts, Session},
     sse, stdio,
 };
@@ -177,6 +177,14 @@ impl Links {
     /// Listens to what belongs to no call.
     pub(crate) fn listen(&self, session: &Session) -> Result<Events, Error> {
         self.find(session)?.0.listen()
+    }
+
+    /// Tells of changes of a session's lists that nobody else hears of.
+    pub(crate) fn tell_of_lists(&self, session: &Session, told: ListsChanged) {
+        // One that has ended has nothing to tell.
+        if let Ok((link, _member)) = self.find(session) {
+            link.tell_of_lists(told);
+        }
     }
 
     /// Ends a session, and its link unless others share it.

@@ -14,6 +14,7 @@ use crate::{
     events::Events,
     health::Sign,
     http::Http,
+    link::ListsChanged,
     own::OwnRequest,
     session::Session,
 };
@@ -48,6 +49,15 @@ impl Backend {
                 Ok(stream.map(|stream| Events::of_stream(Box::new(stream))))
             }
             Wire::Links(links) => links.listen(session).map(Some),
+        }
+    }
+
+    /// Has changes of the lists told that come on the link of a session while nobody listens and no
+    /// call is under way. Without a link there are none.
+    pub fn tell_of_lists(&self, session: &Session, told: ListsChanged) {
+        match &self.wire {
+            Wire::Links(links) => links.tell_of_lists(session, told),
+            Wire::Http(_) => {}
         }
     }
 

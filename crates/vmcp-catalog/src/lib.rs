@@ -13,6 +13,7 @@ mod contents;
 mod cursor;
 mod dropped;
 mod instructions;
+mod listed;
 mod merge;
 mod naming;
 mod overrides;
@@ -25,6 +26,7 @@ pub use contents::{InvalidCatalog, Route};
 pub use cursor::InvalidCursor;
 pub use dropped::{DropReason, Dropped};
 pub use instructions::MAX_INSTRUCTIONS;
+pub use listed::{InvalidLists, read_lists, write_lists};
 pub use merge::merge;
 pub use rules::{Annotations, Naming, Override, Rules, ToolRules, Visibility};
 

@@ -10,6 +10,7 @@ use crate::{
     merge,
 };
 
+mod listed;
 mod lists;
 mod names;
 mod properties;

@@ -20,10 +20,12 @@ use vmcp_catalog::{Catalog, Dropped, Rules, merge};
 use vmcp_model::{BackendId, Era, Kind, Offer};
 
 pub(crate) mod fresh;
+mod own;
 pub(crate) mod watching;
 
 use crate::caller::ClientCapabilities;
 use fresh::{Fresh, Terms};
+use own::OwnMerges;
 
 /// How long new backends are waited for when others take the place of those there were, before
 /// their clients are told.
@@ -35,6 +37,7 @@ pub struct View {
     client: ClientView,
     catalog: ArcSwap<Catalog>,
     offers: Mutex<Offers>,
+    own_merges: Mutex<OwnMerges>,
     pub(crate) fresh: Arc<Fresh>,
     /// Wakes whoever waits for the offers to settle.
     settled: Notify,
@@ -58,6 +61,8 @@ struct Offers {
     backends: BTreeMap<BackendId, BackendState>,
     /// Some offer, or a rule, is not in the catalog yet.
     dirty: bool,
+    /// Counts the changes of offers and rules.
+    generation: u64,
     /// Until then the offers of new backends are waited for, so that they are announced together.
     gather_until: Option<Instant>,
     dropped: Vec<Dropped>,
@@ -126,9 +131,11 @@ impl View {
                 rules,
                 backends,
                 dirty: false,
+                generation: 0,
                 gather_until: None,
                 dropped: Vec::new(),
             }),
+            own_merges: Mutex::default(),
             fresh: Arc::new(Fresh::new()),
             settled: Notify::new(),
             dirty: Arc::default(),
@@ -275,6 +282,7 @@ impl View {
             offers.backends.insert(id.clone(), BackendState::unknown(offer, since));
         }
         offers.dirty = true;
+        offers.generation += 1;
         offers.gather_until = Some(since + GATHER);
         drop(offers);
         self.settled.notify_waiters();
@@ -306,8 +314,12 @@ impl View {
             }
             offers.dropped = dropped;
         }
-        if self.catalog.load().digest() != catalog.digest() {
+        let changed = self.catalog.load().digest() != catalog.digest();
+        if changed {
             self.catalog.store(Arc::new(catalog));
+        }
+        // What makes no difference to the view may make one beside a session's own offers.
+        if changed || self.has_own_merges() {
             self.changes.send_modify(|count| *count += 1);
         }
         // Not before: what is shown until then has the terms that it had.
@@ -337,6 +349,7 @@ impl View {
             state.status = status;
         }
         offers.dirty |= dirty;
+        offers.generation += u64::from(dirty);
         if !offers.dirty {
             self.fresh.set(offers.backends.values().map(|state| state.terms));
         }

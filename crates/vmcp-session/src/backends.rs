@@ -252,7 +252,12 @@ impl Session {
             match (open, lost) {
                 (Some(open), _) => {
                     session.slots().set_open(&backend, open.clone());
+                    session.attend(&backend, open);
                     session.hear(&backend, open).await;
+                    if session.has_own_offer(&backend) {
+                        // It was that of a session that is lost.
+                        session.read_lists_soon(&backend);
+                    }
                 }
                 (None, Some(record)) => session.slots().set(&backend, Slot::Lost(record)),
                 (None, None) => session.slots().remove(&backend),

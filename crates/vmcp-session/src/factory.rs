@@ -8,7 +8,7 @@ use ring::rand::SecureRandom as _;
 use tokio::time::Instant;
 use vmcp_backend::ClientView;
 use vmcp_catalog::Catalog;
-use vmcp_core::{BackendSessions as _, Settled, View};
+use vmcp_core::{BackendSessions as _, OwnOffers, Settled, View};
 use vmcp_model::{BackendId, Principal, ProtocolVersion, raw, raw::Members};
 use vmcp_store::{ClientProfile, Record, SessionKey};
 use vmcp_wire::{ClientHello, Fault, Id, Message, meta::MISSING, reply};
@@ -86,10 +86,11 @@ impl Sessions {
             subscriptions: Vec::new(),
             stream_epoch: 0,
             backends: Vec::new(),
+            own_offers: Vec::new(),
         };
         let mark = self.shared.confidence.mark();
         let filled = async {
-            self.put_catalog(&catalog).await?;
+            self.shared.put_catalog(&catalog).await?;
             self.shared.store.fill(key, record).await
         };
         match filled.await {
@@ -107,6 +108,7 @@ impl Sessions {
             client: profile,
             view,
             catalog,
+            own: None,
             slots: Slots::default(),
             subscriptions: Vec::new(),
             log_level: None,
@@ -116,7 +118,7 @@ impl Sessions {
             counted,
         }));
         // The catalog may have changed after it was taken and before the session was entered.
-        self.update(&session).await;
+        self.shared.update(&session).await;
         if config.eager {
             session.open_all(config.initialize_wait.saturating_sub(began.elapsed())).await;
         }
@@ -144,7 +146,9 @@ impl Sessions {
         let counted = self.clients.enter(client)?;
         let profile = self.share_profile(ClientProfile::clone(&record.client));
         let view = self.shared.vmcp.view(&client_view(&profile))?;
-        let catalog = self.catalog_of(&record, &view).await?;
+        let own = self.shared.own_of(&record).await;
+        let offers = own.as_ref().map(|own| own.offers());
+        let catalog = self.catalog_of(&record, &view, offers.as_ref()).await?;
         let slots = record.backends.iter().filter_map(|(id, kept)| {
             let backend = self.shared.vmcp.backend(id.as_str())?;
             if !is_ready(&backend, kept, &self.shared.replica) {
@@ -161,6 +165,7 @@ impl Sessions {
             client: profile,
             view,
             catalog,
+            own,
             slots: Slots::resumed(slots.iter().map(|(backend, open)| (&**backend, open.clone()))),
             subscriptions: record.subscriptions,
             log_level: record.log_level,
@@ -177,8 +182,11 @@ impl Sessions {
             self.drop_live(&entered);
             return Err(Fault::SessionUnknown);
         }
+        for (backend, open) in entered.open_backends() {
+            entered.attend(&backend, &open);
+        }
         // What has changed while nobody held the session.
-        self.update(&entered).await;
+        self.shared.update(&entered).await;
         Ok(entered)
     }
 
@@ -187,8 +195,9 @@ impl Sessions {
         &self,
         record: &Record,
         view: &View,
+        own: Option<&OwnOffers>,
     ) -> Result<Arc<Catalog>, Fault> {
-        let current = view.catalog();
+        let current = own.map_or_else(|| view.catalog(), |own| view.catalog_with(own));
         if current.digest() == record.catalog {
             return Ok(current);
         }

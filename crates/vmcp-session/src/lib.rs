@@ -17,12 +17,16 @@ mod kept;
 mod listen;
 mod log;
 mod notify;
+mod own_bounds;
+mod own_lists;
+mod own_offers;
 mod pump;
 mod questions;
 mod replicas;
 mod retire;
 mod session;
 mod sessions;
+mod shown;
 mod stream;
 mod upkeep;
 

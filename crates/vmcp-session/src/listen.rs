@@ -191,7 +191,7 @@ impl Session {
                 }
             }
             Some(Inbound::Asks(question)) => self.put_on_stream(backend, open, question).await,
-            Some(Inbound::ListChanged) => self.shared.vmcp.refresh(backend.id()),
+            Some(Inbound::ListChanged) => self.note_lists_changed(backend),
             Some(Inbound::Response(_)) | None => {}
         }
     }

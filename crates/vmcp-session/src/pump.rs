@@ -37,6 +37,7 @@ impl Session {
         in_flight: InFlight,
         log: Arc<StreamLog>,
     ) {
+        let mut lists_changed = false;
         loop {
             log.wait_for_room().await;
             let event = tokio::select! {
@@ -49,7 +50,13 @@ impl Session {
                         log.append(&notice.text);
                     }
                 }
-                Ok(CallEvent::ListChanged) => self.shared.vmcp.refresh(call.backend().id()),
+                Ok(CallEvent::ListChanged) if call.session().is_stateless() => {
+                    self.shared.vmcp.refresh(call.backend().id());
+                }
+                Ok(CallEvent::ListChanged) => {
+                    self.note_lists_changed(call.backend());
+                    lists_changed = true;
+                }
                 Ok(CallEvent::Outcome(Outcome::Asks(question))) => {
                     let asked = Asked {
                         backend: Arc::clone(call.backend()),
@@ -62,6 +69,10 @@ impl Session {
                     self.put(call.backend(), call.session(), question, asked).await;
                 }
                 Ok(CallEvent::Outcome(Outcome::Complete(text) | Outcome::Refused { text, .. })) => {
+                    if lists_changed {
+                        // Whoever has the answer may use at once what the call has changed.
+                        self.lists_read(call.backend()).await;
+                    }
                     log.append(&text);
                     return;
                 }

@@ -152,13 +152,7 @@ impl Sessions {
             session.set_log_level(level);
         }
         session.adopt(&record.backends);
-        let digest = session.catalog.load().digest();
-        if record.catalog != digest
-            && let Ok(catalog) = self.catalog_of(&record, &session.view).await
-        {
-            let changed = catalog.changed(&session.catalog.swap(Arc::clone(&catalog)));
-            session.announce_changes(changed);
-        }
+        self.take_up_shown(session, &record).await;
         let epoch = session.stream_epoch.fetch_max(record.stream_epoch, Ordering::Relaxed);
         if epoch < record.stream_epoch {
             // The client has opened its stream elsewhere.
@@ -168,6 +162,23 @@ impl Sessions {
         *session.subscriptions() = record.subscriptions;
         // Another replica may have opened a session anew that is listened to here.
         session.look_after_streams();
+    }
+
+    /// Takes up what another replica lets the session see.
+    async fn take_up_shown(&self, session: &Arc<Session>, record: &Record) {
+        let _turn = self.shared.turns.of(session).await;
+        let changed = self.shared.adopt_own(session, record).await;
+        let own = session.own_offers();
+        if record.catalog != session.catalog.load().digest()
+            && let Ok(catalog) = self.catalog_of(record, &session.view, own.as_ref()).await
+        {
+            let changes = catalog.changed(&session.catalog.swap(Arc::clone(&catalog)));
+            session.announce_changes(changes);
+        }
+        if changed {
+            // The record may not name the catalog yet that is made of them.
+            self.shared.show(session).await;
+        }
     }
 }
 

@@ -57,6 +57,9 @@ impl Sessions {
         let _ended = tokio::time::timeout(ROUTED, stop.cancelled()).await;
         let mut parting = JoinSet::new();
         for session in self.all() {
+            if session.has_own_offer(backend) {
+                self.shared.update(&session).await;
+            }
             if !session.slots().has(backend) {
                 continue;
             }

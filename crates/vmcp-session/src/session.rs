@@ -11,7 +11,9 @@ use vmcp_core::{Caller, ClientCapabilities, View};
 use vmcp_model::{Era, LogLevel, Principal, ProtocolVersion};
 use vmcp_store::{ClientProfile, SessionKey, Timestamp};
 
-use crate::{activity::Activity, backends::Slots, clients::Counted, sessions::Shared};
+use crate::{
+    activity::Activity, backends::Slots, clients::Counted, own_offers::Own, sessions::Shared,
+};
 
 /// A live session. Idle, it costs memory only: no task, no socket, no stream.
 pub struct Session {
@@ -24,6 +26,7 @@ pub struct Session {
     pub(crate) capabilities: ClientCapabilities,
     pub(crate) view: Arc<View>,
     pub(crate) catalog: ArcSwap<Catalog>,
+    own: Mutex<Option<Box<Own>>>,
     pub(crate) slots: Mutex<Slots>,
     pub(crate) subscriptions: Mutex<Vec<Box<str>>>,
     log_level: AtomicU8,
@@ -50,6 +53,7 @@ pub(crate) struct Parts {
     pub(crate) client: Arc<ClientProfile>,
     pub(crate) view: Arc<View>,
     pub(crate) catalog: Arc<Catalog>,
+    pub(crate) own: Option<Box<Own>>,
     pub(crate) slots: Slots,
     pub(crate) subscriptions: Vec<Box<str>>,
     pub(crate) log_level: Option<LogLevel>,
@@ -69,6 +73,7 @@ impl Session {
             client,
             view,
             catalog,
+            own,
             slots,
             subscriptions,
             log_level,
@@ -88,6 +93,7 @@ impl Session {
             client,
             view,
             catalog: ArcSwap::new(catalog),
+            own: Mutex::new(own),
             slots: Mutex::new(slots),
             subscriptions: Mutex::new(subscriptions),
             log_level: AtomicU8::new(log_level.map_or(0, |level| level as u8 + 1)),
@@ -175,6 +181,24 @@ impl Session {
             *slot = None;
         }
         done
+    }
+
+    /// Works on what the session has of its own offers. It is made when there is some, and gone when
+    /// nothing is left.
+    pub(crate) fn with_own<T>(&self, work: impl FnOnce(&mut Own) -> T) -> T {
+        let mut slot = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = slot.get_or_insert_default();
+        let done = work(own);
+        if own.is_over() {
+            *slot = None;
+        }
+        done
+    }
+
+    /// The same, if there is anything of it.
+    pub(crate) fn with_any_own<T>(&self, work: impl FnOnce(&mut Own) -> T) -> Option<T> {
+        let some = self.own.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        some.then(|| self.with_own(work))
     }
 
     /// The session as the core takes a caller.

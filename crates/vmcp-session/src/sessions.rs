@@ -22,8 +22,9 @@ use vmcp_wire::Fault;
 use crate::{
     clients::{ClientKey, Clients},
     clock::Clock,
+    own_bounds::OwnBounds,
     session::Session,
-    upkeep::KeptCatalog,
+    shown::{KeptContents, Turns},
 };
 
 /// How sessions work.
@@ -90,7 +91,6 @@ pub struct Sessions {
     pub(crate) clients: Clients,
     count: AtomicUsize,
     profiles: Mutex<HashMap<Arc<ClientProfile>, Weak<ClientProfile>>>,
-    pub(crate) catalogs: Mutex<HashMap<Digest, KeptCatalog>>,
     /// Where the store is shared: the live sessions by what other replicas call them.
     by_key: Mutex<HashMap<SessionKey, Weak<Session>>>,
     /// Counts the sessions ended here, so that a restoration under way notices.
@@ -116,6 +116,11 @@ pub(crate) struct Shared {
     /// Counts the calls in flight.
     pub(crate) calls: TaskTracker,
     streams: AtomicU64,
+    /// What the store keeps of catalogs and own offers.
+    pub(crate) kept: KeptContents,
+    pub(crate) own_offers: OwnBounds,
+    /// Lets one work at a time on what a session is shown.
+    pub(crate) turns: Turns,
 }
 
 impl Sessions {
@@ -142,6 +147,9 @@ impl Sessions {
             calls: TaskTracker::new(),
             // Random, so that an event id of another replica names no stream here.
             streams: AtomicU64::new(u64::from_be_bytes(first_stream) >> 8 | 1),
+            kept: KeptContents::default(),
+            own_offers: OwnBounds::default(),
+            turns: Turns::default(),
         };
         let sessions = Arc::new(Self {
             shared: Arc::new(shared),
@@ -149,7 +157,6 @@ impl Sessions {
             clients,
             count: AtomicUsize::new(0),
             profiles: Mutex::default(),
-            catalogs: Mutex::default(),
             by_key: Mutex::default(),
             endings: AtomicU64::new(0),
             draining: AtomicBool::new(false),

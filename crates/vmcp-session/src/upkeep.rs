@@ -1,13 +1,12 @@
 //! What must happen without anybody asking: deadlines, closing, and catalogs that change.
 
 use std::{
-    sync::{Arc, PoisonError, Weak, atomic::Ordering},
+    sync::{Arc, Weak, atomic::Ordering},
     time::Duration,
 };
 
-use vmcp_catalog::Catalog;
 use vmcp_core::View;
-use vmcp_store::{Change, Error, News, SessionKey, Timestamp, Tombstone};
+use vmcp_store::{Error, News, SessionKey, Timestamp, Tombstone};
 use vmcp_wire::Fault;
 
 use crate::{
@@ -32,12 +31,6 @@ const CLEARED_LATER: &str = "a session that has ended will be cleared away later
 
 /// How long a claim lasts before another replica may take it.
 const CLAIM: Duration = Duration::from_secs(60);
-
-/// Until when the store keeps a catalog, and what was known of the store then.
-pub(crate) struct KeptCatalog {
-    until: Timestamp,
-    mark: u64,
-}
 
 impl Sessions {
     /// Moves the deadlines of sessions that are used, for ever. Waits for no backend.
@@ -74,7 +67,7 @@ impl Sessions {
         let mut changes = self.shared.vmcp.catalog_changes();
         while changes.changed().await.is_ok() {
             for session in self.all() {
-                self.update(&session).await;
+                self.shared.update(&session).await;
             }
         }
     }
@@ -103,47 +96,6 @@ impl Sessions {
                 shown.for_each(|session| session.announce_everything());
             }
         }
-    }
-
-    /// Gives a session the catalog that its view has now, and tells the client.
-    pub(crate) async fn update(&self, session: &Arc<Session>) {
-        let (old, new) = (session.catalog.load_full(), session.view.catalog());
-        // A view that has just been brought up does not know yet what every backend offers: what it
-        // lacks is not taken from a session that has it.
-        if old.digest() == new.digest() || session.view.lacks_any(&new, old.backends()) {
-            return;
-        }
-        let change = Change::Catalog { from: old.digest(), to: new.digest() };
-        let kept = async {
-            self.put_catalog(&new).await?;
-            self.shared.store.change(session.key, change).await
-        };
-        if let Err(error) = kept.await {
-            complain(&error, "a changed catalog could not be kept in the store");
-        }
-        session.catalog.store(Arc::clone(&new));
-        session.announce_changes(new.changed(&old));
-    }
-
-    /// Keeps a catalog in the store for as long as sessions need it.
-    pub(crate) async fn put_catalog(&self, catalog: &Catalog) -> Result<(), Error> {
-        let (now, ttl) = (self.shared.clock.now(), self.shared.config.ttl);
-        let (needed, mark) = (now.after(ttl), self.shared.confidence.mark());
-        {
-            let kept = self.catalogs.lock().unwrap_or_else(PoisonError::into_inner);
-            // The store may have lost it when it was away.
-            let stands = |kept: &KeptCatalog| kept.until >= needed && kept.mark == mark;
-            if kept.get(&catalog.digest()).is_some_and(stands) {
-                return Ok(());
-            }
-        }
-        // Longer than one session needs, so that not every session writes it.
-        let until = needed.after(ttl);
-        self.shared.store.put_catalog(catalog.digest(), catalog.to_bytes(), until).await?;
-        let mut kept = self.catalogs.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.retain(|_, kept| kept.until > now);
-        kept.insert(catalog.digest(), KeptCatalog { until, mark });
-        Ok(())
     }
 
     /// Moves the deadlines of sessions that were used.
@@ -196,8 +148,7 @@ impl Sessions {
     async fn prolong(&self, sessions: &[Arc<Session>], now: Timestamp) -> Result<(), Error> {
         // First the catalogs: a record must not be there for longer than its catalog.
         for session in sessions {
-            let catalog = session.catalog.load_full();
-            self.put_catalog(&catalog).await?;
+            self.shared.put_shown(session).await?;
         }
         let keys: Vec<SessionKey> = sessions.iter().map(|session| session.key).collect();
         let deadline = now.after(self.shared.config.ttl);
@@ -274,7 +225,7 @@ impl Sessions {
 }
 
 /// Says what the store could not do. That it is out of reach it says itself, once.
-fn complain(error: &Error, what: &str) {
+pub(crate) fn complain(error: &Error, what: &str) {
     match error {
         Error::Unavailable(_) => tracing::debug!(%error, "{what}"),
         Error::Corrupt(_) => tracing::warn!(%error, "{what}"),

@@ -90,6 +90,8 @@ async fn nothing_changes_it(store: &dyn Store, key: SessionKey) {
         Change::Subscribe("u:1".into()),
         Change::Unsubscribe("u:1".into()),
         Change::Catalog { from: record().catalog, to: Digest::of(b"1") },
+        own_offer("a", None, Some("1")),
+        own_offer("a", Some("1"), None),
         Change::StreamEpoch(7),
     ];
     for change in changes {
@@ -118,6 +120,14 @@ async fn changes_are_conditional(store: &dyn Store) {
         (Change::Unsubscribe("u:1".into()), true),
         (Change::Catalog { from: record().catalog, to: one }, true),
         (Change::Catalog { from: record().catalog, to: two }, false),
+        (own_offer("b", None, Some("1")), true),
+        (own_offer("b", None, Some("2")), false),
+        (own_offer("b", Some("2"), None), false),
+        (own_offer("b", Some("1"), Some("2")), true),
+        (own_offer("a", None, Some("3")), true),
+        (own_offer("c", None, Some("4")), true),
+        (own_offer("c", Some("4"), None), true),
+        (own_offer("d", None, None), true),
         (Change::StreamEpoch(2), true),
         (Change::StreamEpoch(2), false),
         (Change::StreamEpoch(1), false),
@@ -130,6 +140,7 @@ async fn changes_are_conditional(store: &dyn Store) {
         subscriptions: vec!["u:2".into()],
         catalog: one,
         stream_epoch: 2,
+        own_offers: vec![(id("a"), Digest::of(b"3")), (id("b"), Digest::of(b"2"))],
         ..record()
     };
     assert_eq!(store.load(key, T0).await, Ok(Some(changed)));
@@ -249,7 +260,13 @@ pub(crate) fn record() -> Record {
         subscriptions: vec![],
         stream_epoch: 0,
         backends: vec![],
+        own_offers: vec![],
     }
+}
+
+fn own_offer(backend: &str, from: Option<&str>, to: Option<&str>) -> Change {
+    let digest = |text: &str| Digest::of(text.as_bytes());
+    Change::OwnOffer { backend: id(backend), from: from.map(digest), to: to.map(digest) }
 }
 
 pub(crate) fn session(session_id: &str) -> BackendRecord {

@@ -108,10 +108,11 @@ pub trait Store: Send + Sync {
     /// Removes a tombstone whose backend sessions are closed.
     fn remove(&self, key: SessionKey) -> Answer<'_, ()>;
 
-    /// Keeps a catalog under its digest until a time, or longer if it is kept longer already.
+    /// Keeps a catalog, or a session's own offer, under its digest until a time, or longer if it is
+    /// kept longer already.
     fn put_catalog(&self, digest: Digest, catalog: Bytes, until: Timestamp) -> Answer<'_, ()>;
 
-    /// A catalog by its digest. It is what was put there: the caller need not check it.
+    /// A catalog or an own offer by its digest. It is what was put there: the caller need not check it.
     fn catalog(&self, digest: Digest, now: Timestamp) -> Answer<'_, Option<Bytes>>;
 
     /// The backend session that a live record holds now. The outer `None` says that there is no such

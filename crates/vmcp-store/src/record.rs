@@ -41,6 +41,8 @@ pub struct Record {
     pub stream_epoch: u64,
     /// In the order of the backends' names.
     pub backends: Vec<(BackendId, BackendRecord)>,
+    /// The backends whose offer is the session's own, and its digest. In the order of their names.
+    pub own_offers: Vec<(BackendId, Digest)>,
 }
 
 /// A backend session, as any replica can take it up.
@@ -72,6 +74,12 @@ pub enum Change {
     Catalog {
         from: Digest,
         to: Digest,
+    },
+    /// Only if the record holds the first of the two for this backend, or nothing.
+    OwnOffer {
+        backend: BackendId,
+        from: Option<Digest>,
+        to: Option<Digest>,
     },
     /// Only if the record's epoch is smaller.
     StreamEpoch(u64),
@@ -128,6 +136,23 @@ impl Record {
         }
     }
 
+    /// Enters the session's own offer of a backend, or takes it out.
+    fn set_own_offer(
+        &mut self,
+        backend: BackendId,
+        from: Option<Digest>,
+        to: Option<Digest>,
+    ) -> bool {
+        match (self.own_offers.binary_search_by(|(other, _)| other.cmp(&backend)), to) {
+            (Ok(at), _) if Some(self.own_offers[at].1) != from => return false,
+            (Ok(at), Some(to)) => self.own_offers[at].1 = to,
+            (Ok(at), None) => _ = self.own_offers.remove(at),
+            (Err(at), Some(to)) => self.own_offers.insert(at, (backend, to)),
+            (Err(_), None) => {}
+        }
+        true
+    }
+
     /// Applies a change. `false`, and no change, if its condition fails.
     pub(crate) fn apply(&mut self, change: Change) -> bool {
         match change {
@@ -144,6 +169,7 @@ impl Record {
                 }
                 self.catalog = to;
             }
+            Change::OwnOffer { backend, from, to } => return self.set_own_offer(backend, from, to),
             Change::StreamEpoch(epoch) => {
                 if self.stream_epoch >= epoch {
                     return false;

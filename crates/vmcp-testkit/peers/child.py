@@ -107,8 +107,14 @@ def call(name, arguments, meta):
         return text(subprocess.Popen(["sleep", "1000"], stdin=subprocess.DEVNULL).pid)
     if name == "change":
         state["extra"] = not state["extra"]
-        notify("notifications/tools/list_changed")
+        if not arguments.get("late"):
+            notify("notifications/tools/list_changed")
+        else:
+            # When the call has been answered, and nobody waits for anything.
+            threading.Timer(0.2, notify, ["notifications/tools/list_changed"]).start()
         return text("changed")
+    if name == "extra" and state["extra"]:
+        return text("the extra")
     return None
 
 

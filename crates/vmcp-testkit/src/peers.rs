@@ -12,6 +12,7 @@ mod lying;
 mod modern;
 mod sockets;
 mod tasks;
+mod unlocking;
 
 use std::io;
 
@@ -32,6 +33,7 @@ pub use lying::{lying, lying_about_tools};
 pub use modern::{INVALID_HEADERS, modern, turning};
 pub use sockets::{SocketPeer, endless_headers};
 pub use tasks::tasks;
+pub use unlocking::{Unlocking, unlocking, unlocking_rmcp, unlocking_sse};
 
 /// Every server that the command line can start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

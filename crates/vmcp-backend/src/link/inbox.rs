@@ -134,10 +134,7 @@ impl Inbox {
         }
         match &*message.method() {
             "notifications/progress" => self.progressed(message, shared),
-            "notifications/tools/list_changed"
-            | "notifications/resources/list_changed"
-            | "notifications/prompts/list_changed"
-            | "notifications/resources/updated" => {
+            method if is_list_change(method) || method == "notifications/resources/updated" => {
                 let listeners = self.listening();
                 of(if listeners.is_empty() { self.newest() } else { listeners }, message)
             }
@@ -296,6 +293,16 @@ impl Waiting {
     pub(super) fn answer(self, message: Message) {
         self.place.send(Arrival { message, _room: None });
     }
+}
+
+/// Whether a notification says that a list has changed.
+pub(super) fn is_list_change(method: &str) -> bool {
+    matches!(
+        method,
+        "notifications/tools/list_changed"
+            | "notifications/resources/list_changed"
+            | "notifications/prompts/list_changed"
+    )
 }
 
 fn of(queues: Vec<Queue>, message: Message) -> Whose {

@@ -37,6 +37,9 @@ pub(super) fn fields(ring: &KeyRing, key: SessionKey, record: &Record) -> Vec<(V
     for (id, session) in &record.backends {
         fields.push((backend_field(id), backend(ring, key, id, session)));
     }
+    for (id, digest) in &record.own_offers {
+        fields.push((own_offer_field(id), digest.as_bytes().to_vec()));
+    }
     fields
 }
 
@@ -64,15 +67,24 @@ pub(super) fn record(
         Some((created, owner, ClientProfile { version, capabilities, info }))
     };
     let (created, owner, client) = read_head(&mut head).ok_or("its head")?;
-    let mut backends = Vec::new();
+    let (mut backends, mut own_offers) = (Vec::new(), Vec::new());
     for (field, value) in &fields {
-        let Some(name) = field.strip_prefix(b"b") else { continue };
-        let name = std::str::from_utf8(name).ok().and_then(|name| BackendId::new(name).ok());
-        let name = name.ok_or("the name of a backend")?;
-        let session = read_backend(ring, key, &name, value).ok_or("a backend session")?;
-        backends.push((name, session));
+        match field.split_first() {
+            Some((b'b', name)) => {
+                let name = backend_name(name)?;
+                let session = read_backend(ring, key, &name, value).ok_or("a backend session")?;
+                backends.push((name, session));
+            }
+            Some((b'o', name)) => {
+                let digest = <[u8; 32]>::try_from(&value[..]).map_err(|_other| "an own offer")?;
+                own_offers.push((backend_name(name)?, Digest::from_bytes(digest)));
+            }
+            // What a newer version adds is left as it is.
+            Some(_) | None => {}
+        }
     }
     backends.sort_by(|(one, _), (other, _)| one.cmp(other));
+    own_offers.sort_by(|(one, _), (other, _)| one.cmp(other));
     Ok(Some(Record {
         created,
         deadline: Timestamp(deadline),
@@ -86,12 +98,23 @@ pub(super) fn record(
         },
         stream_epoch: epoch.map_or(Some(0), |epoch| number(&epoch)).ok_or("a stream epoch")?,
         backends,
+        own_offers,
     }))
+}
+
+fn backend_name(name: &[u8]) -> Result<BackendId, &'static str> {
+    let name = std::str::from_utf8(name).ok().and_then(|name| BackendId::new(name).ok());
+    name.ok_or("the name of a backend")
 }
 
 /// The field that holds a backend's session.
 pub(super) fn backend_field(id: &BackendId) -> Vec<u8> {
     [b"b", id.as_str().as_bytes()].concat()
+}
+
+/// The field that holds the digest of the session's own offer of a backend.
+pub(super) fn own_offer_field(id: &BackendId) -> Vec<u8> {
+    [b"o", id.as_str().as_bytes()].concat()
 }
 
 /// The field that holds an open question.

@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use redis::Value;
 use tokio::task::JoinSet;
-use vmcp_model::BackendId;
+use vmcp_model::{BackendId, Digest};
 
 use super::{Inner, codec, decimal, expiry, read, scripts, unreadable};
 use crate::{
@@ -59,6 +59,14 @@ impl Inner {
                 let swap = [&b"c"[..], from.as_bytes(), to.as_bytes()];
                 let swapped: Vec<Value> = self.run(&scripts::SWAP, key, &swap).await?;
                 Ok(matches!(swapped.first(), Some(Value::Int(1))))
+            }
+            Change::OwnOffer { backend, from, to } => {
+                let bytes = |digest: &Option<Digest>| {
+                    digest.map_or_else(Vec::new, |digest| digest.as_bytes().to_vec())
+                };
+                let (field, from, to) =
+                    (codec::own_offer_field(&backend), bytes(&from), bytes(&to));
+                Ok(matches!(self.swap(key, &field, &from, &to).await?, Swapped::Done))
             }
             Change::StreamEpoch(epoch) => {
                 self.run(&scripts::RAISE, key, &[epoch.to_string().as_bytes()]).await

@@ -12,6 +12,7 @@
 //! | `e` | the stream epoch |
 //! | `u` | the subscriptions, sealed |
 //! | `b` and a name | the session on that backend, sealed |
+//! | `o` and a name | the digest of the session's own offer of that backend |
 //! | `q` and a digest | an open question |
 
 use redis::{Cmd, Value};
@@ -70,13 +71,14 @@ pub(super) static RAISE: Script = Script::new(
     return 1",
 );
 
-/// Exchanges the value of a field. Arguments: field, the present value (empty: none), the new one.
-/// `{1}` done, `{0, present}` it is another, `{}` no live record.
+/// Exchanges the value of a field. Arguments: field, the present value (empty: none), the new one
+/// (empty: none). `{1}` done, `{0, present}` it is another, `{}` no live record.
 pub(super) static SWAP: Script = Script::new(
     "if redis.call('HGET', KEYS[1], 's') ~= 'l' then return {} end
     local present = redis.call('HGET', KEYS[1], ARGV[1])
     if present and present ~= ARGV[2] then return {0, present} end
-    redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+    if ARGV[3] == '' then redis.call('HDEL', KEYS[1], ARGV[1])
+    else redis.call('HSET', KEYS[1], ARGV[1], ARGV[3]) end
     return {1}",
 );
 

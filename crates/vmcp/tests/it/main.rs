@@ -24,6 +24,7 @@ mod lost;
 mod merging;
 mod modern;
 mod outgoing;
+mod own;
 mod partial;
 mod probes;
 mod refused;

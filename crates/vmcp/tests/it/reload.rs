@@ -2,6 +2,7 @@
 
 mod commands;
 mod openings;
+mod own;
 
 use std::{fs, time::Duration};
 

@@ -6,6 +6,7 @@ mod ending;
 mod lifetimes;
 mod openings;
 mod outage;
+mod own;
 mod replaced;
 mod secrets;
 mod shared;

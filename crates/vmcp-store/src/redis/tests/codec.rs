@@ -13,10 +13,14 @@ use super::{
     ring,
 };
 use crate::{
-    BackendRecord, ClientProfile, News, Place, Record, SessionKey, Timestamp, contract::id,
+    BackendRecord, ClientProfile, News, Place, Record, SessionKey, Timestamp,
+    contract::{self, id},
 };
 
 const CHANNEL: &str = "a:0:bus";
+
+/// The names of backends.
+const NAME: &str = "[a-z][a-z0-9._-]{0,20}[a-z]";
 
 fn bytes(most: usize) -> impl Strategy<Value = Vec<u8>> {
     vec(any::<u8>(), 0..most)
@@ -68,7 +72,8 @@ prop_compose! {
         log_level in option::of(level()),
         subscriptions in vec(".{0,30}", 0..4),
         stream_epoch in any::<u64>(),
-        backends in prop::collection::btree_map("[a-z][a-z0-9._-]{0,20}[a-z]", backend(), 0..4),
+        backends in prop::collection::btree_map(NAME, backend(), 0..4),
+        own_offers in prop::collection::btree_map(NAME, digest(), 0..4),
     ) -> Record {
         let backends = backends.into_iter();
         Record {
@@ -81,6 +86,7 @@ prop_compose! {
             subscriptions: subscriptions.into_iter().map(Into::into).collect(),
             stream_epoch,
             backends: backends.map(|(name, session)| (BackendId::new(&name).unwrap(), session)).collect(),
+            own_offers: own_offers.into_iter().map(|(name, digest)| (BackendId::new(&name).unwrap(), digest)).collect(),
         }
     }
 }
@@ -188,6 +194,28 @@ proptest! {
         let _any = Message::opened(&ring, CHANNEL, &text);
         let _any = codec::number(&text);
     }
+}
+
+/// Replicas of the version before wrote no own offers, and leave alone what they do not know.
+#[test]
+fn own_offers_are_fields_of_their_own_that_may_be_missing() {
+    let (ring, key) = (ring(&[1]), SessionKey::of("a"));
+    let without = contract::record();
+    let with = Record { own_offers: vec![(id("b"), Digest::of(b"1"))], ..without.clone() };
+    let mut fields = held(key, &with);
+    let field = fields.remove(&b"ob"[..]).expect("the field of the backend's name");
+    assert_eq!(field, Digest::of(b"1").as_bytes(), "the digest as it is");
+    let names = |fields: &HashMap<Vec<u8>, Vec<u8>>| {
+        fields.keys().cloned().collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!(names(&fields), names(&held(key, &without)), "the rest is as before");
+    let read = codec::record(&ring, key, fields.clone());
+    assert_eq!(read, Ok(Some(without.clone())), "a record of the version before");
+    // What a version after this one adds.
+    fields.insert(b"x1".to_vec(), b"?".to_vec());
+    assert_eq!(codec::record(&ring, key, fields.clone()), Ok(Some(without)));
+    fields.insert(b"ob".to_vec(), b"?".to_vec());
+    assert_eq!(codec::record(&ring, key, fields), Err("an own offer"));
 }
 
 /// Another version's form is told apart from damage by nobody, and read by nobody.

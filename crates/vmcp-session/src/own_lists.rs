@@ -1,0 +1,231 @@
+//! Reads what a session's own session on a backend lists, when the backend says that it has changed.
+//!
+//! What a backend says about its lists on a client's own session may be true there only. So the lists
+//! are read on that session, and those that differ from what the view is offered become the
+//! session's own.
+
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use tokio::{sync::Notify, time::Instant};
+use vmcp_backend::{Backend, Error, Lineage, ListsChanged, Session as BackendSession};
+use vmcp_core::{BackendSessions as _, OwnOffer};
+use vmcp_model::BackendId;
+
+use crate::{own_offers::Own, session::Session};
+
+/// Changes that come within this time are one change.
+const COALESCE: Duration = Duration::from_millis(50);
+
+/// The least time between two readings of one session's lists on one backend.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// How often a reading that fails is tried, each time after a longer pause.
+const ATTEMPTS: u32 = 4;
+
+/// How long a reading may hold its place: a session on which the backend is slow must not keep
+/// others from being asked.
+const PLACE: Duration = Duration::from_secs(5);
+
+/// How long the answer to a call waits for the lists that have changed in the call.
+const HOLD: Duration = Duration::from_secs(1);
+
+/// The reading of one backend's lists.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    backend: BackendId,
+    lineage: Lineage,
+    /// How many changes have been told.
+    told: u64,
+    /// How many of them have been read.
+    read: u64,
+    done: Arc<Notify>,
+}
+
+/// What a backend lists to one session.
+pub(crate) struct ReadLists {
+    pub(crate) offer: OwnOffer,
+    /// Whether its offer to the view has other lists, or there is none.
+    pub(crate) differs: bool,
+}
+
+impl Own {
+    /// Notes that lists have changed. `true` if nobody reads them yet.
+    fn tell(&mut self, backend: &Backend) -> bool {
+        if let Some(reading) = self.reading(backend) {
+            reading.told += 1;
+            return false;
+        }
+        self.readings.reserve_exact(1);
+        self.readings.push(Reading {
+            backend: backend.id().clone(),
+            lineage: backend.lineage(),
+            told: 1,
+            read: 0,
+            done: Arc::default(),
+        });
+        true
+    }
+
+    fn reading(&mut self, backend: &Backend) -> Option<&mut Reading> {
+        let is_of = |reading: &&mut Reading| {
+            reading.lineage == backend.lineage() && reading.backend == *backend.id()
+        };
+        self.readings.iter_mut().find(is_of)
+    }
+
+    /// Ends a reading, unless more has changed meanwhile.
+    fn end(&mut self, backend: &Backend) -> bool {
+        let over = self.reading(backend).is_none_or(|reading| reading.read >= reading.told);
+        if over {
+            self.stop(backend);
+        }
+        over
+    }
+
+    fn stop(&mut self, backend: &Backend) {
+        if let Some(reading) = self.reading(backend) {
+            reading.done.notify_waiters();
+        }
+        self.readings.retain(|reading| {
+            reading.lineage != backend.lineage() || reading.backend != *backend.id()
+        });
+    }
+}
+
+impl Session {
+    /// Takes in that a backend has said, on the session's own session, that its lists have changed.
+    pub(crate) fn note_lists_changed(&self, backend: &Arc<Backend>) {
+        self.shared.vmcp.refresh(backend.id());
+        self.read_lists_soon(backend);
+    }
+
+    /// Hears of changes of the lists that come while nobody listens to the backend.
+    pub(crate) fn attend(&self, backend: &Arc<Backend>, open: &BackendSession) {
+        let (me, weak) = (self.me.clone(), Arc::downgrade(backend));
+        let told = ListsChanged::new(move || {
+            if let (Some(session), Some(backend)) = (me.upgrade(), weak.upgrade()) {
+                session.note_lists_changed(&backend);
+            }
+        });
+        backend.tell_of_lists(open, told);
+    }
+
+    /// Has the session's lists of a backend read, once for all changes that come before long.
+    pub(crate) fn read_lists_soon(&self, backend: &Arc<Backend>) {
+        if self.is_ended() || !self.with_own(|own| own.tell(backend)) {
+            return;
+        }
+        let (me, backend) = (self.me.clone(), Arc::clone(backend));
+        self.shared.background.spawn_until_stop(keep_reading(me, backend));
+    }
+
+    /// Waits until what has changed so far has been read, but no longer than a call may.
+    pub(crate) async fn lists_read(&self, backend: &Backend) {
+        let reading = |own: &mut Own| {
+            own.reading(backend)
+                .map(|reading| (reading.told, reading.read, Arc::clone(&reading.done)))
+        };
+        let Some((told, _, done)) = self.with_any_own(reading).flatten() else { return };
+        let waiting = async {
+            loop {
+                let notified = done.notified();
+                tokio::pin!(notified);
+                notified.as_mut().enable();
+                let read = self.with_any_own(reading).flatten().map(|(_, read, _)| read);
+                if read.is_none_or(|read| read >= told) {
+                    return;
+                }
+                notified.await;
+            }
+        };
+        // The client is told when they have been read.
+        let _late = tokio::time::timeout(HOLD, waiting).await;
+    }
+
+    /// Reads what the session's own session on a backend lists. So many sessions ask a backend at
+    /// once as may, unless it is slow.
+    ///
+    /// # Errors
+    /// If a list cannot be read, or is none.
+    pub(crate) async fn read_own_lists(
+        &self,
+        backend: &Arc<Backend>,
+        open: &BackendSession,
+    ) -> Result<ReadLists, Error> {
+        let place = self.shared.own_offers.place(backend).await;
+        let reading = backend.offer(open);
+        tokio::pin!(reading);
+        let read = match tokio::time::timeout(PLACE, &mut reading).await {
+            Ok(read) => read,
+            Err(_elapsed) => {
+                drop(place);
+                reading.await
+            }
+        };
+        let offer = OwnOffer::of(read?.offer);
+        let of_view = self.view.offer(backend.id());
+        let differs = of_view.is_none_or(|of_view| !offer.has_lists_of(&of_view));
+        Ok(ReadLists { offer, differs })
+    }
+
+    /// Reads the lists and makes what differs from the view's the session's own. Without an open
+    /// session on the backend there is nothing to read.
+    async fn read_and_keep(self: &Arc<Self>, backend: &Arc<Backend>) -> Result<(), Error> {
+        // One on which the backend's sessions are good may have taken its place.
+        let Some(backend) = self.shared.vmcp.backend(backend.id().as_str()) else { return Ok(()) };
+        let Some(open) = self.open(&backend).filter(|open| !open.is_stateless()) else {
+            return Ok(());
+        };
+        let ReadLists { offer, differs } = self.read_own_lists(&backend, &open).await?;
+        if differs || self.has_own_offer(&backend) {
+            self.shared.keep_own(self, &backend, offer).await;
+        }
+        Ok(())
+    }
+}
+
+/// Reads a session's lists of a backend until there is nothing new.
+async fn keep_reading(me: Weak<Session>, backend: Arc<Backend>) {
+    let mut failures = 0;
+    loop {
+        tokio::time::sleep(COALESCE).await;
+        let began = Instant::now();
+        let Some(session) = me.upgrade() else { return };
+        if session.is_ended() {
+            session.with_any_own(|own| own.stop(&backend));
+            return;
+        }
+        let told = session.with_own(|own| own.reading(&backend).map(|reading| reading.told));
+        let Some(told) = told else { return };
+        match session.read_and_keep(&backend).await {
+            Ok(()) => failures = 0,
+            Err(error) => {
+                failures += 1;
+                tracing::debug!(backend = %backend.id(), %error, "what a session's own session lists could not be read");
+                // What opens the session anew has the lists read, if they were the session's own.
+                if matches!(error, Error::SessionLost) || failures >= ATTEMPTS {
+                    tracing::warn!(backend = %backend.id(), %error, "what a backend lists to one session is not known; the session is shown what it was");
+                    failures = 0;
+                }
+            }
+        }
+        if failures == 0 {
+            session.with_own(|own| {
+                if let Some(reading) = own.reading(&backend) {
+                    reading.read = told;
+                    reading.done.notify_waiters();
+                }
+            });
+        }
+        drop(session);
+        // A backend that always has something new is not asked all the time.
+        tokio::time::sleep_until(began + PAUSE * 4_u32.pow(failures)).await;
+        let Some(session) = me.upgrade() else { return };
+        if session.with_own(|own| own.end(&backend)) {
+            return;
+        }
+    }
+}
