@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::time::Instant;
 use vmcp_backend::{Answer, Backend, Body, Error, Session};
 use vmcp_model::Mirror;
 use vmcp_wire::{Fault, IdKey};
@@ -34,8 +35,10 @@ impl Vmcp {
             None => caller.sessions.obtain(backend).await.map_err(told)?,
         };
         let mut lost = false;
+        let mut sent;
         let answer = loop {
             let written = routed.written(caller, &session)?;
+            sent = Instant::now();
             let answer = post(backend, &session, written, id).await;
             if lost || !matches!(answer, Err(Error::SessionLost)) {
                 break answer;
@@ -44,7 +47,7 @@ impl Vmcp {
             session = caller.sessions.renew(backend, &session).await.map_err(told)?;
             self.refresh(backend.id());
         };
-        let reply = self.reply(caller, &routed, &session, answer, id).await?;
+        let reply = self.reply(caller, &routed, &session, (answer, sent), id).await?;
         if matches!(reply, Reply::Refused { code: HEADER_MISMATCH, .. }) && session.is_stateless() {
             return Box::pin(self.send_anew(caller, &routed, &session, id)).await;
         }
@@ -76,20 +79,21 @@ impl Vmcp {
         if let Some(lines) = &mut written.lines {
             routed.mirror(&mirrors, lines);
         }
+        let sent = Instant::now();
         let answer = post(backend, session, written, id).await;
-        match self.reply(caller, routed, session, answer, id).await? {
+        match self.reply(caller, routed, session, (answer, sent), id).await? {
             Reply::Refused { code: HEADER_MISMATCH, .. } => Err(wrong()),
             reply => Ok(reply),
         }
     }
 
-    /// The reply to the client out of the beginning of an answer.
+    /// The reply to the client out of the beginning of an answer to what was sent at this time.
     async fn reply(
         &self,
         caller: &Caller<'_>,
         routed: &Routed<'_>,
         session: &Session,
-        answer: Result<Answer, Error>,
+        (answer, sent): (Result<Answer, Error>, Instant),
         id: &IdKey,
     ) -> Result<Reply, Fault> {
         let backend = &routed.backend;
@@ -114,6 +118,7 @@ impl Vmcp {
                     id.clone(),
                     finish,
                     caller.capabilities,
+                    sent,
                 ))));
             }
             Ok(Answer::Accepted) => {
