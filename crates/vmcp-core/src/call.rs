@@ -116,6 +116,7 @@ impl CallStream {
                     return Err(error.fault(self.backend.id()));
                 }
             };
+            let Some(message) = self.finish.recognized(message) else { continue };
             match receive(&self.backend, &self.session, self.capabilities, message).await {
                 Some(Inbound::Notice(notice)) => return Ok(CallEvent::Notice(notice)),
                 Some(Inbound::ListChanged) => return Ok(CallEvent::ListChanged),

@@ -44,6 +44,7 @@ pub enum NoticeKind {
 #[derive(Debug, Clone)]
 pub struct Question {
     pub backend: BackendId,
+    pub method: String,
     /// The id that the client sees, which names the backend and the backend's own id.
     pub id: String,
     /// The request with that id.
@@ -100,7 +101,7 @@ fn question(message: &Message, backend: &BackendId) -> Option<Question> {
     let text = task::publish(&text, backend.as_str(), !method.starts_with("tasks/"));
     let progress_token = message.params().meta.progress_token.as_ref();
     let progress_token = progress_token.map(|span| message.slice(span));
-    Some(Question { backend: backend.clone(), id, text, progress_token })
+    Some(Question { backend: backend.clone(), method, id, text, progress_token })
 }
 
 fn notification(message: Message, backend: &BackendId) -> Option<Inbound> {

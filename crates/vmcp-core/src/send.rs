@@ -39,6 +39,7 @@ impl Vmcp {
         let answer = loop {
             let written = routed.written(caller, &session)?;
             sent = Instant::now();
+            let id = known_by(caller, &session, id);
             let answer = post(backend, &session, written, id).await;
             if lost || !matches!(answer, Err(Error::SessionLost)) {
                 break answer;
@@ -47,7 +48,8 @@ impl Vmcp {
             session = caller.sessions.renew(backend, &session).await.map_err(told)?;
             self.refresh(backend.id());
         };
-        let reply = self.reply(caller, &routed, &session, (answer, sent), id).await?;
+        let known = known_by(caller, &session, id);
+        let reply = self.reply(caller, &routed, &session, (answer, sent), known).await?;
         if matches!(reply, Reply::Refused { code: HEADER_MISMATCH, .. }) && session.is_stateless() {
             return Box::pin(self.send_anew(caller, &routed, &session, id)).await;
         }
@@ -136,6 +138,11 @@ impl Vmcp {
             Finished::Refused(text, code) => Reply::Refused { text, code },
         })
     }
+}
+
+/// The id under which a backend knows a request on this session.
+fn known_by<'a>(caller: &Caller<'a>, session: &Session, id: &'a IdKey) -> &'a IdKey {
+    caller.alias(session).map_or(id, |alias| &alias.id)
 }
 
 /// Sends a request and waits for the beginning of its answer, for as long as a backend may be idle.
