@@ -8,6 +8,7 @@
 mod keeping;
 mod pool;
 mod session;
+mod using;
 
 use std::{
     collections::HashMap,
@@ -27,13 +28,13 @@ use vmcp_wire::{Id, IdKey};
 
 use crate::{background::Background, views::Views};
 use pool::Pool;
-pub(crate) use session::Using;
+pub(crate) use using::Using;
 
 /// How the requests of clients without sessions use backend sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bridge {
     pub reuse: Reuse,
-    /// Calls at once on one kept session, if that has a bound of its own.
+    /// Calls at once on one kept session of a principal, if that has a bound of its own.
     pub concurrency: Option<usize>,
     /// How long a session is kept that nobody uses.
     pub idle: Duration,
@@ -201,6 +202,16 @@ impl Kept {
         let changed = how(&mut pools);
         self.pools.store(Arc::new(pools));
         changed
+    }
+}
+
+impl Bridge {
+    /// Calls at once on one kept session, if that has a bound of its own.
+    fn places(&self) -> Option<usize> {
+        match self.reuse {
+            Reuse::All => Some(1),
+            Reuse::Principal | Reuse::Never => self.concurrency,
+        }
     }
 }
 

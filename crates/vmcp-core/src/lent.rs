@@ -84,7 +84,12 @@ impl Lent {
     /// declined then, and this one goes on.
     pub fn asked(&self, is_its_own: bool, question: Question) -> Option<Fault> {
         let mut state = self.state();
-        let using = state.used.as_ref()?;
+        let Some(using) = &state.used else {
+            // One of the modern era has another way to ask.
+            let reason = format!("asked for {} on the stream of a call", question.method);
+            let backend = question.backend.to_string();
+            return Some(Fault::Backend { backend, reason: reason.into() });
+        };
         let backend = using.backend();
         if !is_its_own && !using.is_alone() {
             let (backend, session) = (Arc::clone(backend), using.session().clone());

@@ -83,7 +83,10 @@ impl Keeping {
             Some(end) => end,
             None => tokio::select! {
                 () = &mut listening => End::Lost,
-                () = self.over.cancelled() => End::Over,
+                // It goes on with another where the backend did not know this one any more.
+                () = self.over.cancelled() => {
+                    if self.kept.has(self.generation) { End::Over } else { End::Lost }
+                }
                 () = self.idle() => End::Over,
                 () = stop.cancelled() => End::Over,
             },

@@ -11,10 +11,7 @@ use tokio::{sync::Notify, time::Instant};
 use vmcp_backend::{ClientView, Error};
 use vmcp_model::Digest;
 
-use super::{
-    Shared,
-    session::{KeptSession, Member},
-};
+use super::{Shared, session::KeptSession, using::Member};
 
 /// How often it is looked whether the calls on a backend have ended.
 const LOOK: Duration = Duration::from_millis(100);
@@ -88,14 +85,13 @@ impl Pool {
         // One that is leaving gives its place away.
         sessions.remove(&key);
         if sessions.len() >= self.shared.bridge.sessions {
-            let longest = sessions
-                .iter()
-                .filter_map(|(key, kept)| Some((*key, kept.unused()?)))
-                .max_by_key(|(_, unused)| *unused);
-            let (longest, _) = longest?;
-            if !sessions.remove(&longest)?.leave_if_unused(Duration::ZERO) {
-                return None;
-            }
+            let unused = sessions.iter().filter_map(|(key, kept)| Some((kept.unused()?, *key)));
+            let mut unused: Vec<_> = unused.collect();
+            unused.sort_unstable_by_key(|(unused, _)| std::cmp::Reverse(*unused));
+            // Somebody may have begun to use one of them meanwhile.
+            let leaves = |key: &Digest| sessions[key].leave_if_unused(Duration::ZERO);
+            let longest = unused.into_iter().map(|(_, key)| key).find(leaves)?;
+            sessions.remove(&longest);
         }
         let made = KeptSession::new(key, client, &self.shared, self.me.clone());
         let member = made.join();
@@ -128,7 +124,7 @@ impl Pool {
     pub(super) async fn part_with_all(&self, deadline: Instant) {
         let sessions = self.sessions.load_full();
         sessions.values().for_each(|kept| kept.leave());
-        while sessions.values().any(|kept| kept.is_used()) && Instant::now() < deadline {
+        while sessions.values().any(|kept| kept.uses() > 0) && Instant::now() < deadline {
             tokio::time::sleep(LOOK).await;
         }
         sessions.values().for_each(|kept| kept.cut_off());

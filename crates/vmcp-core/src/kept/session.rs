@@ -13,7 +13,11 @@ use tokio_util::sync::CancellationToken;
 use vmcp_backend::{Backend, ClientView, Error, Session};
 use vmcp_model::{Digest, LogLevel};
 
-use super::{Reuse, Shared, pool::Pool};
+use super::{
+    Shared,
+    pool::Pool,
+    using::{Member, Using},
+};
 use crate::lent::level_params;
 
 /// A session that lasts longer than the calls on it. The backend may lose the one that it has; then
@@ -58,26 +62,13 @@ enum Slot {
 
 pub(super) type Opened = Result<Open, Error>;
 
-/// Somebody who uses a kept session, or waits to.
-#[derive(Debug)]
-pub(crate) struct Member(Arc<KeptSession>);
-
-/// The use that one call makes of a kept session.
-#[derive(Debug)]
-pub(crate) struct Using {
-    /// Given back before the member is.
-    _place: Option<OwnedSemaphorePermit>,
-    member: Member,
-    open: Open,
-}
-
 /// A backend session that a kept session has, or has had.
 #[derive(Debug, Clone)]
 pub(super) struct Open {
     /// The one that it was opened on.
-    backend: Arc<Backend>,
-    session: Session,
-    generation: u64,
+    pub(super) backend: Arc<Backend>,
+    pub(super) session: Session,
+    pub(super) generation: u64,
 }
 
 impl KeptSession {
@@ -87,11 +78,7 @@ impl KeptSession {
         shared: &Arc<Shared>,
         pool: Weak<Pool>,
     ) -> Arc<Self> {
-        let places = match shared.bridge.reuse {
-            Reuse::All => Some(1),
-            Reuse::Principal | Reuse::Never => shared.bridge.concurrency,
-        };
-        Arc::new(Self::of(Some(key), client, shared, pool, places))
+        Arc::new(Self::of(Some(key), client, shared, pool, shared.bridge.places()))
     }
 
     /// One that is there for one call, and for nobody else.
@@ -141,7 +128,7 @@ impl KeptSession {
         let open = open.clone();
         state.uses += 1;
         drop(state);
-        Some(Using { _place: place, member: Member(Arc::clone(self)), open })
+        Some(Using::new(place, Member(Arc::clone(self)), open))
     }
 
     /// Counts somebody who uses it, or waits to. `None` if nobody is to use it any more.
@@ -155,8 +142,45 @@ impl KeptSession {
         Some(Member(Arc::clone(self)))
     }
 
-    pub(super) fn is_used(&self) -> bool {
-        self.state().uses > 0
+    /// Counts one user less. What nobody can use again ends with the last one.
+    pub(super) fn release(&self) {
+        let mut state = self.state();
+        state.uses -= 1;
+        state.last_used = Instant::now();
+        if state.uses > 0 {
+            return;
+        }
+        let ended = state.leaving;
+        let ends = self.key.is_none() || matches!(state.slot, Slot::Empty);
+        if ends || ended {
+            state.leave();
+        }
+        drop(state);
+        if ends && !ended {
+            self.forget();
+        } else if !ended && let Some(pool) = self.pool.upgrade() {
+            pool.note_unused();
+        }
+    }
+
+    /// How many use it, or wait to.
+    pub(super) fn uses(&self) -> usize {
+        self.state().uses
+    }
+
+    /// A place for a call, when there is one.
+    pub(super) async fn place(
+        &self,
+        until: Instant,
+    ) -> Result<Option<OwnedSemaphorePermit>, Error> {
+        let Some(places) = &self.places else { return Ok(None) };
+        match tokio::time::timeout_at(until, Arc::clone(places).acquire_owned()).await {
+            Ok(place) => Ok(place.ok()),
+            Err(_elapsed) => {
+                let limit = self.shared.bridge.places().unwrap_or(1);
+                Err(Error::Busy { what: "calls under way on the kept session", limit })
+            }
+        }
     }
 
     /// How long nobody has used it. `None` while somebody does.
@@ -202,7 +226,11 @@ impl KeptSession {
 
     /// The backend session that there is, or a new one; opened once however many ask. `lost` is the
     /// generation of one that the backend does not know any more.
-    async fn session(self: &Arc<Self>, backend: &Arc<Backend>, lost: Option<u64>) -> Opened {
+    pub(super) async fn session(
+        self: &Arc<Self>,
+        backend: &Arc<Backend>,
+        lost: Option<u64>,
+    ) -> Opened {
         let mut outcome = {
             let mut state = self.state();
             match &state.slot {
@@ -237,6 +265,11 @@ impl KeptSession {
         };
     }
 
+    /// Whether this is the backend session that it has, or had last.
+    pub(super) fn has(&self, generation: u64) -> bool {
+        self.state().generation == generation
+    }
+
     /// Notes that the backend has lost the session. It is opened anew for the next call.
     pub(super) fn note_lost(&self, generation: u64) {
         let mut state = self.state();
@@ -260,7 +293,7 @@ impl KeptSession {
     }
 
     /// Tells the backend from where on log messages are wanted, if it has not been told so much.
-    async fn raise(&self, open: &Open, level: Option<LogLevel>) {
+    pub(super) async fn raise(&self, open: &Open, level: Option<LogLevel>) {
         let wanted = {
             let mut state = self.state();
             let wanted = level.filter(|_| state.is_too_quiet(&open.session, level));
@@ -296,98 +329,6 @@ impl State {
         self.leaving = true;
         if self.uses == 0 {
             self.over.cancel();
-        }
-    }
-}
-
-impl Member {
-    /// A use of the session, which is opened if need be, when there is a place.
-    pub(super) async fn used(
-        self,
-        backend: &Arc<Backend>,
-        level: Option<LogLevel>,
-        until: Instant,
-    ) -> Result<Using, Error> {
-        let place = match &self.0.places {
-            None => None,
-            Some(places) => {
-                let place = Arc::clone(places).acquire_owned();
-                match tokio::time::timeout_at(until, place).await {
-                    Ok(place) => place.ok(),
-                    Err(_elapsed) => {
-                        let limit = self.0.shared.bridge.concurrency.unwrap_or(1);
-                        return Err(Error::Busy {
-                            what: "calls under way on the kept session",
-                            limit,
-                        });
-                    }
-                }
-            }
-        };
-        let open = self.0.session(backend, None).await?;
-        self.0.raise(&open, level).await;
-        Ok(Using { _place: place, member: self, open })
-    }
-}
-
-impl Using {
-    /// The backend that the session was opened on.
-    pub(crate) fn backend(&self) -> &Arc<Backend> {
-        &self.open.backend
-    }
-
-    pub(crate) fn session(&self) -> &Session {
-        &self.open.session
-    }
-
-    /// Whether nobody else uses the session, or waits to.
-    pub(crate) fn is_alone(&self) -> bool {
-        self.member.0.state().uses == 1
-    }
-
-    /// Goes on with another backend session: the backend has lost this one. Opened once however many
-    /// ask.
-    pub(crate) async fn renewed(
-        self,
-        backend: &Arc<Backend>,
-        level: Option<LogLevel>,
-    ) -> Result<Self, Error> {
-        let kept = &self.member.0;
-        let open = kept.session(backend, Some(self.open.generation)).await?;
-        kept.raise(&open, level).await;
-        Ok(Self { open, ..self })
-    }
-
-    /// Notes that the call has not come to a good end. Where others than its caller use the session,
-    /// they are not to find what it has left.
-    pub(crate) fn spoil(&self) {
-        let kept = &self.member.0;
-        match kept.shared.bridge.reuse {
-            Reuse::All => kept.leave(),
-            Reuse::Principal | Reuse::Never => {}
-        }
-    }
-}
-
-impl Drop for Member {
-    fn drop(&mut self) {
-        let kept = &self.0;
-        let mut state = kept.state();
-        state.uses -= 1;
-        state.last_used = Instant::now();
-        if state.uses > 0 {
-            return;
-        }
-        let ends = kept.key.is_none() || matches!(state.slot, Slot::Empty);
-        let ended = state.leaving;
-        if ends || ended {
-            state.leave();
-        }
-        drop(state);
-        if ends && !ended {
-            kept.forget();
-        } else if !ended && let Some(pool) = kept.pool.upgrade() {
-            pool.note_unused();
         }
     }
 }
