@@ -61,6 +61,14 @@ impl Authenticator {
         }
     }
 
+    /// Whether callers prove who they are. Otherwise all of them are taken for the same.
+    pub fn asks_for_proof(&self) -> bool {
+        match &self.0 {
+            Kind::Fixed(_) => false,
+            Kind::Tokens { .. } => true,
+        }
+    }
+
     /// The header `WWW-Authenticate` that goes with a failure.
     pub fn challenge(&self, fault: &Fault) -> Option<HeaderValue> {
         self.guide()?.challenge(fault)

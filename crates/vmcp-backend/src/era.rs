@@ -138,13 +138,11 @@ impl Backend {
     ///
     /// # Errors
     /// If it cannot be asked anything.
-    pub(crate) async fn find_modern_side(
-        self: &Arc<Self>,
-        capabilities: &Bytes,
-    ) -> Result<(), Error> {
+    pub async fn find_modern_side(self: &Arc<Self>, view: &ClientView) -> Result<(), Error> {
         if self.era_for(Era::Modern).is_some() {
             return Ok(());
         }
+        let capabilities = view.capabilities_for(Era::Modern);
         match self.ask_to_discover_within(capabilities, FIRST).await {
             Err(error) if error.sent_nothing() => Err(error),
             // Whatever it is, `initialize` shows whether it is a legacy one.

@@ -42,6 +42,15 @@ impl Events {
         }
     }
 
+    /// Whether it began with a sign of life of the backend. On a link a call becomes a stream after a
+    /// while, whether or not anything has come.
+    pub fn has_begun(&self) -> bool {
+        match &self.0 {
+            Source::Stream(_) => true,
+            Source::Link(arrivals) => arrivals.has_begun(),
+        }
+    }
+
     /// Whether everything that comes belongs to the call, or the listening, that the stream is of. On
     /// a link, what has no id or token is only taken to belong to the newest call.
     pub fn is_own(&self) -> bool {

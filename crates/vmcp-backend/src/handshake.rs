@@ -82,7 +82,7 @@ impl Backend {
     ) -> Result<Session, Error> {
         let capabilities = view.capabilities_for(Era::Modern);
         if view.version().era() == Era::Modern {
-            self.find_modern_side(capabilities).await?;
+            self.find_modern_side(view).await?;
         }
         if let Some(session) = self.stateless(view) {
             return Ok(session);

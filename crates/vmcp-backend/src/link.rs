@@ -185,9 +185,11 @@ impl Link {
         }
     }
 
-    /// Listens to what belongs to no call.
-    pub(crate) fn listen(self: &Arc<Self>) -> Result<Events, Error> {
+    /// Listens to what belongs to no call. `overhears` says that the link may end all the same when
+    /// nobody uses it.
+    pub(crate) fn listen(self: &Arc<Self>, overhears: bool) -> Result<Events, Error> {
         let (queue, receiver) = Queue::new();
+        let queue = if overhears { queue.overhearing() } else { queue };
         if !self.inbox().listen(queue) {
             return Err(Error::SessionLost);
         }

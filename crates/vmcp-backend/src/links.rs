@@ -174,9 +174,9 @@ impl Links {
         link.tell(member, text).await
     }
 
-    /// Listens to what belongs to no call.
-    pub(crate) fn listen(&self, session: &Session) -> Result<Events, Error> {
-        self.find(session)?.0.listen()
+    /// Listens to what belongs to no call; see [`Link::listen`].
+    pub(crate) fn listen(&self, session: &Session, overhears: bool) -> Result<Events, Error> {
+        self.find(session)?.0.listen(overhears)
     }
 
     /// Tells of changes of a session's lists that nobody else hears of.

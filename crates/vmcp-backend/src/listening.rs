@@ -48,7 +48,19 @@ impl Backend {
                 let stream = self.open_stream(session, None).await?;
                 Ok(stream.map(|stream| Events::of_stream(Box::new(stream))))
             }
-            Wire::Links(links) => links.listen(session).map(Some),
+            Wire::Links(links) => links.listen(session, false).map(Some),
+        }
+    }
+
+    /// The same on a session of a legacy backend that ends when nobody calls on it any more, whoever
+    /// listens.
+    ///
+    /// # Errors
+    /// If the stream cannot be opened.
+    pub async fn overhear(self: &Arc<Self>, session: &Session) -> Result<Option<Events>, Error> {
+        match &self.wire {
+            Wire::Http(_) => self.listen(session).await,
+            Wire::Links(links) => links.listen(session, true).map(Some),
         }
     }
 

@@ -21,6 +21,9 @@ use crate::{
     send::cancel,
 };
 
+/// How often it is looked whether a question is still open.
+const REST: Duration = Duration::from_secs(1);
+
 /// What a call comes to.
 #[derive(Debug)]
 pub enum Outcome {
@@ -53,6 +56,8 @@ pub struct CallStream {
     capabilities: ClientCapabilities,
     /// When the call has taken too long, questions to the client aside.
     last: Instant,
+    /// The last sign of life of the backend. What vmcp does with the call meanwhile is none.
+    heard: Instant,
     open_questions: Arc<AtomicUsize>,
 }
 
@@ -61,6 +66,7 @@ pub struct CallStream {
 pub struct OpenQuestion(Arc<AtomicUsize>);
 
 impl CallStream {
+    /// A call that was sent at this time.
     pub(crate) fn new(
         backend: Arc<Backend>,
         session: Session,
@@ -68,10 +74,13 @@ impl CallStream {
         id: IdKey,
         finish: Finish,
         capabilities: ClientCapabilities,
+        sent: Instant,
     ) -> Self {
-        let last = Instant::now() + backend.timeouts().absolute;
+        let now = Instant::now();
+        let last = now + backend.timeouts().absolute;
+        let heard = if events.has_begun() { now } else { sent };
         let open_questions = Arc::default();
-        Self { backend, session, events, id, finish, capabilities, last, open_questions }
+        Self { backend, session, events, id, finish, capabilities, last, heard, open_questions }
     }
 
     pub fn backend(&self) -> &Arc<Backend> {
@@ -107,6 +116,7 @@ impl CallStream {
                     return Err(error.fault(self.backend.id()));
                 }
             };
+            let Some(message) = self.finish.recognized(message) else { continue };
             match receive(&self.backend, &self.session, self.capabilities, message).await {
                 Some(Inbound::Notice(notice)) => return Ok(CallEvent::Notice(notice)),
                 Some(Inbound::ListChanged) => return Ok(CallEvent::ListChanged),
@@ -133,17 +143,18 @@ impl CallStream {
         let timeouts = self.backend.timeouts();
         loop {
             let began = Instant::now();
-            let left = self.last.saturating_duration_since(began);
-            let (wait, limit) = if left < timeouts.idle {
-                (left, timeouts.absolute)
+            let idle = self.heard + timeouts.idle;
+            let (until, limit) = if self.last < idle {
+                (self.last, timeouts.absolute)
             } else {
-                (timeouts.idle, timeouts.idle)
+                (idle, timeouts.idle)
             };
             let resting =
                 self.open_questions.load(Ordering::Relaxed) > 0 || self.events.has_asked();
-            let wait = if resting { wait.max(Duration::from_secs(1)) } else { wait };
-            match tokio::time::timeout(wait, self.events.next()).await {
+            let until = if resting { until.max(began + REST) } else { until };
+            match tokio::time::timeout_at(until, self.events.next()).await {
                 Ok(Ok(Some(message))) => {
+                    self.heard = Instant::now();
                     if resting {
                         self.last += began.elapsed();
                     }
@@ -153,7 +164,11 @@ impl CallStream {
                     return Err(Error::Broken("the stream ended before the answer".to_owned()));
                 }
                 Ok(Err(error)) => return Err(error),
-                Err(_elapsed) if resting => self.last += began.elapsed(),
+                Err(_elapsed) if resting => {
+                    let rested = began.elapsed();
+                    self.last += rested;
+                    self.heard += rested;
+                }
                 Err(_elapsed) => return Err(Error::Timeout(limit)),
             }
         }

@@ -8,6 +8,8 @@ use vmcp_catalog::Catalog;
 use vmcp_model::{Era, LogLevel, Principal, raw::Members};
 use vmcp_wire::task;
 
+use crate::kept::Alias;
+
 /// One caller, as every method of [`Vmcp`](crate::Vmcp) takes it.
 #[derive(Clone, Copy)]
 pub struct Caller<'a> {
@@ -25,11 +27,19 @@ pub struct Caller<'a> {
     pub sessions: &'a dyn BackendSessions,
 }
 
+impl<'a> Caller<'a> {
+    /// What the request is called on this session, if not by its own id.
+    pub(crate) fn alias(&self, session: &Session) -> Option<&'a Alias> {
+        let is_shared = self.era == Era::Modern && !session.is_stateless();
+        is_shared.then(|| self.sessions.alias()).flatten()
+    }
+}
+
 /// An answer that is not there yet.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The backend sessions of one caller. Who keeps them, and for how long, is the caller's business:
-/// a legacy client's session keeps its own, a stateless client borrows some.
+/// a legacy client's session has its own, a client without sessions uses kept ones.
 pub trait BackendSessions: Send + Sync {
     /// The session that is open already.
     fn open(&self, backend: &Backend) -> Option<Session>;
@@ -43,6 +53,11 @@ pub trait BackendSessions: Send + Sync {
         backend: &'a Arc<Backend>,
         lost: &'a Session,
     ) -> Pending<'a, Result<Session, Error>>;
+
+    /// What the caller's request is called on a session of a legacy backend, if others use that too.
+    fn alias(&self) -> Option<&Alias> {
+        None
+    }
 }
 
 /// What a client can do, as far as it decides what may be asked of it.

@@ -3,7 +3,10 @@
 
 use bytes::Bytes;
 use vmcp_backend::{Backend, CLIENT_INFO, Error, Session};
-use vmcp_model::{Era, LogLevel, raw, raw::Members};
+use vmcp_model::{
+    Era, LogLevel, raw,
+    raw::{Edit, Members},
+};
 use vmcp_wire::{Fault, Introduction, Lines, Message, Outcome, OutcomeKind, lines, task};
 
 use crate::{
@@ -40,6 +43,8 @@ pub(crate) struct Across {
     /// The client's own request and who sent it, in case that a state is to be kept for it.
     message: Message,
     principal: vmcp_model::Principal,
+    /// What the backend knows the request by, if not by the client's id.
+    alias: Option<Bytes>,
 }
 
 /// An answer as the client gets it.
@@ -60,7 +65,11 @@ impl Routed<'_> {
                 if method.starts_with("tasks/") {
                     return Err(self.not_there(&method));
                 }
-                let text = self.message.unreserved(self.edits.clone());
+                let edits = self.edits.clone();
+                let text = match caller.sessions.alias() {
+                    Some(alias) => self.message.bridged(edits, &alias.number),
+                    None => self.message.unreserved(edits),
+                };
                 return Ok(Written { text, lines: None });
             }
             (Era::Modern, true) => self.message.relayed(self.edits.clone(), CLIENT_INFO),
@@ -174,6 +183,7 @@ impl Routed<'_> {
             server_info: server_info.clone(),
             message: Message::clone(&self.message),
             principal: caller.principal.clone(),
+            alias: caller.alias(session).map(|alias| alias.number.clone()),
         }))
     }
 }
@@ -194,12 +204,24 @@ impl Finish {
             Self::Across(across) => across.apply(text, backend),
         }
     }
+
+    /// A message that came for the request, in which the client's own progress token stands where its
+    /// backend knows it by another. `None` if it is about another request.
+    pub(crate) fn recognized(&self, message: Message) -> Option<Message> {
+        match self {
+            Self::Across(across) if across.alias.is_some() => across.recognized(message),
+            Self::Same(_) | Self::Across(_) => Some(message),
+        }
+    }
 }
 
 impl Across {
     fn apply(&self, text: Bytes, backend: &Backend) -> Result<Finished, Fault> {
         let wrong = |why: String| Error::Protocol(why).fault(backend.id());
-        let outcome = Outcome::parse(text).map_err(|why| wrong(why.to_string()))?;
+        let mut outcome = Outcome::parse(text).map_err(|why| wrong(why.to_string()))?;
+        if let (Some(_), Some(id)) = (&self.alias, self.message.id()) {
+            outcome = outcome.under(self.message.text().slice_ref(id.text()));
+        }
         if let OutcomeKind::Error(code) = *outcome.kind() {
             return Ok(self.refused(&outcome, code));
         }
@@ -232,6 +254,20 @@ impl Across {
             (Era::Legacy, _, _) => outcome.antiquated(),
         };
         Ok(Finished::Ready(task::publish(&text, backend.id().as_str(), true)))
+    }
+
+    /// See [`Finish::recognized`].
+    fn recognized(&self, message: Message) -> Option<Message> {
+        if message.method() != "notifications/progress" {
+            return Some(message);
+        }
+        let span = message.params().progress_token.clone()?;
+        let own = self.message.params().meta.progress_token.as_ref()?;
+        if message.slice(&span) != *self.alias.as_ref()? {
+            return None;
+        }
+        let edit = Edit { span, with: self.message.slice(own) };
+        Message::parse(raw::splice(message.text(), vec![edit])).ok()
     }
 
     /// An error, in the client's words.

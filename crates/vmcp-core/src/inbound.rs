@@ -47,6 +47,7 @@ pub enum NoticeKind {
 #[derive(Debug, Clone)]
 pub struct Question {
     pub backend: BackendId,
+    pub method: String,
     /// The id that the client sees, which names the backend and the backend's own id.
     pub id: String,
     /// The request with that id. The token under which the client may report progress names the
@@ -112,7 +113,7 @@ fn question(message: &Message, backend: &BackendId) -> Option<Question> {
     let text = raw::splice(message.text(), edits);
     // A request about a task is about one that the client keeps.
     let text = task::publish(&text, backend.as_str(), !method.starts_with("tasks/"));
-    Some(Question { backend: backend.clone(), id, text })
+    Some(Question { backend: backend.clone(), method, id, text })
 }
 
 fn notification(message: Message, backend: &BackendId) -> Option<Inbound> {

@@ -1,154 +1,208 @@
-//! The backend sessions for one request of a client that has none of its own.
+//! The backend sessions that one request of a modern client uses: it has none of its own.
 
-use std::{
-    pin::Pin,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::{Context, Poll},
-};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use vmcp_backend::{Backend, Error, Session};
-use vmcp_model::LogLevel;
-use vmcp_wire::IdKey;
+use vmcp_backend::{Backend, Error, Lineage, Session};
+use vmcp_model::{Digest, LogLevel};
+use vmcp_wire::Fault;
 
 use crate::{
-    background::Background,
     caller::{BackendSessions, Pending},
+    inbound::Question,
+    kept::{Alias, Borrower, Kept, Using},
     send::cancel,
     view::View,
 };
 
-/// Backend sessions that are there for one request. A modern backend needs none; on a legacy one a new
-/// one is opened, which ends with the request, and the request with it if nobody waits any more.
+/// Why a backend's question is refused.
+const REFUSAL: &str = "the client speaks the revision 2026-07-28, in which this backend cannot ask it anything through vmcp yet";
+
+/// Backend sessions for one request. A modern backend needs none; on a legacy one a kept session is
+/// used, or one that is there for this request only.
 pub struct Lent {
+    kept: Arc<Kept>,
     view: Arc<View>,
-    request: IdKey,
+    borrower: Borrower,
+    /// Worked out where it is needed.
+    name: OnceLock<Name>,
     /// The least severe log message that the client wants.
     level: Option<LogLevel>,
-    background: Background,
-    open: Mutex<Vec<(Arc<Backend>, Session)>>,
-    answered: AtomicBool,
+    state: Mutex<State>,
 }
 
-/// A session that is being opened. If nobody waits for it any more the opening is gone through with all
-/// the same and the session ended: the backend may have made it, and only its answer says which it is.
-struct Opening {
-    backend: Arc<Backend>,
-    /// `None` once it is done.
-    work: Option<Pending<'static, Result<Session, Error>>>,
-    background: Background,
+/// How a request goes by on kept sessions.
+struct Name {
+    /// Which of them is used. `None`: one of its own.
+    key: Option<Digest>,
+    alias: Alias,
+}
+
+struct State {
+    used: Option<Using>,
+    end: End,
+}
+
+/// How a request ends.
+enum End {
+    /// Nobody waits for it any more.
+    Left,
+    Answered,
+    /// Its backend knows that it has failed, or never knew of it.
+    Failed,
+    /// Its backend has asked what cannot be asked.
+    Asked(Question),
 }
 
 impl Lent {
     pub(crate) fn new(
+        kept: Arc<Kept>,
         view: Arc<View>,
-        request: IdKey,
+        borrower: Borrower,
         level: Option<LogLevel>,
-        background: Background,
     ) -> Self {
-        let (open, answered) = (Mutex::default(), AtomicBool::new(false));
-        Self { view, request, level, background, open, answered }
+        let state = Mutex::new(State { used: None, end: End::Left });
+        Self { kept, view, borrower, name: OnceLock::new(), level, state }
     }
 
     /// Notes that the request has been answered: nothing is to be cancelled when this is dropped.
     pub fn answered(&self) {
-        self.answered.store(true, Ordering::Relaxed);
+        self.state().end = End::Answered;
     }
 
-    async fn opened(&self, backend: &Arc<Backend>) -> Result<Session, Error> {
-        let session = self.begin(backend).await?;
-        if session.is_stateless() {
+    /// Notes that the request has failed, which its backend knows if it knew of the request.
+    pub fn failed(&self) {
+        self.state().end = End::Failed;
+    }
+
+    /// Lets the lists of a backend be read again, which has said that they have changed.
+    pub fn refresh(&self, backend: &Backend) {
+        self.kept.refresh(backend);
+    }
+
+    /// Takes a question that came while the request ran, which its client cannot be asked. Gives what
+    /// the client is told in place of an answer. `None` if another call may have asked: the question is
+    /// declined then, and this one goes on.
+    pub fn asked(&self, is_its_own: bool, question: Question) -> Option<Fault> {
+        let mut state = self.state();
+        let Some(using) = &state.used else {
+            // One of the modern era has another way to ask.
+            let reason = format!("asked for {} on the stream of a call", question.method);
+            let backend = question.backend.to_string();
+            return Some(Fault::Backend { backend, reason: reason.into() });
+        };
+        let backend = using.backend();
+        if !is_its_own && !using.is_alone() {
+            let (backend, session) = (Arc::clone(backend), using.session().clone());
+            self.kept
+                .background()
+                .spawn(async move { refuse(&backend, &session, &question).await });
+            return None;
+        }
+        let what = &question.method;
+        let reason = format!(
+            "asks for {what} in mid-call, which a client of the revision 2026-07-28 cannot be asked by a backend of an older revision through vmcp yet; the call was cancelled"
+        );
+        let fault = Fault::Backend { backend: backend.id().to_string(), reason: reason.into() };
+        state.end = End::Asked(question);
+        Some(fault)
+    }
+
+    fn name(&self) -> &Name {
+        let client = self.view.client();
+        let make = || Name { key: self.kept.key(&self.borrower, client), alias: self.kept.alias() };
+        self.name.get_or_init(make)
+    }
+
+    fn take(&self, lineage: Lineage) -> Option<Using> {
+        self.state().used.take_if(|using| using.backend().lineage() == lineage)
+    }
+
+    fn use_now(&self, using: Using) -> Session {
+        let session = using.session().clone();
+        if !session.is_stateless() {
+            self.state().used = Some(using);
+        }
+        session
+    }
+
+    async fn obtained(&self, backend: &Arc<Backend>) -> Result<Session, Error> {
+        backend.find_modern_side(self.view.client()).await?;
+        if let Some(session) = backend.stateless(self.view.client()) {
             return Ok(session);
         }
-        self.sessions().push((Arc::clone(backend), session.clone()));
-        if let Some(level) = self.level.filter(|_| session.facts().has.logging) {
-            let params = level_params(level);
-            if let Err(error) = backend.ask(&session, "logging/setLevel", Some(&params)).await {
-                tracing::debug!(backend = %backend.id(), %error, "could not pass the log level on");
+        let client = self.view.client();
+        let using = self.kept.obtain(self.name().key, backend, client, self.level).await?;
+        Ok(self.use_now(using))
+    }
+
+    async fn renewed(&self, backend: &Arc<Backend>) -> Result<Session, Error> {
+        match self.take(backend.lineage()) {
+            Some(using) => {
+                let using = using.renewed(backend, self.level).await?;
+                Ok(self.use_now(using))
             }
+            // It was a modern one.
+            None => self.obtained(backend).await,
         }
-        Ok(session)
     }
 
-    fn begin(&self, backend: &Arc<Backend>) -> Opening {
-        let (backend, client) = (Arc::clone(backend), self.view.client().clone());
-        let opening = Arc::clone(&backend);
-        let work: Pending<'static, _> = Box::pin(async move { opening.open(&client).await });
-        Opening { backend, work: Some(work), background: self.background.clone() }
-    }
-
-    fn sessions(&self) -> MutexGuard<'_, Vec<(Arc<Backend>, Session)>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl BackendSessions for Lent {
     fn open(&self, backend: &Backend) -> Option<Session> {
-        backend.stateless(self.view.client()).or_else(|| {
-            let open = self.sessions();
-            let found = open.iter().find(|(other, _)| other.lineage() == backend.lineage());
-            found.map(|(_, session)| session.clone())
-        })
+        if let Some(session) = backend.stateless(self.view.client()) {
+            return Some(session);
+        }
+        let using = self.kept.at_hand(self.name().key.as_ref()?, backend, self.level)?;
+        Some(self.use_now(using))
     }
 
     fn obtain<'a>(&'a self, backend: &'a Arc<Backend>) -> Pending<'a, Result<Session, Error>> {
-        Box::pin(self.opened(backend))
+        Box::pin(self.obtained(backend))
     }
 
     fn renew<'a>(
         &'a self,
         backend: &'a Arc<Backend>,
-        lost: &'a Session,
+        _lost: &'a Session,
     ) -> Pending<'a, Result<Session, Error>> {
-        self.sessions().retain(|(_, open)| open.id() != lost.id());
-        Box::pin(self.opened(backend))
+        Box::pin(self.renewed(backend))
+    }
+
+    fn alias(&self) -> Option<&Alias> {
+        Some(&self.name().alias)
     }
 }
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        let open = std::mem::take(&mut *self.sessions());
-        let answered = self.answered.load(Ordering::Relaxed);
-        for (backend, session) in open {
-            let request = self.request.clone();
-            self.background.spawn(async move {
-                if !answered {
-                    cancel(&backend, &session, &request).await;
-                }
-                if let Err(error) = backend.close(&session).await {
-                    tracing::debug!(backend = %backend.id(), %error, "a session for one request could not be ended");
-                }
-            });
-        }
-    }
-}
-
-impl Future for Opening {
-    type Output = Result<Session, Error>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(work) = &mut self.work else { return Poll::Pending };
-        let opened = work.as_mut().poll(context);
-        if opened.is_ready() {
-            self.work = None;
-        }
-        opened
-    }
-}
-
-impl Drop for Opening {
-    fn drop(&mut self) {
-        let Some(work) = self.work.take() else { return };
-        let backend = Arc::clone(&self.backend);
-        self.background.spawn_until_stop(async move {
-            if let Ok(unwanted) = work.await
-                && let Err(error) = backend.close(&unwanted).await
-            {
-                tracing::debug!(backend = %backend.id(), %error, "a session that nobody waits for could not be ended");
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let Some(using) = state.used.take() else { return };
+        let question = match std::mem::replace(&mut state.end, End::Answered) {
+            End::Answered => return,
+            End::Failed => return using.spoil(),
+            End::Left => None,
+            End::Asked(question) => Some(question),
+        };
+        using.spoil();
+        let id = self.name().alias.id.clone();
+        self.kept.background().spawn(async move {
+            if let Some(question) = question {
+                refuse(using.backend(), using.session(), &question).await;
             }
+            // The session may end with this use of it.
+            cancel(using.backend(), using.session(), &id).await;
         });
+    }
+}
+
+/// Tells a backend that nobody will answer its question.
+async fn refuse(backend: &Arc<Backend>, session: &Session, question: &Question) {
+    if let Err(error) = backend.tell(session, question.refusal(REFUSAL)).await {
+        tracing::debug!(backend = %backend.id(), %error, "could not decline what the backend asked");
     }
 }
 

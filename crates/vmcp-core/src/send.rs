@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::time::Instant;
 use vmcp_backend::{Answer, Backend, Body, Error, Session};
 use vmcp_model::Mirror;
 use vmcp_wire::{Fault, IdKey};
@@ -34,8 +35,11 @@ impl Vmcp {
             None => caller.sessions.obtain(backend).await.map_err(told)?,
         };
         let mut lost = false;
+        let mut sent;
         let answer = loop {
             let written = routed.written(caller, &session)?;
+            sent = Instant::now();
+            let id = known_by(caller, &session, id);
             let answer = post(backend, &session, written, id).await;
             if lost || !matches!(answer, Err(Error::SessionLost)) {
                 break answer;
@@ -48,7 +52,8 @@ impl Vmcp {
             session = caller.sessions.renew(backend, &session).await.map_err(told)?;
             self.refresh(backend.id());
         };
-        let reply = self.reply(caller, &routed, &session, answer, id).await?;
+        let known = known_by(caller, &session, id);
+        let reply = self.reply(caller, &routed, &session, (answer, sent), known).await?;
         if matches!(reply, Reply::Refused { code: HEADER_MISMATCH, .. }) && session.is_stateless() {
             return Box::pin(self.send_anew(caller, &routed, &session, id)).await;
         }
@@ -80,20 +85,21 @@ impl Vmcp {
         if let Some(lines) = &mut written.lines {
             routed.mirror(&mirrors, lines);
         }
+        let sent = Instant::now();
         let answer = post(backend, session, written, id).await;
-        match self.reply(caller, routed, session, answer, id).await? {
+        match self.reply(caller, routed, session, (answer, sent), id).await? {
             Reply::Refused { code: HEADER_MISMATCH, .. } => Err(wrong()),
             reply => Ok(reply),
         }
     }
 
-    /// The reply to the client out of the beginning of an answer.
+    /// The reply to the client out of the beginning of an answer to what was sent at this time.
     async fn reply(
         &self,
         caller: &Caller<'_>,
         routed: &Routed<'_>,
         session: &Session,
-        answer: Result<Answer, Error>,
+        (answer, sent): (Result<Answer, Error>, Instant),
         id: &IdKey,
     ) -> Result<Reply, Fault> {
         let backend = &routed.backend;
@@ -118,6 +124,7 @@ impl Vmcp {
                     id.clone(),
                     finish,
                     caller.capabilities,
+                    sent,
                 ))));
             }
             Ok(Answer::Accepted) => {
@@ -145,6 +152,11 @@ impl Routed<'_> {
     fn unknown_method(&self) -> Fault {
         Fault::MethodNotFound(self.message.method().into_owned())
     }
+}
+
+/// The id under which a backend knows a request on this session.
+fn known_by<'a>(caller: &Caller<'a>, session: &Session, id: &'a IdKey) -> &'a IdKey {
+    caller.alias(session).map_or(id, |alias| &alias.id)
 }
 
 /// Sends a request and waits for the beginning of its answer, for as long as a backend may be idle.

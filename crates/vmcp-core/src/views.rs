@@ -84,10 +84,6 @@ impl Views {
         self.modern.store(Arc::new(modern.collect()));
     }
 
-    pub(crate) fn background(&self) -> &Background {
-        &self.background
-    }
-
     pub(crate) fn obtain(&self, client: &ClientView) -> Result<Arc<View>, Fault> {
         let mut all = self.all();
         if let Some(known) = all.kept.get(client) {

@@ -11,15 +11,16 @@ use std::{
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{sync::watch, task::JoinSet, time::Instant};
 use vmcp_backend::{Backend, ClientView};
 use vmcp_catalog::{Catalog, Naming, Rules};
 use vmcp_model::{BackendId, Kind, LogLevel};
-use vmcp_wire::{Fault, IdKey};
+use vmcp_wire::Fault;
 
 use crate::{
     background::Background,
     call::CallStream,
+    kept::{Borrower, Bridge, Kept},
     lent::Lent,
     relay::Relay,
     route::Routed,
@@ -49,6 +50,8 @@ pub struct Config {
     pub state_life: Duration,
     /// How old an offer may be, whose backend does not announce changes, before it is asked again.
     pub offer_max_age: Duration,
+    /// How clients without sessions use backend sessions.
+    pub bridge: Bridge,
 }
 
 /// All backends behind one front.
@@ -56,7 +59,8 @@ pub struct Config {
 pub struct Vmcp {
     /// Never changed, only exchanged as a whole.
     backends: ArcSwap<Backends>,
-    views: Views,
+    views: Arc<Views>,
+    kept: Arc<Kept>,
     naming: ArcSwap<Naming>,
     /// Ticks when some backend has given its place to another, or is gone.
     replaced: watch::Sender<u64>,
@@ -110,10 +114,14 @@ impl Vmcp {
         let states = States::new(config.keys.clone(), config.state_life);
         let server_info = config.server_info.clone();
         let naming = ArcSwap::from_pointee(config.rules.naming.clone());
-        let views = Views::new(backends.values().cloned().collect(), config, background);
+        let bridge = config.bridge;
+        let views = Views::new(backends.values().cloned().collect(), config, background.clone());
+        let views = Arc::new(views);
+        let kept = Arc::new(Kept::new(bridge, background, Arc::clone(&views)));
         Arc::new(Self {
             backends: ArcSwap::from_pointee(backends),
             views,
+            kept,
             naming,
             replaced: watch::Sender::new(0),
             whole_only: AtomicBool::new(false),
@@ -239,8 +247,19 @@ impl Vmcp {
     }
 
     /// The backend sessions for one request of a modern client.
-    pub fn lend(&self, view: &Arc<View>, request: IdKey, level: Option<LogLevel>) -> Lent {
-        Lent::new(Arc::clone(view), request, level, self.views.background().clone())
+    pub fn lend(&self, view: &Arc<View>, borrower: Borrower, level: Option<LogLevel>) -> Lent {
+        Lent::new(Arc::clone(&self.kept), Arc::clone(view), borrower, level)
+    }
+
+    /// How many sessions of a backend are kept for clients that have none.
+    pub fn kept_sessions(&self, backend: &Backend) -> usize {
+        self.kept.count(backend)
+    }
+
+    /// Ends the sessions that are kept on a backend which is not in use any more, when the calls on them
+    /// have ended, or at `deadline`.
+    pub async fn part_with(&self, backend: &Backend, deadline: Instant) {
+        self.kept.part_with(backend, deadline).await;
     }
 
     /// Whether clients of this kind are known already.
@@ -271,6 +290,7 @@ impl Vmcp {
     /// Ends what nobody has used for a while. To be called now and then.
     pub fn prune(&self) {
         self.views.prune();
+        self.kept.prune();
         for backend in self.backends.load().values() {
             backend.prune();
         }

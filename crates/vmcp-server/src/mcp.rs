@@ -13,7 +13,13 @@ use vmcp_wire::{
     headers::{self, MediaType},
 };
 
-use crate::{body::Body, edge::Edge, modern::speaks_modern, request::RequestBody, respond};
+use crate::{
+    body::Body,
+    edge::{Edge, Listens},
+    modern::speaks_modern,
+    request::RequestBody,
+    respond,
+};
 
 /// How long a client may take to send a request's body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -22,6 +28,8 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) struct Caller {
     pub(crate) principal: Principal,
     address: IpAddr,
+    /// Which listener it came to.
+    listens: Listens,
 }
 
 impl Edge {
@@ -29,12 +37,13 @@ impl Edge {
         self: &Arc<Self>,
         request: Request<RequestBody>,
         peer: IpAddr,
+        listens: Listens,
     ) -> Response<Body> {
         let method = request.method().clone();
         if ![Method::POST, Method::GET, Method::DELETE].contains(&method) {
             return respond::not_taken(&Fault::MethodNotAllowed);
         }
-        let caller = match self.caller(request.headers(), peer).await {
+        let caller = match self.caller(request.headers(), peer, listens).await {
             Ok(caller) => caller,
             // The body has not been looked at.
             Err(fault) => return self.not_admitted(&fault),
@@ -49,12 +58,17 @@ impl Edge {
     }
 
     /// Finds out who calls.
-    async fn caller(&self, headers: &HeaderMap, address: IpAddr) -> Result<Caller, Fault> {
+    async fn caller(
+        &self,
+        headers: &HeaderMap,
+        address: IpAddr,
+        listens: Listens,
+    ) -> Result<Caller, Fault> {
         let principal = match self.authenticator.authenticate(headers) {
             Authentication::Known(principal) => principal?,
             Authentication::Wait(known) => known.await?,
         };
-        Ok(Caller { principal, address })
+        Ok(Caller { principal, address, listens })
     }
 
     /// The answer to who may not call, or has not said who it is.
@@ -197,10 +211,29 @@ impl Edge {
 }
 
 impl Caller {
+    /// Who this certainly is, if anybody can say so: whoever has proved it, or the one user of this
+    /// machine. Others may have the same name, or none.
+    pub(crate) fn known(&self, edge: &Edge, headers: &HeaderMap) -> Option<Principal> {
+        let is_here = || {
+            self.listens == Listens::ClientsAndAdmin
+                && self.address.to_canonical().is_loopback()
+                && !is_forwarded(headers)
+        };
+        (edge.authenticator.asks_for_proof() || is_here()).then(|| self.principal.clone())
+    }
+
     /// Whom its sessions are counted for.
     pub(crate) fn key(&self) -> ClientKey {
         ClientKey::of(&self.principal, self.address)
     }
+}
+
+/// Whether somebody has sent the request on for somebody else.
+fn is_forwarded(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| {
+        let name = name.as_str();
+        matches!(name, "forwarded" | "via" | "x-real-ip") || name.starts_with("x-forwarded-")
+    })
 }
 
 fn session_id(headers: &HeaderMap) -> Result<&str, Fault> {

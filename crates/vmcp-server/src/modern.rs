@@ -7,7 +7,10 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use vmcp_catalog::Catalog;
-use vmcp_core::{CallEvent, Caller as CoreCaller, Lent, Outcome, Reply, Routed, View};
+use vmcp_core::{
+    Borrower, CallEvent, CallStream, Caller as CoreCaller, Lent, NoticeKind, Outcome, Reply,
+    Routed, View,
+};
 use vmcp_model::{Era, Kind, LogLevel, ProtocolVersion, raw};
 use vmcp_wire::{
     Fault, Id, Message, Shape,
@@ -42,6 +45,7 @@ struct Request<'a> {
     level: Option<LogLevel>,
     /// All `Mcp-Param-*` headers.
     parameters: Vec<(HeaderName, HeaderValue)>,
+    headers: &'a HeaderMap,
 }
 
 /// Everything that must stay until the client has its answer.
@@ -132,7 +136,7 @@ impl Edge {
         let id = request.id.key();
         let held = Held {
             _counted: self.sessions.count_call()?,
-            lent: vmcp.lend(view, id.clone(), request.level),
+            lent: vmcp.lend(view, request.borrower(self, caller), request.level),
         };
         let mut catalog = view.catalog();
         if !view.is_settled() {
@@ -150,27 +154,67 @@ impl Edge {
         let reply = vmcp.send(&core, routed, &id).await;
         let mut stream = match reply {
             Ok(Reply::Stream(stream)) => stream,
-            // It has been answered, or never will be.
-            reply => {
+            Ok(reply) => {
                 held.lent.answered();
-                return whole(reply?);
+                return whole(reply);
+            }
+            Err(fault) => {
+                held.lent.failed();
+                return Err(fault);
             }
         };
         // A response that comes at once can say in its status what it is.
-        let first = match tokio::time::timeout(FIRST, stream.next()).await {
+        let first = match tokio::time::timeout(FIRST, next(&mut stream, request.level, &held)).await
+        {
             Err(_elapsed) => None,
-            Ok(Ok(CallEvent::Outcome(Outcome::Complete(text)))) => {
-                held.lent.answered();
-                return whole(Reply::Ready(text));
-            }
-            Ok(Ok(CallEvent::Outcome(Outcome::Refused { text, code }))) => {
-                held.lent.answered();
-                return whole(Reply::Refused { text, code });
-            }
-            Ok(event) => Some(event?),
+            Ok(Ok(Step::Told(text))) => Some(text),
+            Ok(Ok(Step::Answered(reply))) => return whole(reply),
+            Ok(Err(fault)) => return Err(fault),
         };
         let live = Live::of_call(*stream, first, request.level, id, held);
         Ok(respond::events(Body::live(live, self.config.keep_alive)))
+    }
+}
+
+/// What a call's stream brings its client next.
+enum Step {
+    /// A notification.
+    Told(Bytes),
+    Answered(Reply),
+}
+
+/// The next that a call brings its client. After an answer or an error there is nothing more.
+async fn next(call: &mut CallStream, level: Option<LogLevel>, held: &Held) -> Result<Step, Fault> {
+    loop {
+        let event = call.next().await.inspect_err(|_fault| held.lent.failed())?;
+        let reply = match event {
+            CallEvent::Notice(notice) => {
+                let wanted = match &notice.kind {
+                    NoticeKind::Log(_) => level.is_some() && notice.passes(level),
+                    // Not about this request.
+                    NoticeKind::ResourceUpdated(_) | NoticeKind::Withdrawn(_) => false,
+                    NoticeKind::Other => true,
+                };
+                if wanted {
+                    return Ok(Step::Told(notice.text));
+                }
+                continue;
+            }
+            CallEvent::ListChanged => {
+                held.lent.refresh(call.backend());
+                continue;
+            }
+            CallEvent::Outcome(Outcome::Asks(question)) => {
+                match held.lent.asked(call.asks_itself(), question) {
+                    Some(fault) => return Err(fault),
+                    None => continue,
+                }
+            }
+            CallEvent::Outcome(Outcome::Complete(text)) => Reply::Ready(text),
+            CallEvent::Outcome(Outcome::Refused { text, code }) => Reply::Refused { text, code },
+        };
+        held.lent.answered();
+        return Ok(Step::Answered(reply));
     }
 }
 
@@ -208,8 +252,17 @@ impl<'a> Request<'a> {
         }
     }
 
+    /// Whose backend sessions it uses.
+    fn borrower(&self, edge: &Edge, caller: &Caller) -> Borrower {
+        let info = self.message.params().meta.client_info.as_ref();
+        Borrower {
+            principal: caller.known(edge, self.headers),
+            client_info: info.map(|span| self.message.slice(span)).unwrap_or_default(),
+        }
+    }
+
     /// Reads a request, whose headers must say what its body says.
-    fn read(headers: &HeaderMap, message: &'a Message) -> Result<Self, Fault> {
+    fn read(headers: &'a HeaderMap, message: &'a Message) -> Result<Self, Fault> {
         let id = message.id().ok_or(Fault::InvalidRequest("a request needs an id".into()))?;
         let meta = &message.params().meta;
         check_version(headers, message)?;
@@ -240,7 +293,7 @@ impl<'a> Request<'a> {
             .filter(|(name, _)| name.as_str().starts_with(lines::PARAMETER))
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect();
-        Ok(Self { message, id, capabilities, level, parameters })
+        Ok(Self { message, id, capabilities, level, parameters, headers })
     }
 }
 

@@ -71,7 +71,7 @@ pub(crate) async fn status(edge: &Edge) -> Response<Body> {
         .iter()
         .map(|backend| {
             let state = missing.get(backend.id());
-            backend_status(backend, state)
+            backend_status(backend, state, vmcp.kept_sessions(backend))
         })
         .collect();
     let dropped: Vec<Value> = dropped
@@ -111,7 +111,7 @@ pub(crate) async fn status(edge: &Edge) -> Response<Body> {
     answer(StatusCode::OK, &body)
 }
 
-fn backend_status(backend: &Backend, state: Option<&BackendState>) -> Value {
+fn backend_status(backend: &Backend, state: Option<&BackendState>, kept: usize) -> Value {
     let (health, stats) = (backend.health(), backend.stats());
     let offer_problem = state.and_then(|state| match &state.status {
         OfferStatus::Failed(why) | OfferStatus::Partial(why) => Some(why.as_str()),
@@ -148,6 +148,7 @@ fn backend_status(backend: &Backend, state: Option<&BackendState>) -> Value {
         "era": backend.speaks(),
         "offers": offer,
         "offer_problem": offer_problem,
+        "kept_sessions": kept,
         "sessions_opened": stats.sessions_opened,
         "requests": stats.requests,
         "failures": stats.failures,

@@ -70,6 +70,7 @@ impl Sessions {
             parting.spawn(async move { session.leave(&backend, deadline).await });
         }
         while parting.join_next().await.is_some() {}
+        self.shared.vmcp.part_with(backend, deadline).await;
     }
 }
 

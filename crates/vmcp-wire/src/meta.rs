@@ -117,15 +117,37 @@ impl Message {
     }
 
     /// A modern client's request as a legacy backend gets it: without what only the modern era knows.
-    pub fn unreserved(&self, mut edits: Vec<Edit>) -> Bytes {
-        let meta = &self.params().meta;
-        if let Some(inner) = &meta.inner {
-            let object = [b"{", &self.text()[inner.clone()], b"}"].concat();
-            let kept = raw::without(&object, is_reserved);
-            edits.push(Edit { span: inner.clone(), with: kept.slice(1..kept.len() - 1) });
+    pub fn unreserved(&self, edits: Vec<Edit>) -> Bytes {
+        self.without_reserved(edits, None)
+    }
+
+    /// The same under an id (JSON text) that no other request on the session has, which is its progress
+    /// token too if it has one.
+    pub fn bridged(&self, mut edits: Vec<Edit>, id: &Bytes) -> Bytes {
+        if let Some(own) = self.id() {
+            let span = raw::span_in(self.text(), own.text());
+            edits.push(Edit { span, with: id.clone() });
         }
-        let text = raw::splice(self.text(), edits);
-        if meta.present && meta.inner.is_none() { without_meta(&text, is_reserved) } else { text }
+        self.without_reserved(edits, self.params().meta.progress_token.as_ref().map(|_| id))
+    }
+
+    fn without_reserved(&self, mut edits: Vec<Edit>, token: Option<&Bytes>) -> Bytes {
+        let meta = &self.params().meta;
+        let Some(inner) = &meta.inner else {
+            let span = meta.progress_token.clone();
+            edits.extend(span.zip(token).map(|(span, token)| Edit { span, with: token.clone() }));
+            let text = raw::splice(self.text(), edits);
+            return if meta.present { without_meta(&text, is_reserved) } else { text };
+        };
+        let object = [b"{", &self.text()[inner.clone()], b"}"].concat();
+        let mut kept = raw::without(&object, is_reserved);
+        if let Some(token) = token
+            && let Some(members) = Members::parse(&kept)
+        {
+            kept = raw::splice(&kept, vec![members.set("progressToken", token.clone())]);
+        }
+        edits.push(Edit { span: inner.clone(), with: kept.slice(1..kept.len() - 1) });
+        raw::splice(self.text(), edits)
     }
 }
 

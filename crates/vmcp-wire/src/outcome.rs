@@ -26,6 +26,8 @@ const RESERVED: RangeInclusive<i64> = -32099..=-32020;
 pub struct Outcome {
     message: Message,
     kind: Kind,
+    /// The id that it is given under (JSON text), if not its own.
+    id: Option<Bytes>,
 }
 
 /// What a response says.
@@ -73,7 +75,13 @@ impl Outcome {
                 }
             }
         };
-        Ok(Self { message, kind })
+        Ok(Self { message, kind, id: None })
+    }
+
+    /// The same, given to whoever knows the request by this id (JSON text).
+    #[must_use]
+    pub fn under(self, id: Bytes) -> Self {
+        Self { id: Some(id), ..self }
     }
 
     pub fn kind(&self) -> &Kind {
@@ -131,7 +139,11 @@ impl Outcome {
                 && error_member(text, "data")
                     .and_then(|data| Members::parse(data)?.span("uri"))
                     .is_some();
-            return if names_resource { self.with_code(NOT_FOUND.0) } else { text.clone() };
+            return if names_resource {
+                self.with_code(NOT_FOUND.0)
+            } else {
+                self.with(Vec::new())
+            };
         };
         let result = self.result();
         let plain =
@@ -149,21 +161,20 @@ impl Outcome {
             }
             None => plain,
         };
-        raw::splice(self.message.text(), vec![Edit { span, with: plain }])
+        self.with(vec![Edit { span, with: plain }])
     }
 
     /// The response with changes in its result; `edits` gives them within the result.
     fn with_result(&self, edits: impl FnOnce(&[u8], &Members) -> Vec<Edit>) -> Bytes {
-        let text = self.message.text();
-        let Some(span) = self.message.result_span() else { return text.clone() };
+        let Some(span) = self.message.result_span() else { return self.with(Vec::new()) };
         let result = self.result();
-        let Some(members) = Members::parse(result) else { return text.clone() };
+        let Some(members) = Members::parse(result) else { return self.with(Vec::new()) };
         let edits = joined(edits(result, &members), members.iter().next().is_none());
         let moved = edits.into_iter().map(|edit| Edit {
             span: span.start + edit.span.start..span.start + edit.span.end,
             with: edit.with,
         });
-        raw::splice(text, moved.collect())
+        self.with(moved.collect())
     }
 
     fn with_code(&self, code: i64) -> Bytes {
@@ -171,10 +182,19 @@ impl Outcome {
         match error_member(text, "code") {
             Some(value) if value != code.as_bytes() => {
                 let span = raw::span_in(text, value);
-                raw::splice(text, vec![Edit { span, with: code.into() }])
+                self.with(vec![Edit { span, with: code.into() }])
             }
-            Some(_) | None => text.clone(),
+            Some(_) | None => self.with(Vec::new()),
         }
+    }
+
+    /// The response with these changes, under the id that it is given under.
+    fn with(&self, mut edits: Vec<Edit>) -> Bytes {
+        let text = self.message.text();
+        if let Some((own, id)) = self.message.id().zip(self.id.as_ref()) {
+            edits.push(Edit { span: raw::span_in(text, own.text()), with: id.clone() });
+        }
+        if edits.is_empty() { text.clone() } else { raw::splice(text, edits) }
     }
 }
 

@@ -68,6 +68,7 @@ pub(crate) async fn start(
         failures,
         storage,
         sessions,
+        bridge,
         limits,
         admin_listen,
         allowed_hosts,
@@ -89,7 +90,7 @@ pub(crate) async fn start(
         let store = Arc::clone(&store);
         Keys::new(move || store.keys().ok())
     };
-    let core = core_config(rules, &server, keys, &sessions, &limits);
+    let core = core_config(rules, &server, keys, &sessions, bridge, &limits);
     let vmcp = Vmcp::new(made, core, background.clone());
     handle_failures(&vmcp, &failures);
     let reporter = Reporter::start(Arc::clone(&vmcp), failures.reporting_interval, &background);
@@ -199,11 +200,11 @@ pub(crate) fn core(
     configuration: Configuration,
     background: &Background,
 ) -> anyhow::Result<Arc<Vmcp>> {
-    let Configuration { backends: settings, rules, sessions, limits, .. } = configuration;
+    let Configuration { backends: settings, rules, sessions, bridge, limits, .. } = configuration;
     let made = backends(settings.iter().map(|backend| &backend.config), &TaskTracker::new())?;
     // Nobody is served, so nothing is kept for anybody.
     let nobody = ServerInfo { name: String::new(), version: String::new() };
-    let core = core_config(rules, &nobody, Keys::new(|| None), &sessions, &limits);
+    let core = core_config(rules, &nobody, Keys::new(|| None), &sessions, bridge, &limits);
     Ok(Vmcp::new(made, core, background.clone()))
 }
 
@@ -247,6 +248,7 @@ fn core_config(
     server: &ServerInfo,
     keys: Keys,
     sessions: &config::Sessions,
+    bridge: vmcp_core::Bridge,
     limits: &config::Limits,
 ) -> vmcp_core::Config {
     vmcp_core::Config {
@@ -259,6 +261,7 @@ fn core_config(
         view_idle: sessions.ttl,
         initialize_wait: sessions.initialize_wait,
         offer_max_age: sessions.offer_max_age,
+        bridge,
     }
 }
 

@@ -69,6 +69,8 @@ pub(crate) struct Configuration {
     /// Where session records live: in this process if `None`.
     pub(crate) storage: Option<vmcp_store::Settings>,
     pub(crate) sessions: Sessions,
+    /// How clients without sessions use backend sessions.
+    pub(crate) bridge: vmcp_core::Bridge,
     pub(crate) limits: Limits,
     pub(crate) admin_listen: Option<SocketAddr>,
     /// Lower-case `host` or `host:port`. Empty where the file says nothing.
@@ -224,6 +226,7 @@ fn read(root: &Reader<'_>) -> Configuration {
         failures: operational.failures,
         storage: storage::read(&root.section("sessionStorage")),
         sessions: sessions::read(&sessions),
+        bridge: sessions::bridge(&root.section("bridge"), &limits),
         limits: sessions::limits(&limits),
         admin_listen: addresses::listen(&root.section("admin")),
         allowed_hosts: addresses::hosts(root),

@@ -49,6 +49,11 @@ impl Arrivals {
         }
     }
 
+    /// Whether something has come that nobody has taken yet.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.first.is_some()
+    }
+
     /// See [`Link::has_asked`].
     pub(crate) fn has_asked(&self) -> bool {
         self.link.has_asked()

@@ -33,6 +33,8 @@ pub(super) struct Queue {
     sender: mpsc::Sender<Arrival>,
     /// It was waited for in vain.
     slow: Arc<AtomicBool>,
+    /// Whoever reads it needs the link for nothing else.
+    overhears: bool,
 }
 
 /// Who waits for messages.
@@ -175,7 +177,8 @@ impl Inbox {
 
     /// Whether somebody waits for something.
     pub(super) fn is_used(&self) -> bool {
-        !self.calls.is_empty() || self.listeners.iter().any(Queue::is_open)
+        let needs = |listener: &Queue| listener.is_open() && !listener.overhears;
+        !self.calls.is_empty() || self.listeners.iter().any(needs)
     }
 
     fn answered(&mut self, message: Message) -> Whose {
@@ -241,7 +244,12 @@ impl Queue {
     pub(super) fn new() -> (Self, mpsc::Receiver<Arrival>) {
         // One more, for the answer.
         let (sender, receiver) = mpsc::channel(QUEUE + 1);
-        (Self { sender, slow: Arc::default() }, receiver)
+        (Self { sender, slow: Arc::default(), overhears: false }, receiver)
+    }
+
+    /// The same for a listener that does not keep the link from ending when it is idle.
+    pub(super) fn overhearing(self) -> Self {
+        Self { overhears: true, ..self }
     }
 
     /// Waits until there is room. `None` if the receiver is gone.

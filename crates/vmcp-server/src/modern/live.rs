@@ -7,11 +7,11 @@ use std::{
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
-use vmcp_core::{CallEvent, CallStream, NoticeKind, Outcome};
+use vmcp_core::{CallStream, Reply};
 use vmcp_model::LogLevel;
 use vmcp_wire::{Fault, Id, IdKey, reply, sse};
 
-use super::Held;
+use super::{Held, Step};
 
 /// Events that wait for the reader.
 const QUEUE: usize = 16;
@@ -33,10 +33,10 @@ impl Live {
         Self { events, maker: Some(Box::pin(make(Sender(sender)))) }
     }
 
-    /// A call's stream from this event on, its response at the end.
+    /// A call's stream from this notification on, its response at the end.
     pub(super) fn of_call(
         call: CallStream,
-        first: Option<CallEvent>,
+        first: Option<Bytes>,
         level: Option<LogLevel>,
         id: IdKey,
         held: Held,
@@ -67,42 +67,32 @@ impl Sender {
 /// Carries a streamed call to its end.
 async fn carry(
     mut call: CallStream,
-    mut first: Option<CallEvent>,
+    first: Option<Bytes>,
     level: Option<LogLevel>,
     id: IdKey,
     held: Held,
     sender: Sender,
 ) {
+    if let Some(first) = first
+        && !sender.send(&first).await
+    {
+        return;
+    }
     loop {
-        let event = match first.take() {
-            Some(first) => Ok(first),
-            None => call.next().await,
-        };
-        let text = match event {
-            Ok(CallEvent::Notice(notice)) => {
-                let wanted = match &notice.kind {
-                    NoticeKind::Log(_) => level.is_some() && notice.passes(level),
-                    // Not about this request.
-                    NoticeKind::ResourceUpdated(_) | NoticeKind::Withdrawn(_) => false,
-                    NoticeKind::Other => true,
-                };
-                if wanted && !sender.send(&notice.text).await {
+        let text = match super::next(&mut call, level, &held).await {
+            Ok(Step::Told(text)) => {
+                if !sender.send(&text).await {
                     return;
                 }
                 continue;
             }
-            // What has changed is found by whoever watches the backend.
-            Ok(CallEvent::ListChanged) => continue,
-            Ok(CallEvent::Outcome(Outcome::Complete(text) | Outcome::Refused { text, .. })) => text,
-            Ok(CallEvent::Outcome(Outcome::Asks(question))) => {
-                let fault = Fault::Internal(
-                    format!("backend {} asked what it must not ask", question.backend).into(),
-                );
-                failure(&id, &fault)
+            Ok(Step::Answered(Reply::Ready(text) | Reply::Refused { text, .. })) => text,
+            // A stream brings no other.
+            Ok(Step::Answered(Reply::Relay(_) | Reply::Stream(_))) => {
+                failure(&id, &Fault::Internal("a result was not finished".into()))
             }
             Err(fault) => failure(&id, &fault),
         };
-        held.lent.answered();
         sender.send(&text).await;
         return;
     }

@@ -39,6 +39,7 @@ pub(crate) fn replica_of(
         views: 16,
         view_idle: ttl,
         offer_max_age: ttl,
+        bridge: vmcp_core::Bridge::default(),
         server_info: "{}".into(),
         keys: {
             let store = Arc::clone(store);

@@ -108,3 +108,31 @@ fn a_request_of_ones_own_is_introduced() {
     assert_eq!(read(&text), json!({"cursor": "c", "_meta": introduction()}));
     assert_eq!(read(&VMCP.introduce_params(None)), json!({"_meta": introduction()}));
 }
+
+#[test]
+fn a_request_that_is_bridged_has_the_id_that_it_is_given_and_its_token_too() {
+    let reserved = format!(r#""{VERSION}":"2026-07-28","{CAPABILITIES}":{{}}"#);
+    for (meta, expected) in [
+        (format!("{{{reserved}}}"), json!({})),
+        (
+            format!(r#"{{"progressToken":"t",{reserved},"a":1.0}}"#),
+            json!({"progressToken": 7, "a": 1.0}),
+        ),
+        (format!(r#"{{{reserved},"progressToken":3}}"#), json!({"progressToken": 7})),
+        (
+            format!(r#"{{"b\u0061":1,"progressToken":3,{reserved}}}"#),
+            json!({"progressToken": 7, "ba": 1}),
+        ),
+    ] {
+        let text = format!(
+            r#"{{"jsonrpc":"2.0","id":"x","method":"tools/call","params":{{"name":"n","_meta":{meta},"arguments":{{"id":"x"}}}}}}"#
+        );
+        let bridged = read(&message(&text).bridged(Vec::new(), &Bytes::from_static(b"7")));
+        assert_eq!(bridged["id"], json!(7), "{text}");
+        assert_eq!(bridged["params"]["_meta"], expected, "{text}");
+        assert_eq!(bridged["params"]["arguments"], json!({"id": "x"}), "{text}");
+    }
+    let text = r#"{"method":"ping","id":1,"jsonrpc":"2.0"}"#;
+    let bridged = message(text).bridged(Vec::new(), &Bytes::from_static(b"7"));
+    assert_eq!(&bridged[..], br#"{"method":"ping","id":7,"jsonrpc":"2.0"}"#);
+}

@@ -93,3 +93,21 @@ fn a_modern_result_is_given_in_vmcps_own_name() {
     );
     assert!(String::from_utf8(text.to_vec()).unwrap().contains("1.50"), "kept as written");
 }
+
+#[test]
+fn a_response_is_given_under_the_id_that_its_client_knows() {
+    for (part, code) in [
+        (r#""result":{"a":1}"#, None),
+        (r#""result":{}"#, None),
+        (r#""error":{"code":-32002,"message":"m"}"#, Some(-32602)),
+        (r#""error":{"code":-7,"message":"m"}"#, Some(-7)),
+    ] {
+        for id in [r#""1""#, "1", r#""\u0061""#] {
+            let given = outcome(part).under(Bytes::copy_from_slice(id.as_bytes()));
+            let text = String::from_utf8(given.modernized(VMCP, false).to_vec()).unwrap();
+            assert!(text.contains(&format!(r#""id":{id},"#)), "{text}");
+            let whole: Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(whole["error"]["code"].as_i64(), code, "{text}");
+        }
+    }
+}

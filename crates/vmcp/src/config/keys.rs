@@ -23,6 +23,11 @@ pub(super) const ROOT: &[Key] = &[
     ),
     Key::new("sessionStorage", Shape::Section(SESSION_STORAGE), "where session records live"),
     Key::new("sessions", Shape::Section(SESSIONS), "how client sessions are kept"),
+    Key::new(
+        "bridge",
+        Shape::Section(BRIDGE),
+        "how clients without sessions use backends that have them",
+    ),
     Key::new("limits", Shape::Section(LIMITS), "how much of everything there may be"),
     Key::new("admin", Shape::Section(ADMIN), "the listener for operators"),
     Key::new("allowedHosts", Shape::Texts, "values of Host that are served: host or host:port"),
@@ -359,6 +364,23 @@ pub(super) const SESSIONS: &[Key] = &[
     Key::time("offerMaxAge", 30_000, 24, "how old an offer may be before it is asked for again"),
 ];
 
+const BRIDGE: &[Key] = &[
+    Key::choice(
+        "reuse",
+        &["principal", "all", "never"],
+        &[],
+        "whose calls use one backend session: those of one caller by one client, those of all, one at a time, or each its own",
+    )
+    .default("principal"),
+    Key::new(
+        "concurrency",
+        Shape::Count { default: 0, least: 0, most: 1_000_000 },
+        "calls at once on one kept backend session; 0 leaves it to limits.callsPerBackend, 1 is for servers that cannot",
+    ),
+    Key::time("idle", 600_000, 168, "how long a backend session is kept that no call uses"),
+    Key::time("wait", 5000, 1, "how long a call waits for a place on a backend session"),
+];
+
 const LIMITS: &[Key] = &[
     Key::size("requestBytes", 8 << 20, "the largest request of a client"),
     Key::size("responseBytes", 100 << 20, "the largest response of a backend"),
@@ -376,6 +398,12 @@ const LIMITS: &[Key] = &[
     Key::count("streams", 20_000, 1_000_000, "streams open to clients"),
     Key::count("streamsPerBackend", 10_000, 1_000_000, "streams open to one backend"),
     Key::count("linksPerBackend", 256, 1_000_000, "processes or SSE connections of one backend"),
+    Key::count(
+        "keptSessionsPerBackend",
+        256,
+        1_000_000,
+        "sessions of one backend that are kept for clients without sessions",
+    ),
     Key::count("views", 256, 1_000_000, "kinds of callers whose catalogs are kept"),
     Key::count("listPages", 1000, 1_000_000, "pages of a backend's list that are followed"),
     Key::count("listItems", 100_000, 10_000_000, "items of a backend's list that are kept"),

@@ -1,4 +1,6 @@
-//! How sessions are kept and how much of everything there may be: `sessions`, `limits`.
+//! How sessions are kept and how much of everything there may be: `sessions`, `bridge`, `limits`.
+
+use vmcp_core::{Bridge, Reuse};
 
 use super::{BackendInit, Limits, Sessions, reader::Reader};
 
@@ -13,6 +15,18 @@ pub(super) fn read(reader: &Reader<'_>) -> Sessions {
         event_log_bytes: reader.size("eventLogBytes"),
         drain_timeout: reader.time("drainTimeout"),
         offer_max_age: reader.time("offerMaxAge"),
+    }
+}
+
+/// How clients without sessions use backend sessions. How many are kept is among the `limits`.
+pub(super) fn bridge(reader: &Reader<'_>, limits: &Reader<'_>) -> Bridge {
+    let reuse = reader.choice("reuse", &[Reuse::Principal, Reuse::All, Reuse::Never]);
+    Bridge {
+        reuse: reuse.unwrap_or(Reuse::Principal),
+        concurrency: Some(reader.count("concurrency")).filter(|count| *count > 0),
+        idle: reader.time("idle"),
+        wait: reader.time("wait"),
+        sessions: limits.count("keptSessionsPerBackend"),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use anyhow::bail;
 use vmcp_backend::{Program, Transport};
+use vmcp_core::Bridge;
 
 use crate::config::{BackendSettings, Configuration};
 
@@ -20,6 +21,7 @@ pub(super) fn later(started: &Configuration, new: &Configuration) -> Vec<&'stati
         failures: _,
         storage,
         sessions,
+        bridge,
         limits,
         admin_listen,
         allowed_hosts,
@@ -35,6 +37,8 @@ pub(super) fn later(started: &Configuration, new: &Configuration) -> Vec<&'stati
         ("incomingAuth", *incoming != new.incoming),
         ("sessionStorage", *storage != new.storage),
         ("sessions", *sessions != new.sessions),
+        ("bridge", Bridge { sessions: new.bridge.sessions, ..*bridge } != new.bridge),
+        ("limits.keptSessionsPerBackend", bridge.sessions != new.bridge.sessions),
         ("limits", *limits != new.limits),
         ("limits.eventBytes", event_bytes(backends) != event_bytes(&new.backends)),
         ("admin.listen", *admin_listen != new.admin_listen),

@@ -5,6 +5,7 @@ mod cells;
 mod errors;
 mod fidelity;
 mod headers;
+mod kept;
 mod leaving;
 mod listen;
 mod lists;

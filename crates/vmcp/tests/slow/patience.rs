@@ -1,7 +1,8 @@
 //! Calls that are longer than any default.
 
-use tokio::time::Duration;
-use vmcp_testkit::{gateway::Gateway, peers, raw::Form};
+use serde_json::json;
+use tokio::time::{Duration, Instant};
+use vmcp_testkit::{CHILD, gateway::Gateway, modern_client::ModernClient, peers, raw::Form};
 
 use crate::{connect, serve};
 
@@ -27,4 +28,37 @@ async fn a_call_of_31_seconds_succeeds_where_40_are_allowed() {
         calling("3", "json_slow", progress)
     );
     assert_eq!([json, events, progressing], ["done"; 3]);
+}
+
+/// A call becomes a stream after ten seconds, so that its client sees that vmcp is alive. The backend is
+/// none the livelier for it: one that hangs has the time that it was given, wherever it is.
+#[tokio::test]
+async fn a_call_that_hangs_has_the_same_time_on_every_way() {
+    let http = peers::hanging_at_calls().start().await.unwrap();
+    let kid = format!("name: kid, command: python3, args: ['{CHILD}']");
+    let gateway = Gateway::before(&[("http", http.url())]).backend(&kid);
+    let process = serve(&gateway.with("operational: {timeouts: {default: 12s}}")).await;
+    let patience = Duration::from_secs(60);
+    let legacy = connect(&process).await.with_patience(patience);
+    let modern = ModernClient::new(&process.url()).patience(patience);
+    let began = Instant::now();
+    let of_legacy = async |id: &str, tool: &str, arguments: &str| {
+        legacy.call(id, tool, arguments).await.unwrap().error().unwrap();
+        began.elapsed()
+    };
+    let of_modern = async |tool: &str, arguments: serde_json::Value| {
+        modern.call(tool, arguments).await.unwrap().error().unwrap();
+        began.elapsed()
+    };
+    let sleeping = json!({"ms": 60_000});
+    let (usual, others) = tokio::join!(of_legacy("1", "http_hang", "{}"), async {
+        tokio::join!(
+            of_legacy("2", "kid_sleep", r#"{"ms":60000}"#),
+            of_modern("http_hang", json!({})),
+            of_modern("kid_sleep", sleeping),
+        )
+    });
+    for took in [others.0, others.1, others.2] {
+        assert!(took < usual.mul_f64(1.4) && usual < took.mul_f64(1.4), "{others:?}: {usual:?}");
+    }
 }

@@ -6,6 +6,7 @@ use http::HeaderMap;
 use vmcp_auth::Oidc;
 use vmcp_backend::{Endpoint, HealthSettings, Outgoing, Program, Transport};
 use vmcp_catalog::{Annotations, Naming, Override, Rules, ToolRules};
+use vmcp_core::Bridge;
 use vmcp_store::Servers;
 
 use super::{
@@ -35,6 +36,7 @@ pub(super) fn rendered(configuration: &Configuration) -> Vec<String> {
         failures,
         storage,
         sessions,
+        bridge,
         limits,
         admin_listen,
         allowed_hosts,
@@ -55,6 +57,7 @@ pub(super) fn rendered(configuration: &Configuration) -> Vec<String> {
     lines.extend(storage.iter().flat_map(of_storage));
     lines.extend(of_failures(failures));
     lines.extend(of_sessions(sessions));
+    lines.extend(of_bridge(bridge));
     lines.extend(of_limits(limits));
     lines.extend(backends.iter().flat_map(of_backend));
     lines.extend(of_rules(rules));
@@ -147,6 +150,14 @@ fn of_sessions(sessions: &Sessions) -> Vec<String> {
         format!("event log {event_log_bytes}"),
         format!("drain {drain_timeout:?}"),
         format!("offer max age {offer_max_age:?}"),
+    ]
+}
+
+fn of_bridge(bridge: &Bridge) -> Vec<String> {
+    let Bridge { reuse, concurrency, idle, wait, sessions } = bridge;
+    vec![
+        format!("bridge reuses {reuse:?}, {concurrency:?} at once"),
+        format!("bridge keeps {sessions} for {idle:?}, waits {wait:?}"),
     ]
 }
 

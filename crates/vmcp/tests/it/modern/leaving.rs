@@ -48,14 +48,14 @@ async fn a_modern_client_that_leaves_cancels_its_call_at_a_modern_backend() {
     assert_eq!(peer.counters().requests("notifications/cancelled"), 0, "there is none over HTTP");
 }
 
-/// The same at a legacy backend, where it is told, and its session ended.
+/// The same at a legacy backend, which is told. The session is kept for the client's next call.
 #[tokio::test]
 async fn a_modern_client_that_leaves_cancels_its_call_at_a_legacy_backend() {
     let peer = peers::slow().start().await.unwrap();
     let process = serve(&Gateway::before(&[("a", peer.url())])).await;
     let client = modern_client(&process);
     client.learn_tools().await.unwrap();
-    let watching = peer.sessions().len();
+    let (watching, deleted) = (peer.sessions().len(), peer.counters().deletes());
     for streams in [false, true] {
         let call = json!({"name": "a_slow", "arguments": {"delay_ms": 60_000}});
         let before =
@@ -84,11 +84,8 @@ async fn a_modern_client_that_leaves_cancels_its_call_at_a_legacy_backend() {
         };
         let cancelled = last("notifications/cancelled");
         assert_eq!(cancelled["params"]["requestId"], last("tools/call")["id"]);
-        eventually("the session is ended", async || {
-            (peer.sessions().len() == watching).then_some(())
-        })
-        .await;
     }
+    assert_eq!((peer.sessions().len(), peer.counters().deletes()), (watching + 1, deleted));
 }
 
 /// A legacy client that leaves has not cancelled anything: what it asked for is done.
@@ -121,7 +118,7 @@ async fn a_legacy_client_that_leaves_cancels_nothing() {
     assert_eq!(peer.counters().abandoned(), 0);
 }
 
-/// Whatever becomes of a call, its session on a legacy backend ends with it.
+/// Where no session is kept, that of a call on a legacy backend ends with it, whatever becomes of it.
 #[tokio::test]
 async fn no_session_is_left_at_a_legacy_backend() {
     let peer = peers::dying()
@@ -133,7 +130,7 @@ async fn no_session_is_left_at_a_legacy_backend() {
         .unwrap();
     let gateway =
         Gateway::before(&[("a", peer.url())]).with("operational: {timeouts: {default: 300ms}}");
-    let process = serve(&gateway).await;
+    let process = serve(&gateway.with("bridge: {reuse: never}")).await;
     let client = modern_client(&process).log_level("debug");
     client.learn_tools().await.unwrap();
     let watching = peer.sessions().len();
@@ -176,7 +173,7 @@ async fn a_refused_call_opens_no_session() {
 }
 
 /// A server that takes its time over sessions, and a gateway that watches it.
-async fn slow_to_open() -> (raw::Running, Arc<Semaphore>, Process) {
+async fn slow_to_open(bridge: &str) -> (raw::Running, Arc<Semaphore>, Process) {
     let gate = Arc::new(Semaphore::new(1_000));
     let waiting = Arc::clone(&gate);
     let hello = raw::handler(move |_: raw::Call| {
@@ -192,32 +189,41 @@ async fn slow_to_open() -> (raw::Running, Arc<Semaphore>, Process) {
         .start()
         .await
         .unwrap();
-    let process = serve(&Gateway::before(&[("a", peer.url())])).await;
+    let process = serve(&Gateway::before(&[("a", peer.url())]).with(bridge)).await;
     (peer, gate, process)
 }
 
 /// The backend may have opened the session that nobody waits for any more: only its answer says which.
+/// It is kept for the next call, and ended where none is kept.
 #[tokio::test]
-async fn a_session_that_is_being_opened_for_somebody_who_leaves_is_ended() {
-    let (peer, gate, process) = slow_to_open().await;
-    let client = modern_client(&process);
-    client.learn_tools().await.unwrap();
-    let (watching, deleted) = (peer.sessions().len(), peer.counters().deletes());
-    let before = peer.counters().initializes();
-    gate.forget_permits(gate.available_permits());
-    let mut opening = JoinSet::new();
-    opening.spawn(async move { client.call("a_fine", json!({})).await });
-    eventually("it is asked", async || (peer.counters().initializes() > before).then_some(()))
+async fn a_session_that_is_being_opened_for_somebody_who_leaves_is_not_lost() {
+    for (bridge, left) in [("bridge: {reuse: never}", 0), ("", 1)] {
+        let (peer, gate, process) = slow_to_open(bridge).await;
+        let client = modern_client(&process);
+        client.learn_tools().await.unwrap();
+        let watching = peer.sessions().len();
+        let before = peer.counters().initializes();
+        gate.forget_permits(gate.available_permits());
+        let mut opening = JoinSet::new();
+        let leaving = client.clone();
+        opening.spawn(async move { leaving.call("a_fine", json!({})).await });
+        eventually("it is asked", async || (peer.counters().initializes() > before).then_some(()))
+            .await;
+        opening.abort_all();
+        eventually("the client has left", async || {
+            (status(&process, "calls_in_flight").await == 0).then_some(())
+        })
         .await;
-    opening.abort_all();
-    eventually("the client has left", async || {
-        (status(&process, "calls_in_flight").await == 0).then_some(())
-    })
-    .await;
-    gate.add_permits(10);
-    eventually("it is ended", async || (peer.counters().deletes() > deleted).then_some(())).await;
-    assert_eq!(peer.sessions().len(), watching);
-    assert_eq!(peer.counters().calls("fine"), 0, "nobody waits for it");
+        gate.add_permits(10);
+        eventually("it is opened, and ended or kept", async || {
+            let ended = usize::try_from(peer.counters().deletes()).unwrap();
+            (ended + left == 1 && peer.sessions().len() == watching + left).then_some(())
+        })
+        .await;
+        assert_eq!(peer.counters().calls("fine"), 0, "nobody waits for it");
+        client.call("a_fine", json!({})).await.unwrap().text().unwrap();
+        assert_eq!(peer.counters().initializes() - before, 2 - u64::try_from(left).unwrap());
+    }
 }
 
 /// A backend that hangs is left, and the client told.

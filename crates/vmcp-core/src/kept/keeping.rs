@@ -1,0 +1,177 @@
+//! What keeps a backend session: one task opens it, hears what the backend says outside of calls, and
+//! ends it.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{oneshot, watch},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+use vmcp_backend::{Backend, Error, Events, Session};
+use vmcp_wire::Shape;
+
+use super::session::{KeptSession, Open, Opened, tell_level};
+use crate::inbound::Inbound;
+
+/// How long the first call waits for the stream to open, so that nothing is asked before somebody is
+/// there to decline it.
+const BEGIN: Duration = Duration::from_millis(500);
+
+/// The first and the longest wait before a stream that broke off is opened again.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+
+/// The keeping of one backend session.
+struct Keeping {
+    kept: Arc<KeptSession>,
+    backend: Arc<Backend>,
+    generation: u64,
+    /// The kept session has ended, or goes on with another.
+    over: CancellationToken,
+}
+
+/// How the keeping ends.
+enum End {
+    /// The session is to be ended.
+    Over,
+    /// The backend does not know it any more.
+    Lost,
+}
+
+impl KeptSession {
+    /// Begins to open a backend session and to keep it. It goes on even if whoever asked for it goes
+    /// away: the backend may have made one, and only its answer says which it is.
+    pub(super) fn begin_keeping(
+        self: &Arc<Self>,
+        backend: &Arc<Backend>,
+        generation: u64,
+        over: CancellationToken,
+    ) -> watch::Receiver<Option<Opened>> {
+        let (sender, outcome) = watch::channel(None);
+        let keeping =
+            Keeping { kept: Arc::clone(self), backend: Arc::clone(backend), generation, over };
+        self.shared.background.spawn(keeping.run(sender));
+        outcome
+    }
+}
+
+impl Keeping {
+    async fn run(self, outcome: watch::Sender<Option<Opened>>) {
+        let stop = self.kept.shared.background.stop();
+        let opening = self.backend.open(&self.kept.client);
+        let Some(opened) = stop.run_until_cancelled(opening).await else { return };
+        let session = match &opened {
+            Ok(session) if !session.is_stateless() => session.clone(),
+            Ok(_) | Err(_) => return self.tell(&outcome, opened),
+        };
+        let (begins, begun) = oneshot::channel();
+        let listening = self.listen(&session, begins);
+        tokio::pin!(listening);
+        let ready = async {
+            if let Some(level) = self.kept.level().filter(|_| session.facts().has.logging) {
+                tell_level(&self.backend, &session, level).await;
+            }
+            // A stream that does not open in time opens later.
+            let _late = tokio::time::timeout(BEGIN, begun).await;
+        };
+        let ended = tokio::select! {
+            () = &mut listening => Some(End::Lost),
+            () = ready => None,
+        };
+        self.tell(&outcome, opened);
+        let end = match ended {
+            Some(end) => end,
+            None => tokio::select! {
+                () = &mut listening => End::Lost,
+                // It goes on with another where the backend did not know this one any more.
+                () = self.over.cancelled() => {
+                    if self.kept.has(self.generation) { End::Over } else { End::Lost }
+                }
+                () = self.idle() => End::Over,
+                () = stop.cancelled() => End::Over,
+            },
+        };
+        match end {
+            End::Lost => self.kept.note_lost(self.generation),
+            End::Over => {
+                if let Err(error) = self.backend.close(&session).await {
+                    tracing::debug!(backend = %self.backend.id(), %error, "a kept session could not be ended");
+                }
+            }
+        }
+    }
+
+    fn tell(&self, outcome: &watch::Sender<Option<Opened>>, opened: Result<Session, Error>) {
+        if let Err(error) = &opened {
+            tracing::warn!(backend = %self.backend.id(), %error, "could not open a backend session");
+        }
+        let opened = opened.map(|session| Open::new(&self.backend, session, self.generation));
+        self.kept.note_opened(&opened);
+        // Nobody may be left to hear of it.
+        outcome.send_replace(Some(opened));
+    }
+
+    /// Waits until nobody has used the session for as long as it is kept.
+    async fn idle(&self) {
+        loop {
+            tokio::time::sleep_until(self.kept.ends_at()).await;
+            if self.kept.leave_if_unused(self.kept.shared.bridge.idle) {
+                return self.kept.forget();
+            }
+        }
+    }
+
+    /// Hears what the backend says outside of calls, until it has lost the session. `begins` hears
+    /// when it is listened to, or cannot be.
+    async fn listen(&self, session: &Session, begins: oneshot::Sender<()>) {
+        let mut begins = Some(begins);
+        let mut wait = BACKOFF.0;
+        loop {
+            let began = Instant::now();
+            let stream = self.backend.overhear(session).await;
+            drop(begins.take());
+            let ended = match stream {
+                Ok(Some(stream)) => self.hear(session, stream).await,
+                // It has none to offer.
+                Ok(None) | Err(Error::Refused { .. } | Error::Protocol(_)) => {
+                    return std::future::pending().await;
+                }
+                Err(error) => error,
+            };
+            if matches!(ended, Error::SessionLost) {
+                return;
+            }
+            tracing::debug!(backend = %self.backend.id(), error = %ended, "a kept session is not listened to");
+            if began.elapsed() > BACKOFF.1 {
+                wait = BACKOFF.0;
+            }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(BACKOFF.1);
+        }
+    }
+
+    /// Declines what is asked, since nobody can tell which call it belongs to, and lets the lists be
+    /// read again that have changed. Gives what ended the stream.
+    async fn hear(&self, session: &Session, mut stream: Events) -> Error {
+        loop {
+            let message = match stream.next().await {
+                Ok(Some(message)) => message,
+                Ok(None) => return Error::Broken("the stream ended".to_owned()),
+                Err(error) => return error,
+            };
+            match message.shape() {
+                Shape::Request => {
+                    if let Err(error) = self.backend.decline(session, &message).await {
+                        tracing::debug!(backend = %self.backend.id(), %error, "could not decline what the backend asked");
+                    }
+                }
+                Shape::Notification => {
+                    if let Some(Inbound::ListChanged) = Inbound::of(message, self.backend.id()) {
+                        self.kept.shared.views.refresh(self.backend.id());
+                    }
+                }
+                Shape::Response => {}
+            }
+        }
+    }
+}
