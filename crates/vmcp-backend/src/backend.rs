@@ -196,6 +196,19 @@ impl Backend {
         Arc::clone(&self.facts.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// How long a process may live that nobody uses, if the backend is a program.
+    pub fn process_idle(&self) -> Option<Duration> {
+        match &self.wire {
+            Wire::Http(_) => None,
+            Wire::Links(links) => links.process_idle(),
+        }
+    }
+
+    /// Whether the backend is a program that is started.
+    pub fn is_program(&self) -> bool {
+        self.process_idle().is_some()
+    }
+
     /// Closes connections and ends processes that have been idle for too long. To be called now
     /// and then.
     pub fn prune(&self) {

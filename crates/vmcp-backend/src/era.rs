@@ -18,7 +18,10 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{Notify, futures::Notified, watch},
+    time::Instant,
+};
 use vmcp_model::Era;
 
 use crate::{
@@ -50,6 +53,7 @@ pub(crate) struct Eras {
     /// What a modern backend said about itself last.
     last: ArcSwapOption<Discovered>,
     asking: Mutex<Asking>,
+    changed: Notify,
 }
 
 /// What a modern backend said about itself, to whom, and when.
@@ -102,6 +106,17 @@ impl Backend {
             Wire::Links(_) => Some(Era::Legacy),
             Wire::Http(_) => self.eras.sides().era_for(client),
         }
+    }
+
+    /// Whether the backend is known to serve clients of each era in their own.
+    pub fn has_both_sides(&self) -> bool {
+        let served = |client| self.era_for(client) == Some(client);
+        served(Era::Legacy) && served(Era::Modern)
+    }
+
+    /// Completes when something else is known of the backend's eras than when it was enabled.
+    pub fn sides_changed(&self) -> Notified<'_> {
+        self.eras.changed.notified()
     }
 
     /// What takes the place of a session, if the backend is known to need none.
@@ -275,6 +290,9 @@ impl Eras {
         change(&mut sides, &mut asking);
         self.sides.store(sides.to_bits(), Ordering::Release);
         drop(asking);
+        if sides != before {
+            self.changed.notify_waiters();
+        }
         if sides.name() != before.name() {
             let speaks = sides.name();
             tracing::info!(backend = %backend.id(), speaks, "knows which era the backend speaks");

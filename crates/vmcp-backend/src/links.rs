@@ -110,6 +110,14 @@ impl Links {
         }
     }
 
+    /// How long a process may live that nobody uses.
+    pub(crate) fn process_idle(&self) -> Option<Duration> {
+        match &self.opener {
+            Opener::Process(program) => Some(program.idle),
+            Opener::Sse(_) => None,
+        }
+    }
+
     /// Opens a link and gives the id of its session. The handshake is the caller's.
     pub(crate) async fn connect(&self) -> Result<HeaderValue, Error> {
         if self.closed.load(Ordering::Relaxed) {

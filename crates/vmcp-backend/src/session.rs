@@ -79,6 +79,26 @@ impl ClientView {
         Self::new(ProtocolVersion::LATEST_LEGACY, Bytes::from_static(b"{}"))
     }
 
+    /// A client of the modern era that can do nothing.
+    pub fn modern_nobody() -> Self {
+        Self::new(ProtocolVersion::MODERN, Bytes::from_static(b"{}"))
+    }
+
+    /// Whether nobody stands behind it.
+    pub fn is_base(&self) -> bool {
+        *self == Self::nobody() || *self == Self::modern_nobody()
+    }
+
+    /// Of whom a client sees what this one sees, as far as is known: of a client of its era that can do
+    /// nothing, and of that in turn of one of the legacy era.
+    pub fn base(&self) -> Option<Self> {
+        match (self.version.era(), self.is_base()) {
+            (Era::Legacy, true) => None,
+            (Era::Modern, false) => Some(Self::modern_nobody()),
+            (Era::Legacy, false) | (Era::Modern, true) => Some(Self::nobody()),
+        }
+    }
+
     /// The revision that the client speaks.
     pub fn version(&self) -> ProtocolVersion {
         self.version

@@ -1,9 +1,9 @@
 //! What one kind of client sees of every backend.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -20,11 +20,13 @@ use vmcp_catalog::{Catalog, Dropped, Rules, merge};
 use vmcp_model::{BackendId, Era, Kind, Offer};
 
 pub(crate) mod fresh;
+mod kinds;
 mod own;
 pub(crate) mod watching;
 
 use crate::caller::ClientCapabilities;
 use fresh::{Fresh, Terms};
+use kinds::Kinds;
 use own::OwnMerges;
 
 /// How long new backends are waited for when others take the place of those there were, before
@@ -53,12 +55,20 @@ pub struct View {
     /// Seconds on the clock of `origin` when the view was last asked for.
     last_used: AtomicU64,
     origin: Instant,
+    /// What is not known to differ is as this one sees it.
+    base: Option<Arc<Self>>,
+    /// Those whose base this one is.
+    derived: Mutex<Vec<Weak<Self>>>,
 }
 
 #[derive(Debug)]
 struct Offers {
     rules: Arc<Rules>,
     backends: BTreeMap<BackendId, BackendState>,
+    /// What is not as the base sees it, or was found to be.
+    kinds: BTreeMap<BackendId, Kinds>,
+    /// What sessions of this kind are offered is being read.
+    reading: BTreeSet<BackendId>,
     /// Some offer, or a rule, is not in the catalog yet.
     dirty: bool,
     /// Counts the changes of offers and rules.
@@ -77,6 +87,8 @@ pub struct BackendState {
     pub since: Instant,
     /// For how long the last good offer may be taken for true.
     terms: Terms,
+    /// When it was read.
+    read: Option<Instant>,
 }
 
 /// How the last attempt to get an offer went.
@@ -102,21 +114,24 @@ pub struct Settled {
 impl BackendState {
     /// Of a backend that has not been asked, or not since it was changed.
     fn unknown(offer: Option<Arc<Offer>>, since: Instant) -> Self {
-        Self { offer, status: OfferStatus::Unknown, since, terms: Terms::unknown() }
+        let (status, terms) = (OfferStatus::Unknown, Terms::unknown());
+        Self { offer, status, since, terms, read: None }
     }
 }
 
 impl View {
     pub(crate) fn new(
         client: ClientView,
+        base: Option<Arc<Self>>,
         rules: Arc<Rules>,
-        backends: impl Iterator<Item = BackendId>,
+        backends: impl Iterator<Item = (BackendId, Option<Arc<Offer>>)>,
         changes: watch::Sender<u64>,
         stop: CancellationToken,
     ) -> Self {
         let since = Instant::now();
-        let unknown = BackendState::unknown(None, since);
-        let backends = backends.map(|id| (id, unknown.clone())).collect();
+        let backends = backends.map(|(id, known)| (id, BackendState::unknown(known, since)));
+        let backends: BTreeMap<_, _> = backends.collect();
+        let dirty = backends.values().any(|state| state.offer.is_some());
         let (empty, _nothing_dropped) = merge(&BTreeMap::new(), &rules);
         let capabilities = match client.version().era() {
             Era::Legacy => ClientCapabilities::parse(client.capabilities_for(Era::Legacy)),
@@ -130,7 +145,9 @@ impl View {
             offers: Mutex::new(Offers {
                 rules,
                 backends,
-                dirty: false,
+                kinds: BTreeMap::new(),
+                reading: BTreeSet::new(),
+                dirty,
                 generation: 0,
                 gather_until: None,
                 dropped: Vec::new(),
@@ -143,6 +160,8 @@ impl View {
             stop,
             last_used: AtomicU64::new(0),
             origin: since,
+            base,
+            derived: Mutex::default(),
         }
     }
 
@@ -168,6 +187,10 @@ impl View {
     /// ones do.
     pub fn note_shown(&self) {
         self.fresh.ask();
+        // Those who watch may do it for the view that this one is derived from, or for its base.
+        if let Some(base) = &self.base {
+            base.note_shown();
+        }
     }
 
     /// What is known of each backend.
@@ -191,9 +214,8 @@ impl View {
     /// Waits until every backend has made an offer or failed to, but no longer than `wait`.
     pub async fn settle(&self, wait: Duration) -> Settled {
         // What a changed backend offered before it was changed is good enough to begin with.
-        let missing =
-            |state: &BackendState| state.status == OfferStatus::Unknown && state.offer.is_none();
-        let _complete = tokio::time::timeout(wait, self.wait_while_any(missing)).await;
+        let _complete =
+            tokio::time::timeout(wait, self.wait_while_any(BackendState::is_unknown)).await;
         self.merge_if_dirty();
         let offers = self.offers();
         let missing = offers.backends.iter().filter(|(_, state)| state.offer.is_none());
@@ -205,15 +227,13 @@ impl View {
     /// Waits until every backend has made an offer or failed to, or `enough` says that the catalog
     /// will do as it is, but no longer than until the view is `wait` old.
     pub(crate) async fn settle_once(&self, wait: Duration, enough: impl Fn(&Arc<Catalog>) -> bool) {
-        let unknown =
-            |state: &BackendState| state.status == OfferStatus::Unknown && state.offer.is_none();
         let settling = async {
             loop {
                 let changed = self.settled.notified();
                 tokio::pin!(changed);
                 changed.as_mut().enable();
                 self.merge_if_dirty();
-                let waits = self.offers().backends.values().any(unknown);
+                let waits = self.offers().backends.values().any(BackendState::is_unknown);
                 if !waits || enough(&self.catalog()) {
                     return !waits;
                 }
@@ -275,6 +295,7 @@ impl View {
     ) {
         let mut offers = self.offers();
         offers.rules = rules;
+        Self::forget_kinds(&mut offers, new);
         offers.backends.retain(|id, _| backends.iter().any(|backend| backend.id() == id));
         let since = Instant::now();
         for id in backends.iter().map(|backend| backend.id()).filter(|id| new(id)) {
@@ -334,6 +355,7 @@ impl View {
         let status = match attempt {
             Ok(advertised) => {
                 state.terms = Terms::of(&advertised);
+                state.read = Some(advertised.read);
                 let problem = advertised.problem();
                 let offer = advertised.completed(state.offer.as_deref());
                 if state.offer.as_deref() != Some(&offer) {
@@ -348,6 +370,13 @@ impl View {
             state.since = Instant::now();
             state.status = status;
         }
+        self.note_watched(&mut offers, backend);
+        self.take_in(offers, dirty);
+        self.tell_derived();
+    }
+
+    /// Lets those know who wait for changes; `dirty` says that an offer is not in the catalog yet.
+    fn take_in(&self, mut offers: MutexGuard<'_, Offers>, dirty: bool) {
         offers.dirty |= dirty;
         offers.generation += u64::from(dirty);
         if !offers.dirty {
@@ -366,6 +395,8 @@ impl View {
         let Some(state) = offers.backends.get_mut(backend) else { return };
         state.terms = Terms::unknown();
         self.fresh.set(offers.backends.values().map(|state| state.terms));
+        drop(offers);
+        self.tell_derived();
     }
 
     pub(crate) fn touch(&self) {

@@ -1,4 +1,9 @@
-//! All views, each with those who keep it true.
+//! All views, and those who keep them true.
+//!
+//! Two of them are *bases*, one for each era, of clients that can do nothing: each backend is watched for
+//! these alone, on the side that it has for the era. A backend with one side is watched once, for the
+//! legacy base, which the modern one is derived from. All other views are derived from the base of
+//! their era.
 
 use std::{
     collections::HashMap,
@@ -34,6 +39,10 @@ pub(crate) struct Views {
     /// The views of modern clients by what these declare, for whoever has no time to wait.
     modern: ArcSwap<HashMap<Bytes, Weak<View>>>,
     changes: watch::Sender<u64>,
+    /// Bounds the attempts to get an offer that are made at once.
+    places: Arc<Semaphore>,
+    /// The same for programs that are started.
+    starts: Arc<Semaphore>,
 }
 
 #[derive(Debug)]
@@ -47,8 +56,7 @@ struct All {
 #[derive(Debug)]
 struct Kept {
     view: Arc<View>,
-    /// Bounds the attempts to get an offer that are made at once.
-    places: Arc<Semaphore>,
+    /// Those who keep it true; of a view that is no base, nobody.
     watched: HashMap<BackendId, Watched>,
 }
 
@@ -64,8 +72,13 @@ impl Views {
     pub(crate) fn new(backends: Vec<Arc<Backend>>, config: Config, background: Background) -> Self {
         let rules = Arc::new(config.rules.clone());
         let (changes, _) = watch::channel(0);
-        let all = All { kept: HashMap::new(), backends, rules };
-        Self { config, background, all: Mutex::new(all), modern: ArcSwap::default(), changes }
+        let places = Arc::new(Semaphore::new(config.max_backend_init_concurrency.max(1)));
+        // Each keeps a core busy while it starts.
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let starts = Arc::new(Semaphore::new(2 * cores));
+        let all = Mutex::new(All { kept: HashMap::new(), backends, rules });
+        let modern = ArcSwap::default();
+        Self { config, background, all, modern, changes, places, starts }
     }
 
     /// The view of modern clients that declare these capabilities, if there is one.
@@ -86,21 +99,24 @@ impl Views {
 
     pub(crate) fn obtain(&self, client: &ClientView) -> Result<Arc<View>, Fault> {
         let mut all = self.all();
-        if let Some(known) = all.kept.get(client) {
-            known.view.touch();
-            known.view.note_shown();
-            for watched in known.watched.values() {
-                watched.wanted.used.notify_waiters();
+        let known = all.kept.get(client).map(|kept| Arc::clone(&kept.view));
+        let view = match known {
+            Some(known) => known,
+            None => {
+                // The bases are beside the bound.
+                if all.kept.len() >= self.config.views + 2 {
+                    make_room(&mut all.kept)?;
+                }
+                let view = self.make(client, &mut all);
+                self.publish(&all.kept);
+                view
             }
-            return Ok(Arc::clone(&known.view));
+        };
+        view.touch();
+        view.note_shown();
+        for watched in all.kept.values().flat_map(|kept| kept.watched.values()) {
+            watched.wanted.used.notify_waiters();
         }
-        if all.kept.len() >= self.config.views {
-            make_room(&mut all.kept)?;
-        }
-        let made = self.make(client.clone(), &all);
-        let view = Arc::clone(&made.view);
-        all.kept.insert(client.clone(), made);
-        self.publish(&all.kept);
         Ok(view)
     }
 
@@ -111,15 +127,22 @@ impl Views {
         *before = backends;
         *rules_before = Arc::new(rules);
         let new = |id: &BackendId| replaced.added.contains(id) || replaced.changed.contains(id);
-        for Kept { view, places, watched } in kept.values_mut() {
+        // Those first that others are derived from.
+        let mut ordered: Vec<_> = kept.values_mut().collect();
+        ordered.sort_by_key(|kept| kept.view.depth());
+        for Kept { view, watched } in ordered {
             for retired in &replaced.retired {
                 if let Some(ended) = watched.remove(retired.id()) {
                     ended.stop.cancel();
                 }
             }
             view.replace(Arc::clone(rules_before), before, &new);
+            view.follow();
+            if !view.is_base() {
+                continue;
+            }
             for backend in before.iter().filter(|backend| new(backend.id())) {
-                watched.insert(backend.id().clone(), self.watch(backend, view, places));
+                watched.insert(backend.id().clone(), self.watch(backend, view));
             }
         }
     }
@@ -156,41 +179,59 @@ impl Views {
         self.publish(&all.kept);
     }
 
-    /// Makes a view and starts those who keep it true.
-    fn make(&self, client: ClientView, all: &All) -> Kept {
-        let ids = all.backends.iter().map(|backend| backend.id().clone());
+    /// Makes a view, with the base that it is derived from.
+    fn make(&self, client: &ClientView, all: &mut All) -> Arc<View> {
+        let base = client.base().map(|base| match all.kept.get(&base) {
+            Some(kept) => Arc::clone(&kept.view),
+            None => self.make(&base, all),
+        });
+        let known = |backend: &Arc<Backend>| {
+            let remembered = self.config.known.get(backend.id()).cloned();
+            (backend.id().clone(), remembered.filter(|_| base.is_none()))
+        };
+        let offers: Vec<_> = all.backends.iter().map(known).collect();
         let stop = self.background.stop().child_token();
         let (rules, changes) = (Arc::clone(&all.rules), self.changes.clone());
-        let view = Arc::new(View::new(client, rules, ids, changes, stop.clone()));
+        let view =
+            View::new(client.clone(), base, rules, offers.into_iter(), changes, stop.clone());
+        let view = Arc::new(view);
         view.touch();
-        let places = Arc::new(Semaphore::new(self.config.max_backend_init_concurrency.max(1)));
-        let watched = all
-            .backends
-            .iter()
-            .map(|backend| (backend.id().clone(), self.watch(backend, &view, &places)));
-        let watched = watched.collect();
+        view.derive();
         // Only a weak reference waits: a view that no session uses must be seen to be unused.
         let (weak, dirty) = (Arc::downgrade(&view), Arc::clone(&view.dirty));
         self.background.spawn(async move {
             stop.run_until_cancelled(merge_late(weak, dirty)).await;
         });
-        Kept { view, places, watched }
+        let watched = match view.is_base() {
+            true => {
+                let watch =
+                    |backend: &Arc<Backend>| (backend.id().clone(), self.watch(backend, &view));
+                all.backends.iter().map(watch).collect()
+            }
+            false => HashMap::new(),
+        };
+        all.kept.insert(client.clone(), Kept { view: Arc::clone(&view), watched });
+        view
     }
 
-    /// Starts to watch a backend for a view.
-    fn watch(&self, backend: &Arc<Backend>, view: &Arc<View>, places: &Arc<Semaphore>) -> Watched {
+    /// Starts to watch a backend for a base.
+    fn watch(&self, backend: &Arc<Backend>, view: &Arc<View>) -> Watched {
         let (wanted, stop) = (Arc::<Wanted>::default(), view.stop.child_token());
         let watch = Watch {
             backend: Arc::clone(backend),
             view: Arc::downgrade(view),
             stop: stop.clone(),
             background: self.background.clone(),
-            places: Arc::clone(places),
+            places: Arc::clone(&self.places),
+            starts: Arc::clone(&self.starts),
             wanted: Arc::clone(&wanted),
             fresh: Arc::clone(&view.fresh),
             max_age: self.config.offer_max_age,
         };
-        self.background.spawn(watch.run());
+        match view.client().version().era() {
+            Era::Legacy => self.background.spawn(watch.run()),
+            Era::Modern => self.background.spawn(watch.run_beside()),
+        };
         Watched { wanted, stop }
     }
 
@@ -212,8 +253,8 @@ async fn merge_late(view: Weak<View>, dirty: Arc<Notify>) {
 
 /// Ends the view that has been idle longest.
 fn make_room(kept: &mut HashMap<ClientView, Kept>) -> Result<(), Fault> {
-    let longest =
-        kept.iter().filter(|(_, kept)| unused(&kept.view)).max_by_key(|(_, kept)| kept.view.idle());
+    let longest = kept.iter().filter(|(_, kept)| unused(&kept.view));
+    let longest = longest.max_by_key(|(_, kept)| kept.view.idle());
     let Some(client) = longest.map(|(client, _)| client.clone()) else {
         return Err(Fault::Unavailable(
             "too many clients with different capabilities; try again later".into(),

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use tokio::{sync::watch, task::JoinSet, time::Instant};
 use vmcp_backend::{Backend, ClientView};
 use vmcp_catalog::{Catalog, Naming, Rules};
-use vmcp_model::{BackendId, Kind, LogLevel};
+use vmcp_model::{BackendId, Kind, LogLevel, Offer};
 use vmcp_wire::Fault;
 
 use crate::{
@@ -48,8 +48,10 @@ pub struct Config {
     pub keys: Keys,
     /// For how long that is good.
     pub state_life: Duration,
-    /// How old an offer may be, whose backend does not announce changes, before it is asked again.
+    /// How old an offer may be before it is asked for again, once somebody is shown it.
     pub offer_max_age: Duration,
+    /// What backends have offered before this process began: it is shown until they have been asked.
+    pub known: BTreeMap<BackendId, Arc<Offer>>,
     /// How clients without sessions use backend sessions.
     pub bridge: Bridge,
 }

@@ -254,6 +254,7 @@ impl Session {
                     session.slots().set_open(&backend, open.clone());
                     session.attend(&backend, open);
                     session.hear(&backend, open).await;
+                    session.read_for_kind(&backend, open);
                     if session.has_own_offer(&backend) {
                         // It was that of a session that is lost.
                         session.read_lists_soon(&backend);

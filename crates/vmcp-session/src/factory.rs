@@ -119,6 +119,10 @@ impl Sessions {
         }));
         // The catalog may have changed after it was taken and before the session was entered.
         self.shared.update(&session).await;
+        if session.is_of_new_kind() {
+            let wait = config.initialize_wait.saturating_sub(began.elapsed());
+            session.introduce_kind(wait).await;
+        }
         if config.eager {
             session.open_all(config.initialize_wait.saturating_sub(began.elapsed())).await;
         }
@@ -185,8 +189,17 @@ impl Sessions {
         for (backend, open) in entered.open_backends() {
             entered.attend(&backend, &open);
         }
-        // What has changed while nobody held the session.
-        self.shared.update(&entered).await;
+        if entered.is_of_new_kind() {
+            // What it is shown is not taken away because it is not known here yet.
+            let introduced = Arc::clone(&entered);
+            let wait = self.shared.config.initialize_wait;
+            self.shared.background.spawn_until_stop(async move {
+                introduced.introduce_kind(wait).await;
+            });
+        } else {
+            // What has changed while nobody held the session.
+            self.shared.update(&entered).await;
+        }
         Ok(entered)
     }
 

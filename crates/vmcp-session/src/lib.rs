@@ -14,6 +14,7 @@ mod ending;
 mod factory;
 mod handle;
 mod kept;
+mod kind;
 mod listen;
 mod log;
 mod notify;

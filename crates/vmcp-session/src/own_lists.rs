@@ -165,8 +165,8 @@ impl Session {
                 reading.await
             }
         };
-        let offer = OwnOffer::of(read?.offer);
         let of_view = self.view.offer(backend.id());
+        let offer = OwnOffer::of(read?.completed(of_view.as_deref()));
         let differs = of_view.is_none_or(|of_view| !offer.has_lists_of(&of_view));
         Ok(ReadLists { offer, differs })
     }

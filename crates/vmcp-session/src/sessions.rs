@@ -34,6 +34,8 @@ pub struct Config {
     pub ttl: Duration,
     /// How long `initialize` waits for backends.
     pub initialize_wait: Duration,
+    /// How old an offer may be that is not watched before it is read again.
+    pub offer_max_age: Duration,
     /// Whether every backend session is opened at `initialize`.
     pub eager: bool,
     /// Backend sessions that one session opens at once.

@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 use vmcp_backend::{Backend, Endpoint, Session, Transport};
 use vmcp_model::{BackendId, Kind};
 
-use crate::{cli::Misuse, compose};
+use crate::cli::Misuse;
 
 /// How long a call may take: whoever waits for it can end it.
 const PATIENCE: Duration = Duration::from_secs(3600);
@@ -40,7 +40,7 @@ impl Client {
         config.transport = Transport::Http(Endpoint { headers, ..Endpoint::plain(address) });
         config.timeouts.idle = PATIENCE;
         let connection = Backend::new(&config, tasks.clone())?;
-        let session = connection.open(&compose::nobody()).await;
+        let session = connection.open(&vmcp_backend::ClientView::nobody()).await;
         let session = session.with_context(|| format!("no session with {url}"))?;
         Ok(Self { connection, session })
     }

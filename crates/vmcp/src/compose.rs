@@ -1,17 +1,16 @@
 //! Puts the parts together: a configuration is taken apart, and each part gets its own.
 
 use std::{
+    collections::BTreeMap,
     net::{SocketAddr, TcpListener},
     sync::Arc,
 };
 
 use anyhow::Context as _;
-use bytes::Bytes;
 use tokio_util::task::TaskTracker;
 use vmcp_auth::Authenticator;
 use vmcp_backend::{Backend, ClientView};
 use vmcp_core::{Background, Keys, Replaced, View, Vmcp};
-use vmcp_model::ProtocolVersion;
 use vmcp_server::{Edge, Listens, Serving};
 use vmcp_session::{ServerInfo, Sessions};
 use vmcp_store::{Memory, Redis, Store};
@@ -118,7 +117,7 @@ pub(crate) async fn start(
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let serving = vmcp_server::serve(listeners, &edge, workers, &background)
         .context("the workers could not be started")?;
-    let view = vmcp.view(&nobody()).map_err(anyhow::Error::from)?;
+    let view = vmcp.view(&ClientView::nobody()).map_err(anyhow::Error::from)?;
     report(Arc::clone(&view), sessions.initialize_wait, &background);
     Ok(Running {
         address,
@@ -208,11 +207,6 @@ pub(crate) fn core(
     Ok(Vmcp::new(made, core, background.clone()))
 }
 
-/// A client without capabilities.
-pub(crate) fn nobody() -> ClientView {
-    ClientView::new(ProtocolVersion::LATEST_LEGACY, Bytes::from_static(b"{}"))
-}
-
 /// Makes the backends ready. Nothing is sent yet.
 pub(crate) fn backends<'a>(
     settings: impl Iterator<Item = &'a vmcp_backend::Config>,
@@ -261,6 +255,7 @@ fn core_config(
         view_idle: sessions.ttl,
         initialize_wait: sessions.initialize_wait,
         offer_max_age: sessions.offer_max_age,
+        known: BTreeMap::new(),
         bridge,
     }
 }
@@ -274,6 +269,7 @@ fn session_config(
     vmcp_session::Config {
         ttl: sessions.ttl,
         initialize_wait: sessions.initialize_wait,
+        offer_max_age: sessions.offer_max_age,
         eager: sessions.backend_init == config::BackendInit::Eager,
         max_backend_init_concurrency: sessions.max_backend_init_concurrency,
         drain: sessions.drain_timeout,

@@ -202,6 +202,10 @@ fn parse_noting(
     Ok(Configuration { warnings, ..configuration })
 }
 
+/// How long a program may take to start and to initialize, unless configuration says otherwise: what is
+/// merely slow is not ended, as it would be as slow the next time. Some fetch themselves first.
+const START: Duration = Duration::from_secs(120);
+
 /// Reads all parts. What cannot be read is reported, and stands in the result as its default.
 fn read(root: &Reader<'_>) -> Configuration {
     let (drafts, names) = backends::read(root);
@@ -210,6 +214,10 @@ fn read(root: &Reader<'_>) -> Configuration {
     let limits = root.section("limits");
     let common = backends::Common {
         initialize: sessions.time("backendInitTimeout"),
+        start: match sessions.value("backendInitTimeout") {
+            Some(_) => sessions.time("backendInitTimeout"),
+            None => START,
+        },
         limits: sessions::backend_limits(&limits),
         timeouts: operational.timeouts,
         outgoing: outgoing::read(&root.section("outgoingAuth"), &names),

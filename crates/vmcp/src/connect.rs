@@ -48,7 +48,7 @@ pub(crate) async fn connect(configuration: Configuration) -> anyhow::Result<Find
     let background = Background::new(Handle::current());
     let vmcp = compose::core(configuration, &background)?;
     let began = Instant::now();
-    let view = vmcp.view(&compose::nobody()).map_err(anyhow::Error::from)?;
+    let view = vmcp.view(&vmcp_backend::ClientView::nobody()).map_err(anyhow::Error::from)?;
     let mut stopped = Box::pin(stop_signal(Hangup::Stops)?);
     let settled = unless(&mut stopped, async { Ok(view.settle(patience).await) }).await;
     let backends = view.backends();

@@ -3,7 +3,10 @@
 //! Read with every list that is shown, so it costs no lock; written when a backend's lists have been
 //! read.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::{
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use tokio::{sync::Notify, time::Instant};
@@ -95,6 +98,18 @@ impl Fresh {
         if self.waiting.load(Ordering::SeqCst) > 0 {
             self.wanted.notify_waiters();
         }
+    }
+
+    /// How long ago somebody was shown a list, if ever.
+    pub(crate) fn since_asked(&self) -> Option<Duration> {
+        let asked = self.asked.load(Ordering::SeqCst);
+        let now = self.milliseconds(Instant::now());
+        (asked > 0).then(|| Duration::from_millis(now.saturating_sub(asked)))
+    }
+
+    /// Whether somebody was shown a list not longer ago than this.
+    pub(crate) fn was_asked_within(&self, limit: Duration) -> bool {
+        self.since_asked().is_some_and(|since| since <= limit)
     }
 
     /// Waits until somebody is shown a list at that time or later.

@@ -1,8 +1,10 @@
 //! Gets one backend's offer for one view, and keeps it true.
 //!
-//! One task for each backend and view, not for each session: it has a backend session of its own,
-//! whose stream tells it of list changes. A modern backend says besides for how long its lists may be
-//! taken for true; when that is over they are read again, once somebody is shown them.
+//! One task for each backend and base, not for each session: it has a backend session of its own, as of
+//! a client that can do nothing, whose stream tells it of list changes. What a backend has not said for
+//! how long it is true is taken for true for some seconds; when that is over the lists are read again,
+//! once somebody is shown them. A program is ended that nobody has been shown for a while: what it
+//! offers is known, and read again when it is started the next time.
 
 use std::{
     sync::{Arc, Weak},
@@ -14,15 +16,15 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
-use vmcp_backend::{Advertised, Backend, ClientView, Due, Error, Events, Session};
+use vmcp_backend::{Backend, ClientView, Error, Events, Session};
 use vmcp_model::BackendId;
-use vmcp_wire::Shape;
 
-use super::{
-    View,
-    fresh::{Fresh, Terms},
-};
-use crate::{background::Background, inbound::Inbound};
+use super::{View, fresh::Fresh};
+use crate::background::Background;
+use following::ReadTerms;
+
+mod beside;
+mod following;
 
 /// Changes that come within this time are one change.
 const COALESCE: Duration = Duration::from_millis(50);
@@ -40,6 +42,9 @@ const BEGIN: Duration = Duration::from_millis(500);
 /// being asked.
 const PLACE: Duration = Duration::from_secs(1);
 
+/// The same for a program that starts: several at once on a busy machine make each other slow.
+const START: Duration = Duration::from_secs(20);
+
 /// Watches one backend for one view.
 pub(crate) struct Watch {
     pub(crate) backend: Arc<Backend>,
@@ -48,6 +53,8 @@ pub(crate) struct Watch {
     pub(crate) background: Background,
     /// Bounds the attempts that are made at once.
     pub(crate) places: Arc<Semaphore>,
+    /// Bounds the programs that are started at once.
+    pub(crate) starts: Arc<Semaphore>,
     pub(crate) wanted: Arc<Wanted>,
     /// Who is shown the view's lists.
     pub(crate) fresh: Arc<Fresh>,
@@ -68,28 +75,10 @@ struct Watched {
     session: Session,
     /// Its stream, while one is open.
     stream: Option<Events>,
-    /// What a modern backend has said about the lists when they were read.
-    terms: Option<ReadTerms>,
+    /// For how long what was read last may be taken for true.
+    terms: ReadTerms,
     /// How often in a row some list could not be read.
     unread: u32,
-}
-
-/// For how long the lists of a modern backend may be taken for true.
-#[derive(Debug, Clone, Copy)]
-struct ReadTerms {
-    read: Instant,
-    /// When the first list is over that promises anything.
-    over: Option<Instant>,
-    /// Some list promises nothing, which says nothing about when to read it again.
-    any_without: bool,
-}
-
-/// Why the watching of a session ended.
-enum End {
-    /// The offer is to be asked for again on the same session.
-    Changed,
-    /// The session is no good any more.
-    Failed(Error),
 }
 
 impl Watch {
@@ -113,7 +102,15 @@ impl Watch {
                 Ok(watched) => {
                     let again = self.again(watched);
                     let followed = self.follow(watched, &mut broken);
-                    tokio::time::timeout(again, followed).await.unwrap_or(Ok(()))
+                    let idle = self.idle();
+                    tokio::select! {
+                        followed = followed => followed,
+                        () = tokio::time::sleep(again) => Ok(()),
+                        () = idle => {
+                            self.sleep(current).await;
+                            Ok(())
+                        }
+                    }
                 }
                 Err(error) => {
                     self.backend.note_offer(Some(&error));
@@ -173,7 +170,12 @@ impl Watch {
                 }
                 None => {
                     let session = self.open(client).await?;
-                    current.insert(Watched { session, stream: None, terms: None, unread: 0 })
+                    current.insert(Watched {
+                        session,
+                        stream: None,
+                        terms: ReadTerms::none(),
+                        unread: 0,
+                    })
                 }
             };
             // Before the lists are read, so that no change comes between.
@@ -182,15 +184,19 @@ impl Watch {
             let offer = offer.inspect_err(|error| self.backend.note_failed_check(error))?;
             self.backend.note_offer(None);
             self.note_problem(watched, offer.problem());
-            watched.terms = watched.session.is_stateless().then(|| ReadTerms::of(&offer));
+            watched.terms = ReadTerms::of(&offer);
             if let Some(view) = self.view.upgrade() {
                 view.enter(self.id(), Ok(offer));
             }
             Ok(watched)
         };
         tokio::pin!(work);
-        let place = self.places.acquire().await;
-        if let Ok(done) = tokio::time::timeout(PLACE, &mut work).await {
+        let (places, hold) = match self.backend.is_program() {
+            true => (&self.starts, START),
+            false => (&self.places, PLACE),
+        };
+        let place = places.acquire().await;
+        if let Ok(done) = tokio::time::timeout(hold, &mut work).await {
             return done;
         }
         drop(place);
@@ -238,6 +244,10 @@ impl Watch {
             opened.await.unwrap_or_else(|_closed| gave_up())
         };
         tokio::pin!(opened);
+        if self.backend.is_program() {
+            // It is started, and may take its time.
+            return opened.await;
+        }
         // One that takes for ever counts each time that another would have been made.
         let interval = self.backend.health_settings().check_interval;
         loop {
@@ -269,124 +279,13 @@ impl Watch {
         }
     }
 
-    /// Waits until the offer is to be asked for again. The error says that the session is no good.
-    async fn follow(&self, watched: &mut Watched, broken: &mut u32) -> Result<(), Error> {
-        if !watched.session.facts().has.list_changes {
-            return self.wait_for_demand(watched).await;
+    /// Ends the watch session of a program that nobody is shown. What it offers from now on is known by
+    /// those who start it.
+    async fn sleep(&self, current: &mut Option<Watched>) {
+        if let Some(Watched { session, .. }) = current.take() {
+            let _gone = self.backend.close(&session).await;
         }
-        if watched.stream.is_none() {
-            match self.backend.listen(&watched.session).await {
-                Ok(Some(stream)) => watched.stream = Some(stream),
-                // It offers none, whatever it says of list changes.
-                Ok(None) | Err(Error::Refused { .. } | Error::Protocol(_)) => {
-                    return self.wait_for_demand(watched).await;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        let Watched { session, stream: Some(stream), terms, .. } = watched else { return Ok(()) };
-        // Changes are announced: what promises nothing is not read for that alone.
-        let over = terms.and_then(|terms| terms.over);
-        let began = Instant::now();
-        match self.listen(session, stream, over).await {
-            End::Changed => Ok(()),
-            End::Failed(Error::Broken(_)) => {
-                // A server may end its streams now and then; one that ends each at once is not
-                // asked as often. What has changed while nobody listened is found by asking.
-                watched.stream = None;
-                *broken = if began.elapsed() > BACKOFF.1 { 1 } else { *broken + 1 };
-                tokio::time::sleep(self.backoff(*broken)).await;
-                Ok(())
-            }
-            End::Failed(error) => Err(error),
-        }
-    }
-
-    /// Listens until a list changes.
-    async fn listen(&self, session: &Session, stream: &mut Events, over: Option<Instant>) -> End {
-        let checking = self.keep_checking(session);
-        let outdated = self.outdated(over);
-        tokio::pin!(checking, outdated);
-        loop {
-            let message = tokio::select! {
-                message = stream.next() => message,
-                () = self.wanted.fresh.notified() => return End::Changed,
-                () = &mut outdated => return End::Changed,
-                checked = &mut checking => match checked {
-                    Ok(()) => return End::Changed,
-                    Err(error) => return End::Failed(error),
-                },
-            };
-            match message {
-                Ok(Some(message)) if message.shape() == Shape::Request => {
-                    if let Err(error) = self.backend.decline(session, &message).await {
-                        tracing::debug!(backend = %self.id(), %error, "could not decline what the backend asked");
-                    }
-                }
-                Ok(Some(message)) => {
-                    if let Some(Inbound::ListChanged) = Inbound::of(message, self.id()) {
-                        self.note_changed();
-                        tokio::time::sleep(COALESCE).await;
-                        return End::Changed;
-                    }
-                }
-                Ok(None) => return End::Failed(Error::Broken("the stream ended".to_owned())),
-                Err(error) => return End::Failed(error),
-            }
-        }
-    }
-
-    /// What was read is not to be taken for true any more.
-    fn note_changed(&self) {
-        if let Some(view) = self.view.upgrade() {
-            view.note_changed(self.id());
-        }
-    }
-
-    /// Waits until somebody is shown lists that are over. For ever if they are never.
-    async fn outdated(&self, over: Option<Instant>) {
-        match over {
-            Some(over) => self.fresh.asked_since(over).await,
-            None => std::future::pending().await,
-        }
-    }
-
-    /// A backend that announces nothing is asked again when somebody needs its offer and it is old.
-    async fn wait_for_demand(&self, watched: &Watched) -> Result<(), Error> {
-        let Watched { session, terms, .. } = watched;
-        let began = Instant::now();
-        let checking = self.keep_checking(session);
-        let over = terms.and_then(|terms| terms.unannounced(self.max_age));
-        let outdated = self.outdated(over);
-        tokio::pin!(checking, outdated);
-        loop {
-            tokio::select! {
-                checked = &mut checking => return checked,
-                () = self.wanted.fresh.notified() => return Ok(()),
-                () = &mut outdated => return Ok(()),
-                () = self.wanted.used.notified(), if terms.is_none() => {
-                    if began.elapsed() >= self.max_age {
-                        return Ok(());
-                    }
-                }
-            }
-        }
-    }
-
-    /// Checks the backend when it has shown no sign of life for long and nobody else does. Ends
-    /// when it can be used again after it could not. The error says that the session is no good.
-    async fn keep_checking(&self, session: &Session) -> Result<(), Error> {
-        loop {
-            let was_out = match self.backend.due().await {
-                Due::Recovered => return Ok(()),
-                Due::Check => self.backend.is_out(),
-            };
-            match self.backend.check(session).await {
-                Ok(()) if was_out => return Ok(()),
-                Ok(()) | Err(Error::LeftAlone { .. }) => {}
-                Err(error) => return Err(error),
-            }
-        }
+        std::future::pending().await
     }
 
     fn report(&self, error: &Error, failures: u32) {
@@ -411,19 +310,5 @@ impl Watch {
 
     fn id(&self) -> &BackendId {
         self.backend.id()
-    }
-}
-
-impl ReadTerms {
-    fn of(advertised: &Advertised) -> Self {
-        let (read, terms) = (advertised.read, Terms::of(advertised));
-        let over = terms.ends().filter(|end| *end > read).min();
-        Self { read, over, any_without: terms.ends().any(|end| end <= read) }
-    }
-
-    /// When the first list is over if nobody says when it has changed.
-    fn unannounced(self, max_age: Duration) -> Option<Instant> {
-        let without = self.any_without.then(|| self.read + max_age);
-        self.over.into_iter().chain(without).min()
     }
 }

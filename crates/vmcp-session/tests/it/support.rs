@@ -39,6 +39,7 @@ pub(crate) fn replica_of(
         views: 16,
         view_idle: ttl,
         offer_max_age: ttl,
+        known: std::collections::BTreeMap::new(),
         bridge: vmcp_core::Bridge::default(),
         server_info: "{}".into(),
         keys: {
@@ -49,6 +50,7 @@ pub(crate) fn replica_of(
     };
     let vmcp = Vmcp::new(vec![backend], core, background.clone());
     let config = Config {
+        offer_max_age: ttl,
         ttl,
         initialize_wait: Duration::from_secs(3),
         eager: false,

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use vmcp_backend::{Config, Limits, Timeouts};
+use vmcp_backend::{Config, Limits, Timeouts, Transport};
 use vmcp_model::BackendId;
 
 use super::{
@@ -28,6 +28,8 @@ pub(super) struct Draft<'a> {
 /// What the rest of the file says about backends.
 pub(super) struct Common {
     pub(super) initialize: Duration,
+    /// The same for programs.
+    pub(super) start: Duration,
     pub(super) limits: Limits,
     pub(super) timeouts: CallTimeouts,
     pub(super) outgoing: OutgoingAuth,
@@ -66,13 +68,17 @@ impl Draft<'_> {
     pub(super) fn finish(self, common: &Common) -> Option<BackendSettings> {
         let id = self.id?;
         let outgoing = common.outgoing.of(&id);
+        let transport = self.transport.finish(outgoing)?;
+        let initialize = match &transport {
+            Transport::Stdio(_) => common.start,
+            Transport::Http(_) | Transport::Sse(_) => common.initialize,
+        };
         let timeouts = Timeouts {
-            initialize: common.initialize,
+            initialize,
             idle: common.timeouts.idle(&id),
             absolute: common.timeouts.absolute,
             ..Timeouts::default()
         };
-        let transport = self.transport.finish(outgoing)?;
         let config = Config { id, transport, timeouts, limits: common.limits };
         Some(BackendSettings { config, metadata: self.metadata })
     }

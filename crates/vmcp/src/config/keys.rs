@@ -357,11 +357,16 @@ pub(super) const SESSIONS: &[Key] = &[
     Key::choice("backendInit", &["lazy", "eager"], &[], "when backend sessions are opened")
         .default("lazy"),
     Key::count("maxBackendInitConcurrency", 10, 1000, "backends initialized at once"),
-    Key::time("backendInitTimeout", 30_000, 1, "how long a backend may take to initialize"),
+    Key::time(
+        "backendInitTimeout",
+        30_000,
+        1,
+        "how long a backend may take to initialize; a program may take 2m unless this is given",
+    ),
     Key::time("keepAlive", 15_000, 1, "how often an idle stream shows that it is alive"),
     Key::size("eventLogBytes", 1 << 20, "what is kept of a stream for clients that resume it"),
     Key::time("drainTimeout", 10_000, 1, "how long calls may go on when the server stops"),
-    Key::time("offerMaxAge", 30_000, 24, "how old an offer may be before it is asked for again"),
+    Key::time("offerMaxAge", 5_000, 24, "how old an offer may be before it is asked for again"),
 ];
 
 const BRIDGE: &[Key] = &[

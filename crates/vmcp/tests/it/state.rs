@@ -81,6 +81,8 @@ async fn fifty_sessions_cost_fifty_backend_sessions_and_give_them_back() {
 async fn first_calls_at_once_open_one_backend_session() {
     let backend = peers::stateful().start().await.unwrap();
     let process = serve(&Gateway::before(&[("a", backend.url())])).await;
+    // The first of its kind opens its session at once.
+    let _first = connect(&process).await;
     for _ in 0..5 {
         let client = connect(&process).await;
         let before = backend.counters().initializes();
@@ -121,6 +123,8 @@ async fn the_end_of_a_session_ends_its_backend_sessions() {
     let (one, two) = (peers::stateful().start().await.unwrap(), peers::counting(0).await.unwrap());
     let gateway = Gateway::before(&[("a", one.url()), ("b", two.url())]);
     let process = serve(&gateway).await;
+    // The first of its kind opens its sessions at once.
+    let _first = connect(&process).await;
     let client = connect(&process).await;
     let open = (one.sessions().len(), two.open().await);
     assert_eq!(count(&client).await, "1");

@@ -14,13 +14,13 @@ backends:
   - {name: e, url: 'http://h/', transport: sse}
 operational: {timeouts: {perWorkload: {a: 31s}}}",
         "a: runs run [] {} in None Session idle 600s {}
-         a: connect 5s initialize 30s
+         a: connect 5s initialize 120s
          a: idle 31s absolute 3600s
          a: response 104857600 event 16777216
          a: in flight 1024 streams 10000 links 256
          a: list pages 1000 items 100000
          b: runs run [\"1\", \"true\", \"\"] {} in None Session idle 600s {}
-         b: connect 5s initialize 30s
+         b: connect 5s initialize 120s
          b: idle 30s absolute 3600s
          b: response 104857600 event 16777216
          b: in flight 1024 streams 10000 links 256
@@ -79,7 +79,7 @@ fn a_default_strategy_passes_programs_by_and_an_entry_is_refused() {
 backends: [{name: a, command: run}]
 outgoingAuth: {default: {type: header_injection, headerInjection: {headerName: X, headerValue: y}}}",
         "a: runs run [] {} in None Session idle 600s {}
-         a: connect 5s initialize 30s
+         a: connect 5s initialize 120s
          a: idle 30s absolute 3600s
          a: response 104857600 event 16777216
          a: in flight 1024 streams 10000 links 256

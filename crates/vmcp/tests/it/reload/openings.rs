@@ -108,6 +108,8 @@ async fn an_opening_on_a_backend_that_goes_leaves_nothing_behind() {
     let old = named("one").script("initialize", holding(held)).start().await.unwrap();
     let new = named("one").start().await.unwrap();
     let process = serve(&Gateway::before(&[("a", old.url())])).await;
+    // The first of its kind opens its session at once.
+    let _first = connect(&process).await;
     let client = connect(&process).await;
     hold.send_replace(true);
     let initializes = old.counters().initializes();

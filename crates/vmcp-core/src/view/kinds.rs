@@ -1,0 +1,216 @@
+//! What one kind of client is offered that another is not.
+//!
+//! Backends seldom tell kinds of clients apart. So a view sees what its *base* sees, at once, until
+//! something is known to differ: a watch of the view's own says so, or a session of this kind, whose
+//! own session on the backend was read.
+
+use std::{
+    sync::{Arc, PoisonError, Weak},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+use vmcp_backend::Advertised;
+use vmcp_model::{BackendId, Era, Offer};
+
+use super::{BackendState, Offers, View};
+
+/// What is known of one backend beside what the base knows.
+#[derive(Debug)]
+pub(super) enum Kinds {
+    /// A watch of the view's own keeps it true.
+    Watched,
+    /// A session of this kind was read.
+    Read {
+        /// What it was offered, where that differs.
+        own: Option<Arc<Offer>>,
+        /// What the base was offered then.
+        compared: Option<Arc<Offer>>,
+        read: Instant,
+    },
+}
+
+impl View {
+    /// Whether backends are watched for this view.
+    pub(crate) fn is_base(&self) -> bool {
+        self.client.is_base()
+    }
+
+    /// How many views it is derived through.
+    pub(crate) fn depth(&self) -> usize {
+        self.base.as_ref().map_or(0, |base| 1 + base.depth())
+    }
+
+    /// Has the view see what its base sees.
+    pub(crate) fn derive(self: &Arc<Self>) {
+        let Some(base) = &self.base else { return };
+        base.derived.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(self));
+        self.follow();
+        self.merge_if_dirty();
+    }
+
+    /// Has those that see what this one sees take in what has changed.
+    pub(super) fn tell_derived(&self) {
+        let derived = {
+            let mut derived = self.derived.lock().unwrap_or_else(PoisonError::into_inner);
+            derived.retain(|view| view.strong_count() > 0);
+            derived.iter().filter_map(Weak::upgrade).collect::<Vec<_>>()
+        };
+        for view in derived {
+            view.follow();
+        }
+    }
+
+    /// Takes over what the base knows, except what is the view's own.
+    pub(crate) fn follow(&self) {
+        let Some(base) = &self.base else { return };
+        let of_base = base.backends();
+        let mut offers = self.offers();
+        let Offers { backends, kinds, .. } = &mut *offers;
+        let mut dirty = false;
+        backends.retain(|id, state| {
+            let stays = of_base.contains_key(id);
+            dirty |= !stays && state.offer.is_some();
+            stays
+        });
+        kinds.retain(|id, _| of_base.contains_key(id));
+        for (id, mut state) in of_base {
+            match kinds.get(&id) {
+                Some(Kinds::Watched) if backends.contains_key(&id) => continue,
+                Some(Kinds::Read { own: Some(own), .. }) => state.offer = Some(Arc::clone(own)),
+                Some(Kinds::Read { own: None, .. } | Kinds::Watched) | None => {}
+            }
+            let before = backends.get(&id).and_then(|before| before.offer.as_deref());
+            dirty |= before != state.offer.as_deref();
+            backends.insert(id, state);
+        }
+        self.take_in(offers, dirty);
+        self.tell_derived();
+    }
+
+    /// Notes that a watch of the view's own keeps true what a backend offers.
+    pub(super) fn note_watched(&self, offers: &mut Offers, backend: &BackendId) {
+        if self.base.is_some() {
+            offers.kinds.insert(backend.clone(), Kinds::Watched);
+        }
+    }
+
+    /// Has the view see what its base sees of a backend again.
+    pub(crate) fn unwatch(&self, backend: &BackendId) {
+        let watched = self.offers().kinds.remove(backend);
+        if watched.is_some() {
+            self.follow();
+        }
+    }
+
+    /// Forgets what was the view's own of backends that are others now.
+    pub(super) fn forget_kinds(offers: &mut Offers, new: &dyn Fn(&BackendId) -> bool) {
+        offers.kinds.retain(|id, _| !new(id));
+    }
+
+    /// Whether a session of this kind is to be read to find out if a backend offers it what it offers
+    /// everybody: none was yet, or something has changed since. What clients are told to be able to do
+    /// is all that servers are known to look at.
+    pub fn wants_reading(&self, backend: &BackendId, max_age: Duration) -> bool {
+        let Some(base) = self.base.as_ref().filter(|_| self.is_a_kind()) else { return false };
+        let of_base = base.offer(backend);
+        match self.offers().kinds.get(backend) {
+            None => true,
+            Some(Kinds::Watched) => false,
+            Some(Kinds::Read { own, compared, read }) => {
+                let is_old = own.is_some() && read.elapsed() >= max_age;
+                is_old || !is_same(compared.as_ref(), of_base.as_ref())
+            }
+        }
+    }
+
+    /// Whether the clients of this view can do what those of the base cannot.
+    fn is_a_kind(&self) -> bool {
+        let told = self.client.capabilities_for(Era::Legacy);
+        self.client.version().era() == Era::Legacy
+            && vmcp_model::raw::Members::parse(told)
+                .is_some_and(|members| members.iter().next().is_some())
+    }
+
+    /// Whether what a backend offers was read so long ago.
+    pub fn is_old(&self, backend: &BackendId, max_age: Duration) -> bool {
+        let offers = self.offers();
+        let read = offers.backends.get(backend).and_then(|state| state.read);
+        read.is_none_or(|read| read.elapsed() >= max_age)
+    }
+
+    /// Notes that somebody reads what clients of this kind are offered. `false` if somebody does already.
+    pub fn claim_reading(&self, backend: &BackendId) -> bool {
+        self.offers().reading.insert(backend.clone())
+    }
+
+    /// Waits until nobody reads what a backend offers clients of this kind.
+    pub async fn until_read(&self, backend: &BackendId) {
+        loop {
+            let changed = self.settled.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if !self.offers().reading.contains(backend) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Takes in what a session of this kind is offered, if that could be read, from whoever has claimed
+    /// to read it. If these clients can do what the base's can, the base is offered that, too.
+    pub fn enter_read(&self, backend: &BackendId, read: Option<Advertised>) {
+        match (&self.base, read) {
+            (Some(base), read) if self.is_a_kind() => self.compare(base, backend, read),
+            (Some(base), Some(read)) => base.root().enter(backend, Ok(read)),
+            (None, Some(read)) => self.enter(backend, Ok(read)),
+            (_, None) => {}
+        }
+        self.offers().reading.remove(backend);
+        self.settled.notify_waiters();
+    }
+
+    /// The base of all.
+    fn root(&self) -> &Self {
+        self.base.as_ref().map_or(self, |base| base.root())
+    }
+
+    fn compare(&self, base: &Self, backend: &BackendId, read: Option<Advertised>) {
+        let compared = base.offer(backend);
+        {
+            let mut offers = self.offers();
+            let Some(state) = offers.backends.get(backend) else { return };
+            let before = state.offer.clone();
+            // What could not be read is taken for what it was.
+            let offer = read.map(|read| Arc::new(read.completed(before.as_deref())));
+            let own = offer.or(before).filter(|offer| compared.as_ref() != Some(offer));
+            if own.is_some() {
+                tracing::debug!(%backend, "the backend offers this kind of client something of its own");
+            }
+            let read = Kinds::Read { own, compared, read: Instant::now() };
+            offers.kinds.insert(backend.clone(), read);
+        }
+        self.follow();
+    }
+
+    /// Merges what has come in since the last merge, for whoever is about to be shown it.
+    pub fn merge_now(&self) {
+        self.merge_if_dirty();
+    }
+}
+
+/// Whether two offers are the very same.
+fn is_same(one: Option<&Arc<Offer>>, other: Option<&Arc<Offer>>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other) || one == other,
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
+    }
+}
+
+impl BackendState {
+    /// Whether nothing is known yet that could be shown.
+    pub(super) fn is_unknown(&self) -> bool {
+        self.status == super::OfferStatus::Unknown && self.offer.is_none()
+    }
+}
