@@ -121,6 +121,7 @@ impl Session {
             since: Instant::now(),
             kept: false,
             _rest: None,
+            _awaited: self.awaited(backend),
         };
         self.put(backend, open, question, asked).await;
     }
@@ -149,7 +150,7 @@ impl Session {
     }
 
     /// Tells a backend that its question will not be answered.
-    fn refuse(
+    pub(crate) fn refuse(
         &self,
         backend: &Arc<Backend>,
         open: &BackendSession,
