@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use vmcp_backend::{Backend, Session as BackendSession};
-use vmcp_core::{Relay, Reply as CoreReply, level_params};
+use vmcp_core::{BackendSessions as _, Caller, Relay, Reply as CoreReply, Routed, level_params};
 use vmcp_model::{Kind, LogLevel};
 use vmcp_store::Change;
 use vmcp_wire::{Fault, Id, IdKey, Message, Shape, reply};
@@ -130,11 +130,43 @@ impl Session {
         message: &Message,
         log: Option<&Arc<StreamLog>>,
     ) -> Result<Reply, Fault> {
-        let id = message.id().ok_or(Fault::InvalidRequest("a request needs an id".into()))?.key();
+        let catalog = self.catalog.load_full();
+        let caller = self.caller(&catalog);
+        match self.shared.vmcp.route(&caller, message) {
+            Ok(routed) => self.send(&caller, routed, message, log).await,
+            // It may name what has just been unlocked.
+            Err(_unknown) if self.is_reading_lists() => {
+                Box::pin(self.call_when_read(message, log)).await
+            }
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Sends a request that names what is not known yet, when lists that have changed have been read.
+    async fn call_when_read(
+        self: &Arc<Self>,
+        message: &Message,
+        log: Option<&Arc<StreamLog>>,
+    ) -> Result<Reply, Fault> {
+        self.all_lists_read().await;
         let catalog = self.catalog.load_full();
         let caller = self.caller(&catalog);
         let routed = self.shared.vmcp.route(&caller, message)?;
-        if self.capabilities.roots && !self.slots().is_open(&routed.backend) {
+        self.send(&caller, routed, message, log).await
+    }
+
+    async fn send(
+        self: &Arc<Self>,
+        caller: &Caller<'_>,
+        routed: Routed<'_>,
+        message: &Message,
+        log: Option<&Arc<StreamLog>>,
+    ) -> Result<Reply, Fault> {
+        let id = message.id().ok_or(Fault::InvalidRequest("a request needs an id".into()))?.key();
+        if self.capabilities.roots
+            && !self.slots().is_open(&routed.backend)
+            && self.open(&routed.backend).is_none()
+        {
             let first = Box::pin(self.first_call(message, &routed.backend, log));
             if let Some(reply) = first.await? {
                 return Ok(reply);
@@ -144,7 +176,7 @@ impl Session {
         let signal = Arc::clone(&in_flight.signal);
         let answered = tokio::select! {
             biased;
-            answered = self.shared.vmcp.send(&caller, routed, &id) => answered?,
+            answered = self.shared.vmcp.send(caller, routed, &id) => answered?,
             fault = signal.fired() => return Err(fault),
         };
         match answered {

@@ -143,8 +143,9 @@ impl Shared {
         let after = held.as_ref().map(|held| held.offer.digest());
         if !self.change_own(session, backend.id(), before, after).await {
             // Another replica has read it at the same time: who is right is seen by reading again.
-            self.adopt_record(session).await;
-            if let Some(backend) = self.vmcp.backend(backend.id().as_str()) {
+            if self.adopt_record(session).await
+                && let Some(backend) = self.vmcp.backend(backend.id().as_str())
+            {
                 session.read_lists_soon(&backend);
             }
             return;
@@ -209,13 +210,19 @@ impl Shared {
         changed
     }
 
-    /// Takes up what the record says now of a session's own offers.
-    async fn adopt_record(&self, session: &Session) {
+    /// Takes up what the record says now of a session's own offers. `false` if there is none: the
+    /// session has ended, which is seen on its next use.
+    async fn adopt_record(&self, session: &Session) -> bool {
         match self.store.load(session.key, self.clock.now()).await {
-            Ok(Some(record)) => _ = self.adopt_own(session, &record).await,
-            // It has ended, which is seen on its next use.
-            Ok(None) => {}
-            Err(error) => complain(&error, "a session's own offers could not be looked up"),
+            Ok(Some(record)) => {
+                self.adopt_own(session, &record).await;
+                true
+            }
+            Ok(None) => false,
+            Err(error) => {
+                complain(&error, "a session's own offers could not be looked up");
+                true
+            }
         }
     }
 
