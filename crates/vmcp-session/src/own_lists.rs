@@ -48,7 +48,7 @@ pub(crate) struct Reading {
 /// What a backend lists to one session.
 pub(crate) struct ReadLists {
     pub(crate) offer: OwnOffer,
-    /// Whether its offer to the view has other lists, or there is none.
+    /// Whether the view is shown other lists, or none.
     pub(crate) differs: bool,
 }
 
@@ -193,8 +193,7 @@ impl Session {
             }
         };
         let offer = OwnOffer::of(read?.offer);
-        let of_view = self.view.offer(backend.id());
-        let differs = of_view.is_none_or(|of_view| !offer.has_lists_of(&of_view));
+        let differs = !self.view.shows(backend.id(), &offer);
         Ok(ReadLists { offer, differs })
     }
 
