@@ -42,6 +42,9 @@ impl Backend {
         let admitted = self.health.admit()?;
         let began = Instant::now();
         let mut opened = self.opened(view).await;
+        if let (Ok(session), Wire::Links(links)) = (&opened, &self.wire) {
+            links.decline_early(session);
+        }
         if let Ok(session) = &opened
             && session.is_stateless()
         {
@@ -159,6 +162,10 @@ impl Backend {
             Wire::Links(links) => {
                 session.id = Some(links.connect().await?);
                 opening.0 = Some((Arc::clone(self), session.clone()));
+                if view.has_roots() {
+                    // Asked as soon as it is told that all is set, before a call can be there.
+                    links.hold_early(&session);
+                }
                 links.exchange(&session, text, Some(&id)).await.map_err(lost_at_once)?
             }
         };

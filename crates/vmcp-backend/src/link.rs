@@ -220,6 +220,19 @@ impl Link {
         false
     }
 
+    /// Keeps what the backend asks before anybody is there to be asked, for whoever comes first.
+    pub(crate) fn hold_early(&self) {
+        if !self.shared {
+            self.inbox().hold_early();
+        }
+    }
+
+    /// Declines what was kept: nobody will be there.
+    pub(crate) fn decline_early(&self) {
+        let early = self.inbox().take_early();
+        early.iter().for_each(|message| self.refuse(message));
+    }
+
     fn note_lists(&self, message: &Message) {
         let told = self.lists_changed.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(ListsChanged(told)) = told

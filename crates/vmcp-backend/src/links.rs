@@ -187,6 +187,20 @@ impl Links {
         self.find(session)?.0.listen(overhears)
     }
 
+    /// Keeps what the backend asks on a session before anybody is there to be asked.
+    pub(crate) fn hold_early(&self, session: &Session) {
+        if let Ok((link, _member)) = self.find(session) {
+            link.hold_early();
+        }
+    }
+
+    /// Declines what was kept: nobody will be there.
+    pub(crate) fn decline_early(&self, session: &Session) {
+        if let Ok((link, _member)) = self.find(session) {
+            link.decline_early();
+        }
+    }
+
     /// Tells of changes of a session's lists that nobody else hears of.
     pub(crate) fn tell_of_lists(&self, session: &Session, told: ListsChanged) {
         // One that has ended has nothing to tell.

@@ -109,6 +109,12 @@ impl ClientView {
         if era == self.version.era() { &self.capabilities } else { &self.across }
     }
 
+    /// Whether a legacy backend is told that it may ask for the client's roots.
+    pub(crate) fn has_roots(&self) -> bool {
+        let told = self.capabilities_for(Era::Legacy);
+        Members::parse(told).is_some_and(|members| members.span("roots").is_some())
+    }
+
     /// The newest revision to ask a legacy backend for.
     pub(crate) fn legacy_version(&self) -> ProtocolVersion {
         match self.version.era() {

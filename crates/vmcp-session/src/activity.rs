@@ -6,13 +6,16 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::{Notify, mpsc},
+    time::Instant,
+};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use vmcp_backend::Backend;
 use vmcp_core::OpenQuestion;
 use vmcp_wire::{Fault, IdKey};
 
-use crate::{listen::Listening, log::StreamLog, session::Session};
+use crate::{early::Early, listen::Listening, log::StreamLog, session::Session};
 
 /// How long a call that the client has cancelled may still bring its answer.
 const CANCEL_GRACE: Duration = Duration::from_secs(2);
@@ -40,6 +43,8 @@ pub(crate) struct Activity {
     pub(crate) calm: Option<Arc<Notify>>,
     /// Ends the listening to the backends' own streams.
     pub(crate) listening: Option<Listening>,
+    /// Backends that may ask before they are sent the first call.
+    pub(crate) early: Vec<Early>,
 }
 
 /// A call in flight.
@@ -63,6 +68,8 @@ pub(crate) struct Asked {
     pub(crate) kept: bool,
     /// Lets the deadlines of the call rest that asks.
     pub(crate) _rest: Option<OpenQuestion>,
+    /// Held for the first call, which waits for the answer.
+    pub(crate) _awaited: Option<mpsc::Sender<()>>,
 }
 
 /// Tells a call to end.
@@ -183,6 +190,7 @@ impl Activity {
             && self.standalone.is_none()
             && self.streams.is_empty()
             && self.listening.is_none()
+            && self.early.is_empty()
     }
 }
 

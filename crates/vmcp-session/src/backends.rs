@@ -70,6 +70,11 @@ impl Slots {
         open.collect()
     }
 
+    /// Whether the session on this very backend is open.
+    pub(crate) fn is_open(&self, backend: &Backend) -> bool {
+        matches!(self.find(backend), Some(Slot::Open(_)))
+    }
+
     /// Whether there is anything of this very backend.
     pub(crate) fn has(&self, backend: &Backend) -> bool {
         self.find(backend).is_some()
@@ -254,6 +259,7 @@ impl Session {
                     session.slots().set_open(&backend, open.clone());
                     session.attend(&backend, open);
                     session.hear(&backend, open).await;
+                    session.let_ask(&backend, open).await;
                     session.read_for_kind(&backend, open);
                     if session.has_own_offer(&backend) {
                         // It was that of a session that is lost.

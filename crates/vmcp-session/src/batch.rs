@@ -42,8 +42,8 @@ impl Session {
         Ok(Reply::Stream(stream))
     }
 
-    /// Takes one request of a batch and puts its response into the batch's log.
-    async fn answer_into(self: Arc<Self>, message: Message, log: &Arc<StreamLog>) {
+    /// Takes one request and puts its response into a log: that of a batch, or one of its own.
+    pub(crate) async fn answer_into(self: Arc<Self>, message: Message, log: &Arc<StreamLog>) {
         let id = message.id().map(|id| id.text().to_vec()).unwrap_or_default();
         let text = match self.handle_into(&message, Some(log)).await {
             Ok(Reply::Accepted | Reply::Stream(_)) => return,

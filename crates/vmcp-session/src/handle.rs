@@ -7,10 +7,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use vmcp_core::{Relay, Reply as CoreReply, level_params};
+use vmcp_backend::{Backend, Session as BackendSession};
+use vmcp_core::{BackendSessions as _, Caller, Relay, Reply as CoreReply, Routed, level_params};
 use vmcp_model::{Kind, LogLevel};
 use vmcp_store::Change;
-use vmcp_wire::{Fault, Id, Message, Shape, reply};
+use vmcp_wire::{Fault, Id, IdKey, Message, Shape, reply};
 
 use crate::{
     activity::{Call, InFlight, Signal},
@@ -129,28 +130,53 @@ impl Session {
         message: &Message,
         log: Option<&Arc<StreamLog>>,
     ) -> Result<Reply, Fault> {
-        let id = message.id().ok_or(Fault::InvalidRequest("a request needs an id".into()))?.key();
-        // Counted first: a drain that has begun refuses the call, one that begins now waits for it.
-        let counted = self.shared.calls.token();
-        if self.shared.calls.is_closed() {
-            return Err(Fault::Unavailable("vmcp is shutting down".into()));
+        let catalog = self.catalog.load_full();
+        let caller = self.caller(&catalog);
+        match self.shared.vmcp.route(&caller, message) {
+            Ok(routed) => self.send(&caller, routed, message, log).await,
+            // It may name what has just been unlocked.
+            Err(_unknown) if self.is_reading_lists() => {
+                Box::pin(self.call_when_read(message, log)).await
+            }
+            Err(fault) => Err(fault),
         }
+    }
+
+    /// Sends a request that names what is not known yet, when lists that have changed have been read.
+    async fn call_when_read(
+        self: &Arc<Self>,
+        message: &Message,
+        log: Option<&Arc<StreamLog>>,
+    ) -> Result<Reply, Fault> {
+        self.all_lists_read().await;
         let catalog = self.catalog.load_full();
         let caller = self.caller(&catalog);
         let routed = self.shared.vmcp.route(&caller, message)?;
-        let signal: Arc<Signal> = Arc::default();
-        let call = Call { backend: Arc::clone(&routed.backend), signal: Arc::clone(&signal) };
-        let limit = self.shared.config.limits.calls_per_session;
-        self.with_activity(|activity| activity.begin(&id, call, limit))?;
-        let in_flight = InFlight {
-            session: Arc::clone(self),
-            id: id.clone(),
-            signal: Arc::clone(&signal),
-            _counted: counted,
-        };
+        self.send(&caller, routed, message, log).await
+    }
+
+    async fn send(
+        self: &Arc<Self>,
+        caller: &Caller<'_>,
+        routed: Routed<'_>,
+        message: &Message,
+        log: Option<&Arc<StreamLog>>,
+    ) -> Result<Reply, Fault> {
+        let id = message.id().ok_or(Fault::InvalidRequest("a request needs an id".into()))?.key();
+        if self.capabilities.roots
+            && !self.slots().is_open(&routed.backend)
+            && self.open(&routed.backend).is_none()
+        {
+            let first = Box::pin(self.first_call(message, &routed.backend, log));
+            if let Some(reply) = first.await? {
+                return Ok(reply);
+            }
+        }
+        let in_flight = self.begin_call(&id, &routed.backend)?;
+        let signal = Arc::clone(&in_flight.signal);
         let answered = tokio::select! {
             biased;
-            answered = self.shared.vmcp.send(&caller, routed, &id) => answered?,
+            answered = self.shared.vmcp.send(caller, routed, &id) => answered?,
             fault = signal.fired() => return Err(fault),
         };
         match answered {
@@ -164,6 +190,24 @@ impl Session {
                 None => Ok(Reply::Stream(self.stream(*stream, in_flight))),
             },
         }
+    }
+
+    /// Enters a call as in flight.
+    pub(crate) fn begin_call(
+        self: &Arc<Self>,
+        id: &IdKey,
+        backend: &Arc<Backend>,
+    ) -> Result<InFlight, Fault> {
+        // Counted first: a drain that has begun refuses the call, one that begins now waits for it.
+        let counted = self.shared.calls.token();
+        if self.shared.calls.is_closed() {
+            return Err(Fault::Unavailable("vmcp is shutting down".into()));
+        }
+        let signal: Arc<Signal> = Arc::default();
+        let call = Call { backend: Arc::clone(backend), signal: Arc::clone(&signal) };
+        let limit = self.shared.config.limits.calls_per_session;
+        self.with_activity(|activity| activity.begin(id, call, limit))?;
+        Ok(InFlight { session: Arc::clone(self), id: id.clone(), signal, _counted: counted })
     }
 
     async fn set_level(&self, id: Id<'_>, message: &Message) -> Result<Reply, Fault> {
@@ -248,7 +292,7 @@ impl Session {
     }
 
     /// The backends on which the session has a session of its own.
-    pub(crate) fn open_backends(&self) -> Vec<(Arc<vmcp_backend::Backend>, vmcp_backend::Session)> {
+    pub(crate) fn open_backends(&self) -> Vec<(Arc<Backend>, BackendSession)> {
         let open = self.slots().open();
         let open = open.into_iter().filter_map(|(id, lineage, session)| {
             let backend = self.shared.vmcp.backend(id.as_str())?;

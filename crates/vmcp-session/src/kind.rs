@@ -35,7 +35,7 @@ impl Session {
     }
 
     /// Whether some backend is to be asked before it is known what clients of this kind are offered.
-    /// Programs are not: each session would have to start one.
+    /// Programs and servers of HTTP+SSE are not: each would be started, or connected to, for that.
     pub(crate) fn is_of_new_kind(&self) -> bool {
         !self.unread().is_empty()
     }
@@ -45,7 +45,7 @@ impl Session {
         let backends = catalog.backends().iter();
         let backends = backends.filter_map(|id| self.shared.vmcp.backend(id.as_str()));
         let unread = backends.filter(|backend| {
-            !backend.is_program()
+            backend.identity().is_some()
                 && !backend.is_out()
                 && backend.era_for(Era::Legacy) == Some(Era::Legacy)
                 && self.view.wants_reading(backend.id(), self.shared.config.offer_max_age)

@@ -10,6 +10,7 @@ mod batch;
 mod clients;
 mod clock;
 mod detach;
+mod early;
 mod ending;
 mod factory;
 mod handle;

@@ -67,6 +67,10 @@ impl Listening {
         Some((stop, Arc::clone(&self.again)))
     }
 
+    fn has(&self, backend: &Backend) -> bool {
+        self.followed.contains_key(&(backend.id().clone(), backend.lineage()))
+    }
+
     /// Stops to listen to a backend. `false` if it was not listened to.
     fn leave(&mut self, backend: &Backend) -> bool {
         let left = self.followed.remove(&(backend.id().clone(), backend.lineage()));
@@ -79,6 +83,13 @@ impl Session {
     pub(crate) fn stop_listening_to(&self, backend: &Backend) -> bool {
         self.with_activity(|activity| {
             activity.listening.as_mut().is_some_and(|listening| listening.leave(backend))
+        })
+    }
+
+    /// Whether somebody listens to a backend.
+    pub(crate) fn listens_to(&self, backend: &Backend) -> bool {
+        self.with_activity(|activity| {
+            activity.listening.as_ref().is_some_and(|listening| listening.has(backend))
         })
     }
 

@@ -29,7 +29,8 @@ const ATTEMPTS: u32 = 4;
 /// others from being asked.
 const PLACE: Duration = Duration::from_secs(5);
 
-/// How long the answer to a call waits for the lists that have changed in the call.
+/// How long a call waits for lists that have changed: its answer, if they have changed in the call,
+/// and one that names what is not known yet.
 const HOLD: Duration = Duration::from_secs(1);
 
 /// The reading of one backend's lists.
@@ -47,7 +48,7 @@ pub(crate) struct Reading {
 /// What a backend lists to one session.
 pub(crate) struct ReadLists {
     pub(crate) offer: OwnOffer,
-    /// Whether its offer to the view has other lists, or there is none.
+    /// Whether the view is shown other lists, or none.
     pub(crate) differs: bool,
 }
 
@@ -122,27 +123,53 @@ impl Session {
         self.shared.background.spawn_until_stop(keep_reading(me, backend));
     }
 
-    /// Waits until what has changed so far has been read, but no longer than a call may.
+    /// Whether lists have changed that have not been read yet.
+    pub(crate) fn is_reading_lists(&self) -> bool {
+        let any = |own: &mut Own| own.readings.iter().any(|reading| reading.read < reading.told);
+        self.with_any_own(any).unwrap_or(false)
+    }
+
+    /// Waits until what has changed of a backend's lists so far has been read, but no longer than a
+    /// call may.
     pub(crate) async fn lists_read(&self, backend: &Backend) {
-        let reading = |own: &mut Own| {
-            own.reading(backend)
-                .map(|reading| (reading.told, reading.read, Arc::clone(&reading.done)))
+        let id = backend.id().clone();
+        self.wait_for_lists(|reading| reading.backend == id).await;
+    }
+
+    /// The same for all backends.
+    pub(crate) async fn all_lists_read(&self) {
+        self.wait_for_lists(|_reading| true).await;
+    }
+
+    async fn wait_for_lists(&self, which: impl Fn(&Reading) -> bool) {
+        let wanted = |own: &mut Own| {
+            let wanted = own.readings.iter().filter(|reading| which(reading));
+            wanted.map(|reading| (Arc::clone(&reading.done), reading.told)).collect::<Vec<_>>()
         };
-        let Some((told, _, done)) = self.with_any_own(reading).flatten() else { return };
+        let wanted = self.with_any_own(wanted).unwrap_or_default();
         let waiting = async {
-            loop {
-                let notified = done.notified();
-                tokio::pin!(notified);
-                notified.as_mut().enable();
-                let read = self.with_any_own(reading).flatten().map(|(_, read, _)| read);
-                if read.is_none_or(|read| read >= told) {
-                    return;
-                }
-                notified.await;
+            for (done, told) in wanted {
+                self.read_up_to(&done, told).await;
             }
         };
-        // The client is told when they have been read.
+        // Whoever waits goes on; the client is told when they have been read.
         let _late = tokio::time::timeout(HOLD, waiting).await;
+    }
+
+    async fn read_up_to(&self, done: &Arc<Notify>, told: u64) {
+        loop {
+            let notified = done.notified();
+            tokio::pin!(notified);
+            notified.as_mut().enable();
+            let waits = |own: &mut Own| {
+                let mut readings = own.readings.iter();
+                readings.any(|reading| Arc::ptr_eq(&reading.done, done) && reading.read < told)
+            };
+            if !self.with_any_own(waits).unwrap_or(false) {
+                return;
+            }
+            notified.await;
+        }
     }
 
     /// Reads what the session's own session on a backend lists. So many sessions ask a backend at
@@ -167,7 +194,7 @@ impl Session {
         };
         let of_view = self.view.offer(backend.id());
         let offer = OwnOffer::of(read?.completed(of_view.as_deref()));
-        let differs = of_view.is_none_or(|of_view| !offer.has_lists_of(&of_view));
+        let differs = !self.view.shows(backend.id(), &offer);
         Ok(ReadLists { offer, differs })
     }
 

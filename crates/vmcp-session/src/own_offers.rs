@@ -94,6 +94,30 @@ impl Session {
         self.with_any_own(|own| own.find(backend).map(|held| held.offer.digest())).flatten()
     }
 
+    /// Backends of which the session has own offers that a record does not name.
+    fn not_named(&self, record: &Record) -> Vec<BackendId> {
+        let names = |held: &&Held| record.own_offers.iter().any(|(id, _)| *id == held.backend);
+        let not_named = self.with_any_own(|own| {
+            let others = own.held.iter().filter(|held| !names(held));
+            others.map(|held| held.backend.clone()).collect()
+        });
+        not_named.unwrap_or_default()
+    }
+
+    /// The backend of an own offer that another replica has dropped, if it is to be asked again. There
+    /// the view may have the same by now, and here not yet: nothing is taken from the client that
+    /// comes back in a moment.
+    fn doubted(&self, backend: &BackendId) -> Option<Arc<Backend>> {
+        let backend = self.shared.vmcp.backend(backend.as_str())?;
+        let differs = |own: &mut Own| {
+            own.find(backend.id()).is_some_and(|held| {
+                held.lineage == backend.lineage() && !self.view.shows(&held.backend, &held.offer)
+            })
+        };
+        let differs = self.with_any_own(differs).unwrap_or(false);
+        (differs && self.slots().is_open(&backend)).then_some(backend)
+    }
+
     /// Finds what is of no use any more, and what may not be true any more.
     fn outdated(&self) -> Outdated {
         let mut outdated = Outdated::default();
@@ -102,8 +126,8 @@ impl Session {
                 let backend = self.shared.vmcp.backend(held.backend.as_str());
                 let backend = backend.filter(|backend| backend.lineage() == held.lineage);
                 let of_view = self.view.offer(&held.backend);
-                let is_same = of_view.as_ref().is_some_and(|offer| held.offer.has_lists_of(offer));
-                let Some(backend) = backend.filter(|_| !is_same) else {
+                let is_shown = self.view.shows(&held.backend, &held.offer);
+                let Some(backend) = backend.filter(|_| !is_shown) else {
                     outdated.dropped.push((held.backend.clone(), held.offer.digest()));
                     continue;
                 };
@@ -131,10 +155,9 @@ impl Shared {
         if session.is_ended() || !self.vmcp.is_in_use(backend) {
             return;
         }
-        let of_view = session.view.offer(backend.id());
-        let is_same = of_view.as_ref().is_some_and(|offer| read.has_lists_of(offer));
         let before = session.own_digest(backend.id());
-        let held = if is_same { None } else { self.held(session, backend, read) };
+        let is_shown = session.view.shows(backend.id(), &read);
+        let held = if is_shown { None } else { self.held(session, backend, read) };
         if let Some(held) = &held
             && let Err(error) = self.put_own(&held.offer).await
         {
@@ -143,8 +166,9 @@ impl Shared {
         let after = held.as_ref().map(|held| held.offer.digest());
         if !self.change_own(session, backend.id(), before, after).await {
             // Another replica has read it at the same time: who is right is seen by reading again.
-            self.adopt_record(session).await;
-            if let Some(backend) = self.vmcp.backend(backend.id().as_str()) {
+            if self.adopt_record(session).await
+                && let Some(backend) = self.vmcp.backend(backend.id().as_str())
+            {
                 session.read_lists_soon(&backend);
             }
             return;
@@ -188,15 +212,14 @@ impl Shared {
 
     /// Takes up what another replica has changed of a session's own offers. `true` if that is any.
     pub(crate) async fn adopt_own(&self, session: &Session, record: &Record) -> bool {
-        let gone = session.with_any_own(|own| {
-            let names = |held: &&Held| record.own_offers.iter().any(|(id, _)| *id == held.backend);
-            let gone = own.held.iter().filter(|held| !names(held));
-            gone.map(|held| held.backend.clone()).collect::<Vec<_>>()
-        });
-        let gone = gone.unwrap_or_default();
-        let mut changed = !gone.is_empty();
-        for backend in gone {
-            session.with_any_own(|own| own.remove(&backend));
+        let mut changed = false;
+        for backend in session.not_named(record) {
+            if let Some(backend) = session.doubted(&backend) {
+                session.read_lists_soon(&backend);
+            } else {
+                session.with_any_own(|own| own.remove(&backend));
+                changed = true;
+            }
         }
         for (backend, digest) in &record.own_offers {
             if session.own_digest(backend) != Some(*digest)
@@ -209,13 +232,19 @@ impl Shared {
         changed
     }
 
-    /// Takes up what the record says now of a session's own offers.
-    async fn adopt_record(&self, session: &Session) {
+    /// Takes up what the record says now of a session's own offers. `false` if there is none: the
+    /// session has ended, which is seen on its next use.
+    async fn adopt_record(&self, session: &Session) -> bool {
         match self.store.load(session.key, self.clock.now()).await {
-            Ok(Some(record)) => _ = self.adopt_own(session, &record).await,
-            // It has ended, which is seen on its next use.
-            Ok(None) => {}
-            Err(error) => complain(&error, "a session's own offers could not be looked up"),
+            Ok(Some(record)) => {
+                self.adopt_own(session, &record).await;
+                true
+            }
+            Ok(None) => false,
+            Err(error) => {
+                complain(&error, "a session's own offers could not be looked up");
+                true
+            }
         }
     }
 

@@ -65,6 +65,7 @@ impl Session {
                         since: Instant::now(),
                         kept: false,
                         _rest: Some(call.open_question()),
+                        _awaited: None,
                     };
                     self.put(call.backend(), call.session(), question, asked).await;
                 }

@@ -147,6 +147,7 @@ impl Session {
             since: Instant::now(),
             kept: false,
             _rest: None,
+            _awaited: self.awaited(backend),
         };
         self.put(backend, open, question, asked).await;
     }
@@ -175,7 +176,7 @@ impl Session {
     }
 
     /// Tells a backend that its question will not be answered.
-    fn refuse(
+    pub(crate) fn refuse(
         &self,
         backend: &Arc<Backend>,
         open: &BackendSession,

@@ -1,6 +1,6 @@
 """An MCP server on standard input and output, with good and bad habits on demand.
 
-    python3 child.py [--stubborn] [--greet] [--garbage] [--die] [--die-if=FILE] [--long-line]
+    python3 child.py [--stubborn] [--greet] [--garbage] [--die] [--die-if=FILE] [--long-line] [--ask-roots]
 
 Written against the specification (2025-11-25, basic/transports, "stdio") and nothing else.
 """
@@ -78,6 +78,9 @@ def call(name, arguments, meta):
         threading.Thread(target=aside).start()
         time.sleep(0.05)
         return text("asked")
+    if name == "roots":
+        # What the client has said by now to what was asked when all was set.
+        return text(json.dumps(answers.get("roots")))
     if name == "aside":
         return text(json.dumps(state.get("aside")))
     if name == "close":
@@ -119,7 +122,7 @@ def call(name, arguments, meta):
 
 
 def tools():
-    names = "echo count cancelled pid environment sleep die progress log ask ask_aside aside close flood garbage noise big spawn change"
+    names = "echo count cancelled pid environment sleep die progress log ask ask_aside aside close flood garbage noise big spawn change roots"
     names = names.split() + (["extra"] if state["extra"] else [])
     return [{"name": name, "inputSchema": {"type": "object"}} for name in names]
 
@@ -181,6 +184,8 @@ def main():
             with answered:
                 answers[message["id"]] = message
                 answered.notify_all()
+        elif message["method"] == "notifications/initialized" and "--ask-roots" in habits:
+            send({"jsonrpc": "2.0", "id": "roots", "method": "roots/list"})
         elif message["method"] == "notifications/cancelled":
             state["cancelled"].append(message["params"]["requestId"])
         elif "id" in message:

@@ -5,6 +5,7 @@
 
 mod asking;
 mod counting;
+mod curious;
 mod fidelity;
 mod habits;
 mod lists;
@@ -24,6 +25,7 @@ use crate::{
 
 pub use asking::asking;
 pub use counting::counting;
+pub use curious::{curious, curious_sse};
 pub use fidelity::fidelity;
 pub use habits::{
     dying, flooding, forgetting, hanging_at_calls, hanging_at_initialize, huge, slow, stateful,

@@ -20,6 +20,9 @@ const QUEUE: usize = 256;
 /// Questions to the client that are remembered.
 const QUESTIONS: usize = 1000;
 
+/// What a backend may say before anybody is there to hear it.
+const EARLY: usize = 16;
+
 /// A message on its way to a receiver.
 #[derive(Debug)]
 pub(super) struct Arrival {
@@ -43,6 +46,8 @@ pub(super) struct Inbox {
     /// The oldest first.
     calls: Vec<Waiting>,
     listeners: Vec<Queue>,
+    /// What the backend has said before anybody was there, where somebody will be.
+    early: Option<Vec<Message>>,
     /// What the client has been asked and has not answered.
     asked: HashSet<IdKey>,
     /// Why the link has ended.
@@ -77,9 +82,47 @@ pub(super) enum Whose {
 }
 
 impl Inbox {
+    /// Keeps what the backend asks, and what it says of its lists, until somebody is there for it.
+    pub(super) fn hold_early(&mut self) {
+        self.early.get_or_insert_default();
+    }
+
+    /// Gives what was kept, and keeps no more.
+    pub(super) fn take_early(&mut self) -> Vec<Message> {
+        self.early.take().unwrap_or_default()
+    }
+
+    /// Hands over what was kept to the first who is there for it.
+    fn hand_over(&mut self, queue: &Queue) {
+        for message in self.take_early() {
+            if message.shape() == Shape::Request {
+                self.asking(std::slice::from_ref(queue), &message);
+            }
+            // A new queue has room for more than is kept.
+            queue.try_put(Arrival { message, _room: None });
+        }
+    }
+
+    /// Keeps a message if nobody is there for it yet, but somebody will be.
+    fn kept_early(&mut self, message: &Message) -> bool {
+        let wanted = match message.shape() {
+            Shape::Request => message.method() != "ping",
+            Shape::Notification => is_list_change(&message.method()),
+            Shape::Response => false,
+        };
+        let Some(early) = self.early.as_mut().filter(|early| wanted && early.len() < EARLY) else {
+            return false;
+        };
+        early.push(message.clone());
+        true
+    }
+
     /// Enters a call. `false` if the link has ended.
     pub(super) fn enter(&mut self, call: Waiting) -> bool {
         if self.ended.is_none() {
+            if !call.own {
+                self.hand_over(&call.queue);
+            }
             self.calls.push(call);
         }
         self.ended.is_none()
@@ -120,6 +163,7 @@ impl Inbox {
     pub(super) fn listen(&mut self, queue: Queue) -> bool {
         self.listeners.retain(Queue::is_open);
         if self.ended.is_none() {
+            self.hand_over(&queue);
             self.listeners.push(queue);
         }
         self.ended.is_none()
@@ -133,6 +177,9 @@ impl Inbox {
     pub(super) fn whose(&mut self, message: Message, shared: bool) -> Whose {
         if message.shape() == Shape::Response {
             return self.answered(message);
+        }
+        if self.kept_early(&message) {
+            return Whose::Of(Vec::new(), message);
         }
         match &*message.method() {
             "notifications/progress" => self.progressed(message, shared),
@@ -168,6 +215,7 @@ impl Inbox {
         self.ended.get_or_insert(why);
         self.calls.clear();
         self.listeners.clear();
+        self.early = None;
         self.asked.clear();
     }
 

@@ -9,7 +9,7 @@ use vmcp_catalog::{Catalog, merge};
 use vmcp_model::{BackendId, Digest, Offer};
 
 use super::View;
-use crate::own_offers::OwnOffers;
+use crate::own_offers::{OwnOffer, OwnOffers};
 
 /// How many merged catalogs are remembered before those are forgotten that nobody is shown.
 const REMEMBERED: usize = 64;
@@ -31,6 +31,14 @@ impl View {
     /// What a backend has offered last.
     pub fn offer(&self, backend: &BackendId) -> Option<Arc<Offer>> {
         self.offers().backends.get(backend).and_then(|state| state.offer.clone())
+    }
+
+    /// Whether the view's catalog has the very lists of an own offer. What has come in and is not
+    /// merged yet is not shown to anybody.
+    pub fn shows(&self, backend: &BackendId, own: &OwnOffer) -> bool {
+        let offers = self.offers();
+        let offer = offers.backends.get(backend).and_then(|state| state.offer.as_ref());
+        !offers.dirty && offer.is_some_and(|offer| own.has_lists_of(offer))
     }
 
     /// The catalog of a session that has offers of its own: they stand in the place of those that

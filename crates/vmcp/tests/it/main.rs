@@ -16,6 +16,7 @@ mod changes;
 mod cli;
 mod deploy;
 mod doors;
+mod early;
 mod fidelity;
 mod health;
 mod lies;

@@ -10,7 +10,7 @@ use vmcp_testkit::{
     gateway::{Gateway, eventually},
     peers::{self, Unlocking},
     process::Process,
-    raw::{Lost, Running},
+    raw::{Kind, Lost, Running},
 };
 
 use crate::{connect, serve};
@@ -273,7 +273,7 @@ async fn sessions_that_are_told_at_once_ask_one_after_the_other() {
     let before = state.read();
     state.slow_down(Duration::from_millis(20));
     for session in backend.sessions() {
-        state.set(session.id(), vmcp_testkit::raw::Kind::Tools, "secret", true);
+        state.set(session.id(), Kind::Tools, "secret", true);
     }
     backend.notify_all("notifications/tools/list_changed", "{}").await;
     for (client, _get) in &clients {
@@ -305,4 +305,27 @@ async fn what_is_too_much_is_not_shown() {
     eventually("it is shown again", async || (tools(&client).await == UNLOCKED).then_some(()))
         .await;
     drop(state);
+}
+
+/// Whoever has seen that something was unlocked need not wait to be told before using it.
+#[tokio::test]
+async fn a_call_waits_for_lists_that_are_being_read() {
+    let Fixture { backend, state, process } = fixture().await;
+    let client = connect(&process).await;
+    let mut get = client.listen(None).await.unwrap();
+    text(&client, "a_lock", "{}").await;
+    quiet(&mut get).await;
+    state.slow_down(Duration::from_millis(400));
+    let before = state.read();
+    let seen = backend.seen();
+    let called = seen.iter().rfind(|seen| seen.method == "tools/call").unwrap();
+    let id = called.headers["mcp-session-id"].to_str().unwrap();
+    let own = backend.sessions().into_iter().find(|session| session.id() == id).unwrap();
+    state.set(own.id(), Kind::Tools, "secret", true);
+    own.notify("notifications/tools/list_changed", "{}").await;
+    eventually("the lists are read", async || (state.read() > before).then_some(())).await;
+    assert_eq!(text(&client, "a_secret", "{}").await, "the secret");
+    assert_eq!(next(&mut get).await, "notifications/tools/list_changed");
+    // What is nowhere is refused as ever.
+    refused(&client, "a_nothing").await;
 }

@@ -216,3 +216,41 @@ fn progress_finds_its_token_however_it_is_escaped() {
     let progress = r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"\u00e9\/"}}"#;
     desk.check(progress, &format!("a: {progress}"));
 }
+
+#[test]
+fn what_is_asked_before_anybody_is_there_waits_for_the_first() {
+    let question = r#"{"jsonrpc":"2.0","id":"q","method":"roots/list"}"#;
+    let change = r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#;
+    let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t"}}"#;
+    for listens in [true, false] {
+        let mut desk = Desk::default();
+        desk.inbox.hold_early();
+        for text in [question, change] {
+            let message = Message::parse(Bytes::copy_from_slice(text.as_bytes())).unwrap();
+            assert!(
+                matches!(desk.inbox.whose(message, false), Whose::Of(queues, _) if queues.is_empty())
+            );
+        }
+        assert!(!desk.inbox.has_asked(), "nobody yet");
+        // A request of vmcp's own is nobody who could be asked.
+        desk.enter("own", ONE, r#"{"jsonrpc":"2.0","id":"v","method":"ping"}"#, true);
+        assert!(desk.receivers[0].1.try_recv().is_err());
+        if listens {
+            desk.listen("first");
+        } else {
+            desk.call("first", ONE, call);
+        }
+        assert!(desk.inbox.has_asked());
+        for text in [question, change] {
+            assert_eq!(desk.receivers[1].1.try_recv().unwrap().message.text(), text);
+        }
+        assert!(desk.inbox.take_early().is_empty(), "and no more is kept");
+    }
+    let mut desk = Desk::default();
+    desk.inbox.hold_early();
+    let message = || Message::parse(Bytes::copy_from_slice(question.as_bytes())).unwrap();
+    for _kept in 0..EARLY {
+        assert!(matches!(desk.inbox.whose(message(), false), Whose::Of(..)));
+    }
+    assert!(matches!(desk.inbox.whose(message(), false), Whose::Nobodys(_)), "so many and no more");
+}

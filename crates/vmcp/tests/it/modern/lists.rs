@@ -38,10 +38,7 @@ async fn lists_that_are_fresh_cost_backends_nothing() {
     for era in ERAS {
         clients.ask(era, "tools/list", "{}").await.result().unwrap();
     }
-    eventually("both sides are watched", async || {
-        (asked(&peers.both) >= 14).then_some(())
-    })
-    .await;
+    eventually("both sides are watched", async || (asked(&peers.both) >= 14).then_some(())).await;
     let of_old = || LISTS.iter().map(|method| peers.old.counters().requests(method)).sum::<u64>();
     let before =
         (asked(&peers.new), asked(&peers.both), of_old(), peers.old.counters().initializes());
