@@ -10,6 +10,9 @@ pub(crate) const LATENCY: &str = "latency added";
 /// vmcp against itself: many sessions against none, many tools against few.
 pub(crate) const IDLE: &str = "idle sessions";
 pub(crate) const CATALOG: &str = "size of the catalog";
+/// vmcp against itself: a client of the modern era against one of the legacy era, before a backend of
+/// the latter.
+pub(crate) const ACROSS: &str = "modern client, legacy backend";
 /// What is measured without load.
 pub(crate) const MEMORY: &str = "memory of idle sessions";
 /// What it costs that replicas share their records.
@@ -34,6 +37,8 @@ pub(crate) struct Case {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Backends {
     One,
+    /// One that speaks the legacy era only.
+    Legacy,
     Many(Many),
 }
 
@@ -97,6 +102,9 @@ pub(crate) const BESIDE_IDLE: Bar = Bar { of: Judged::P99, limit: Limit::bar(1.2
 /// A call must not cost more the more tools there are. The bar leaves room for what one process
 /// differs from another that does the same, which is two or three percent.
 pub(crate) const LARGER_CATALOG: Bar = Bar { of: Judged::Cpu, limit: Limit::bar(1.05) };
+
+/// A call must not cost much more because its backend speaks the other era.
+pub(crate) const ACROSS_ERAS: Bar = Bar { of: Judged::Cpu, limit: Limit::new(1.3, 1.0) };
 
 /// The cases of this run.
 pub(crate) fn cases(quick: bool, only: &str) -> Vec<Case> {

@@ -15,6 +15,7 @@ use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
 use crate::{
+    backend::answer::LEGACY,
     case::{self, Backends, Case, LIST_FILES, Many},
     client::{
         Connection, ENDPOINT, Session, ask_modern,
@@ -57,6 +58,9 @@ pub(crate) async fn run(quick: bool, only: &str, vmcp: Option<PathBuf>) -> Resul
     }
     if is_chosen(case::IDLE) {
         rows.push(bench.beside_idle_sessions().await?);
+    }
+    if is_chosen(case::ACROSS) {
+        rows.push(bench.across_eras().await?);
     }
     if is_chosen(case::CATALOG) && !quick {
         rows.push(bench.with_a_larger_catalog().await?);
@@ -162,6 +166,7 @@ impl Bench {
         let address = self.backend.address;
         match backends {
             Backends::One => vec![format!("http://{address}{ENDPOINT}")],
+            Backends::Legacy => vec![format!("http://{address}{LEGACY}{ENDPOINT}")],
             Backends::Many(Many { backends, tools }) => (0..backends)
                 .map(|number| format!("http://{address}/many/{number}/{tools}{ENDPOINT}"))
                 .collect(),

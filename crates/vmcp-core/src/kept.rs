@@ -158,9 +158,10 @@ impl Kept {
         level: Option<LogLevel>,
     ) -> Result<Using, Error> {
         let until = Instant::now() + self.shared.bridge.wait;
+        let pool = self.pool(backend);
         let member = match key {
-            Some(key) => self.pool(backend).member(key, client, until).await?,
-            None => session::KeptSession::for_one_call(client, &self.shared),
+            Some(key) => pool.member(key, client, until).await?,
+            None => pool.single(client),
         };
         member.used(backend, level, until).await
     }

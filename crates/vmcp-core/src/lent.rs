@@ -190,11 +190,13 @@ impl Drop for Lent {
         using.spoil();
         let id = self.name().alias.id.clone();
         self.kept.background().spawn(async move {
+            // The session may end with this use of it.
+            cancel(using.backend(), using.session(), &id).await;
+            // Not before: told that nobody answers, the call may be about to end by itself, and a
+            // cancellation at that moment is the end of the whole session with widespread servers.
             if let Some(question) = question {
                 refuse(using.backend(), using.session(), &question).await;
             }
-            // The session may end with this use of it.
-            cancel(using.backend(), using.session(), &id).await;
         });
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! - `/mcp` has the tools `echo` (its argument as JSON), `stream` (the same as an event stream) and
 //!   `fill` (as many bytes as asked for).
+//! - `/legacy/mcp` is the same without the modern era.
 //! - `/many/<n>/<tools>/mcp` has so many tools, named after `n`: one of many backends.
 
 use std::fmt::Write as _;
@@ -22,6 +23,9 @@ pub(crate) const PROTOCOL_VERSION: &str = "mcp-protocol-version";
 /// The header that carries a session's id.
 pub(crate) const SESSION_ID: &str = "mcp-session-id";
 
+/// What the path of a backend begins with that speaks the legacy era only.
+pub(crate) const LEGACY: &str = "/legacy";
+
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 /// A gateway may put the keys in any order, but they stand before what is long.
@@ -40,11 +44,13 @@ pub(crate) fn answer(head: &request::Parts, body: &[u8]) -> Response<Full<Bytes>
     };
     let Some(id) = message.id else { return with(StatusCode::ACCEPTED, Bytes::new(), None) };
     let version = head.headers.get(PROTOCOL_VERSION);
-    let era = if version.is_some_and(|version| version == MODERN) { &COMPLETE } else { &LEGACY };
+    let era = if version.is_some_and(|version| version == MODERN) { &COMPLETE } else { &PLAIN };
     match message.method {
         "tools/call" => call(id, body, era.result),
         "tools/list" => json(result(id, &tools(head.uri.path(), era.list))),
-        "server/discover" => json(result(id, &discovered())),
+        "server/discover" if !head.uri.path().starts_with(LEGACY) => {
+            json(result(id, &discovered()))
+        }
         "ping" => json(result(id, "{}")),
         "initialize" => {
             let mut response = json(result(id, &capabilities()));
@@ -62,7 +68,7 @@ struct Beginnings {
     list: &'static str,
 }
 
-const LEGACY: Beginnings = Beginnings { result: "", list: "" };
+const PLAIN: Beginnings = Beginnings { result: "", list: "" };
 const COMPLETE: Beginnings = Beginnings {
     result: r#""resultType":"complete","#,
     list: r#""resultType":"complete","ttlMs":3600000,"cacheScope":"public","#,

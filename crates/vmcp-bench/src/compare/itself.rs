@@ -39,6 +39,24 @@ impl Bench {
         Ok(row(case::IDLE, CONNECTIONS, compared, Some(case::BESIDE_IDLE)))
     }
 
+    /// Whether a call costs more if its client speaks the modern era and its backend does not.
+    pub(super) async fn across_eras(&mut self) -> Result<Row> {
+        progress(case::ACROSS)?;
+        let (mut legacy, mut modern) =
+            (self.start(Backends::Legacy).await?, self.start(Backends::Legacy).await?);
+        let request = Request::Echo(64);
+        let sides = [
+            Side { name: "legacy client", party: &mut legacy, work: Work::Ask(request) },
+            Side { name: "modern client", party: &mut modern, work: Work::AskModern(request) },
+        ];
+        let Plan { peak, paced, .. } = self.plan;
+        let compared = turns::compare(sides, CONNECTIONS, peak, paced).await?;
+        self.backend.alive()?;
+        legacy.kill().await?;
+        modern.kill().await?;
+        Ok(row(case::ACROSS, CONNECTIONS, compared, Some(case::ACROSS_ERAS)))
+    }
+
     /// Whether a call costs more where there are more tools.
     pub(super) async fn with_a_larger_catalog(&mut self) -> Result<Row> {
         progress(case::CATALOG)?;

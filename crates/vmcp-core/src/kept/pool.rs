@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -28,6 +31,8 @@ pub(super) struct Pool {
     changing: Mutex<()>,
     /// Tells those who wait for a place that there may be one.
     freed: Notify,
+    /// Calls under way that have a session for themselves.
+    singles: AtomicUsize,
 }
 
 impl Pool {
@@ -38,6 +43,7 @@ impl Pool {
             sessions: ArcSwap::default(),
             changing: Mutex::default(),
             freed: Notify::new(),
+            singles: AtomicUsize::new(0),
         })
     }
 
@@ -51,7 +57,22 @@ impl Pool {
 
     /// Whether nobody needs it.
     pub(super) fn is_unused(self: &Arc<Self>) -> bool {
-        self.count() == 0 && Arc::strong_count(self) == 1
+        self.count() == 0 && self.singles() == 0 && Arc::strong_count(self) == 1
+    }
+
+    /// A use of a session that is there for one call, and for nobody else.
+    pub(super) fn single(&self, client: &ClientView) -> Member {
+        self.singles.fetch_add(1, Ordering::Relaxed);
+        KeptSession::for_one_call(client, &self.shared, self.me.clone())
+    }
+
+    /// Notes that a call has ended that had a session for itself.
+    pub(super) fn note_single_ended(&self) {
+        self.singles.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn singles(&self) -> usize {
+        self.singles.load(Ordering::Relaxed)
     }
 
     /// A use of the session of this key, which is made if there is none and room for it.
@@ -124,7 +145,8 @@ impl Pool {
     pub(super) async fn part_with_all(&self, deadline: Instant) {
         let sessions = self.sessions.load_full();
         sessions.values().for_each(|kept| kept.leave());
-        while sessions.values().any(|kept| kept.uses() > 0) && Instant::now() < deadline {
+        let is_used = || self.singles() > 0 || sessions.values().any(|kept| kept.uses() > 0);
+        while is_used() && Instant::now() < deadline {
             tokio::time::sleep(LOOK).await;
         }
         sessions.values().for_each(|kept| kept.cut_off());

@@ -82,8 +82,12 @@ impl KeptSession {
     }
 
     /// One that is there for one call, and for nobody else.
-    pub(super) fn for_one_call(client: &ClientView, shared: &Arc<Shared>) -> Member {
-        let kept = Self::of(None, client, shared, Weak::new(), None);
+    pub(super) fn for_one_call(
+        client: &ClientView,
+        shared: &Arc<Shared>,
+        pool: Weak<Pool>,
+    ) -> Member {
+        let kept = Self::of(None, client, shared, pool, None);
         kept.state().uses = 1;
         Member(Arc::new(kept))
     }
@@ -192,7 +196,7 @@ impl KeptSession {
     /// Ends it if nobody has used it for so long. It is the caller's to forget it then.
     pub(super) fn leave_if_unused(&self, limit: Duration) -> bool {
         let mut state = self.state();
-        let leaves = state.uses == 0 && state.last_used.elapsed() >= limit;
+        let leaves = !state.leaving && state.uses == 0 && state.last_used.elapsed() >= limit;
         if leaves {
             state.leave();
         }
@@ -212,8 +216,10 @@ impl KeptSession {
 
     /// Makes it be found by nobody.
     pub(super) fn forget(&self) {
-        if let (Some(key), Some(pool)) = (&self.key, self.pool.upgrade()) {
-            pool.forget(self, key);
+        let Some(pool) = self.pool.upgrade() else { return };
+        match &self.key {
+            Some(key) => pool.forget(self, key),
+            None => pool.note_single_ended(),
         }
     }
 
@@ -277,7 +283,7 @@ impl KeptSession {
             return;
         }
         state.slot = Slot::Empty;
-        let leaves = state.uses == 0;
+        let leaves = !state.leaving && state.uses == 0;
         if leaves {
             state.leave();
         }

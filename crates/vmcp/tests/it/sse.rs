@@ -5,6 +5,7 @@ use vmcp_testkit::{
     SseServer,
     conformance::{self, Part},
     gateway::{Gateway, eventually},
+    modern_client::ModernClient,
     process::Process,
 };
 
@@ -94,4 +95,35 @@ async fn a_request_is_sent_whatever_the_backend_says_meanwhile() {
         let called = client.call(id, "old_talk", "{}").await.unwrap().json();
         assert_eq!(text(&called), "said", "{called}");
     }
+}
+
+/// The calls of a client of the modern era share a connection, which ends when it is idle.
+#[tokio::test]
+async fn modern_clients_keep_their_connection_for_a_while() {
+    let server = conformance::start_sse(Part::All, 0).await.unwrap();
+    let backend = format!("name: old, url: '{}', transport: sse", server.url());
+    let gateway = Gateway::before(&[]).backend(&backend).with("bridge: {idle: 500ms}");
+    let process = serve(&gateway).await;
+    let status = async || -> Value {
+        let (_, body) = vmcp_testkit::client::fetch(&process.url_of("/status")).await.unwrap();
+        serde_json::from_slice::<Value>(&body).unwrap()["backends"][0].clone()
+    };
+    let client = ModernClient::new(&process.url()).capable();
+    client.learn_tools().await.unwrap();
+    let watching = status().await["links"].as_u64().unwrap();
+    let opened = status().await["sessions_opened"].as_u64().unwrap();
+    for _ in 0..3 {
+        let called = client.call("old_test_simple_text", json!({})).await.unwrap();
+        assert!(!called.text().unwrap().is_empty());
+    }
+    // A question in mid-call ends that call; the connection is kept.
+    let asked = client.call("old_test_sampling", json!({"prompt": "?"})).await.unwrap();
+    let told = asked.error().unwrap()["message"].as_str().unwrap().to_owned();
+    assert!(told.contains("asks for sampling/createMessage in mid-call"), "{told}");
+    assert_eq!(status().await["sessions_opened"].as_u64(), Some(opened + 1));
+    eventually("it is ended", async || {
+        let status = status().await;
+        (status["kept_sessions"] == 0 && status["links"].as_u64() == Some(watching)).then_some(())
+    })
+    .await;
 }

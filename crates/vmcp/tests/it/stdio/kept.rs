@@ -1,12 +1,12 @@
 //! Programs and clients of the modern era: one process for all calls of a client.
 
-use std::time::Duration;
-
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use vmcp_testkit::{
-    gateway::eventually,
+    gateway::{Gateway, eventually},
     modern_client::{Answered, ModernClient},
+    peers,
 };
 
 use super::{Kid, is_running, kid, processes};
@@ -59,7 +59,7 @@ async fn a_program_ends_when_its_own_time_is_over() {
 /// Answers that come side by side, and late, go to whom they belong or to nobody.
 #[tokio::test]
 async fn calls_on_a_program_run_side_by_side() {
-    let kid = kid("", "", "operational: {timeouts: {default: 1s}}").await;
+    let kid = kid("", "", "operational: {timeouts: {default: 2s}}").await;
     let client = client(&kid).await;
     assert_eq!(text(&client, "count").await, "1");
     let mut calls = JoinSet::new();
@@ -81,9 +81,10 @@ async fn calls_on_a_program_run_side_by_side() {
         });
     }
     calls.join_all().await;
-    let late = call(&client, "sleep", json!({"ms": 1300})).await;
-    assert!(late.error().unwrap()["message"].as_str().unwrap().contains("1 s"), "{late:?}");
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    let late = call(&client, "sleep", json!({"ms": 2400})).await;
+    assert!(late.error().unwrap()["message"].as_str().unwrap().contains("2 s"), "{late:?}");
+    // It has been answered when this is, too.
+    assert_eq!(call(&client, "sleep", json!({"ms": 800})).await.text().unwrap(), "slept");
     assert_eq!(text(&client, "count").await, "2");
     let cancelled: Value = serde_json::from_str(&text(&client, "cancelled").await).unwrap();
     assert_eq!(cancelled.as_array().unwrap().len(), 1, "{cancelled}");
@@ -106,7 +107,7 @@ async fn a_programs_question_ends_its_call_and_no_other() {
     // Another call is under way: neither is ended for the question of one.
     let sleeping = call(&client, "sleep", json!({"ms": 1500}));
     let asking = async {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        eventually("it runs", async || (kid.status().await["in_flight"] == 1).then_some(())).await;
         call(&client, "ask", json!({})).await
     };
     let (slept, asked) = tokio::join!(sleeping, asking);
@@ -133,6 +134,32 @@ async fn no_process_is_left_when_the_gateway_ends() {
     let Kid { process, tag } = kid;
     assert!(process.terminate().await.unwrap().success());
     assert_eq!(processes(&tag), Vec::<i32>::new());
+}
+
+/// A call on a program that is taken out of the configuration ends first, whoever it is for.
+#[tokio::test]
+async fn a_program_that_is_taken_out_ends_after_its_calls() {
+    for bridge in ["", "bridge: {reuse: never}"] {
+        let (gateway, tag) = super::gateway("", "");
+        let gateway = gateway.with(bridge);
+        let kid = Kid { process: crate::serve(&gateway).await, tag };
+        let client = client(&kid).await;
+        let sleeping = client.clone();
+        let mut slept = JoinSet::new();
+        slept.spawn(
+            async move { call(&sleeping, "sleep", json!({"ms": 1500})).await.text().unwrap() },
+        );
+        eventually("it runs", async || (kid.status().await["in_flight"] == 1).then_some(())).await;
+        let other = peers::stateful().start().await.unwrap();
+        let without = Gateway::before(&[("other", other.url())]).with(bridge);
+        kid.process.write_config(&without.yaml()).unwrap();
+        kid.process.signal(Signal::HUP).unwrap();
+        eventually("it is out", async || (kid.status().await["name"] == "other").then_some(()))
+            .await;
+        assert_eq!(slept.join_all().await, ["slept"], "{bridge}");
+        let what = "no process is left";
+        eventually(what, async || kid.processes().is_empty().then_some(())).await;
+    }
 }
 
 /// A program that all share goes on as it is, whoever calls.

@@ -98,7 +98,7 @@ async fn there_are_no_more_kept_sessions_than_there_may_be() {
             Answer::text("done")
         }
     });
-    let sections = "limits: {keptSessionsPerBackend: 2}\nbridge: {wait: 300ms}";
+    let sections = "limits: {keptSessionsPerBackend: 2}\nbridge: {wait: 1s}";
     let kept =
         Kept::before(peers::stateful().offer(Kind::Tools, &tool("gated"), gated), sections).await;
     let clients: Vec<_> = ["one", "two", "three"].map(|name| kept.named(name)).into();
