@@ -1,6 +1,6 @@
-"""The differences that remain, each with its reason: differences.txt.
+"""The differences that remain, each with its reason: a list in docs/protocol.md.
 
-A line is `CLIENTS SERVERS TRANSPORTS STEP: DIRECT -> THROUGH`. The first three are words with commas
+A line of it is `CLIENTS SERVERS TRANSPORTS STEP: DIRECT -> THROUGH`. The first three are words with commas
 between them, or `*` for all; the comments above a line say why it differs. Every pair that a line
 names must differ in just that way.
 """
@@ -8,6 +8,7 @@ names must differ in just that way.
 from typing import NamedTuple
 
 from kinds import KINDS, TRANSPORTS
+from processes import Failed
 
 
 class Difference(NamedTuple):
@@ -23,10 +24,14 @@ def words(text, every):
     return every if text == "*" else text.split(",")
 
 
-def listed(file, clients):
+def listed(page, clients):
     """What the list has for these clients."""
+    text = page.read_text(encoding="utf-8")
+    block = text.partition("\n```pairings\n")[2].partition("\n```\n")[0]
+    if not block:
+        raise Failed(f"{page} has no list of pairings")
     found = set()
-    for line in file.read_text(encoding="utf-8").splitlines():
+    for line in block.splitlines():
         if not line.strip() or line.startswith("#"):
             continue
         where, _, what = line.partition(": ")

@@ -8,9 +8,9 @@ import { createInterface } from 'node:readline';
 
 const TOOLS = 'echo add count work ask sample roots unlock grow'.split(' ');
 const STEPS = 'list resource prompt echo add count work ask sample roots unlock grow'.split(' ');
-const STEP_MILLISECONDS = 10_000;
+const STEP_MILLISECONDS = 20_000;
 // What is sent before an answer, or with it, may be read a moment after it.
-const SETTLE_MILLISECONDS = 2_000;
+const SETTLE_MILLISECONDS = 3_000;
 
 // A peer's answer that is an error; the text says of which kind.
 export class Refused extends Error {}

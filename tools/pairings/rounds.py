@@ -15,9 +15,9 @@ import traceback
 
 # The tools that every server has from the beginning.
 TOOLS = "echo add count work ask sample roots unlock grow".split()
-STEP_SECONDS = 10
+STEP_SECONDS = 20
 # What is sent before an answer, or with it, may be read a moment after it.
-SETTLE_SECONDS = 2
+SETTLE_SECONDS = 3
 
 
 class Refused(Exception):

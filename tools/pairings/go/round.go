@@ -28,9 +28,9 @@ type job struct {
 }
 
 const (
-	stepPatience = 10 * time.Second
+	stepPatience = 20 * time.Second
 	// What is sent before an answer, or with it, may be read a moment after it.
-	settling = 2 * time.Second
+	settling = 3 * time.Second
 )
 
 var (
