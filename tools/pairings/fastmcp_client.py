@@ -34,7 +34,7 @@ class Peer:
         except Exception as error:
             # The error of the SDK below, under the name that it has there.
             code = getattr(getattr(error, "error", None), "code", None)
-            raise Refused(code if code else type(error).__name__) from None
+            raise Refused(type(error).__name__ if code is None else code) from None
 
     async def tools(self):
         # The fourth remembers lists as their server says; what is asked here is asked anew.

@@ -260,15 +260,15 @@ def run_through(kinds, clients, work, binary):
 def judge(direct, through, clients):
     """Says what differs; true if it is just what is listed."""
     found, steps = differences.between(direct, through)
-    expected = differences.listed(PROTOCOL, clients)
-    for title, some in (("not listed", found - expected), ("listed, but not seen", expected - found)):
+    missed, news = differences.apart(differences.listed(PROTOCOL, clients), found)
+    for title, some in (("not listed", news), ("listed, but not seen", missed)):
         for line in differences.told(some):
             print(f"FAILED, {title}: {line}")
     broken = [pair for pair, seen in direct.items() if "failed" in seen]
     for pair in broken:
         print(f"FAILED, without vmcp: {' '.join(pair)}: {direct[pair]['failed']}")
-    print(f"{len(direct)} pairs, {steps} steps, {len(found)} differ, {len(found & expected)} of them listed")
-    return found == expected and not broken
+    print(f"{len(direct)} pairs, {steps} steps, {len(found)} differ, {len(found - news)} of them as listed")
+    return not (missed or news or broken)
 
 
 def main():

@@ -14,9 +14,9 @@ use tokio::{
 
 use crate::RustClient;
 
-const STEP: Duration = Duration::from_secs(10);
+const STEP: Duration = Duration::from_secs(20);
 /// What is sent before an answer, or with it, may be read a moment after it.
-const SETTLING: Duration = Duration::from_secs(2);
+const SETTLING: Duration = Duration::from_secs(3);
 const TOOLS: [&str; 9] =
     ["echo", "add", "count", "work", "ask", "sample", "roots", "unlock", "grow"];
 const STEPS: [&str; 12] = [
