@@ -11,6 +11,7 @@ from rounds import Refused, run, texts
 
 class Peer:
     era = told = progress = logs = 0
+    hears = True
 
     async def sampling(self, messages, _params, _context):
         return f"re: {messages[0].content.text}"
@@ -81,7 +82,9 @@ async def connect(job):
             peer.era, capabilities = peer.sdk.protocol_version, peer.sdk.server_capabilities
         else:
             peer.era, capabilities = greeting.protocolVersion, greeting.capabilities
-        if peer.era < "2026" and capabilities.logging:
+        # The fourth opens no stream for list changes in the modern era.
+        peer.hears = peer.era < "2026"
+        if peer.hears and capabilities.logging:
             await peer.sdk.set_logging_level("info")
         yield peer
 

@@ -12,6 +12,7 @@ from rounds import Refused, run, texts, whole_list
 
 class Peer:
     era = told = progress = logs = 0
+    hears = True
 
     async def sampling(self, _context, params):
         content = types.TextContent(type="text", text=f"re: {params.messages[0].content.text}")

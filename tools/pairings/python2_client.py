@@ -12,6 +12,7 @@ from rounds import Refused, run, texts, whole_list
 
 class Peer:
     era = told = progress = logs = 0
+    hears = True
 
     async def sampling(self, _context, params):
         content = types.TextContent(type="text", text=f"re: {params.messages[0].content.text}")
@@ -84,9 +85,11 @@ async def connect(job):
     ) as peer.sdk:
         peer.era = peer.sdk.protocol_version
         capabilities = peer.sdk.server_capabilities
-        if peer.era not in MODERN_PROTOCOL_VERSIONS and capabilities.logging:
+        is_modern = peer.era in MODERN_PROTOCOL_VERSIONS
+        if not is_modern and capabilities.logging:
             await peer.sdk.set_logging_level("info")
-        if peer.era not in MODERN_PROTOCOL_VERSIONS or not capabilities.tools.list_changed:
+        peer.hears = not is_modern or bool(capabilities.tools.list_changed)
+        if not is_modern or not peer.hears:
             yield peer
             return
         async with peer.sdk.listen(tools_list_changed=True) as subscription:

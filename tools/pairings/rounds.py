@@ -3,7 +3,7 @@
     run(connect)
 
 `connect(job)` opens a connection as the job says and gives a peer: `era`, `told`, `progress` and
-`logs`, and the methods that are used below. Each line of standard input is a job, each line of
+`logs`, whether it `hears` of list changes, and the methods that are used below. Each line of standard input is a job, each line of
 standard output what came of it; what a connection does outside a step is on standard error.
 """
 
@@ -122,7 +122,8 @@ class Round:
         secret = f"secret_{self.job['mark']}"
         self.peer.told = 0
         said = [await self.call("unlock", tool=secret)]
-        said.append("told" if await until(lambda: self.peer.told) else "not told")
+        is_told = self.peer.hears and await until(lambda: self.peer.told)
+        said.append("told" if is_told else "not told")
         end = time.monotonic() + SETTLE_SECONDS
         while (listed := secret in await self.names()) is False and time.monotonic() < end:
             await asyncio.sleep(0.1)
@@ -138,15 +139,19 @@ class Round:
 
 
 async def done(connect, job):
+    answer = None
     try:
         async with asyncio.timeout(job["seconds"]):
             async with connect(job) as peer:
                 if job["do"] == "list":
-                    return {"tools": await peer.tools()}
-                return await Round(peer, job).run()
+                    answer = {"tools": await peer.tools()}
+                else:
+                    answer = await Round(peer, job).run()
     except Exception as error:
+        # Some SDKs break down over what a server still says while they close.
         traceback.print_exception(error)
-        return {"failed": f"{type(error).__name__}"}
+        return answer or {"failed": type(error).__name__}
+    return answer
 
 
 async def serve(connect):
