@@ -155,7 +155,7 @@ impl Fixture {
 }
 
 /// Whether a request is of the modern era.
-fn is_modern(context: &Context) -> bool {
+pub(crate) fn is_modern(context: &Context) -> bool {
     context
         .protocol_version()
         .is_some_and(|version| version.as_str() >= ProtocolVersion::V_2026_07_28.as_str())
@@ -186,7 +186,7 @@ fn server_info() -> Value {
 }
 
 /// A value of one of rmcp's types, from the JSON that it stands for.
-fn typed<T: DeserializeOwned>(value: Value) -> T {
+pub(crate) fn typed<T: DeserializeOwned>(value: Value) -> T {
     serde_json::from_value(value).expect("the fixture's definitions have the protocol's shape")
 }
 

@@ -7,6 +7,7 @@
 //! - [`client`]: a small strict client that shows bytes as they came
 //! - [`modern_client`]: the same for the modern era
 //! - [`identity`]: an identity provider that signs whatever it is told to
+//! - [`pairing`]: a server and a client on rmcp for the pairing test of `tools/pairings`
 //! - [`gateway`]: configurations of the gateway, piece by piece
 //! - [`redis`]: real Redis servers
 //! - [`cluster`]: several replicas behind a load balancer, and what can happen to them
@@ -24,6 +25,7 @@ mod host;
 pub mod identity;
 pub mod modern;
 pub mod modern_client;
+pub mod pairing;
 pub mod peers;
 pub mod process;
 pub mod raw;

@@ -12,8 +12,15 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use http::{Request, Response, uri::PathAndQuery};
+use hyper::{
+    body::Incoming, client::conn::http1 as client, server::conn::http1 as server,
+    service::service_fn,
+};
+use hyper_util::rt::TokioIo;
 use rmcp::{
     ClientHandler, ClientLifecycleMode, ClientServiceExt as _, ErrorData, RoleClient,
+    ServiceExt as _,
     model::{
         ClientConfig, ClientRequest, CreateMessageRequestParams, CreateMessageResult,
         ElicitRequestParams, ElicitResult, ListRootsResult, LoggingMessageNotificationParam,
@@ -29,7 +36,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
-    io::copy_bidirectional,
+    io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixListener},
     time::timeout,
 };
@@ -40,8 +47,7 @@ use crate::host::Life;
 pub struct RustClient {
     running: RunningService<RoleClient, Handler>,
     heard: Heard,
-    _life: OnDrop,
-    _directory: TempDir,
+    _carried: Option<(OnDrop, TempDir)>,
 }
 
 /// An open subscription.
@@ -70,6 +76,17 @@ impl RustClient {
         Self::open(url, ClientLifecycleMode::Discover { preferred_versions }).await
     }
 
+    /// Opens a session in the legacy era with what reads and writes, such as the pipes of a program.
+    pub async fn over<R, W>(pipes: (R, W)) -> Result<Self>
+    where
+        R: AsyncRead + Send + Unpin + 'static,
+        W: AsyncWrite + Send + Unpin + 'static,
+    {
+        let heard = Heard::default();
+        let running = Handler(Arc::clone(&heard)).serve(pipes).await?;
+        Ok(Self { running, heard, _carried: None })
+    }
+
     async fn open(url: &str, lifecycle: ClientLifecycleMode) -> Result<Self> {
         let address = url.strip_prefix("http://").and_then(|rest| rest.split('/').next());
         let address = address.context("not a plain HTTP URL")?.to_owned();
@@ -82,7 +99,7 @@ impl RustClient {
         let heard = Heard::default();
         let handler = Handler(Arc::clone(&heard));
         let running = handler.serve_with_lifecycle(transport, lifecycle).await?;
-        Ok(Self { running, heard, _life: life, _directory: directory })
+        Ok(Self { running, heard, _carried: Some((life, directory)) })
     }
 
     /// Sends a request and gives its result.
@@ -232,17 +249,34 @@ fn carry(socket: &Path, address: String, life: &Life) -> Result<()> {
     let listener = UnixListener::bind(socket)?;
     let connections = life.clone();
     life.spawn(async move {
-        while let Ok((mut client, _)) = listener.accept().await {
-            let address = address.clone();
+        while let Ok((client, _)) = listener.accept().await {
+            let (address, life) = (address.clone(), connections.clone());
             connections.spawn(async move {
-                if let Ok(mut server) = TcpStream::connect(address).await {
-                    // Either side may close at any time.
-                    let _closed = copy_bidirectional(&mut client, &mut server).await;
-                }
+                let pass = service_fn(move |request| pass(request, address.clone(), life.clone()));
+                // Either side may close at any time.
+                let _ = server::Builder::new().serve_connection(TokioIo::new(client), pass).await;
             });
         }
     });
     Ok(())
+}
+
+/// Passes one request on, on a connection of its own. Over a Unix socket the client names the whole
+/// URL as a proxy's client would, which not every server understands.
+async fn pass(
+    mut request: Request<Incoming>,
+    address: String,
+    life: Life,
+) -> Result<Response<Incoming>> {
+    let path = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
+    *request.uri_mut() = path.parse()?;
+    let socket = TcpStream::connect(address).await?;
+    let (mut server, connection) = client::handshake(TokioIo::new(socket)).await?;
+    life.spawn(async move {
+        // Its end is seen by whoever reads the answer.
+        let _ = connection.await;
+    });
+    Ok(server.send_request(request).await?)
 }
 
 fn request(method: &str, params: Value) -> Result<ClientRequest> {
