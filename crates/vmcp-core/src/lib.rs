@@ -10,6 +10,7 @@ mod eras;
 mod inbound;
 mod kept;
 mod lent;
+mod lost;
 mod own_offers;
 mod relay;
 mod route;

@@ -11,6 +11,7 @@ use crate::{
     call::CallStream,
     caller::Caller,
     eras::{Finished, Written},
+    lost::may_be_lost,
     relay::{Read, Relay},
     route::Routed,
     vmcp::{Reply, Vmcp},
@@ -57,7 +58,27 @@ impl Vmcp {
         if matches!(reply, Reply::Refused { code: HEADER_MISMATCH, .. }) && session.is_stateless() {
             return Box::pin(self.send_anew(caller, &routed, &session, id)).await;
         }
+        if !lost
+            && may_be_lost(&reply, &session)
+            && let Some(healed) = Box::pin(self.heal(caller, &routed, &session, id)).await?
+        {
+            return Ok(healed);
+        }
         Ok(reply)
+    }
+
+    /// Sends a request on this session, whatever comes of it.
+    pub(crate) async fn send_once(
+        &self,
+        caller: &Caller<'_>,
+        routed: &Routed<'_>,
+        session: &Session,
+        id: &IdKey,
+    ) -> Result<Reply, Fault> {
+        let (written, sent) = (routed.written(caller, session)?, Instant::now());
+        let known = known_by(caller, session, id);
+        let answer = post(&routed.backend, session, written, known).await;
+        self.reply(caller, routed, session, (answer, sent), known).await
     }
 
     /// Sends a request again that a modern backend has refused for its headers, with those that the

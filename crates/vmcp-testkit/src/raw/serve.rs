@@ -97,6 +97,10 @@ async fn post(
     }
     let session = match find_session(shared, &headers) {
         Ok(session) => session,
+        Err(Refusal(StatusCode::NOT_FOUND, _)) if shared.knobs().lost == Lost::Answered => {
+            let id = id.unwrap_or_else(|| "null".to_owned());
+            return Ok(Ok(error_for(StatusCode::OK, &id, -32001, "Session not found")));
+        }
         Err(refusal) => return Ok(Err(refusal)),
     };
     match id {
@@ -247,7 +251,9 @@ fn refuse(shared: &Shared, is_question: bool, Refusal(status, message): Refusal)
         return error(status, -32600, &message);
     }
     match shared.knobs().lost {
-        Lost::NotFound => error(StatusCode::NOT_FOUND, -32001, "Session not found"),
+        Lost::NotFound | Lost::Answered => {
+            error(StatusCode::NOT_FOUND, -32001, "Session not found")
+        }
         Lost::BadRequest => {
             error(StatusCode::BAD_REQUEST, -32000, "Bad Request: No valid session ID provided")
         }
@@ -255,9 +261,14 @@ fn refuse(shared: &Shared, is_question: bool, Refusal(status, message): Refusal)
 }
 
 fn error(status: StatusCode, code: i32, message: &str) -> Reply {
+    error_for(status, "null", code, message)
+}
+
+/// The same that answers the request of this id (JSON text).
+fn error_for(status: StatusCode, id: &str, code: i32, message: &str) -> Reply {
     let message = message.replace('\\', "\\\\").replace('"', "\\\"");
     let body =
-        format!(r#"{{"jsonrpc":"2.0","error":{{"code":{code},"message":"{message}"}},"id":null}}"#);
+        format!(r#"{{"jsonrpc":"2.0","error":{{"code":{code},"message":"{message}"}},"id":{id}}}"#);
     Response::builder()
         .status(status)
         .header(header::CONTENT_TYPE, "application/json")

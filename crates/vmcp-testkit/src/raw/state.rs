@@ -35,6 +35,8 @@ pub enum Lost {
     NotFound,
     /// HTTP 400 with a JSON-RPC error, as widely used servers do.
     BadRequest,
+    /// HTTP 200 with an error that answers the request, as some servers do.
+    Answered,
 }
 
 /// A request as it arrived.

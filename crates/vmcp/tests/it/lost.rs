@@ -12,7 +12,7 @@ use vmcp_testkit::{
 
 use crate::{connect, serve};
 
-const MANNERS: [Lost; 2] = [Lost::NotFound, Lost::BadRequest];
+const MANNERS: [Lost; 3] = [Lost::NotFound, Lost::BadRequest, Lost::Answered];
 
 async fn count(client: &Client, id: &str) -> String {
     client.call(id, "a_count", "{}").await.unwrap().text().unwrap()

@@ -40,7 +40,7 @@ async fn note(client: ModernClient, number: u64) {
 /// However many calls find that the session is gone, it is renewed once, and each runs once.
 #[tokio::test]
 async fn a_lost_session_is_renewed_once_and_no_call_runs_twice() {
-    for lost in [Lost::NotFound, Lost::BadRequest] {
+    for lost in [Lost::NotFound, Lost::BadRequest, Lost::Answered] {
         let ran = Ran::default();
         let peer = peers::stateful().offer(Kind::Tools, &tool("note"), noting(&ran));
         let kept = Kept::before(peer, "").await;
