@@ -7,7 +7,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::Ordering},
 };
 
 use arc_swap::ArcSwap;
@@ -163,6 +163,15 @@ impl Views {
         for kept in self.all().kept.values() {
             if let Some(watched) = kept.watched.get(backend) {
                 watched.wanted.fresh.notify_one();
+            }
+        }
+    }
+
+    /// Notes that a backend lists to a session what it does not list to others.
+    pub(crate) fn note_own_lists(&self, backend: &BackendId) {
+        for kept in self.all().kept.values() {
+            if let Some(watched) = kept.watched.get(backend) {
+                watched.wanted.per_session.store(true, Ordering::Relaxed);
             }
         }
     }

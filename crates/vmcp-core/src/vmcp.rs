@@ -289,6 +289,12 @@ impl Vmcp {
         self.views.refresh(backend);
     }
 
+    /// Notes that a backend lists to a session what it does not list to others: what everybody is offered
+    /// is read on new sessions from then on, as an old one may list what was true when it began.
+    pub fn note_own_lists(&self, backend: &BackendId) {
+        self.views.note_own_lists(backend);
+    }
+
     /// Ends what nobody has used for a while. To be called now and then.
     pub fn prune(&self) {
         self.views.prune();

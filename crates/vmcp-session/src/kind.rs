@@ -3,17 +3,21 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::timeout};
 use vmcp_backend::{Backend, Session as BackendSession};
 use vmcp_core::BackendSessions as _;
 use vmcp_model::Era;
 
 use crate::session::Session;
 
+/// How long the first call on a session waits for that.
+const BEFORE_CALL: Duration = Duration::from_secs(2);
+
 impl Session {
     /// Takes in what a backend lists on a session that has just been opened, where that is not known
-    /// of this kind of client, or is old.
-    pub(crate) fn read_for_kind(&self, backend: &Arc<Backend>, open: &BackendSession) {
+    /// of this kind of client, or is old. Before the first call on it, which may change what is listed
+    /// to this session alone.
+    pub(crate) async fn read_for_kind(&self, backend: &Arc<Backend>, open: &BackendSession) {
         let max_age = self.shared.config.offer_max_age;
         let wanted = self.view.wants_reading(backend.id(), max_age)
             // Nobody else may have started it since.
@@ -21,17 +25,19 @@ impl Session {
         if !wanted || !self.view.claim_reading(backend.id()) {
             return;
         }
-        let (view, shared) = (Arc::clone(&self.view), Arc::clone(&self.shared));
-        let (backend, open) = (Arc::clone(backend), open.clone());
-        self.shared.background.spawn_until_stop(async move {
-            let place = shared.own_offers.place(&backend).await;
-            let read = backend.offer(&open).await;
-            drop(place);
-            if let Err(error) = &read {
+        let reading = async {
+            let _place = self.shared.own_offers.place(backend).await;
+            backend.offer(open).await
+        };
+        let read = match timeout(BEFORE_CALL, reading).await {
+            Ok(Ok(read)) => Some(read),
+            Ok(Err(error)) => {
                 tracing::debug!(backend = %backend.id(), %error, "what is offered to a kind of client could not be read");
+                None
             }
-            view.enter_read(backend.id(), read.ok());
-        });
+            Err(_elapsed) => None,
+        };
+        self.view.enter_read(backend.id(), read);
     }
 
     /// Whether some backend is to be asked before it is known what clients of this kind are offered.
@@ -68,7 +74,7 @@ impl Session {
             opening.spawn_on(open, self.shared.background.runtime());
         }
         let all = async { while opening.join_next().await.is_some() {} };
-        if tokio::time::timeout(wait, all).await.is_err() {
+        if timeout(wait, all).await.is_err() {
             opening.detach_all();
         }
         self.view.merge_now();

@@ -207,6 +207,9 @@ impl Session {
             return Ok(());
         };
         let ReadLists { offer, differs } = self.read_own_lists(&backend, &open).await?;
+        if differs {
+            self.shared.vmcp.note_own_lists(backend.id());
+        }
         if differs || self.has_own_offer(&backend) {
             self.shared.keep_own(self, &backend, offer).await;
         }

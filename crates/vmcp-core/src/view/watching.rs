@@ -7,7 +7,10 @@
 //! offers is known, and read again when it is started the next time.
 
 use std::{
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -68,11 +71,14 @@ pub(crate) struct Wanted {
     pub(crate) used: Notify,
     /// The backend has changed or restarted.
     pub(crate) fresh: Notify,
+    /// What the backend lists is a session's own: an old session lists what was true when it began.
+    pub(crate) per_session: AtomicBool,
 }
 
 /// A watch session.
 struct Watched {
     session: Session,
+    opened: Instant,
     /// Its stream, while one is open.
     stream: Option<Events>,
     /// For how long what was read last may be taken for true.
@@ -162,6 +168,9 @@ impl Watch {
         let Some(client) = self.view.upgrade().map(|view| view.client().clone()) else {
             return std::future::pending().await;
         };
+        if let Some(old) = current.take_if(|watched| self.begins_anew(watched)) {
+            let _gone = self.backend.close(&old.session).await;
+        }
         let work = async {
             let watched = match current {
                 Some(watched) => {
@@ -170,12 +179,9 @@ impl Watch {
                 }
                 None => {
                     let session = self.open(client).await?;
-                    current.insert(Watched {
-                        session,
-                        stream: None,
-                        terms: ReadTerms::none(),
-                        unread: 0,
-                    })
+                    let (stream, terms) = (None, ReadTerms::none());
+                    let opened = Instant::now();
+                    current.insert(Watched { session, opened, stream, terms, unread: 0 })
                 }
             };
             // Before the lists are read, so that no change comes between.
@@ -201,6 +207,14 @@ impl Watch {
         }
         drop(place);
         work.await
+    }
+
+    /// Whether the lists are to be read on a new session.
+    fn begins_anew(&self, watched: &Watched) -> bool {
+        self.wanted.per_session.load(Ordering::Relaxed)
+            && !watched.session.is_stateless()
+            && !self.backend.is_program()
+            && watched.opened.elapsed() >= self.max_age
     }
 
     /// Notes which lists could not be read, and says so once.

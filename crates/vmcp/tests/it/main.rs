@@ -19,6 +19,7 @@ mod doors;
 mod early;
 mod fidelity;
 mod health;
+mod kinds;
 mod lies;
 mod limits;
 mod lost;

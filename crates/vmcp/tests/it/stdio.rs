@@ -2,6 +2,7 @@
 //! cannot do to anybody else.
 
 mod ends;
+mod idle;
 mod kept;
 mod shared;
 mod talk;

@@ -12,6 +12,7 @@ mod idle;
 mod listeners;
 mod load;
 mod neighbours;
+mod odd;
 mod patience;
 mod programs;
 mod reload;

@@ -1,0 +1,182 @@
+//! What different kinds of clients are offered: the same, at once, until it is known to differ.
+
+use std::sync::Arc;
+
+use vmcp_testkit::{
+    client::Client,
+    gateway::{Gateway, eventually},
+    modern_client::ModernClient,
+    process::Process,
+    raw::{Answer, Call, Handler, Kind, RawServer, Running, fixed, handler},
+};
+
+use crate::serve;
+
+const KINDS: [&str; 5] = [
+    "{}",
+    r#"{"roots":{"listChanged":true}}"#,
+    r#"{"sampling":{},"roots":{}}"#,
+    r#"{"elicitation":{}}"#,
+    r#"{"sampling":{},"elicitation":{},"roots":{}}"#,
+];
+
+fn tool(name: &str) -> String {
+    format!(r#"{{"name":"{name}","inputSchema":{{"type":"object"}}}}"#)
+}
+
+async fn client(process: &Process, capabilities: &str) -> Client {
+    let mut client = Client::new(&process.url());
+    client.initialize_as("2025-06-18", capabilities).await.unwrap().result().unwrap();
+    client
+}
+
+async fn tools(client: &Client) -> Vec<String> {
+    client.request("1", "tools/list", "{}").await.unwrap().keys("tools", "name").unwrap()
+}
+
+/// Waits until the gateway has asked a backend what it offers.
+async fn warm(process: &Process, tools_there: usize) {
+    eventually("it is warm", async || {
+        let client = client(process, "{}").await;
+        (tools(&client).await.len() == tools_there).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_new_kind_of_client_is_shown_at_once_what_is_known() {
+    let raw = RawServer::builder().tool(&tool("t"), Answer::text("here")).start().await.unwrap();
+    let gateway = Gateway::before(&[("a", raw.url())]).with("sessions: {initializeWait: 200ms}");
+    let process = serve(&gateway).await;
+    warm(&process, 1).await;
+    // From now on nobody gets a session.
+    raw.script("initialize", fixed(Answer::Hang));
+    for kind in KINDS {
+        assert_eq!(tools(&client(&process, kind).await).await, ["a_t"], "{kind}");
+    }
+    let modern = ModernClient::new(&process.url());
+    assert_eq!(modern.list("tools/list", "tools").await.unwrap().len(), 1);
+}
+
+/// A server that shows more to clients that can be asked for samples.
+fn by_capability() -> Handler {
+    handler(async |call: Call| {
+        let can = String::from_utf8_lossy(call.session.initialize()).contains("sampling");
+        let both = format!(r#"{{"tools":[{},{}]}}"#, tool("plain"), tool("sampler"));
+        let one = format!(r#"{{"tools":[{}]}}"#, tool("plain"));
+        Answer::from(if can { both } else { one })
+    })
+}
+
+async fn telling_apart() -> Running {
+    RawServer::builder()
+        .tool(&tool("plain"), Answer::text("here"))
+        .tool(&tool("sampler"), Answer::text("here"))
+        .script("tools/list", by_capability())
+        .start()
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn what_a_server_shows_to_some_kinds_only_is_shown_to_those() {
+    let raw = telling_apart().await;
+    let process = serve(&Gateway::before(&[("a", raw.url())])).await;
+    warm(&process, 1).await;
+    for round in 0..2 {
+        for kind in KINDS {
+            let can = kind.contains("sampling");
+            let expected: &[&str] = if can { &["a_plain", "a_sampler"] } else { &["a_plain"] };
+            let client = client(&process, kind).await;
+            assert_eq!(tools(&client).await, expected, "{kind} {round}");
+            if can {
+                client.call("2", "a_sampler", "{}").await.unwrap().result().unwrap();
+            }
+        }
+    }
+    // One watches, one each of the four kinds that can do something was read; those of the second
+    // round that call have a session.
+    assert!(raw.counters().requests("initialize") <= 1 + 4 + 2, "a kind is read once");
+    let watching = raw.sessions().iter().filter(|one| one.listens()).count();
+    assert_eq!(watching, 1, "nobody watches for a kind of client");
+}
+
+#[tokio::test]
+async fn a_watch_can_do_nothing_that_nobody_stands_behind() {
+    let raw = RawServer::builder().tool(&tool("t"), Answer::text("here")).start().await.unwrap();
+    let process = serve(&Gateway::before(&[("a", raw.url())])).await;
+    for kind in KINDS {
+        client(&process, kind).await;
+    }
+    let watches: Vec<_> = raw.sessions().into_iter().filter(|one| one.listens()).collect();
+    for watch in watches {
+        let said = String::from_utf8_lossy(watch.initialize()).into_owned();
+        assert!(said.contains(r#""capabilities":{}"#), "{said}");
+    }
+}
+
+/// Many servers say that they announce changes, and do not.
+#[tokio::test]
+async fn what_changes_without_a_word_is_seen_by_new_sessions() {
+    for capabilities in [r#"{"tools":{"listChanged":true}}"#, r#"{"tools":{}}"#] {
+        let raw = RawServer::builder()
+            .capabilities(capabilities)
+            .tool(&tool("t"), Answer::text("here"))
+            .start()
+            .await
+            .unwrap();
+        let gateway = Gateway::before(&[("a", raw.url())]).with("sessions: {offerMaxAge: 300ms}");
+        let process = serve(&gateway).await;
+        warm(&process, 1).await;
+        let more = format!(r#"{{"tools":[{},{}]}}"#, tool("t"), tool("grown"));
+        raw.script("tools/list", fixed(more));
+        eventually("a new session sees it", async || {
+            let client = client(&process, "{}").await;
+            (tools(&client).await == ["a_t", "a_grown"]).then_some(())
+        })
+        .await;
+    }
+}
+
+/// A server whose sessions go on listing what they listed first.
+#[tokio::test]
+async fn what_only_new_sessions_of_a_backend_list_is_seen_too() {
+    let added = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let seen = Arc::clone(&added);
+    let lists = handler(move |call: Call| {
+        let now = u64::from(seen.load(std::sync::atomic::Ordering::SeqCst)) + 1;
+        let count = &call.session.count;
+        let relaxed = std::sync::atomic::Ordering::SeqCst;
+        let first =
+            count.compare_exchange(0, now, relaxed, relaxed).map_or_else(|had| had, |_| now);
+        let answer = match first {
+            1 => format!(r#"{{"tools":[{}]}}"#, tool("t")),
+            _ => format!(r#"{{"tools":[{},{}]}}"#, tool("t"), tool("grown")),
+        };
+        async move { Answer::from(answer) }
+    });
+    let raw = RawServer::builder()
+        .tool(&tool("t"), Answer::text("here"))
+        .script("tools/list", lists)
+        .start()
+        .await
+        .unwrap();
+    let gateway = Gateway::before(&[("a", raw.url())]).with("sessions: {offerMaxAge: 300ms}");
+    let process = serve(&gateway).await;
+    warm(&process, 1).await;
+    added.store(true, std::sync::atomic::Ordering::SeqCst);
+    // A session of its own lists it, which is told on that session.
+    let mut one = client(&process, "{}").await;
+    one.call("2", "a_t", "{}").await.unwrap().result().unwrap();
+    let get = one.listen(None).await.unwrap();
+    raw.notify_all("notifications/tools/list_changed", "{}").await;
+    eventually("a new session sees it", async || {
+        let client = client(&process, "{}").await;
+        (tools(&client).await == ["a_t", "a_grown"]).then_some(())
+    })
+    .await;
+    drop(get);
+    one = client(&process, "{}").await;
+    drop(one);
+    raw.remove(Kind::Tools, "t").await;
+}
