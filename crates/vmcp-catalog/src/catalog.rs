@@ -118,7 +118,7 @@ impl Catalog {
         Kind::ALL.into_iter().all(|kind| self.len(kind) == 0)
     }
 
-    /// The exposed names or URIs of a kind, sorted.
+    /// The exposed names or URIs of a kind, in the order of its list.
     pub fn keys(&self, kind: Kind) -> impl Iterator<Item = &str> {
         self.entries(kind).iter().map(|entry| &*entry.key)
     }

@@ -15,6 +15,7 @@ mod dropped;
 mod instructions;
 mod merge;
 mod naming;
+mod order;
 mod overrides;
 mod pages;
 mod rules;
