@@ -23,6 +23,8 @@ pub struct Route {
     pub renamed: bool,
     /// The parameters of a tool that its callers repeat in headers.
     pub mirrors: Box<[Mirror]>,
+    /// Clients see the tool's output in an object, in which its backend does not give it.
+    pub is_wrapped: bool,
 }
 
 /// Bytes that are no stored catalog. What to do: merge again.
@@ -174,7 +176,8 @@ impl StoredEntry<'_> {
         let renamed = own_name.is_some();
         let name = own_name.unwrap_or_else(|| key.clone());
         let mirrors = Box::default();
-        let route = Route { backend: backends[place].clone(), name, renamed, mirrors };
+        let backend = backends[place].clone();
+        let route = Route { backend, name, renamed, mirrors, is_wrapped: false };
         Some(Entry { key: key.into(), route, json: object(item)? })
     }
 }

@@ -135,6 +135,7 @@ fn addressed(
             name: uri.into(),
             renamed: false,
             mirrors: Box::default(),
+            is_wrapped: false,
         },
         json: trimmed(item.json()),
     };
@@ -151,6 +152,7 @@ fn entry(exposed: String, claim: &Claim<'_>) -> Entry {
             name: claim.own_name.into(),
             renamed,
             mirrors: Box::default(),
+            is_wrapped: false,
         },
         json: trimmed(&json),
     }

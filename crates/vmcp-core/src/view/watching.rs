@@ -15,7 +15,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use vmcp_backend::{Advertised, Backend, ClientView, Due, Error, Events, Session};
-use vmcp_model::BackendId;
+use vmcp_model::{
+    BackendId, Era,
+    legacy::{LeftOut, legacy_offer},
+};
 use vmcp_wire::Shape;
 
 use super::{
@@ -72,6 +75,8 @@ struct Watched {
     terms: Option<ReadTerms>,
     /// How often in a row some list could not be read.
     unread: u32,
+    /// What clients of this view cannot read and are not shown.
+    left_out: Vec<LeftOut>,
 }
 
 /// For how long the lists of a modern backend may be taken for true.
@@ -173,7 +178,13 @@ impl Watch {
                 }
                 None => {
                     let session = self.open(client).await?;
-                    current.insert(Watched { session, stream: None, terms: None, unread: 0 })
+                    current.insert(Watched {
+                        session,
+                        stream: None,
+                        terms: None,
+                        unread: 0,
+                        left_out: Vec::new(),
+                    })
                 }
             };
             // Before the lists are read, so that no change comes between.
@@ -184,6 +195,7 @@ impl Watch {
             self.note_problem(watched, offer.problem());
             watched.terms = watched.session.is_stateless().then(|| ReadTerms::of(&offer));
             if let Some(view) = self.view.upgrade() {
+                let offer = self.readable(watched, view.client(), offer);
                 view.enter(self.id(), Ok(offer));
             }
             Ok(watched)
@@ -195,6 +207,26 @@ impl Watch {
         }
         drop(place);
         work.await
+    }
+
+    /// What a modern backend offers, as the clients of this view can read it. What they cannot is named
+    /// once.
+    fn readable(
+        &self,
+        watched: &mut Watched,
+        client: &ClientView,
+        mut advertised: Advertised,
+    ) -> Advertised {
+        if client.version().era() == Era::Modern || !watched.session.is_stateless() {
+            return advertised;
+        }
+        let (offer, left_out) = legacy_offer(&advertised.offer);
+        for what in left_out.iter().filter(|what| !watched.left_out.contains(what)) {
+            tracing::warn!(backend = %self.id(), "clients before revision 2026-07-28 are not shown {what}");
+        }
+        watched.left_out = left_out;
+        advertised.offer = offer;
+        advertised
     }
 
     /// Notes which lists could not be read, and says so once.

@@ -9,6 +9,7 @@ mod leaving;
 mod listen;
 mod lists;
 mod once;
+mod schemas;
 mod state;
 
 use std::fmt;
