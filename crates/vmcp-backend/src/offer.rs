@@ -4,7 +4,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use bytes::Bytes;
 use tokio::time::Instant;
-use vmcp_model::{InvalidMirror, Item, Kind, Mirror, Offer, raw, raw::Members};
+use vmcp_model::{Era, InvalidMirror, Item, Kind, Mirror, Offer, raw, raw::Members};
 
 use crate::{
     backend::{Backend, excerpt},
@@ -18,6 +18,8 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Advertised {
     pub offer: Offer,
+    /// On which side of the backend it was read.
+    pub side: Era,
     /// The lists that could not be read, which are empty in the offer, and why.
     failed: Vec<(Kind, Error)>,
     /// In the order of [`Kind::ALL`], counted from `read`.
@@ -111,7 +113,7 @@ impl Backend {
         {
             return Err(error);
         }
-        Ok(Advertised { offer, failed, lists, read })
+        Ok(Advertised { offer, side: session.version().era(), failed, lists, read })
     }
 
     async fn list(

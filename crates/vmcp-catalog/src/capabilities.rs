@@ -11,6 +11,8 @@ use vmcp_model::{
     raw::{self, Members},
 };
 
+use crate::order::ORDER;
+
 /// How deep `tasks` is merged; what lies deeper is taken from the first backend that has it.
 const TASKS_DEPTH: usize = 8;
 
@@ -23,6 +25,8 @@ pub(crate) fn merged(offers: &BTreeMap<BackendId, Arc<Offer>>) -> Bytes {
     for offer in offers.values() {
         collect(&offer.capabilities, &mut declared);
     }
+    // What the stored form keeps there is no backend's to say.
+    declared.remove(ORDER);
     let merged = declared.into_iter().filter_map(|(name, values)| {
         let value = match &*name {
             "tools" | "prompts" => br#"{"listChanged":true}"#.to_vec(),

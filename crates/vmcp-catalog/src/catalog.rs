@@ -3,7 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use vmcp_model::{BackendId, Digest, Kind, Mirror};
+use vmcp_model::{BackendId, Digest, Kind, Mirror, legacy};
 
 use crate::{
     contents::{Contents, Entry, InvalidCatalog, Route},
@@ -49,6 +49,7 @@ impl Catalog {
         for tool in &mut contents.entries[place_of(Kind::Tool)] {
             // A tool of a modern backend whose marks are not allowed was not offered; a legacy one
             // may mean something else by them.
+            tool.route.is_wrapped = legacy::is_wrapped(&tool.json);
             tool.route.mirrors = Mirror::of_tool(&tool.json).unwrap_or_default().into();
         }
         let pages = Kind::ALL.map(|kind| {
@@ -118,7 +119,7 @@ impl Catalog {
         Kind::ALL.into_iter().all(|kind| self.len(kind) == 0)
     }
 
-    /// The exposed names or URIs of a kind, sorted.
+    /// The exposed names or URIs of a kind, in the order of its list.
     pub fn keys(&self, kind: Kind) -> impl Iterator<Item = &str> {
         self.entries(kind).iter().map(|entry| &*entry.key)
     }

@@ -1,7 +1,8 @@
 //! What a catalog holds, and the form in which it is stored.
 //!
 //! The stored form is JSON with every item's own bytes inside it. It is canonical: equal contents
-//! have equal bytes, so its digest names the catalog.
+//! have equal bytes, so its digest names the catalog. Entries stand in it sorted by key; the order of
+//! the lists is beside them (`order.rs`).
 
 use std::{fmt, sync::Arc};
 
@@ -9,6 +10,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use vmcp_model::{BackendId, Kind, Mirror, raw::Members};
+
+use crate::order::Order;
 
 /// Where a call of an exposed capability goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +23,8 @@ pub struct Route {
     pub renamed: bool,
     /// The parameters of a tool that its callers repeat in headers.
     pub mirrors: Box<[Mirror]>,
+    /// Clients see the tool's output in an object, in which its backend does not give it.
+    pub is_wrapped: bool,
 }
 
 /// Bytes that are no stored catalog. What to do: merge again.
@@ -42,7 +47,7 @@ pub(crate) struct Contents {
     pub(crate) backends: Vec<BackendId>,
     pub(crate) capabilities: Bytes,
     pub(crate) instructions: Option<Box<str>>,
-    /// In the order of [`Kind::ALL`], each sorted by key and without a key that stands twice.
+    /// In the order of [`Kind::ALL`], each in the order of its list and without a key that stands twice.
     pub(crate) entries: [Vec<Entry>; 4],
 }
 
@@ -68,12 +73,13 @@ impl Contents {
             json(&backends.iter().map(BackendId::as_str).collect::<Vec<_>>()),
         )
         .into_bytes();
-        out.extend_from_slice(&self.capabilities);
+        let (sorted, order) = Order::of(entries);
+        out.extend_from_slice(&order.written_into(&self.capabilities));
         out.extend_from_slice(br#","instructions":"#);
         out.extend_from_slice(json(&self.instructions).as_bytes());
-        for (kind, entries) in Kind::ALL.into_iter().zip(entries) {
+        for (kind, entries) in Kind::ALL.into_iter().zip(sorted) {
             out.extend_from_slice(format!(r#","{}":["#, kind.list_member()).as_bytes());
-            for (index, Entry { key, route, json: item }) in entries.iter().enumerate() {
+            for (index, Entry { key, route, json: item }) in entries.into_iter().enumerate() {
                 let separator = if index == 0 { "" } else { "," };
                 let own_name = route.renamed.then_some(&route.name);
                 let (key, own_name) = (json(&&**key), json(&own_name));
@@ -96,9 +102,13 @@ impl Contents {
         }
         let stored: Stored<'_> =
             serde_json::from_slice(bytes).map_err(InvalidCatalog::Malformed)?;
-        let contents = stored.into_contents().ok_or(InvalidCatalog::Altered)?;
+        let mut contents = stored.into_contents().ok_or(InvalidCatalog::Altered)?;
         let sorted = contents.backends.is_sorted_by(|a, b| a < b)
             && contents.entries.iter().all(|kind| kind.is_sorted_by(|a, b| a.key < b.key));
+        let (order, capabilities) =
+            Order::read_from(&contents.capabilities).ok_or(InvalidCatalog::Altered)?;
+        contents.capabilities = capabilities;
+        contents.entries = order.restored(contents.entries).ok_or(InvalidCatalog::Altered)?;
         if !sorted || contents.page_size == 0 || contents.to_bytes() != bytes {
             return Err(InvalidCatalog::Altered);
         }
@@ -166,7 +176,8 @@ impl StoredEntry<'_> {
         let renamed = own_name.is_some();
         let name = own_name.unwrap_or_else(|| key.clone());
         let mirrors = Box::default();
-        let route = Route { backend: backends[place].clone(), name, renamed, mirrors };
+        let backend = backends[place].clone();
+        let route = Route { backend, name, renamed, mirrors, is_wrapped: false };
         Some(Entry { key: key.into(), route, json: object(item)? })
     }
 }

@@ -16,6 +16,7 @@ mod instructions;
 mod listed;
 mod merge;
 mod naming;
+mod order;
 mod overrides;
 mod pages;
 mod rules;

@@ -14,9 +14,9 @@ use crate::{
     contents::{Contents, Entry, Route},
     dropped::{DropReason, Dropped},
     instructions,
-    naming::{Claim, Names},
+    naming::{Claim, Names, Place},
     overrides::{self, Ambiguous},
-    rules::{Naming, Rules},
+    rules::Rules,
 };
 
 /// Merges what the backends offer. What no client will see is reported, sorted, unless a rule
@@ -28,9 +28,7 @@ pub fn merge(offers: &BTreeMap<BackendId, Arc<Offer>>, rules: &Rules) -> (Catalo
     let mut dropped = Vec::new();
     let entries = Kind::ALL.map(|kind| match kind {
         Kind::Tool | Kind::Prompt => named(kind, offers, rules, &mut dropped),
-        Kind::Resource | Kind::ResourceTemplate => {
-            addressed(kind, offers, &rules.naming, &mut dropped)
-        }
+        Kind::Resource | Kind::ResourceTemplate => addressed(kind, offers, rules, &mut dropped),
     });
     dropped.sort();
     let catalog = Catalog::new(Contents {
@@ -53,8 +51,10 @@ fn named(
     let mut claims = Vec::new();
     for (backend, offer) in offers {
         let mut seen = HashSet::new();
-        for item in offer.items(kind) {
-            match claim(kind, backend, item, rules, &mut seen) {
+        let backends_place = rules.place(backend);
+        for (number, item) in offer.items(kind).iter().enumerate() {
+            let place = (backends_place, backend, number);
+            match claim(kind, place, item, rules, &mut seen) {
                 Ok(Some(claim)) => claims.push(claim),
                 Ok(None) => {}
                 Err(reason) => dropped.push(refusal(kind, backend, item, reason)),
@@ -62,17 +62,26 @@ fn named(
         }
     }
     let names = Names::new(kind, &rules.naming, rules.name_limit(), dropped);
-    names.settle(claims).into_iter().map(|(exposed, claim)| entry(exposed, &claim)).collect()
+    let given = names.settle(claims).into_iter();
+    in_order(given.map(|(exposed, claim)| (claim.place, entry(exposed, &claim))).collect())
+}
+
+/// Entries as clients see them: backends in the order of the rules, and what one backend has in its
+/// own order.
+fn in_order(mut placed: Vec<(Place<'_>, Entry)>) -> Vec<Entry> {
+    placed.sort_by_key(|(place, _)| *place);
+    placed.into_iter().map(|(_, entry)| entry).collect()
 }
 
 /// What one item asks for. `None` if it is hidden.
 fn claim<'a>(
     kind: Kind,
-    backend: &'a BackendId,
+    place: Place<'a>,
     item: &'a Item,
     rules: &'a Rules,
     seen: &mut HashSet<&'a str>,
 ) -> Result<Option<Claim<'a>>, DropReason> {
+    let (_, backend, _) = place;
     let change = match kind {
         Kind::Tool => rules.override_of(backend, item.key()),
         Kind::Prompt | Kind::Resource | Kind::ResourceTemplate => None,
@@ -92,45 +101,45 @@ fn claim<'a>(
         Some(change) => overrides::apply(item.json(), change)
             .map_err(|Ambiguous(member)| DropReason::Ambiguous { member })?,
     };
-    Ok(Some(Claim { backend, own_name: item.key(), name, json }))
+    Ok(Some(Claim { place, backend, own_name: item.key(), name, json }))
 }
 
 /// Resources or templates, which keep their URIs. A URI that several backends offer goes to the
-/// first in the order of priority, then of ids.
+/// first in the order of priority, then of the lists.
 fn addressed(
     kind: Kind,
     offers: &BTreeMap<BackendId, Arc<Offer>>,
-    naming: &Naming,
+    rules: &Rules,
     dropped: &mut Vec<Dropped>,
 ) -> Vec<Entry> {
-    let mut ranked: Vec<_> = offers.iter().collect();
-    ranked.sort_by_key(|(backend, _)| (naming.rank(backend).unwrap_or(usize::MAX), *backend));
-    let mut placed: BTreeMap<&str, (&BackendId, &Item)> = BTreeMap::new();
-    for (backend, offer) in ranked {
-        for item in offer.items(kind) {
+    let mut placed: BTreeMap<&str, (Place<'_>, &Item)> = BTreeMap::new();
+    for backend in rules.by_precedence(offers.keys()) {
+        let backends_place = rules.place(backend);
+        for (number, item) in offers[backend].items(kind).iter().enumerate() {
             let reason = match placed.get(item.key()) {
                 _ if item.key().is_empty() => DropReason::Unnamed,
-                Some((first, _)) if *first == backend => DropReason::ListedTwice,
-                Some((first, _)) => DropReason::Shadowed { by: (*first).clone() },
+                Some(((_, first, _), _)) if *first == backend => DropReason::ListedTwice,
+                Some(((_, first, _), _)) => DropReason::Shadowed { by: (*first).clone() },
                 None => {
-                    placed.insert(item.key(), (backend, item));
+                    placed.insert(item.key(), ((backends_place, backend, number), item));
                     continue;
                 }
             };
             dropped.push(refusal(kind, backend, item, reason));
         }
     }
-    let entry = |(uri, (backend, item)): (&str, (&BackendId, &Item))| Entry {
+    let entry = |(uri, (place, item)): (&str, (Place<'_>, &Item))| Entry {
         key: uri.into(),
         route: Route {
-            backend: backend.clone(),
+            backend: place.1.clone(),
             name: uri.into(),
             renamed: false,
             mirrors: Box::default(),
+            is_wrapped: false,
         },
         json: trimmed(item.json()),
     };
-    placed.into_iter().map(entry).collect()
+    in_order(placed.into_iter().map(|found| (found.1.0, entry(found))).collect())
 }
 
 fn entry(exposed: String, claim: &Claim<'_>) -> Entry {
@@ -143,6 +152,7 @@ fn entry(exposed: String, claim: &Claim<'_>) -> Entry {
             name: claim.own_name.into(),
             renamed,
             mirrors: Box::default(),
+            is_wrapped: false,
         },
         json: trimmed(&json),
     }

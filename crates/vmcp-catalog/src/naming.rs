@@ -13,9 +13,14 @@ use crate::{
     rules::Naming,
 };
 
+/// Where an item stands in its list: the place of its backend, the backend, the place in the backend's
+/// own list.
+pub(crate) type Place<'a> = (usize, &'a BackendId, usize);
+
 /// A tool or prompt that asks for a name.
 #[derive(Debug, Clone)]
 pub(crate) struct Claim<'a> {
+    pub(crate) place: Place<'a>,
     pub(crate) backend: &'a BackendId,
     /// The backend's own name for it.
     pub(crate) own_name: &'a str,

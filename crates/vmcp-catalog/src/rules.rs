@@ -9,6 +9,9 @@ use vmcp_model::{BackendId, Kind};
 pub struct Rules {
     /// How tools and prompts get the names that clients see.
     pub naming: Naming,
+    /// The backends in the order in which their items are listed. Those that are not named here come
+    /// after, by id.
+    pub order: Vec<BackendId>,
     /// The longest exposed name of a tool or prompt, in characters. A value outside
     /// [`Rules::NAME_LIMITS`] counts as the nearest one inside.
     pub name_limit: usize,
@@ -98,6 +101,43 @@ impl Rules {
         self.tools.get(backend)?.overrides.get(own_name)
     }
 
+    /// Where a backend stands in the lists, from 0. Those that no order names share the last place.
+    pub(crate) fn place(&self, backend: &BackendId) -> usize {
+        self.order.iter().position(|listed| listed == backend).unwrap_or(usize::MAX)
+    }
+
+    /// Where a backend stands when several offer one URI.
+    fn precedence<'a>(&self, backend: &'a BackendId) -> (usize, usize, &'a BackendId) {
+        (self.naming.rank(backend).unwrap_or(usize::MAX), self.place(backend), backend)
+    }
+
+    /// The backends in the order in which a URI that several offer goes to one: of priority, then of
+    /// the lists.
+    pub(crate) fn by_precedence<'a>(
+        &self,
+        backends: impl Iterator<Item = &'a BackendId>,
+    ) -> Vec<&'a BackendId> {
+        let mut all: Vec<_> = backends.map(|backend| self.precedence(backend)).collect();
+        all.sort();
+        all.into_iter().map(|(_, _, backend)| backend).collect()
+    }
+
+    /// Whether what this backend has of a kind stays its own, whatever those offer that are not known yet.
+    pub fn is_certain(&self, kind: Kind, holder: &BackendId, unknown: &[BackendId]) -> bool {
+        let rank = |backend: &BackendId| self.naming.rank(backend).unwrap_or(usize::MAX);
+        match (&self.naming, kind) {
+            (_, Kind::Resource | Kind::ResourceTemplate) => {
+                unknown.iter().all(|other| self.precedence(holder) < self.precedence(other))
+            }
+            (Naming::Prefix { .. }, Kind::Tool | Kind::Prompt)
+            | (Naming::Manual { .. }, Kind::Prompt) => true,
+            (Naming::Manual { .. }, Kind::Tool) => unknown.is_empty(),
+            (Naming::Priority { .. }, Kind::Tool | Kind::Prompt) => {
+                unknown.iter().all(|other| rank(holder) < rank(other))
+            }
+        }
+    }
+
     /// The name limit that counts.
     pub(crate) fn name_limit(&self) -> usize {
         self.name_limit.clamp(*Self::NAME_LIMITS.start(), *Self::NAME_LIMITS.end())
@@ -108,6 +148,7 @@ impl Default for Rules {
     fn default() -> Self {
         Self {
             naming: Naming::default(),
+            order: Vec::new(),
             name_limit: 64,
             page_size: 1000,
             exclude_all_tools: false,
@@ -129,21 +170,6 @@ impl Naming {
     }
 
     /// Where a backend stands in the order of priority, from 0. `None` if it is not listed.
-    /// Whether what this backend has of a kind stays its own, whatever those offer that are not known yet.
-    pub fn is_certain(&self, kind: Kind, holder: &BackendId, unknown: &[BackendId]) -> bool {
-        let rank = |backend: &BackendId| self.rank(backend).unwrap_or(usize::MAX);
-        let first = |backend: &BackendId| (rank(holder), holder) < (rank(backend), backend);
-        match (self, kind) {
-            (_, Kind::Resource | Kind::ResourceTemplate) => unknown.iter().all(first),
-            (Self::Prefix { .. }, Kind::Tool | Kind::Prompt)
-            | (Self::Manual { .. }, Kind::Prompt) => true,
-            (Self::Manual { .. }, Kind::Tool) => unknown.is_empty(),
-            (Self::Priority { .. }, Kind::Tool | Kind::Prompt) => {
-                unknown.iter().all(|other| rank(holder) < rank(other))
-            }
-        }
-    }
-
     pub(crate) fn rank(&self, backend: &BackendId) -> Option<usize> {
         match self {
             Self::Prefix { .. } | Self::Manual { .. } => None,
@@ -182,9 +208,18 @@ mod tests {
             (&priority, Kind::Tool, "a", "c", false),
             (&priority, Kind::ResourceTemplate, "b", "a", true),
         ] {
-            let certain = naming.is_certain(kind, &id(holder), &[id(unknown)]);
+            let rules = Rules { naming: naming.clone(), ..Rules::default() };
+            let certain = rules.is_certain(kind, &id(holder), &[id(unknown)]);
             assert_eq!(certain, expected, "{naming:?} {kind:?} {holder} {unknown}");
-            assert!(naming.is_certain(kind, &id(holder), &[]));
+            assert!(rules.is_certain(kind, &id(holder), &[]));
         }
+    }
+
+    #[test]
+    fn of_a_uri_the_order_of_the_lists_makes_certain() {
+        let id = |name| BackendId::new(name).unwrap();
+        let rules = Rules { order: vec![id("b"), id("a")], ..Rules::default() };
+        assert!(rules.is_certain(Kind::Resource, &id("b"), &[id("a"), id("c")]));
+        assert!(!rules.is_certain(Kind::Resource, &id("a"), &[id("b")]));
     }
 }

@@ -4,8 +4,8 @@
 use bytes::Bytes;
 use vmcp_backend::{Backend, CLIENT_INFO, Error, Session};
 use vmcp_model::{
-    Era, LogLevel, raw,
-    raw::{Edit, Members},
+    Era, LogLevel, legacy,
+    raw::{self, Edit, Members},
 };
 use vmcp_wire::{Fault, Introduction, Lines, Message, Outcome, OutcomeKind, lines, task};
 
@@ -40,6 +40,8 @@ pub(crate) struct Across {
     capabilities: ClientCapabilities,
     states: States,
     server_info: Bytes,
+    /// Of a tool: its output stands in an object, in which its backend does not give it.
+    is_wrapped: bool,
     /// The client's own request and who sent it, in case that a state is to be kept for it.
     message: Message,
     principal: vmcp_model::Principal,
@@ -181,6 +183,7 @@ impl Routed<'_> {
             capabilities: caller.capabilities,
             states: states.clone(),
             server_info: server_info.clone(),
+            is_wrapped: self.is_wrapped,
             message: Message::clone(&self.message),
             principal: caller.principal.clone(),
             alias: caller.alias(session).map(|alias| alias.number.clone()),
@@ -251,7 +254,7 @@ impl Across {
                 ));
             }
             (Era::Modern, Era::Modern, _) => outcome.relayed(&self.server_info, &[]),
-            (Era::Legacy, _, _) => outcome.antiquated(),
+            (Era::Legacy, _, _) => self.readable(outcome.antiquated()),
         };
         Ok(Finished::Ready(task::publish(&text, backend.id().as_str(), true)))
     }
@@ -268,6 +271,21 @@ impl Across {
         }
         let edit = Edit { span, with: self.message.slice(own) };
         Message::parse(raw::splice(message.text(), vec![edit])).ok()
+    }
+
+    /// A modern backend's response without what a legacy client could not read: a tool's structured
+    /// content that is no object, or none of the kind that the client was shown.
+    fn readable(&self, text: Bytes) -> Bytes {
+        if self.message.method() != "tools/call" {
+            return text;
+        }
+        let edit = || {
+            let span = Members::parse(&text)?.span("result")?;
+            let Edit { span: within, with } =
+                legacy::legacy_content(&text[span.clone()], self.is_wrapped)?;
+            Some(Edit { span: span.start + within.start..span.start + within.end, with })
+        };
+        edit().map_or_else(|| text.clone(), |edit| raw::splice(&text, vec![edit]))
     }
 
     /// An error, in the client's words.

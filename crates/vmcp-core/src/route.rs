@@ -26,6 +26,8 @@ pub struct Routed<'a> {
     pub(crate) target: Option<Cow<'a, str>>,
     /// The parameters that are repeated in headers.
     pub(crate) mirrors: &'a [Mirror],
+    /// The tool's output stands in an object, in which its backend does not give it.
+    pub(crate) is_wrapped: bool,
     /// Its method is not one of the protocol's: it is passed on because there is one backend.
     pub(crate) is_foreign: bool,
     pub(crate) then: Then,
@@ -45,7 +47,16 @@ impl<'a> Routed<'a> {
     fn plain(backend: Arc<Backend>, message: &'a Message, then: Then) -> Self {
         let message = Cow::Borrowed(message);
         let edits = Vec::new();
-        Self { backend, message, edits, target: None, mirrors: &[], is_foreign: false, then }
+        Self {
+            backend,
+            message,
+            edits,
+            target: None,
+            mirrors: &[],
+            is_wrapped: false,
+            is_foreign: false,
+            then,
+        }
     }
 
     fn replace(&mut self, span: &Range<usize>, with: &str) {
@@ -87,6 +98,7 @@ impl Vmcp {
                 let then = if params.task.is_some() { Then::PublishTasks } else { Then::Relay };
                 let mut routed = self.renamed(message, route, params.name.as_ref(), then)?;
                 routed.mirrors = &route.mirrors;
+                routed.is_wrapped = route.is_wrapped;
                 Ok(routed)
             }
             ("prompts/get", _) => {

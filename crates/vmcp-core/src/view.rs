@@ -22,12 +22,14 @@ use vmcp_model::{BackendId, Era, Kind, Offer};
 pub(crate) mod fresh;
 mod kinds;
 mod own;
+mod readable;
 pub(crate) mod watching;
 
 use crate::caller::ClientCapabilities;
 use fresh::{Fresh, Terms};
 use kinds::Kinds;
 use own::OwnMerges;
+use readable::Readable;
 
 /// How long new backends are waited for when others take the place of those there were, before
 /// their clients are told.
@@ -83,6 +85,8 @@ struct Offers {
 pub struct BackendState {
     /// The last good offer, which is used whatever happened since.
     pub offer: Option<Arc<Offer>>,
+    /// The same as legacy clients can read it, where that differs.
+    readable: Option<Readable>,
     pub status: OfferStatus,
     pub since: Instant,
     /// For how long the last good offer may be taken for true.
@@ -113,9 +117,9 @@ pub struct Settled {
 
 impl BackendState {
     /// Of a backend that has not been asked, or not since it was changed.
-    fn unknown(offer: Option<Arc<Offer>>, since: Instant) -> Self {
+    fn unknown(since: Instant) -> Self {
         let (status, terms) = (OfferStatus::Unknown, Terms::unknown());
-        Self { offer, status, since, terms, read: None }
+        Self { offer: None, readable: None, status, since, terms, read: None }
     }
 }
 
@@ -129,7 +133,14 @@ impl View {
         stop: CancellationToken,
     ) -> Self {
         let since = Instant::now();
-        let backends = backends.map(|(id, known)| (id, BackendState::unknown(known, since)));
+        let backends = backends.map(|(id, known)| {
+            let mut state = BackendState::unknown(since);
+            if let Some(known) = known {
+                // On which side it was read is not known any more.
+                state.offered(&id, Era::Modern, Offer::clone(&known));
+            }
+            (id, state)
+        });
         let backends: BTreeMap<_, _> = backends.collect();
         let dirty = backends.values().any(|state| state.offer.is_some());
         let (empty, _nothing_dropped) = merge(&BTreeMap::new(), &rules);
@@ -299,8 +310,14 @@ impl View {
         offers.backends.retain(|id, _| backends.iter().any(|backend| backend.id() == id));
         let since = Instant::now();
         for id in backends.iter().map(|backend| backend.id()).filter(|id| new(id)) {
-            let offer = offers.backends.remove(id).and_then(|state| state.offer);
-            offers.backends.insert(id.clone(), BackendState::unknown(offer, since));
+            let unknown = BackendState::unknown(since);
+            let state = match offers.backends.remove(id) {
+                Some(BackendState { offer, readable, .. }) => {
+                    BackendState { offer, readable, ..unknown }
+                }
+                None => unknown,
+            };
+            offers.backends.insert(id.clone(), state);
         }
         offers.dirty = true;
         offers.generation += 1;
@@ -326,7 +343,7 @@ impl View {
             return;
         }
         let known = offers.backends.iter().filter_map(|(id, state)| {
-            state.offer.as_ref().map(|offer| (id.clone(), Arc::clone(offer)))
+            state.shown(self.era()).map(|offer| (id.clone(), Arc::clone(offer)))
         });
         let (catalog, dropped) = merge(&known.collect(), &offers.rules);
         if offers.dropped != dropped {
@@ -356,10 +373,10 @@ impl View {
             Ok(advertised) => {
                 state.terms = Terms::of(&advertised);
                 state.read = Some(advertised.read);
-                let problem = advertised.problem();
+                let (problem, side) = (advertised.problem(), advertised.side);
                 let offer = advertised.completed(state.offer.as_deref());
                 if state.offer.as_deref() != Some(&offer) {
-                    state.offer = Some(Arc::new(offer));
+                    state.offered(backend, side, offer);
                     dirty = true;
                 }
                 problem.map_or(OfferStatus::Good, OfferStatus::Partial)

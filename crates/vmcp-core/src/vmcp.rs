@@ -13,7 +13,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::{sync::watch, task::JoinSet, time::Instant};
 use vmcp_backend::{Backend, ClientView};
-use vmcp_catalog::{Catalog, Naming, Rules};
+use vmcp_catalog::{Catalog, Rules};
 use vmcp_model::{BackendId, Kind, LogLevel, Offer};
 use vmcp_wire::Fault;
 
@@ -63,7 +63,7 @@ pub struct Vmcp {
     backends: ArcSwap<Backends>,
     views: Arc<Views>,
     kept: Arc<Kept>,
-    naming: ArcSwap<Naming>,
+    rules: ArcSwap<Rules>,
     /// Ticks when some backend has given its place to another, or is gone.
     replaced: watch::Sender<u64>,
     /// Whether the catalog is shown as a whole or not at all.
@@ -115,7 +115,7 @@ impl Vmcp {
         let initialize_wait = config.initialize_wait;
         let states = States::new(config.keys.clone(), config.state_life);
         let server_info = config.server_info.clone();
-        let naming = ArcSwap::from_pointee(config.rules.naming.clone());
+        let rules = ArcSwap::from_pointee(config.rules.clone());
         let bridge = config.bridge;
         let views = Views::new(backends.values().cloned().collect(), config, background.clone());
         let views = Arc::new(views);
@@ -124,7 +124,7 @@ impl Vmcp {
             backends: ArcSwap::from_pointee(backends),
             views,
             kept,
-            naming,
+            rules,
             replaced: watch::Sender::new(0),
             whole_only: AtomicBool::new(false),
             initialize_wait,
@@ -150,7 +150,7 @@ impl Vmcp {
             replaced.retired.push(Arc::clone(backend));
         }
         replaced.added = after.keys().filter(|id| !before.contains_key(*id)).cloned().collect();
-        self.naming.store(Arc::new(rules.naming.clone()));
+        self.rules.store(Arc::new(rules.clone()));
         self.views.replace(after.into_values().collect(), rules, &replaced);
         self.replaced.send_modify(|count| *count += 1);
         replaced
@@ -245,7 +245,7 @@ impl Vmcp {
             "resources/read" => Kind::Resource,
             _ => return true,
         };
-        self.naming.load().is_certain(kind, routed.backend.id(), &view.unknown())
+        self.rules.load().is_certain(kind, routed.backend.id(), &view.unknown())
     }
 
     /// The backend sessions for one request of a modern client.

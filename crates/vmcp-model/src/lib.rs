@@ -5,6 +5,7 @@
 
 mod backend_id;
 mod digest;
+pub mod legacy;
 mod log_level;
 mod mirror;
 mod offer;

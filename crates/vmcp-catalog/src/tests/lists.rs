@@ -1,8 +1,8 @@
 //! Pages, what stands in them, and what a client finds changed.
 
 use super::{
-    Annotations, Kind, Override, Rules, ToolRules, id, manual, merge, offer_of, offers, prefix,
-    raw_item,
+    Annotations, Kind, Override, Rules, ToolRules, check, id, manual, merge, offer_of, offers,
+    prefix, raw_item,
 };
 use crate::{Changed, InvalidCursor};
 
@@ -113,6 +113,34 @@ fn only_the_lists_that_differ_are_announced() {
     check_changed(before, &with("b resources: x://2"), "resources");
     check_changed(before, &with("b prompts: p"), "prompts");
     check_changed(before, "", "tools resources prompts");
+}
+
+#[test]
+fn lists_are_in_the_order_of_the_rules_and_of_each_backend() {
+    let order = |backends: &[&str]| Rules {
+        order: backends.iter().map(|backend| id(backend)).collect(),
+        ..prefix()
+    };
+    let offered = "a: z, y
+                   b: t
+                   c: u
+                   c prompts: q, p
+                   d: s";
+    check(
+        &order(&["c", "a"]),
+        offered,
+        "c_u -> c/u
+         a_z -> a/z
+         a_y -> a/y
+         b_t -> b/t
+         d_s -> d/s
+         prompt c_q -> c/q
+         prompt c_p -> c/p",
+    );
+    let (before, _) = merge(&offers(offered), &order(&["c", "a"]));
+    let (after, _) = merge(&offers(offered), &order(&["a", "c"]));
+    assert_ne!(before.digest(), after.digest());
+    assert_eq!(after.changed(&before), Changed { tools: true, ..Changed::default() });
 }
 
 #[test]

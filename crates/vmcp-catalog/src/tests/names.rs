@@ -11,8 +11,8 @@ fn prefix_names_everything_after_its_backend() {
          github: search
          github prompts: review",
         "github_search -> github/search
-         jira_comment -> jira/comment
          jira_search -> jira/search
+         jira_comment -> jira/comment
          prompt github_review -> github/review",
     );
 }
@@ -84,8 +84,8 @@ fn a_bare_name_is_not_lost_to_a_prefixed_one() {
         "a: search
          b: search
          c: a_search",
-        "a_search -> c/a_search
-         b_search -> b/search
+        "b_search -> b/search
+         a_search -> c/a_search
          dropped a/search: a_search is taken by c",
     );
 }
@@ -138,8 +138,8 @@ fn manual_is_settled_by_an_override() {
         &renaming(manual(), "b", &["search > find"]),
         "a: search
          b: search",
-        "find -> b/search
-         search -> a/search",
+        "search -> a/search
+         find -> b/search",
     );
 }
 
@@ -176,8 +176,8 @@ fn names_may_be_swapped() {
     check(
         &renaming(manual(), "a", &["t > u", "u > t"]),
         "a: t, u",
-        "t -> a/u
-         u -> a/t",
+        "u -> a/t
+         t -> a/u",
     );
 }
 
@@ -215,9 +215,9 @@ fn a_long_name_keeps_its_head_and_its_tail() {
         &Rules { name_limit: 30, ..manual() },
         "a: get_the_description_of_a_very_long_thing_v1
          b: get_the_description_of_a_very_long_thing_v2, exactly_thirty_characters_long",
-        "exactly_thirty_characters_long -> b/exactly_thirty_characters_long
+        "get_the_de_e8c7a53a_g_thing_v1 -> a/get_the_description_of_a_very_long_thing_v1
          get_the_de_94d8f225_g_thing_v2 -> b/get_the_description_of_a_very_long_thing_v2
-         get_the_de_e8c7a53a_g_thing_v1 -> a/get_the_description_of_a_very_long_thing_v1",
+         exactly_thirty_characters_long -> b/exactly_thirty_characters_long",
     );
 }
 

@@ -46,9 +46,17 @@ fn any_rules() -> impl Strategy<Value = Rules> {
                 overrides,
             });
     let tools = proptest::collection::btree_map(select(&BACKENDS).prop_map(id), tool_rules, 0..3);
-    (naming, 0..40_usize, 0..4_usize, tools).prop_map(|(naming, name_limit, page_size, tools)| {
-        Rules { naming, name_limit, page_size, tools, ..Rules::default() }
-    })
+    let order = vec(select(&BACKENDS).prop_map(id), 0..4);
+    (naming, order, 0..40_usize, 0..4_usize, tools).prop_map(
+        |(naming, order, name_limit, page_size, tools)| Rules {
+            naming,
+            order,
+            name_limit,
+            page_size,
+            tools,
+            ..Rules::default()
+        },
+    )
 }
 
 fn in_map(
@@ -73,7 +81,7 @@ fn listed(catalog: &Catalog, kind: Kind) -> Vec<serde_json::Value> {
 
 proptest! {
     #[test]
-    fn the_order_of_backends_changes_nothing(offers in any_offers(), rules in any_rules()) {
+    fn the_order_in_which_offers_come_changes_nothing(offers in any_offers(), rules in any_rules()) {
         let (there, dropped) = merge(&in_map(offers.clone()), &rules);
         let (back, dropped_too) = merge(&in_map(offers.into_iter().rev()), &rules);
         prop_assert_eq!(there.to_bytes(), back.to_bytes());
@@ -82,7 +90,7 @@ proptest! {
     }
 
     #[test]
-    fn the_order_of_a_backends_distinct_items_changes_nothing(
+    fn the_order_of_a_backends_distinct_items_is_kept_and_changes_nothing_else(
         names in vec("[a-c]{1,2}", 0..8), rules in any_rules(),
     ) {
         let distinct: BTreeSet<_> = names.into_iter().collect();
@@ -90,7 +98,10 @@ proptest! {
         let reversed = items.iter().rev().cloned().collect();
         let (there, _) = merge(&offer_of("a", Kind::Tool, items), &rules);
         let (back, _) = merge(&offer_of("a", Kind::Tool, reversed), &rules);
-        prop_assert_eq!(there.to_bytes(), back.to_bytes());
+        let mut listed_back = listed(&back, Kind::Tool);
+        listed_back.reverse();
+        prop_assert_eq!(listed(&there, Kind::Tool), listed_back);
+        prop_assert_eq!(there.digest() == back.digest(), there.len(Kind::Tool) < 2);
     }
 
     #[test]
@@ -103,7 +114,7 @@ proptest! {
                 .iter()
                 .map(|item| item[kind.key()].as_str().expect("a name").to_owned())
                 .collect();
-            prop_assert!(names.is_sorted_by(|a, b| a < b));
+            prop_assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
             prop_assert_eq!(&names, &catalog.keys(kind).collect::<Vec<_>>());
             prop_assert_eq!(catalog.len(kind), names.len());
         }
@@ -117,6 +128,33 @@ proptest! {
                 let advertised = catalog.keys(Kind::Tool).any(|key| key == guess);
                 prop_assert_eq!(catalog.tool(&guess).is_some(), advertised);
             }
+        }
+    }
+
+    #[test]
+    fn lists_are_in_the_order_of_the_rules_then_in_that_of_each_backend(
+        offers in any_offers(), rules in any_rules(),
+    ) {
+        let offers = in_map(offers);
+        let (catalog, _) = merge(&offers, &rules);
+        for kind in Kind::ALL {
+            let places: Vec<_> = catalog
+                .keys(kind)
+                .map(|key| {
+                    let route = match kind {
+                        Kind::Tool => catalog.tool(key),
+                        Kind::Prompt => catalog.prompt(key),
+                        Kind::Resource => catalog.resource(key),
+                        Kind::ResourceTemplate => catalog.template(key),
+                    };
+                    let route = route.expect("what is advertised is routed");
+                    let backend = rules.order.iter().position(|id| *id == route.backend);
+                    let items = offers[&route.backend].items(kind);
+                    let item = items.iter().position(|item| *item.key() == *route.name);
+                    (backend.unwrap_or(usize::MAX), &route.backend, item)
+                })
+                .collect();
+            prop_assert!(places.is_sorted(), "{places:?}");
         }
     }
 

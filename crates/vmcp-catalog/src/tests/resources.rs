@@ -1,6 +1,6 @@
 //! Resources and templates: who gets a URI, and where a URI leads.
 
-use super::{check, manual, merge, offers, prefix, priority};
+use super::{Rules, check, id, manual, merge, offers, prefix, priority};
 
 const OFFERS: &str = "a resources: x://1, x://2
                       b resources: x://1, x://1
@@ -25,6 +25,21 @@ fn priority_decides_over_uris_too() {
     check(
         &priority(&["c", "b"]),
         OFFERS,
+        "resource x://2 -> a/x://2
+         resource x://1 -> b/x://1
+         template x://{id} -> c/x://{id}
+         dropped resource a/x://1: shadowed by b
+         dropped resource b/x://1: listed twice
+         dropped template b/x://{id}: shadowed by c",
+    );
+}
+
+#[test]
+fn without_a_priority_a_uri_goes_to_the_backend_that_is_listed_first() {
+    let order = ["c", "b"].map(id).to_vec();
+    check(
+        &Rules { order, ..prefix() },
+        OFFERS,
         "resource x://1 -> b/x://1
          resource x://2 -> a/x://2
          template x://{id} -> c/x://{id}
@@ -38,7 +53,7 @@ fn priority_decides_over_uris_too() {
 fn check_route(uri: &str, expected: Option<&str>) {
     let offered = "a resources: x://1/2
                    b templates: x://{b}/{c}, y://{+rest}, z://{broken
-                   c templates: x://{a}/{+rest}, x://1/{id}, w://{ok}
+                   c templates: x://1/{id}, x://{a}/{+rest}, w://{ok}
                    d templates: w://ok";
     let (catalog, _) = merge(&offers(offered), &prefix());
     let route = catalog.resource(uri).map(|route| format!("{}/{}", route.backend, route.name));
@@ -48,13 +63,14 @@ fn check_route(uri: &str, expected: Option<&str>) {
 #[test]
 fn a_listed_uri_comes_before_templates() {
     check_route("x://1/2", Some("a/x://1/2"));
-    check_route("x://1/3", Some("c/x://1/{id}"));
+    check_route("x://1/3", Some("b/x://{b}/{c}"));
     check_route("w://ok", Some("d/w://ok"));
 }
 
 #[test]
 fn the_first_template_that_fits_gets_the_uri() {
-    check_route("x://2/3", Some("c/x://{a}/{+rest}"));
+    check_route("x://2/3", Some("b/x://{b}/{c}"));
+    check_route("x://2/3/4", Some("c/x://{a}/{+rest}"));
     check_route("y://2/3", Some("b/y://{+rest}"));
     check_route("v://2/3", None);
 }

@@ -4,9 +4,24 @@ use std::sync::Arc;
 
 use super::{BackendId, Catalog, Kind, Rules, id, manual, merge, offers, prefix};
 use crate::InvalidCatalog;
-use vmcp_model::Digest;
+use vmcp_model::{Digest, raw::Members};
 
 const STORED: &str = r#"{"version":1,"pageSize":1000,"backends":["a","b"],"capabilities":{"tools":{"listChanged":true}},"instructions":"use \"it\"","tools":[["a_t","a","t",{"name":"a_t"}]],"resources":[["x://1","b",null,{"uri":"x://1"}]],"resourceTemplates":[],"prompts":[]}"#;
+
+/// The same, where the lists are not sorted.
+const IN_ORDER: &str = r#"{"version":1,"pageSize":1000,"backends":["a","b"],"capabilities":{"tools":{"listChanged":true},"vmcp/order":[[2,0,1],[],[],[]]},"instructions":null,"tools":[["a_u","a","u",{"name":"a_u"}],["b_t","b","t",{"name":"b_t"}],["b_v","b","v",{"name":"b_v"}]],"resources":[["x://1","b",null,{"uri":"x://1"}]],"resourceTemplates":[],"prompts":[]}"#;
+
+fn in_order() -> Catalog {
+    let mut offers = offers(
+        "a: u
+         b: t, v
+         b resources: x://1",
+    );
+    let first = Arc::make_mut(offers.get_mut(&id("a")).unwrap());
+    // What is no backend's to say is not taken from one.
+    first.capabilities = r#"{"tools":{},"vmcp/order":1}"#.into();
+    merge(&offers, &Rules { order: vec![id("b"), id("a")], ..prefix() }).0
+}
 
 fn catalog() -> Catalog {
     let mut offers = offers(
@@ -23,6 +38,43 @@ fn catalog() -> Catalog {
 fn the_form_stays_as_other_replicas_know_it() {
     assert_eq!(std::str::from_utf8(&catalog().to_bytes()).unwrap(), STORED);
     assert_eq!(catalog().digest(), Digest::of(STORED.as_bytes()));
+}
+
+#[test]
+fn the_order_of_the_lists_is_stored() {
+    let catalog = in_order();
+    assert_eq!(std::str::from_utf8(&catalog.to_bytes()).unwrap(), IN_ORDER);
+    let back = Catalog::from_bytes(IN_ORDER.as_bytes()).unwrap();
+    assert_eq!(back, catalog);
+    assert_eq!(back.keys(Kind::Tool).collect::<Vec<_>>(), ["b_t", "b_v", "a_u"]);
+    assert_eq!(back.page(Kind::Tool, None), catalog.page(Kind::Tool, None));
+    assert_eq!(back.tool("a_u"), catalog.tool("a_u"));
+    assert_eq!(&back.capabilities()[..], br#"{"tools":{"listChanged":true}}"#);
+}
+
+/// What a replica asks of a stored catalog that knows lists only as sorted: the form to the byte, any
+/// object for the capabilities, and strictly sorted entries.
+#[test]
+fn a_reader_that_knows_no_order_takes_the_form_that_has_one() {
+    let form: serde_json::Value = serde_json::from_str(IN_ORDER).unwrap();
+    let members: Vec<_> = Members::parse(IN_ORDER.as_bytes())
+        .unwrap()
+        .iter()
+        .map(|member| member.name.to_string())
+        .collect();
+    let known = ["version", "pageSize", "backends", "capabilities", "instructions", "tools"];
+    assert_eq!(members[..6], known);
+    assert_eq!(members[6..], ["resources", "resourceTemplates", "prompts"]);
+    assert!(form["version"] == 1 && form["capabilities"].is_object());
+    for kind in Kind::ALL {
+        let entries = form[kind.list_member()].as_array().unwrap();
+        assert!(entries.iter().all(|entry| entry.as_array().is_some_and(|parts| parts.len() == 4)));
+        assert!(entries.is_sorted_by(|a, b| a[0].as_str() < b[0].as_str()));
+    }
+    // Without the order it is what such a replica writes itself, so it differs there alone.
+    let plain = IN_ORDER.replacen(r#","vmcp/order":[[2,0,1],[],[],[]]"#, "", 1);
+    let sorted = Catalog::from_bytes(plain.as_bytes()).unwrap();
+    assert_eq!(sorted.keys(Kind::Tool).collect::<Vec<_>>(), ["a_u", "b_t", "b_v"]);
 }
 
 #[test]
@@ -64,6 +116,13 @@ fn what_vmcp_did_not_write_is_refused() {
     let with = |from: &str, to: &str| STORED.replacen(from, to, 1);
     check_refused(&with(r#""version":1"#, r#""version":2"#), "version 2");
     check_refused(r#"{"version":2,"new":[]}"#, "version 2");
+    let order = |to: &str| IN_ORDER.replacen("[[2,0,1],[],[],[]]", to, 1);
+    check_refused(&order("[[0,1,2],[],[],[]]"), "altered");
+    check_refused(&order("[[2,0],[],[],[]]"), "altered");
+    check_refused(&order("[[2,0,3],[],[],[]]"), "altered");
+    check_refused(&order("[[2,0,0],[],[],[]]"), "altered");
+    check_refused(&order("[[],[],[],[]]"), "altered");
+    check_refused(&order("[]"), "altered");
     check_refused("", "malformed");
     check_refused(&STORED[..STORED.len() - 1], "malformed");
     check_refused(&with("\"prompts\":[]", "\"p\":[]"), "malformed");

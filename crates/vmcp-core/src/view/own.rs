@@ -30,7 +30,7 @@ pub(super) struct OwnMerges {
 impl View {
     /// What a backend has offered last.
     pub fn offer(&self, backend: &BackendId) -> Option<Arc<Offer>> {
-        self.offers().backends.get(backend).and_then(|state| state.offer.clone())
+        self.offers().backends.get(backend).and_then(|state| state.shown(self.era()).cloned())
     }
 
     /// Whether the view's catalog has the very lists of an own offer. What has come in and is not
@@ -47,7 +47,7 @@ impl View {
         let (known, rules, generation) = {
             let offers = self.offers();
             let known = offers.backends.iter().filter_map(|(id, state)| {
-                let of_view = state.offer.as_ref();
+                let of_view = state.shown(self.era());
                 let own =
                     own.get(id).map(|own| Arc::new(own.in_place_of(of_view.map(Arc::as_ref))));
                 own.or_else(|| of_view.cloned()).map(|offer| (id.clone(), offer))

@@ -18,6 +18,7 @@ pub(super) fn read(reader: &Reader<'_>, names: &Names) -> Rules {
     let visibility = [Visibility::Allow, Visibility::Allow, Visibility::Deny];
     let rules = Rules {
         naming: naming(reader, names),
+        order: names.ids().collect(),
         name_limit: reader.count("nameLimit"),
         page_size: reader.count("pageSize"),
         exclude_all_tools: reader.flag("excludeAllTools").unwrap_or_default(),

@@ -89,6 +89,11 @@ impl Names {
         self.all.len()
     }
 
+    /// Those that can be used, in the order of the file.
+    pub(super) fn ids(&self) -> impl Iterator<Item = BackendId> {
+        self.all.iter().filter_map(|name| BackendId::new(name).ok())
+    }
+
     /// Whether a backend is a program that vmcp runs.
     pub(super) fn is_program(&self, name: &str) -> bool {
         self.programs.iter().any(|program| program == name)

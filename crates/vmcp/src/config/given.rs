@@ -101,6 +101,7 @@ impl Given {
             match (origin.configuration(environment), &mut whole, &mut problems) {
                 (Ok(more), Some(whole), _) => {
                     whole.backends.extend(more.backends);
+                    whole.rules.order.extend(more.rules.order);
                     whole.warnings.extend(more.warnings);
                 }
                 (Ok(first), None, _) => whole = Some(first),

@@ -10,6 +10,7 @@ mod leaving;
 mod listen;
 mod lists;
 mod once;
+mod schemas;
 mod state;
 
 use std::fmt;

@@ -60,7 +60,7 @@ pub(super) fn rendered(configuration: &Configuration) -> Vec<String> {
     lines.extend(of_bridge(bridge));
     lines.extend(of_limits(limits));
     lines.extend(backends.iter().flat_map(of_backend));
-    lines.extend(of_rules(rules));
+    lines.extend(of_rules(rules, backends));
     lines.extend(warnings.iter().map(|warning| format!("warning {warning}")));
     lines
 }
@@ -245,9 +245,17 @@ fn shown(outgoing: &Outgoing) -> String {
     }
 }
 
-fn of_rules(rules: &Rules) -> Vec<String> {
-    let Rules { naming, name_limit, page_size, exclude_all_tools, default_visibility, tools } =
-        rules;
+fn of_rules(rules: &Rules, backends: &[BackendSettings]) -> Vec<String> {
+    let Rules {
+        naming,
+        order,
+        name_limit,
+        page_size,
+        exclude_all_tools,
+        default_visibility,
+        tools,
+    } = rules;
+    assert!(order.iter().eq(backends.iter().map(|backend| &backend.config.id)));
     let naming = match naming {
         Naming::Prefix { format } => format!("prefix {format:?}"),
         Naming::Priority { order, format } => format!("priority {order:?} {format:?}"),

@@ -35,7 +35,7 @@ async fn clients_of_both_eras_see_the_same_catalog() {
         assert_eq!(modern.len(), if member == "tools" { 6 } else { 3 }, "{modern:?}");
     }
     let tools = clients.ask(Era::Modern, "tools/list", "{}").await.keys("tools", "name").unwrap();
-    assert_eq!(tools, ["both_echo", "both_talk", "new_echo", "new_talk", "old_echo", "old_talk"]);
+    assert_eq!(tools, ["new_echo", "new_talk", "old_echo", "old_talk", "both_echo", "both_talk"]);
     let discovered = clients.modern.discover().await.unwrap().result().unwrap();
     assert_eq!(discovered["supportedVersions"][0], "2026-07-28");
     for capability in ["tools", "resources", "prompts", "completions", "logging"] {
