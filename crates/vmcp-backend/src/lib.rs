@@ -40,5 +40,6 @@ pub use http::body::Body;
 pub use latency::LatencySnapshot;
 pub use offer::Advertised;
 pub use outgoing::Outgoing;
+pub use own::Declined;
 pub use session::{CLIENT_INFO, ClientView, Facts, Session};
 pub use stats::StatsSnapshot;

@@ -14,7 +14,7 @@ use crate::{
     events::Events,
     health::Sign,
     http::Http,
-    own::OwnRequest,
+    own::{Declined, OwnRequest},
     session::Session,
 };
 
@@ -110,7 +110,7 @@ impl Backend {
                     Shape::Response if message.id().is_some_and(|found| found.is(&id)) => {
                         break message.into_text();
                     }
-                    Shape::Request => self.decline(session, &message).await?,
+                    Shape::Request => self.decline(session, &message, Declined::NoClient).await?,
                     // What has changed before is found by asking.
                     Shape::Response | Shape::Notification => {}
                 }

@@ -20,6 +20,7 @@ use vmcp_catalog::{Catalog, Dropped, Rules, merge};
 use vmcp_model::{BackendId, Era, Kind, Offer};
 
 pub(crate) mod fresh;
+mod unreadable;
 pub(crate) mod watching;
 
 use crate::caller::ClientCapabilities;

@@ -14,16 +14,14 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
-use vmcp_backend::{Advertised, Backend, ClientView, Due, Error, Events, Session};
-use vmcp_model::{
-    BackendId, Era,
-    legacy::{LeftOut, legacy_offer},
-};
+use vmcp_backend::{Advertised, Backend, ClientView, Declined, Due, Error, Events, Session};
+use vmcp_model::{BackendId, Era};
 use vmcp_wire::Shape;
 
 use super::{
     View,
     fresh::{Fresh, Terms},
+    unreadable::Unreadable,
 };
 use crate::{background::Background, inbound::Inbound};
 
@@ -76,7 +74,7 @@ struct Watched {
     /// How often in a row some list could not be read.
     unread: u32,
     /// What clients of this view cannot read and are not shown.
-    left_out: Vec<LeftOut>,
+    unreadable: Unreadable,
 }
 
 /// For how long the lists of a modern backend may be taken for true.
@@ -183,7 +181,7 @@ impl Watch {
                         stream: None,
                         terms: None,
                         unread: 0,
-                        left_out: Vec::new(),
+                        unreadable: Unreadable::default(),
                     })
                 }
             };
@@ -195,7 +193,12 @@ impl Watch {
             self.note_problem(watched, offer.problem());
             watched.terms = watched.session.is_stateless().then(|| ReadTerms::of(&offer));
             if let Some(view) = self.view.upgrade() {
-                let offer = self.readable(watched, view.client(), offer);
+                let legacy = view.client().version().era() == Era::Legacy;
+                let offer = if legacy && watched.session.is_stateless() {
+                    watched.unreadable.leave_out(self.id(), offer)
+                } else {
+                    offer
+                };
                 view.enter(self.id(), Ok(offer));
             }
             Ok(watched)
@@ -207,26 +210,6 @@ impl Watch {
         }
         drop(place);
         work.await
-    }
-
-    /// What a modern backend offers, as the clients of this view can read it. What they cannot is named
-    /// once.
-    fn readable(
-        &self,
-        watched: &mut Watched,
-        client: &ClientView,
-        mut advertised: Advertised,
-    ) -> Advertised {
-        if client.version().era() == Era::Modern || !watched.session.is_stateless() {
-            return advertised;
-        }
-        let (offer, left_out) = legacy_offer(&advertised.offer);
-        for what in left_out.iter().filter(|what| !watched.left_out.contains(what)) {
-            tracing::warn!(backend = %self.id(), "clients before revision 2026-07-28 are not shown {what}");
-        }
-        watched.left_out = left_out;
-        advertised.offer = offer;
-        advertised
     }
 
     /// Notes which lists could not be read, and says so once.
@@ -351,7 +334,8 @@ impl Watch {
             };
             match message {
                 Ok(Some(message)) if message.shape() == Shape::Request => {
-                    if let Err(error) = self.backend.decline(session, &message).await {
+                    let declined = self.backend.decline(session, &message, Declined::NoClient);
+                    if let Err(error) = declined.await {
                         tracing::debug!(backend = %self.id(), %error, "could not decline what the backend asked");
                     }
                 }
