@@ -27,8 +27,21 @@ impl Backend {
     /// # Errors
     /// If the backend's era or the session cannot be had.
     pub async fn open(self: &Arc<Self>, view: &ClientView) -> Result<Session, Error> {
+        self.open_for(view, CLIENT_INFO).await
+    }
+
+    /// The same for one client alone, which a legacy backend is told by its own name: `client_info` is
+    /// its `Implementation` object. A program that all sessions share is told of no client.
+    ///
+    /// # Errors
+    /// If the backend's era or the session cannot be had.
+    pub async fn open_for(
+        self: &Arc<Self>,
+        view: &ClientView,
+        client_info: &[u8],
+    ) -> Result<Session, Error> {
         let admitted = self.health.admit()?;
-        let opened = self.opened(view).await;
+        let opened = self.opened(view, client_info).await;
         admitted.note(Sign::Opening, opened.as_ref().err());
         opened
     }
@@ -41,7 +54,7 @@ impl Backend {
     pub async fn open_to_watch(self: &Arc<Self>, view: &ClientView) -> Result<Session, Error> {
         let admitted = self.health.admit()?;
         let began = Instant::now();
-        let mut opened = self.opened(view).await;
+        let mut opened = self.opened(view, CLIENT_INFO).await;
         if let (Ok(session), Wire::Links(links)) = (&opened, &self.wire) {
             links.decline_early(session);
         }
@@ -54,15 +67,20 @@ impl Backend {
         opened
     }
 
-    async fn opened(self: &Arc<Self>, view: &ClientView) -> Result<Session, Error> {
+    async fn opened(
+        self: &Arc<Self>,
+        view: &ClientView,
+        client_info: &[u8],
+    ) -> Result<Session, Error> {
         let mut opening = Opening(None);
         let opened = within(self.timeouts.initialize, async {
             match &self.wire {
                 Wire::Links(links) if links.is_shared() => links.join(self, &mut opening).await,
                 Wire::Links(_) => {
-                    self.handshake(view, &mut opening).await.map_err(Unopened::into_error)
+                    let opened = self.handshake(view, client_info, &mut opening).await;
+                    opened.map_err(Unopened::into_error)
                 }
-                Wire::Http(_) => self.opened_over_http(view, &mut opening).await,
+                Wire::Http(_) => self.opened_over_http(view, client_info, &mut opening).await,
             }
         });
         let opened = opened.await;
@@ -81,6 +99,7 @@ impl Backend {
     async fn opened_over_http(
         self: &Arc<Self>,
         view: &ClientView,
+        client_info: &[u8],
         opening: &mut Opening,
     ) -> Result<Session, Error> {
         let capabilities = view.capabilities_for(Era::Modern);
@@ -91,7 +110,7 @@ impl Backend {
             return Ok(session);
         }
         // A client of the legacy era would begin in the same way.
-        match self.handshake(view, opening).await {
+        match self.handshake(view, client_info, opening).await {
             Ok(session) => {
                 self.note_legacy_side();
                 Ok(session)
@@ -108,7 +127,7 @@ impl Backend {
     pub(crate) async fn try_handshake(self: &Arc<Self>, view: &ClientView) -> Result<bool, Error> {
         // Dropped, it ends the session.
         let mut opening = Opening(None);
-        match self.handshake(view, &mut opening).await {
+        match self.handshake(view, CLIENT_INFO, &mut opening).await {
             Ok(_session) => Ok(true),
             Err(Unopened::Refused(_)) => Ok(false),
             Err(Unopened::Failed(error)) => Err(error),
@@ -118,13 +137,14 @@ impl Backend {
     pub(crate) async fn handshake(
         self: &Arc<Self>,
         view: &ClientView,
+        client_info: &[u8],
         opening: &mut Opening,
     ) -> Result<Session, Unopened> {
         let params = [
             br#"{"protocolVersion":""#,
             view.legacy_version().name().as_bytes(),
             br#"","clientInfo":"#,
-            CLIENT_INFO,
+            client_info,
             br#","capabilities":"#,
             view.capabilities_for(Era::Legacy),
             b"}",

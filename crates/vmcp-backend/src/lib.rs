@@ -41,5 +41,6 @@ pub use latency::LatencySnapshot;
 pub use link::ListsChanged;
 pub use offer::Advertised;
 pub use outgoing::Outgoing;
+pub use own::Declined;
 pub use session::{CLIENT_INFO, ClientView, Facts, Session};
 pub use stats::StatsSnapshot;

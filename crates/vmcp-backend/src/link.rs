@@ -26,7 +26,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use vmcp_model::BackendId;
 use vmcp_wire::{Fault, Message, Shape, reply};
 
-use crate::{backend::Answer, error::Error, events::Events, gauge::Permit, own::refusal};
+use crate::{
+    backend::Answer,
+    error::Error,
+    events::Events,
+    gauge::Permit,
+    own::{Declined, refusal},
+};
 pub(crate) use arrivals::Arrivals;
 use arrivals::Call;
 use inbox::{Arrival, Inbox, Queue, Waiting, Whose};
@@ -353,7 +359,7 @@ impl Link {
             return;
         }
         let (Some(text), Ok(place)) =
-            (refusal(message), Arc::clone(&self.refusals).try_acquire_owned())
+            (refusal(message, Declined::NoClient), Arc::clone(&self.refusals).try_acquire_owned())
         else {
             return;
         };

@@ -29,7 +29,7 @@ use crate::{
     handshake::{Opening, Unopened},
     http::Http,
     link::{Link, ListsChanged, Member},
-    session::{ClientView, Facts, Session},
+    session::{CLIENT_INFO, ClientView, Facts, Session},
     sse, stdio,
 };
 use crashes::Crashes;
@@ -150,7 +150,7 @@ impl Links {
                 let capabilities = Bytes::from_static(b"{}");
                 let version = ProtocolVersion::LATEST_LEGACY;
                 let view = ClientView::new(version, capabilities);
-                let opened = backend.handshake(&view, opening).await;
+                let opened = backend.handshake(&view, CLIENT_INFO, opening).await;
                 let mut session = opened.map_err(Unopened::into_error)?;
                 opening.take();
                 session.facts = backend.share(Facts::of_many(&session.facts));

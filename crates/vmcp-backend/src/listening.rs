@@ -15,7 +15,7 @@ use crate::{
     health::Sign,
     http::Http,
     link::ListsChanged,
-    own::OwnRequest,
+    own::{Declined, OwnRequest},
     session::Session,
 };
 
@@ -132,7 +132,7 @@ impl Backend {
                     Shape::Response if message.id().is_some_and(|found| found.is(&id)) => {
                         break message.into_text();
                     }
-                    Shape::Request => self.decline(session, &message).await?,
+                    Shape::Request => self.decline(session, &message, Declined::NoClient).await?,
                     // What has changed before is found by asking.
                     Shape::Response | Shape::Notification => {}
                 }

@@ -94,7 +94,9 @@ impl Backend {
                     Shape::Response if message.id().is_some_and(|found| found.is(id)) => {
                         break message.into_text();
                     }
-                    Shape::Request => Box::pin(self.decline(session, &message)).await?,
+                    Shape::Request => {
+                        Box::pin(self.decline(session, &message, Declined::NoClient)).await?;
+                    }
                     Shape::Response | Shape::Notification => {}
                 }
             },
@@ -114,13 +116,14 @@ impl Backend {
         self: &Arc<Self>,
         session: &Session,
         request: &Message,
+        why: Declined,
     ) -> Result<(), Error> {
         if session.is_stateless() {
             // It must not ask in this way, and there is none in which to answer.
             tracing::debug!(backend = %self.id(), method = %request.method(), "a modern backend has sent a request, which is left unanswered");
             return Ok(());
         }
-        let Some(text) = refusal(request) else { return Ok(()) };
+        let Some(text) = refusal(request, why) else { return Ok(()) };
         within(self.timeouts.idle, async {
             match &self.wire {
                 Wire::Http(http) => {
@@ -161,11 +164,24 @@ impl Backend {
     }
 }
 
+/// Why nobody answers a backend's request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Declined {
+    /// It came on a session that no client stands behind.
+    NoClient,
+    /// The client has not declared that it can be asked this.
+    Incapable,
+}
+
 /// The answer to a backend's request that nobody is there to answer.
-pub(crate) fn refusal(request: &Message) -> Option<Bytes> {
+pub(crate) fn refusal(request: &Message, why: Declined) -> Option<Bytes> {
     if request.method() == "ping" {
         return request.id().map(|id| reply::result(id, b"{}"));
     }
-    let fault = Fault::MethodNotFound(format!("{} (no client is attached)", request.method()));
+    let why = match why {
+        Declined::NoClient => "no client is attached",
+        Declined::Incapable => "the client cannot be asked this",
+    };
+    let fault = Fault::MethodNotFound(format!("{} ({why})", request.method()));
     Some(reply::error(request.id(), &fault))
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use vmcp_backend::{Backend, Session};
+use vmcp_backend::{Backend, Declined, Session};
 use vmcp_model::{
     BackendId, LogLevel,
     raw::{self, Edit},
@@ -66,7 +66,8 @@ pub async fn receive(
     let method = message.method();
     if message.shape() == Shape::Request && (method == "ping" || !capabilities.allow(&method)) {
         drop(method);
-        if let Err(error) = Box::pin(backend.decline(session, &message)).await {
+        if let Err(error) = Box::pin(backend.decline(session, &message, Declined::Incapable)).await
+        {
             tracing::debug!(backend = %backend.id(), %error, "could not decline what the backend asked");
         }
         return None;

@@ -305,7 +305,7 @@ impl Session {
         backend: &Arc<Backend>,
         lost: Option<BackendRecord>,
     ) -> Opened {
-        let opened = backend.open(self.client_view()).await?;
+        let opened = backend.open_for(self.client_view(), &self.client.info).await?;
         if opened.is_stateless() {
             return Ok(opened);
         }

@@ -27,7 +27,7 @@ impl Session {
     ) -> Opened {
         if !self.shared.vmcp.is_in_use(backend) {
             // A last call on a backend that has been taken out: the record is not about it any more.
-            return backend.open(self.client_view()).await;
+            return backend.open_for(self.client_view(), &self.client.info).await;
         }
         let kept = self.shared.store.backend(self.key, backend.id().clone()).await;
         let kept = kept.map_err(|error| Error::Unavailable(error.to_string()))?;

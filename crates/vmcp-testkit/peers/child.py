@@ -45,6 +45,8 @@ def text(value):
 def call(name, arguments, meta):
     if name == "echo":
         return text(arguments.get("text", ""))
+    if name == "client":
+        return text(json.dumps(state["client"]))
     if name == "count":
         state["count"] += 1
         return text(state["count"])
@@ -122,7 +124,7 @@ def call(name, arguments, meta):
 
 
 def tools():
-    names = "echo count cancelled pid environment sleep die progress log ask ask_aside aside close flood garbage noise big spawn change roots"
+    names = "echo count cancelled pid environment sleep die progress log ask ask_aside aside close flood garbage noise big spawn change roots client"
     names = names.split() + (["extra"] if state["extra"] else [])
     return [{"name": name, "inputSchema": {"type": "object"}} for name in names]
 
@@ -130,6 +132,7 @@ def tools():
 def respond(request):
     method, params = request["method"], request.get("params", {})
     if method == "initialize":
+        state["client"] = params["clientInfo"]
         result = {
             "protocolVersion": params["protocolVersion"],
             "capabilities": {

@@ -13,7 +13,7 @@ use http::Method;
 use serde_json::{Value, json};
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::task::TaskTracker;
-use vmcp_backend::{Answer, Backend, Config, Error, Session};
+use vmcp_backend::{Answer, Backend, Config, Declined, Error, Session};
 use vmcp_model::{BackendId, Era, ProtocolVersion};
 use vmcp_wire::{Id, Lines, Message};
 
@@ -390,7 +390,7 @@ async fn a_modern_backend_gets_no_request_but_posts() {
     backend.tell(&session, notification).await.unwrap();
     let question = br#"{"jsonrpc":"2.0","id":1,"method":"sampling/createMessage"}"#;
     let question = Message::parse(Bytes::from_static(question)).unwrap();
-    backend.decline(&session, &question).await.unwrap();
+    backend.decline(&session, &question, Declined::Incapable).await.unwrap();
     backend.close(&session).await.unwrap();
     backend.check(&session).await.unwrap();
     assert!(peer.seen().iter().all(|asked| asked.verb == Method::POST));

@@ -8,7 +8,7 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
-use vmcp_backend::{Backend, Error, Events, Session};
+use vmcp_backend::{Backend, Declined, Error, Events, Session};
 use vmcp_wire::Shape;
 
 use super::session::{KeptSession, Open, Opened, tell_level};
@@ -161,7 +161,9 @@ impl Keeping {
             };
             match message.shape() {
                 Shape::Request => {
-                    if let Err(error) = self.backend.decline(session, &message).await {
+                    if let Err(error) =
+                        self.backend.decline(session, &message, Declined::Incapable).await
+                    {
                         tracing::debug!(backend = %self.backend.id(), %error, "could not decline what the backend asked");
                     }
                 }

@@ -173,6 +173,8 @@ async fn a_backend_learns_only_of_what_its_client_can_do() {
     assert!(answer.before.is_empty(), "it cannot be asked: {answer:?}");
     let told = answer.json();
     assert_eq!(told["result"]["structuredContent"]["error"]["code"], -32601, "{told}");
+    let why = told["result"]["structuredContent"]["error"]["message"].as_str().unwrap();
+    assert!(why.contains("the client cannot be asked this"), "{why}");
 }
 
 /// The backend's own question taken back: the client learns under which id it knows it.

@@ -60,7 +60,7 @@ async fn tools_that_come_and_go_are_announced_once_and_listed_right() {
 
     changing.add(Kind::Tools, &tool("extra"), fixed(Answer::text("extra"))).await;
     assert_eq!(next(&mut get).await.0, "notifications/tools/list_changed");
-    let after = ["a_add", "a_extra", "a_remove", "a_touch", "b_slow"];
+    let after = ["a_add", "a_remove", "a_touch", "a_extra", "b_slow"];
     assert_eq!(names(&client, "tools/list", "tools", "name").await, after);
     assert_eq!(client.call("2", "a_extra", "{}").await.unwrap().text().unwrap(), "extra");
 
@@ -116,7 +116,7 @@ async fn resources_and_prompts_come_and_go_too() {
 
     backend.add(Kind::Prompts, r#"{"name":"new"}"#, fixed(r#"{"messages":[]}"#)).await;
     assert_eq!(next(&mut get).await.0, "notifications/prompts/list_changed");
-    assert_eq!(names(&client, "prompts/list", "prompts", "name").await, ["a_new", "a_prompt"]);
+    assert_eq!(names(&client, "prompts/list", "prompts", "name").await, ["a_prompt", "a_new"]);
     backend.remove(Kind::Prompts, "new").await;
     assert_eq!(next(&mut get).await.0, "notifications/prompts/list_changed");
     let gone = client.request("4", "prompts/get", r#"{"name":"a_new"}"#).await.unwrap();

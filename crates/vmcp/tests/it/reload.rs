@@ -82,7 +82,7 @@ async fn backends_come_change_and_go_under_a_session() {
     let process = serve(&gateway).await;
     let client = connect(&process).await;
     let mut get = client.listen(None).await.unwrap();
-    assert_eq!(tools(&client).await, ["a_count", "a_slow", "b_old", "c_gone"]);
+    assert_eq!(tools(&client).await, ["a_slow", "a_count", "b_old", "c_gone"]);
     assert_eq!(text(&client, "a_count").await, "1");
     assert_eq!(text(&client, "b_old").await, "old");
     assert_eq!(text(&client, "c_gone").await, "gone");
@@ -99,7 +99,7 @@ async fn backends_come_change_and_go_under_a_session() {
     )
     .await;
     assert_eq!(next(&mut get).await, "notifications/tools/list_changed");
-    assert_eq!(tools(&client).await, ["a_count", "a_slow", "b_new", "d_added", "e_also"]);
+    assert_eq!(tools(&client).await, ["a_slow", "a_count", "b_new", "d_added", "e_also"]);
     quiet(&mut get).await;
     assert_eq!(text(&client, "a_count").await, "2", "its state is as it was");
     assert_eq!(stays.counters().initializes(), initializes, "it was left alone");
@@ -239,7 +239,7 @@ async fn a_reload_is_checked_as_deep_as_a_start() {
     let outcome = reload(&process, &gateway.yaml().replace("backends:\n", &entry)).await;
     assert_eq!(outcome["succeeded"], false, "{outcome}");
     assert!(outcome["problem"].as_str().unwrap().contains("backend b"), "{outcome}");
-    assert_eq!(tools(&connect(&process).await).await, ["a_count", "a_slow"]);
+    assert_eq!(tools(&connect(&process).await).await, ["a_slow", "a_count"]);
 }
 
 #[tokio::test]
@@ -332,7 +332,7 @@ tools: [{workload: a, filter: [slow, count], overrides: {slow: {name: slow, desc
         .with("metadata: {team: x}\noperational: {logLevel: debug, timeouts: {default: 300ms}}");
     reloaded(&process, &other).await;
     assert_eq!(next(&mut get).await, "notifications/tools/list_changed");
-    assert_eq!(tools(&client).await, ["a.count", "a.slow"]);
+    assert_eq!(tools(&client).await, ["a.slow", "a.count"]);
     assert_eq!(text(&client, "a.count").await, "2", "other timeouts are no other backend");
     let late = client.call("3", "a.slow", r#"{"delay_ms":5000}"#).await.unwrap();
     assert!(late.error().unwrap().contains("did not answer within"), "{late:?}");
@@ -361,4 +361,20 @@ async fn what_needs_a_start_is_said_once() {
     let said: Vec<_> = said.collect();
     assert!(said.len() == 1 && said[0].contains(r#""settings":"sessions, allowedHosts""#), "{log}");
     connect(&process).await;
+}
+
+/// The order of the backends in the file is that of the lists.
+#[tokio::test]
+async fn another_order_of_the_backends_is_another_list() {
+    let (one, other) =
+        (peers::stateful().start().await.unwrap(), peers::stateful().start().await.unwrap());
+    let process = serve(&Gateway::before(&[("b", one.url()), ("a", other.url())])).await;
+    let client = connect(&process).await;
+    let listed = ["b_slow", "b_count", "a_slow", "a_count"];
+    assert_eq!(tools(&client).await, listed);
+    let mut stream = client.listen(None).await.unwrap();
+    let swapped = Gateway::before(&[("a", other.url()), ("b", one.url())]);
+    reloaded(&process, &swapped).await;
+    assert_eq!(next(&mut stream).await, "notifications/tools/list_changed");
+    assert_eq!(tools(&client).await, [listed[2], listed[3], listed[0], listed[1]]);
 }

@@ -7,6 +7,7 @@ use vmcp_testkit::{
     client::Client,
     gateway::{Gateway, eventually},
     peers,
+    raw::{self, Answer, Kind, RawServer},
 };
 
 use crate::{connect, serve};
@@ -136,4 +137,26 @@ async fn the_end_of_a_session_ends_its_backend_sessions() {
         ((one.sessions().len(), two.open().await) == open).then_some(())
     })
     .await;
+}
+
+/// What a legacy client says about itself reaches the backend on the session that is its own, and on no
+/// other.
+#[tokio::test]
+async fn a_clients_own_backend_session_is_opened_in_its_name() {
+    let hello = raw::handler(async |call: raw::Call| {
+        let params = String::from_utf8_lossy(call.session.initialize()).into_owned();
+        Answer::Result(format!(r#"{{"content":[],"structuredContent":{params}}}"#).into())
+    });
+    let tool = r#"{"name":"hello","inputSchema":{"type":"object"}}"#;
+    let peer = RawServer::builder().offer(Kind::Tools, tool, hello).start().await.unwrap();
+    let process = serve(&Gateway::before(&[("a", peer.url())])).await;
+    let own = connect(&process).await.call("1", "a_hello", "{}").await.unwrap().json();
+    let info = &own["result"]["structuredContent"]["clientInfo"];
+    assert_eq!(info, &serde_json::json!({"name": "testkit", "version": "1"}));
+    // The session of a modern client's request is lent, and a watch is vmcp's own.
+    let modern = vmcp_testkit::modern_client::ModernClient::new(&process.url());
+    let params = r#"{"name":"a_hello","arguments":{}}"#;
+    let lent = modern.open_literally("tools/call", params).await.unwrap().answer().await.unwrap();
+    let lent = lent.message().json();
+    assert_eq!(lent["result"]["structuredContent"]["clientInfo"]["name"], "vmcp");
 }

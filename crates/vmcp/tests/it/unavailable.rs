@@ -64,7 +64,7 @@ async fn a_backend_that_hangs_at_initialize_holds_nobody_up_and_may_come_late() 
     let (client, greeting) = initialized(&process).await;
     assert_eq!(greeting["_meta"]["vmcp/missing"], json!(["late"]));
     assert_eq!(greeting["capabilities"]["tools"]["listChanged"], true);
-    assert_eq!(names(&client).await, ["good_count", "good_slow"]);
+    assert_eq!(names(&client).await, ["good_slow", "good_count"]);
     assert_eq!(client.call("2", "good_count", "{}").await.unwrap().text().unwrap(), "1");
     let (_other, greeting) = initialized(&process).await;
     assert_eq!(greeting["_meta"]["vmcp/missing"], json!(["late"]), "still");
@@ -73,7 +73,7 @@ async fn a_backend_that_hangs_at_initialize_holds_nobody_up_and_may_come_late() 
     gate.add_permits(1);
     let told = get.message().await.unwrap().unwrap();
     assert_eq!(told.method().unwrap(), "notifications/tools/list_changed");
-    assert_eq!(names(&client).await, ["good_count", "good_slow", "late_slow"]);
+    assert_eq!(names(&client).await, ["late_slow", "good_slow", "good_count"]);
     let answer = client.call("3", "late_slow", r#"{"delay_ms":1}"#).await.unwrap();
     assert_eq!(answer.text().unwrap(), "done");
     let (_another, greeting) = initialized(&process).await;
@@ -102,7 +102,7 @@ async fn a_backend_that_is_down_at_first_comes_up() {
     let _up = peers::stateful().port(port).start().await.unwrap();
     let told = get.message().await.unwrap().unwrap();
     assert_eq!(told.method().unwrap(), "notifications/tools/list_changed");
-    assert_eq!(names(&client).await, ["down_count", "down_slow", "good_slow"]);
+    assert_eq!(names(&client).await, ["down_slow", "down_count", "good_slow"]);
     assert_eq!(client.call("2", "down_count", "{}").await.unwrap().text().unwrap(), "1");
 }
 
@@ -121,7 +121,7 @@ async fn the_last_good_offer_stays() {
     };
     away(&client).await;
     let (newcomer, _) = initialized(&process).await;
-    assert_eq!(names(&newcomer).await, ["a_count", "a_slow", "good_slow"]);
+    assert_eq!(names(&newcomer).await, ["a_slow", "a_count", "good_slow"]);
     away(&newcomer).await;
     newcomer.call("2", "good_slow", r#"{"delay_ms":1}"#).await.unwrap().result().unwrap();
     let _again =

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use vmcp_backend::{Advertised, Due, Error, Events, Session};
+use vmcp_backend::{Advertised, Declined, Due, Error, Events, Session};
 use vmcp_wire::Shape;
 
 use super::{COALESCE, Watch, Watched};
@@ -97,7 +97,9 @@ impl Watch {
             };
             match message {
                 Ok(Some(message)) if message.shape() == Shape::Request => {
-                    if let Err(error) = self.backend.decline(session, &message).await {
+                    if let Err(error) =
+                        self.backend.decline(session, &message, Declined::NoClient).await
+                    {
                         tracing::debug!(backend = %self.id(), %error, "could not decline what the backend asked");
                     }
                 }

@@ -68,14 +68,14 @@ Backends
   ok      one  tools 4, resources 2, templates 1, prompts 1  N ms
 
 Tools (4)
-  one_break  one: break
-  one_count  one: count
-  one_look   one: look
   one_order  one: order
+  one_break  one: break
+  one_look   one: look
+  one_count  one: count
 
 Resources (2)
-  shop://logo   one
   shop://terms  one
+  shop://logo   one
 
 Templates (1)
   shop://item/{id}  one
@@ -102,7 +102,7 @@ Prompts (1)
     assert_eq!(found["backends"][1]["tools"], 4);
     assert_eq!(
         found["catalog"]["tools"][0],
-        json!({"name": "one_break", "backend": "one", "original": "break"})
+        json!({"name": "one_order", "backend": "one", "original": "order"})
     );
     assert_eq!(found["conflicts"].as_array().unwrap().len(), 3, "{out}");
     assert_eq!((one.sessions().len(), two.sessions().len()), (0, 0), "every session is ended");

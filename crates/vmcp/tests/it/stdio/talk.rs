@@ -23,6 +23,16 @@ async fn each_session_has_a_program_of_its_own() {
 }
 
 #[tokio::test]
+async fn a_program_of_one_client_is_told_its_name_and_a_shared_one_is_not() {
+    for (keys, name) in [("", "testkit"), (", isolation: shared", "vmcp")] {
+        let kid = kid("", keys, "").await;
+        let told = text(&kid.client().await.call("1", "kid_client", "{}").await.unwrap());
+        let told: Value = serde_json::from_str(&told).unwrap();
+        assert_eq!(told["name"], name, "{keys}");
+    }
+}
+
+#[tokio::test]
 async fn a_program_gets_what_configuration_gives_it_and_nothing_else() {
     let directory = fs::canonicalize(std::env::temp_dir()).unwrap();
     let keys = format!(", env: {{GIVEN: 'a b'}}, cwd: '{}'", directory.display());
