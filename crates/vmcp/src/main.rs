@@ -14,6 +14,7 @@ mod list;
 mod logging;
 mod output;
 mod printable;
+mod private;
 mod reload;
 mod serve;
 mod sources;
