@@ -10,6 +10,7 @@ mod config;
 mod connect;
 mod demo;
 mod init;
+mod known;
 mod list;
 mod logging;
 mod output;
