@@ -70,7 +70,8 @@ class Setting:
     def gateway(self, name, arguments):
         port = free_port()
         command = [self.vmcp, "serve", "--debug", *arguments, "--port", str(port)]
-        return Program(f"vmcp ({name})", command, self.work / f"vmcp-{name}.log", port)
+        state = {"XDG_STATE_HOME": str(self.work / f"state-{name}")}
+        return Program(f"vmcp ({name})", command, self.work / f"vmcp-{name}.log", port, state)
 
 
 def own_program(command):

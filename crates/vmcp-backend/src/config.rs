@@ -119,7 +119,7 @@ impl Config {
 impl Endpoint {
     /// What its sessions are good for, as [`Config::keeps_sessions_of`] says, for comparison between
     /// processes. It is made from secrets too, so it must not be shown to anybody.
-    pub(crate) fn identity(&self) -> Digest {
+    pub fn identity(&self) -> Digest {
         let url = self.url.to_string();
         let mut parts = vec![b"vmcp endpoint".as_slice(), url.as_bytes()];
         if let Outgoing::Header { name, value } = &self.outgoing {

@@ -114,7 +114,11 @@ pub(crate) async fn status(edge: &Edge) -> Response<Body> {
 fn backend_status(backend: &Backend, state: Option<&BackendState>, kept: usize) -> Value {
     let (health, stats) = (backend.health(), backend.stats());
     let offer_problem = state.and_then(|state| match &state.status {
-        OfferStatus::Failed(why) | OfferStatus::Partial(why) => Some(why.as_str()),
+        OfferStatus::Failed(why) | OfferStatus::Partial(why) => Some(why.clone()),
+        // Some programs fetch themselves first.
+        OfferStatus::Unknown if backend.is_program() => {
+            Some(format!("still starting, {} s", state.since.elapsed().as_secs()))
+        }
         OfferStatus::Good | OfferStatus::Unknown => None,
     });
     let offer = state.and_then(|state| state.offer.as_ref()).map(|offer| {

@@ -1,7 +1,7 @@
 //! Starts the program under test, watches what it uses, and ends it.
 //!
-//! Each process has a temporary directory with its configuration and its log. It is killed when
-//! its value is dropped, so a failing test leaves nothing behind.
+//! Each process has a temporary directory with its configuration, its log and what it keeps for its
+//! user. It is killed when its value is dropped, so a failing test leaves nothing behind.
 
 use std::{
     fs,
@@ -135,6 +135,7 @@ impl Program {
         };
         let child = Command::new(&self.binary)
             .args(self.arguments.iter().map(fill))
+            .env("XDG_STATE_HOME", directory.path().join("state"))
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)

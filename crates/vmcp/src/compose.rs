@@ -17,6 +17,7 @@ use vmcp_store::{Memory, Redis, Store};
 
 use crate::{
     config::{self, Configuration},
+    known::Known,
     summary::Reporter,
     user,
 };
@@ -49,10 +50,12 @@ pub(crate) struct Running {
     pub(crate) view: Arc<View>,
 }
 
-/// Starts everything that a configuration asks for. Must be called on the control runtime.
+/// Starts everything that a configuration asks for. Must be called on the control runtime. What is
+/// `known` of the backends is shown until they have been asked, and kept true.
 pub(crate) async fn start(
     configuration: Configuration,
     listen: SocketAddr,
+    known: Option<Known>,
 ) -> anyhow::Result<Running> {
     let labels = labels(&configuration);
     let Configuration {
@@ -90,6 +93,8 @@ pub(crate) async fn start(
         Keys::new(move || store.keys().ok())
     };
     let core = core_config(rules, &server, keys, &sessions, bridge, &limits);
+    let offered = known.as_ref().map(Known::offers).unwrap_or_default();
+    let core = vmcp_core::Config { known: offered, ..core };
     let vmcp = Vmcp::new(made, core, background.clone());
     handle_failures(&vmcp, &failures);
     let reporter = Reporter::start(Arc::clone(&vmcp), failures.reporting_interval, &background);
@@ -119,6 +124,9 @@ pub(crate) async fn start(
         .context("the workers could not be started")?;
     let view = vmcp.view(&ClientView::nobody()).map_err(anyhow::Error::from)?;
     report(Arc::clone(&view), sessions.initialize_wait, &background);
+    if let Some(known) = known {
+        known.keep(&vmcp, Arc::clone(&view), &background);
+    }
     Ok(Running {
         address,
         edge,

@@ -38,7 +38,7 @@ pub(crate) fn run(options: &cli::Demo, logging: Logging) -> anyhow::Result<()> {
         let text = configuration(calculator, notebook);
         let configuration = config::parse(&text, "demo", &|_name| None)?;
         let listen = SocketAddr::from(([127, 0, 0, 1], options.port));
-        let running = compose::start(configuration, listen)
+        let running = compose::start(configuration, listen, None)
             .await
             .context("if the port is taken, choose another one with --port")?;
         let url = format!("http://{}{ENDPOINT}", running.address);

@@ -1,20 +1,15 @@
 //! `vmcp init`: writes a configuration file to go on with.
 
-use std::{
-    cell::RefCell,
-    collections::BTreeSet,
-    fs::{self, OpenOptions},
-    io::{self, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
-    path::Path,
-};
+use std::{cell::RefCell, collections::BTreeSet, io, path::Path};
 
 use anyhow::Context as _;
 
 use crate::{
     cli::{self, Misuse},
     config::{self, Configuration, Given, Problems},
-    output, sources,
+    output,
+    private::{self, Existing},
+    sources,
 };
 
 pub(crate) fn run(options: &cli::Init) -> anyhow::Result<()> {
@@ -67,29 +62,16 @@ fn checked(given: &Given) -> Result<(Configuration, BTreeSet<String>), Problems>
     }
 }
 
-/// Writes a file that may hold secrets: nobody else can read it, and nobody sees half of it.
+/// Writes a file that may hold secrets.
 fn write(path: &Path, text: &str, force: bool) -> anyhow::Result<()> {
     let exists = || Misuse(format!("{} exists; replace it with --force", path.display()));
     if !force && path.exists() {
         return Err(exists().into());
     }
-    let name = path.file_name().context("the output is not the name of a file")?;
-    let draft = format!(".{}.{}", name.to_string_lossy(), std::process::id());
-    let draft = path.with_file_name(draft);
-    let written = write_new(&draft, text).and_then(|()| {
-        // A link is not made where a file exists by now.
-        if force { fs::rename(&draft, path) } else { fs::hard_link(&draft, path) }
-    });
-    // After a rename, it is gone already.
-    let _removed = fs::remove_file(&draft);
-    match written {
+    path.file_name().context("the output is not the name of a file")?;
+    let existing = if force { Existing::Replaced } else { Existing::Stays };
+    match private::write(path, text.as_bytes(), existing) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(exists().into()),
         written => written.with_context(|| format!("{} cannot be written", path.display())),
     }
-}
-
-fn write_new(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
 }

@@ -19,8 +19,9 @@ use vmcp_core::{OfferStatus, View};
 use crate::{
     cli::{self, Misuse},
     client, compose,
-    config::Configuration,
+    config::{self, Configuration},
     connect,
+    known::Known,
     logging::{Logging, Threshold},
     output::{STRONG, progress},
     reload::{Reloader, Source},
@@ -53,14 +54,20 @@ pub(crate) fn run(options: &cli::Serve, logging: Logging) -> anyhow::Result<()> 
     for warning in &configuration.warnings {
         tracing::warn!("{warning}");
     }
+    // Who writes a file serves something that runs for long.
+    let known = match source {
+        Some(_) => None,
+        None => Known::open(&configuration, &config::environment),
+    };
     let listen = SocketAddr::new(options.host, options.port);
-    control_runtime()?.block_on(serve(configuration, listen, source, threshold))
+    control_runtime()?.block_on(serve(configuration, listen, source, known, threshold))
 }
 
 async fn serve(
     configuration: Configuration,
     listen: SocketAddr,
     source: Option<Source>,
+    known: Option<Known>,
     threshold: Threshold,
 ) -> anyhow::Result<()> {
     let hangup = if source.is_some() { Hangup::Reloads } else { Hangup::Stops };
@@ -69,7 +76,7 @@ async fn serve(
         source.map(|source| Reloader::new(source, &configuration, threshold)).transpose()?;
     let (count, patience) = (configuration.backends.len(), connect::patience(&configuration));
     let began = Instant::now();
-    let running = compose::start(configuration, listen).await.map_err(advised)?;
+    let running = compose::start(configuration, listen, known).await.map_err(advised)?;
     let url = format!("http://{}{}", running.address, compose::ENDPOINT);
     tracing::info!(%url, backends = count, "serving");
     let watched = async {

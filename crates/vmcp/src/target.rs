@@ -84,7 +84,8 @@ fn header(text: &str) -> Result<(HeaderName, HeaderValue), Misuse> {
 async fn start(mut configuration: Configuration) -> anyhow::Result<Running> {
     configuration.admin_listen = None;
     configuration.sessions.drain_timeout = Duration::from_millis(100);
-    compose::start(configuration, SocketAddr::from(([127, 0, 0, 1], 0))).await
+    let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    compose::start(configuration, listen, None).await
 }
 
 async fn with_client<T>(

@@ -2,6 +2,7 @@
 
 mod client;
 mod configuration;
+mod known;
 mod programs;
 mod terminal;
 
@@ -51,6 +52,7 @@ impl Desk {
             .args(arguments)
             .current_dir(self.path())
             .env("TOKEN", "s3cret")
+            .env("XDG_STATE_HOME", self.path().join("state"))
             .stdin(Stdio::null())
             .kill_on_drop(true)
             .output();

@@ -12,6 +12,7 @@ use rustix::{
     process::{Pid, Signal, kill_process},
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
 };
+use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use vmcp_testkit::{gateway::eventually, peers, raw::RawServer};
 
@@ -23,6 +24,8 @@ struct Terminal {
     /// What it has shown so far.
     shown: Arc<Mutex<String>>,
     reader: std::thread::JoinHandle<()>,
+    /// What it keeps for its user.
+    _state: TempDir,
 }
 
 impl Terminal {
@@ -33,9 +36,11 @@ impl Terminal {
         let name = ptsname(master.as_fd(), Vec::new()).unwrap();
         let open = || OpenOptions::new().read(true).write(true).open(name.to_str().unwrap());
         let end = || Stdio::from(open().unwrap());
+        let state = tempfile::tempdir().unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_vmcp"))
             .args(arguments)
             .env("TERM", "xterm")
+            .env("XDG_STATE_HOME", state.path())
             .env_remove("NO_COLOR")
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
@@ -53,7 +58,7 @@ impl Terminal {
                 into.lock().unwrap().push_str(&String::from_utf8_lossy(&part[..length]));
             }
         });
-        Self { child, shown, reader }
+        Self { child, shown, reader, _state: state }
     }
 
     fn shown(&self) -> String {
