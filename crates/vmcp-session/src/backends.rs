@@ -260,7 +260,7 @@ impl Session {
                     session.attend(&backend, open);
                     session.hear(&backend, open).await;
                     session.let_ask(&backend, open).await;
-                    session.read_for_kind(&backend, open);
+                    session.read_for_kind(&backend, open).await;
                     if session.has_own_offer(&backend) {
                         // It was that of a session that is lost.
                         session.read_lists_soon(&backend);

@@ -4,16 +4,21 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::task::JoinSet;
-use vmcp_backend::{Backend, Session as BackendSession};
+use vmcp_backend::{Backend, Error, Session as BackendSession};
 use vmcp_core::BackendSessions as _;
 use vmcp_model::Era;
 
 use crate::session::Session;
 
+/// How long the first call of a kind of client waits for lists to be read. What takes longer is taken
+/// for what it is for others.
+const READING: Duration = Duration::from_secs(5);
+
 impl Session {
     /// Takes in what a backend lists on a session that has just been opened, where that is not known
-    /// of this kind of client, or is old.
-    pub(crate) fn read_for_kind(&self, backend: &Arc<Backend>, open: &BackendSession) {
+    /// of this kind of client, or is old. Nothing else is sent on that session before it has been read:
+    /// what a call unlocks is that session's own.
+    pub(crate) async fn read_for_kind(&self, backend: &Arc<Backend>, open: &BackendSession) {
         let max_age = self.shared.config.offer_max_age;
         let wanted = self.view.wants_reading(backend.id(), max_age)
             // Nobody else may have started it since.
@@ -21,17 +26,16 @@ impl Session {
         if !wanted || !self.view.claim_reading(backend.id()) {
             return;
         }
-        let (view, shared) = (Arc::clone(&self.view), Arc::clone(&self.shared));
-        let (backend, open) = (Arc::clone(backend), open.clone());
-        self.shared.background.spawn_until_stop(async move {
-            let place = shared.own_offers.place(&backend).await;
-            let read = backend.offer(&open).await;
-            drop(place);
-            if let Err(error) = &read {
-                tracing::debug!(backend = %backend.id(), %error, "what is offered to a kind of client could not be read");
-            }
-            view.enter_read(backend.id(), read.ok());
-        });
+        let reading = async {
+            let _place = self.shared.own_offers.place(backend).await;
+            backend.offer(open).await
+        };
+        let read = tokio::time::timeout(READING, reading).await;
+        let read = read.unwrap_or(Err(Error::Timeout(READING)));
+        if let Err(error) = &read {
+            tracing::debug!(backend = %backend.id(), %error, "what is offered to a kind of client could not be read");
+        }
+        self.view.enter_read(backend.id(), read.ok());
     }
 
     /// Whether some backend is to be asked before it is known what clients of this kind are offered.
