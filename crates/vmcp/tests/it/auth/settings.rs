@@ -165,7 +165,7 @@ async fn strangers_are_warned_of() {
         for warning in warning.into_iter().chain(warning.map(|_| beyond)) {
             process.logged(warning).await;
         }
-        let log = process.logged("listening on ").await;
+        let log = process.logged("\"serving\"").await;
         assert_eq!(log.contains(beyond), warning.is_some(), "{log}");
     }
 }
