@@ -3,20 +3,21 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{task::JoinSet, time::timeout};
-use vmcp_backend::{Backend, Session as BackendSession};
+use tokio::task::JoinSet;
+use vmcp_backend::{Backend, Error, Session as BackendSession};
 use vmcp_core::BackendSessions as _;
 use vmcp_model::Era;
 
 use crate::session::Session;
 
-/// How long the first call on a session waits for that.
-const BEFORE_CALL: Duration = Duration::from_secs(2);
+/// How long the first call of a kind of client waits for lists to be read. What takes longer is taken
+/// for what it is for others.
+const READING: Duration = Duration::from_secs(5);
 
 impl Session {
     /// Takes in what a backend lists on a session that has just been opened, where that is not known
-    /// of this kind of client, or is old. Before the first call on it, which may change what is listed
-    /// to this session alone.
+    /// of this kind of client, or is old. Nothing else is sent on that session before it has been read:
+    /// what a call unlocks is that session's own.
     pub(crate) async fn read_for_kind(&self, backend: &Arc<Backend>, open: &BackendSession) {
         let max_age = self.shared.config.offer_max_age;
         let wanted = self.view.wants_reading(backend.id(), max_age)
@@ -29,15 +30,12 @@ impl Session {
             let _place = self.shared.own_offers.place(backend).await;
             backend.offer(open).await
         };
-        let read = match timeout(BEFORE_CALL, reading).await {
-            Ok(Ok(read)) => Some(read),
-            Ok(Err(error)) => {
-                tracing::debug!(backend = %backend.id(), %error, "what is offered to a kind of client could not be read");
-                None
-            }
-            Err(_elapsed) => None,
-        };
-        self.view.enter_read(backend.id(), read);
+        let read = tokio::time::timeout(READING, reading).await;
+        let read = read.unwrap_or(Err(Error::Timeout(READING)));
+        if let Err(error) = &read {
+            tracing::debug!(backend = %backend.id(), %error, "what is offered to a kind of client could not be read");
+        }
+        self.view.enter_read(backend.id(), read.ok());
     }
 
     /// Whether some backend is to be asked before it is known what clients of this kind are offered.
@@ -74,7 +72,7 @@ impl Session {
             opening.spawn_on(open, self.shared.background.runtime());
         }
         let all = async { while opening.join_next().await.is_some() {} };
-        if timeout(wait, all).await.is_err() {
+        if tokio::time::timeout(wait, all).await.is_err() {
             opening.detach_all();
         }
         self.view.merge_now();

@@ -22,7 +22,7 @@ pub use response::{Message, Response};
 pub use sse::Event;
 
 /// How long any single step may take before the test has failed, unless it says otherwise.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A client of one MCP endpoint. Cloning it gives a second client of the same session.
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 use crate::process::{Process, Program};
 
 /// How long [`eventually`] waits before the test has failed.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How often it looks.
 const POLL: Duration = Duration::from_millis(5);
 

@@ -19,10 +19,10 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::client::fetch;
+use crate::{client::fetch, gateway::eventually};
 
 /// How long a program may take to become ready, and to end after SIGTERM.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How often readiness is asked for.
 const POLL: Duration = Duration::from_millis(20);
 
@@ -178,6 +178,15 @@ impl Process {
         fs::read(log_path(self.directory.path()))
             .map(|log| String::from_utf8_lossy(&log).into_owned())
             .unwrap_or_default()
+    }
+
+    /// Waits until its log says something, and gives the log. A line may be on its way to the file
+    /// when what it tells of can be seen already.
+    pub async fn logged(&self, text: &str) -> String {
+        eventually(&format!("the log says {text:?}"), async || {
+            Some(self.log()).filter(|log| log.contains(text))
+        })
+        .await
     }
 
     /// Writes its configuration file anew.

@@ -18,7 +18,7 @@ use crate::{
     process::{Process, Program},
 };
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(20);
 
 /// A running server. It is killed when this is dropped.

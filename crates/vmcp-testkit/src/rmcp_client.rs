@@ -54,7 +54,7 @@ pub struct RustClient {
 pub struct RustSubscription(Subscription);
 
 /// How long a notification may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The methods of the notifications that came, in order.
 type Heard = Arc<Mutex<Vec<&'static str>>>;

@@ -34,7 +34,7 @@ use crate::{
 const QUEUE: usize = 1_024;
 
 /// How long a test waits for subscriptions.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a subscription asks for, or what of it is granted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

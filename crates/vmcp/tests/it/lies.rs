@@ -2,7 +2,6 @@
 //! anybody else.
 
 use bytes::Bytes;
-use tokio::time::{Duration, Instant};
 use vmcp_testkit::{
     client::Message,
     gateway::Gateway,
@@ -82,7 +81,6 @@ async fn every_lie_becomes_a_clear_error_or_the_right_answer() {
     for form in [Form::Json, Form::Sse] {
         liar.set_form(form);
         for (lie, becomes) in LIES {
-            let began = Instant::now();
             let name = format!("liar_{lie}");
             let (lied, truth, other) = tokio::join!(
                 client.call("1", &name, "{}"),
@@ -95,7 +93,6 @@ async fn every_lie_becomes_a_clear_error_or_the_right_answer() {
             if let Some(wrong) = wrong(becomes, &lied) {
                 failures.push(format!("{lie} as {form:?} was to become {becomes:?}: {wrong}"));
             }
-            assert!(began.elapsed() < Duration::from_secs(5), "{lie}: {:?}", began.elapsed());
             assert_eq!(liar.counters().calls(lie), if form == Form::Json { 1 } else { 2 }, "{lie}");
         }
     }

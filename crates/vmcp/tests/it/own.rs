@@ -299,7 +299,7 @@ async fn what_is_too_much_is_not_shown() {
     let arguments = format!(r#"{{"kind":"resources","name":"x://{long}"}}"#);
     assert_eq!(text(&client, "a_unlock", &arguments).await, "done");
     eventually("the view's is shown", async || (tools(&client).await == PLAIN).then_some(())).await;
-    assert!(process.log().contains("lists more bytes to a session"), "{}", process.log());
+    process.logged("lists more bytes to a session").await;
     let arguments = format!(r#"{{"kind":"resources","name":"x://{long}"}}"#);
     assert_eq!(text(&client, "a_lock", &arguments).await, "done");
     eventually("it is shown again", async || (tools(&client).await == UNLOCKED).then_some(()))

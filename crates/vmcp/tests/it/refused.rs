@@ -40,7 +40,7 @@ async fn a_refused_answer_ends_its_call_with_the_reason() {
     let answer = stream.answer("1").await.unwrap();
     let error = answer.error().unwrap();
     assert!(error.contains("-32603") && error.contains("Missing session ID"), "{error}");
-    assert!(process.log().contains("does not take the answer"), "{}", process.log());
+    process.logged("does not take the answer").await;
     let cancelled = |seen: &Seen| seen.method == "notifications/cancelled";
     eventually("the backend is told", async || raw.seen().iter().any(cancelled).then_some(()))
         .await;

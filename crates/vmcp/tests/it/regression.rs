@@ -49,8 +49,14 @@ async fn a_disconnect_does_not_cancel_a_call() {
     let server = peers::slow().form(Form::Json).start().await.unwrap();
     let process = serve(&Gateway::before(&[("a", server.url())])).await;
     let client = connect(&process).await;
-    let calling = client.open_call("1", "a_slow", r#"{"delay_ms":1500}"#);
-    assert!(tokio::time::timeout(Duration::from_millis(700), calling).await.is_err(), "too fast");
+    let calling = client.open_call("1", "a_slow", r#"{"delay_ms":4000}"#);
+    let under_way = eventually("the call is under way", async || {
+        (server.counters().calls("slow") == 1).then_some(())
+    });
+    tokio::select! {
+        _ = calling => panic!("too fast"),
+        () = under_way => {}
+    }
     // The connection is closed now; the call is not.
     let began = tokio::time::Instant::now();
     while began.elapsed() < Duration::from_millis(400) {

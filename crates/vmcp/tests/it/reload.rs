@@ -115,7 +115,7 @@ async fn backends_come_change_and_go_under_a_session() {
         .await;
     }
     let line = r#""added":"d, e","changed":"b","removed":"c""#;
-    assert!(process.log().contains(line), "{}", process.log());
+    process.logged(line).await;
     let others = connect(&process).await;
     assert_eq!(tools(&others).await, tools(&client).await);
     assert_eq!(client.delete().await.unwrap(), 200);
@@ -340,7 +340,7 @@ tools: [{workload: a, filter: [slow, count], overrides: {slow: {name: slow, desc
     assert_eq!(status(&process).await["metadata"]["labels"], json!({"team": "x"}));
     // Of interest to developers only.
     client.post(r#"{"jsonrpc":"2.0","error":{"code":-1,"message":"m"}}"#).await.unwrap();
-    assert!(process.log().contains("DEBUG"), "{}", process.log());
+    process.logged("DEBUG").await;
     // The watch of the backend is a new one; the session on it is not.
     assert!(backend.counters().initializes() <= initializes + 2);
     eventually("one session and the watches are left", async || {
@@ -356,7 +356,7 @@ async fn what_needs_a_start_is_said_once() {
     let other = Gateway::before(&[("a", backend.url())])
         .with("sessions: {ttl: 5m}\nallowedHosts: [localhost]");
     reloaded(&process, &other).await;
-    let log = process.log();
+    let log = process.logged("at the next start").await;
     let said = log.lines().filter(|line| line.contains("at the next start"));
     let said: Vec<_> = said.collect();
     assert!(said.len() == 1 && said[0].contains(r#""settings":"sessions, allowedHosts""#), "{log}");

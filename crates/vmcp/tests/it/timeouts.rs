@@ -56,15 +56,15 @@ fn steps(steps: u64) -> String {
 
 #[tokio::test]
 async fn each_backend_has_the_time_that_it_was_given() {
-    let (a, _b, _process, client) = fixture("{default: 400ms, perWorkload: {b: 2s}}").await;
-    let (answer, took) = timed(&client, "a_slow", 1500).await;
+    let (a, _b, _process, client) = fixture("{default: 2s, perWorkload: {b: 1m}}").await;
+    let (answer, took) = timed(&client, "a_slow", 60_000).await;
     assert!(answer.error().unwrap().contains("backend a"), "{answer:?}");
-    assert!((400..1200).contains(&took.as_millis()), "{took:?}");
+    assert!((2..30).contains(&took.as_secs()), "{took:?}");
     eventually("the backend is told to stop", async || {
         (a.counters().requests("notifications/cancelled") == 1).then_some(())
     })
     .await;
-    let (answer, _) = timed(&client, "b_slow", 1000).await;
+    let (answer, _) = timed(&client, "b_slow", 4000).await;
     assert_eq!(answer.text().unwrap(), "done");
     let (answer, _) = timed(&client, "a_slow", 1).await;
     assert_eq!(answer.text().unwrap(), "done", "the backend is none the worse");
@@ -73,28 +73,28 @@ async fn each_backend_has_the_time_that_it_was_given() {
 
 #[tokio::test]
 async fn progress_keeps_a_call_alive() {
-    let (_a, _b, _process, client) = fixture("{default: 400ms}").await;
-    let answer = client.request("1", "tools/call", &steps(8)).await.unwrap();
+    let (_a, _b, _process, client) = fixture("{default: 2s}").await;
+    let answer = client.request("1", "tools/call", &steps(20)).await.unwrap();
     assert_eq!(answer.text().unwrap(), "stepped");
-    assert_eq!(answer.before.len(), 8);
+    assert_eq!(answer.before.len(), 20);
 }
 
 #[tokio::test]
 async fn progress_does_not_keep_a_call_alive_for_ever() {
-    let (_a, _b, _process, client) = fixture("{default: 400ms, absolute: 800ms}").await;
+    let (_a, _b, _process, client) = fixture("{default: 2s, absolute: 3s}").await;
     let began = Instant::now();
-    let answer = client.request("1", "tools/call", &steps(40)).await.unwrap();
+    let answer = client.request("1", "tools/call", &steps(400)).await.unwrap();
     assert!(answer.error().unwrap().contains("backend a"), "{answer:?}");
-    assert!((800..1600).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
+    assert!((3..30).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
 }
 
 #[tokio::test]
 async fn a_question_to_the_client_rests_the_clock() {
-    let (_a, _b, _process, client) = fixture("{default: 400ms, absolute: 600ms}").await;
+    let (_a, _b, _process, client) = fixture("{default: 2s, absolute: 3s}").await;
     let mut stream = client.open_call("1", "a_ask_form", "{}").await.unwrap();
     let question = stream.message().await.unwrap().unwrap();
     // A person thinks.
-    sleep(Duration::from_millis(1200)).await;
+    sleep(Duration::from_secs(4)).await;
     assert_eq!(client.answer(&question, r#"{"action":"accept"}"#).await.unwrap(), 202);
     assert!(stream.answer("1").await.unwrap().result().unwrap().contains("accept"));
 }

@@ -23,7 +23,7 @@ const COST: u64 = 64 << 10;
 /// Bytes that memory may grow by for each that is gone.
 const KEPT: u64 = 1 << 10;
 /// How long things may take to be given back.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// What a process uses.
 #[derive(Debug, Clone, Copy)]

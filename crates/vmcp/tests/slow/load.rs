@@ -7,6 +7,8 @@ use crate::{connect, serve};
 
 const MOST: u64 = 64 << 20;
 const HUGE: usize = 100 << 20;
+/// What calls would take that wait for the end of what drowns them.
+const FLOOD: Duration = Duration::from_secs(20);
 
 fn assert_small(process: &Process, before: u64) {
     let growth = process.memory().unwrap().saturating_sub(before);
@@ -72,7 +74,7 @@ async fn a_flood_drowns_nobody_else() {
         for tool in ["good_count", "flood_quiet"] {
             client.call(&id.to_string(), tool, "{}").await.unwrap().result().unwrap();
         }
-        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+        assert!(began.elapsed() < FLOOD, "{:?}", began.elapsed());
         for _ in 0..100 {
             read.message().await.unwrap().unwrap();
         }

@@ -84,7 +84,7 @@ async fn an_issuer_that_is_not_there_yet_is_waited_for() {
     .await;
     client.initialize().await.unwrap();
     assert_eq!(count(&client).await, "1");
-    let log = process.log();
+    let log = process.logged("the issuer's keys cannot be fetched").await;
     let warnings = log.matches("the issuer's keys cannot be fetched").count();
     assert_eq!(warnings, 1, "it is said once: {log}");
 }

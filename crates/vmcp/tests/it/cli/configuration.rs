@@ -236,7 +236,8 @@ async fn log_lines_have_the_form_that_is_asked_for() {
         let arguments =
             ["serve", "--backend", &backend, "--port", "{port}", "--log-format", format];
         let process = Program::new(env!("CARGO_BIN_EXE_vmcp"), &arguments).start().await.unwrap();
-        let log = process.log();
+        // It is ready before what it has said is in the file.
+        let log = process.logged("\n").await;
         let first = log.lines().next().unwrap();
         assert_eq!(serde_json::from_str::<Value>(first).is_ok(), is_json, "{format}: {log}");
         assert!(!log.contains('\u{1b}'), "no colour in a file: {log}");

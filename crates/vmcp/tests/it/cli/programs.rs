@@ -83,6 +83,6 @@ async fn a_hangup_ends_the_programs() {
     runs().await;
     process.signal(Signal::HUP).unwrap();
     process.wait().await.unwrap();
-    assert!(process.log().contains("interrupted"), "{}", process.log());
+    process.logged("interrupted").await;
     assert!(processes(&tag).is_empty(), "it ends with the command");
 }

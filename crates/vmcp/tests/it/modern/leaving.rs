@@ -113,7 +113,7 @@ async fn a_legacy_client_that_leaves_cancels_nothing() {
     .await;
     stream.message().await.unwrap().unwrap();
     drop(stream);
-    let done = tokio::time::timeout(Duration::from_secs(5), done.acquire());
+    let done = tokio::time::timeout(Duration::from_secs(60), done.acquire());
     done.await.expect("it goes on").unwrap().forget();
     assert_eq!(peer.counters().abandoned(), 0);
 }

