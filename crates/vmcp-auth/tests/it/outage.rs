@@ -56,6 +56,6 @@ async fn an_issuer_that_hangs_is_given_up() {
     let token = provider.token("alice");
     tokio::select! {
         answer = ask(&authenticator, &token) => assert!(is_unavailable(&answer), "{answer:?}"),
-        () = sleep(Duration::from_secs(8)) => panic!("still waiting"),
+        () = sleep(Duration::from_secs(60)) => panic!("still waiting"),
     }
 }

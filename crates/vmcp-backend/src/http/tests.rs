@@ -25,7 +25,7 @@ mod connections;
 mod requests;
 
 /// Longer than any of these tests takes.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What is answered when it does not matter what.
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";

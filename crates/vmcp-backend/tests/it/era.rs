@@ -123,8 +123,7 @@ async fn what_is_about_the_caller_or_the_moment_decides_nothing() {
 #[tokio::test]
 async fn silence_decides_nothing_and_the_next_who_asks_asks_again() {
     let peer = Peer::start(|_asked| Say::Silence).await;
-    let backend =
-        peer.backend_with(|config| config.timeouts.initialize = Duration::from_millis(200));
+    let backend = peer.backend_with(|config| config.timeouts.initialize = Duration::from_secs(2));
     let client = view(MODERN, "{}");
     assert!(matches!(backend.detect(&client).await, Err(Error::Timeout(_))));
     assert_eq!(backend.era(), None);
@@ -165,7 +164,7 @@ async fn a_backend_is_asked_once_however_many_want_to_know() {
 #[tokio::test]
 async fn whoever_gives_up_leaves_the_others_their_answer() {
     let peer = Peer::start(|_asked| Say::Silence).await;
-    let backend = peer.backend_with(|config| config.timeouts.initialize = Duration::from_secs(1));
+    let backend = peer.backend_with(|config| config.timeouts.initialize = Duration::from_secs(5));
     let client = view(MODERN, "{}");
     tokio::select! {
         found = backend.detect(&client) => panic!("{found:?}"),

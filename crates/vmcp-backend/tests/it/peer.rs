@@ -28,7 +28,7 @@ use vmcp_backend::{Backend, ClientView, Config};
 use vmcp_model::{BackendId, ProtocolVersion};
 
 /// Longer than any of these tests takes.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running server.
 pub(crate) struct Peer {

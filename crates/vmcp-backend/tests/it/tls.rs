@@ -21,7 +21,7 @@ const BOTH: &[&str] = &["h2", "http/1.1"];
 const HTTP1: &[&str] = &["http/1.1"];
 
 /// Longer than any of these tests takes.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn http2_is_spoken_where_the_backend_offers_it() {

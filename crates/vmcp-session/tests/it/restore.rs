@@ -44,7 +44,9 @@ async fn a_session_that_was_ended_is_not_restored() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(TTL, closed).await.expect("the backend session is closed");
+    tokio::time::timeout(Duration::from_secs(60), closed)
+        .await
+        .expect("the backend session is closed");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -63,7 +63,7 @@ async fn until(what: &str, is: impl Fn() -> bool) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), waiting).await.expect(what);
+    tokio::time::timeout(Duration::from_secs(60), waiting).await.expect(what);
 }
 
 /// Settings for one server.

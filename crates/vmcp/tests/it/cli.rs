@@ -13,7 +13,7 @@ use tokio::{process::Command, time::timeout};
 use vmcp_testkit::raw::{Answer, Kind, RawServer, fixed};
 
 /// How long a command may take that should end by itself.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A directory of files, in which commands run.
 struct Desk {

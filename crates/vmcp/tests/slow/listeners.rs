@@ -15,7 +15,7 @@ use vmcp_testkit::{
 use crate::serve;
 
 const LISTENERS: usize = 1_000;
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 6;
 const WORKERS: usize = 16;
 /// Bytes that one may cost in a build without optimization, its connection included, and as many more
 /// for each stream that it has at a backend.
@@ -146,8 +146,10 @@ async fn idle_listeners_cost_little_and_leave_nothing() {
             until_left_as(&before, &vmcp).await;
             peer.until_subscriptions(others).await.unwrap();
         }
-        let kept = peaks[peaks.len() - 1].saturating_sub(peaks[peaks.len() - ROUNDS])
-            / ((ROUNDS - 1) * LISTENERS) as u64;
+        // What is kept is in every later peak; what the machine's other work adds is in some.
+        let (early, late) = peaks[peaks.len() - ROUNDS..].split_at(ROUNDS / 2);
+        let (early, late) = (early.iter().min().unwrap(), late.iter().min().unwrap());
+        let kept = late.saturating_sub(*early) / (ROUNDS / 2 * LISTENERS) as u64;
         println!("{what}: {kept} bytes kept of each that is gone; peaks {peaks:?}");
         assert!(kept < KEPT, "{kept} bytes are kept of each: {peaks:?}");
     }

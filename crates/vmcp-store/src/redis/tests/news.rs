@@ -116,12 +116,13 @@ async fn what_somebody_else_says_is_not_heard() {
 #[tokio::test]
 async fn heartbeats_keep_what_is_known_good() {
     let server = RedisServer::start().await.unwrap();
-    let max_staleness = Duration::from_millis(1200);
+    // Its heartbeats come several times in it, on a busy machine too.
+    let max_staleness = Duration::from_secs(4);
     let validation = Validation::Bus { max_staleness };
     let store = listening(Settings { validation, ..for_server(&server) }).await;
     let confidence = store.confidence();
     let generation = confidence.generation();
-    let end = Instant::now() + max_staleness * 3;
+    let end = Instant::now() + max_staleness * 2;
     while Instant::now() < end {
         assert_eq!(confidence.generation(), generation);
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -130,7 +131,7 @@ async fn heartbeats_keep_what_is_known_good() {
     server.pause().unwrap();
     let began = Instant::now();
     until("it is in doubt", || confidence.generation().is_none()).await;
-    assert!(began.elapsed() <= max_staleness + Duration::from_millis(300), "{:?}", began.elapsed());
+    assert!(began.elapsed() <= max_staleness * 2, "{:?}", began.elapsed());
     tokio::time::sleep(max_staleness).await;
     assert_eq!(confidence.generation(), None);
     server.resume().unwrap();
