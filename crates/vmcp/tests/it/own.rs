@@ -56,8 +56,8 @@ async fn refused(client: &Client, tool: &str) {
     assert_eq!(refused.error_code().unwrap(), -32602, "{tool}");
 }
 
-const PLAIN: [&str; 2] = ["a_lock", "a_unlock"];
-const UNLOCKED: [&str; 3] = ["a_lock", "a_secret", "a_unlock"];
+const PLAIN: [&str; 2] = ["a_unlock", "a_lock"];
+const UNLOCKED: [&str; 3] = ["a_unlock", "a_lock", "a_secret"];
 
 #[tokio::test]
 async fn a_tool_that_a_call_unlocks_appears_can_be_called_and_disappears() {
@@ -139,10 +139,10 @@ async fn unlocks_over_rmcp(process: &Process, hears_in_call: bool) {
     assert_eq!(tools(&client).await, ["a_unlock"]);
     assert_eq!(text(&client, "a_unlock", "{}").await, "done");
     if hears_in_call {
-        assert_eq!(tools(&client).await, ["a_secret", "a_unlock"]);
+        assert_eq!(tools(&client).await, ["a_unlock", "a_secret"]);
     }
     assert_eq!(next(&mut get).await, "notifications/tools/list_changed");
-    assert_eq!(tools(&client).await, ["a_secret", "a_unlock"]);
+    assert_eq!(tools(&client).await, ["a_unlock", "a_secret"]);
     assert_eq!(text(&client, "a_secret", "{}").await, "the secret");
     assert_eq!(tools(&other).await, ["a_unlock"]);
     refused(&other, "a_secret").await;
@@ -198,7 +198,7 @@ async fn another_backend_may_change_meanwhile() {
     assert_eq!(next(&mut get).await, "notifications/tools/list_changed");
     text(&client, "b_add", r#"{"name":"new"}"#).await;
     assert_eq!(next(&mut get).await, "notifications/tools/list_changed");
-    let all = ["a_lock", "a_secret", "a_unlock", "b_add", "b_new", "b_remove", "b_touch"];
+    let all = ["a_unlock", "a_lock", "a_secret", "b_add", "b_remove", "b_touch", "b_new"];
     eventually("both are listed", async || (tools(&client).await == all).then_some(())).await;
     assert_eq!(text(&client, "a_secret", "{}").await, "the secret");
     assert_eq!(text(&client, "b_new", "{}").await, "new");
@@ -216,7 +216,7 @@ async fn names_are_given_out_by_the_same_rules() {
     // Another backend's has this name, and comes first.
     text(&client, "unlock", r#"{"name":"add"}"#).await;
     text(&client, "unlock", r#"{"name":"secret"}"#).await;
-    assert_eq!(tools(&client).await, ["add", "lock", "remove", "secret", "touch", "unlock"]);
+    assert_eq!(tools(&client).await, ["unlock", "lock", "secret", "add", "remove", "touch"]);
     let added = text(&client, "add", r#"{"name":"new"}"#).await;
     assert_eq!(added, "added", "it leads where it led");
 }

@@ -22,16 +22,16 @@ async fn other_rules_hold_for_it_too() {
     let mut get = client.listen(None).await.unwrap();
     assert_eq!(text(&client, "a_unlock").await, "done");
     assert_eq!(next(&mut get).await, "notifications/tools/list_changed");
-    assert_eq!(tools(&client).await, ["a_lock", "a_secret", "a_unlock"]);
+    assert_eq!(tools(&client).await, ["a_unlock", "a_lock", "a_secret"]);
     let renamed = "conflictResolution: prefix\nconflictResolutionConfig: {prefixFormat: '{workload}_'}\ntools: [{workload: a, overrides: {secret: {name: treasure}}}]";
     reloaded(&process, &gateway.clone().aggregation(renamed)).await;
     assert_eq!(next(&mut get).await, "notifications/tools/list_changed");
-    assert_eq!(tools(&client).await, ["a_lock", "a_treasure", "a_unlock"]);
+    assert_eq!(tools(&client).await, ["a_unlock", "a_lock", "a_treasure"]);
     assert_eq!(text(&client, "a_treasure").await, "the secret");
     let hidden = "conflictResolution: prefix\nconflictResolutionConfig: {prefixFormat: '{workload}_'}\ntools: [{workload: a, filter: [lock, unlock]}]";
     reloaded(&process, &gateway.clone().aggregation(hidden)).await;
     assert_eq!(next(&mut get).await, "notifications/tools/list_changed");
-    assert_eq!(tools(&client).await, ["a_lock", "a_unlock"]);
+    assert_eq!(tools(&client).await, ["a_unlock", "a_lock"]);
     let refused = client.call("3", "a_treasure", "{}").await.unwrap();
     assert_eq!(refused.error_code().unwrap(), -32602);
     reloaded(&process, &gateway).await;
@@ -48,13 +48,13 @@ async fn it_goes_with_the_backend_that_has_listed_it() {
     for tool in ["a_unlock", "b_unlock"] {
         assert_eq!(text(&client, tool).await, "done");
     }
-    let both = ["a_lock", "a_secret", "a_unlock", "b_lock", "b_secret", "b_unlock"];
+    let both = ["a_unlock", "a_lock", "a_secret", "b_unlock", "b_lock", "b_secret"];
     assert_eq!(tools(&client).await, both);
     let mut get = client.listen(None).await.unwrap();
     // Another server of the same name and with the same lists.
     reloaded(&process, &Gateway::before(&[("a", new.url()), ("b", other.url())])).await;
     assert_eq!(next(&mut get).await, "notifications/tools/list_changed");
-    let one = ["a_lock", "a_unlock", "b_lock", "b_secret", "b_unlock"];
+    let one = ["a_unlock", "a_lock", "b_unlock", "b_lock", "b_secret"];
     eventually("it is gone", async || (tools(&client).await == one).then_some(())).await;
     let refused = client.call("3", "a_secret", "{}").await.unwrap();
     assert_eq!(refused.error_code().unwrap(), -32602);
@@ -62,7 +62,7 @@ async fn it_goes_with_the_backend_that_has_listed_it() {
 
     reloaded(&process, &Gateway::before(&[("a", new.url())])).await;
     eventually("the other is gone", async || {
-        (tools(&client).await == ["a_lock", "a_unlock"]).then_some(())
+        (tools(&client).await == ["a_unlock", "a_lock"]).then_some(())
     })
     .await;
 }
