@@ -14,7 +14,7 @@ use bytes::Bytes;
 use ring::{hmac, rand::SecureRandom};
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 use vmcp_backend::ClientView;
-use vmcp_core::{Background, View, Vmcp};
+use vmcp_core::{Background, OwnBounds, View, Vmcp};
 use vmcp_model::{Digest, Principal, ProtocolVersion, raw};
 use vmcp_store::{ClientProfile, Confidence, Key, News, Reach, SessionKey, Store};
 use vmcp_wire::Fault;
@@ -22,7 +22,6 @@ use vmcp_wire::Fault;
 use crate::{
     clients::{ClientKey, Clients},
     clock::Clock,
-    own_bounds::OwnBounds,
     session::Session,
     shown::{KeptContents, Turns},
 };
