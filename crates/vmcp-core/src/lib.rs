@@ -26,7 +26,7 @@ pub use background::Background;
 pub use call::{CallEvent, CallStream, OpenQuestion, Outcome};
 pub use caller::{BackendSessions, Caller, ClientCapabilities, Pending};
 pub use inbound::{Inbound, Notice, NoticeKind, Question, receive};
-pub use kept::{Alias, Borrower, Bridge, Reuse};
+pub use kept::{Alias, Borrower, Bridge, Reuse, Shown, Unread};
 pub use lent::{Lent, level_params};
 pub use own_bounds::{Charge, OWN_BACKENDS, OWN_OFFER_BYTES, OwnBounds};
 pub use own_offers::{OwnOffer, OwnOffers};
