@@ -69,7 +69,7 @@ pub(crate) struct Link {
     used: Mutex<Instant>,
     /// How many requests it has answered.
     answers: AtomicUsize,
-    /// Is told of changes of the lists that nobody else hears of.
+    /// Is told of changes of the lists that nobody else hears of, or only whoever overhears the link.
     lists_changed: Mutex<Option<ListsChanged>>,
     /// Asks the driver to end the link.
     closing: CancellationToken,
@@ -119,8 +119,8 @@ impl Link {
         }
     }
 
-    /// Tells of changes of the lists when nobody listens and no call is under way. On a link that is
-    /// shared they are nobody's own.
+    /// Tells of changes of the lists when nobody listens and no call is under way, and in the place of
+    /// those who only overhear. On a link that is shared they are nobody's own.
     pub(crate) fn tell_of_lists(&self, told: ListsChanged) {
         if !self.shared {
             *self.lists_changed.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
@@ -215,12 +215,16 @@ impl Link {
             }
             Whose::Of(queues, message) => {
                 for queue in queues {
-                    self.put(&queue, message.clone()).await;
+                    // Told at once, it is known before the answer comes that the backend sends next.
+                    if !(queue.overhears() && self.note_lists(&message)) {
+                        self.put(&queue, message.clone()).await;
+                    }
                 }
             }
             Whose::Nobodys(message) => {
-                self.note_lists(&message);
-                self.refuse(&message);
+                if !self.note_lists(&message) {
+                    self.refuse(&message);
+                }
             }
         }
         false
@@ -239,13 +243,16 @@ impl Link {
         early.iter().for_each(|message| self.refuse(message));
     }
 
-    fn note_lists(&self, message: &Message) {
+    /// Tells of a change of the lists. `false` if it is none, or there is nobody to be told.
+    fn note_lists(&self, message: &Message) -> bool {
+        if !inbox::is_list_change(&message.method()) {
+            return false;
+        }
         let told = self.lists_changed.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(ListsChanged(told)) = told
-            && inbox::is_list_change(&message.method())
-        {
+        if let Some(ListsChanged(told)) = &told {
             told();
         }
+        told.is_some()
     }
 
     /// Whether the client has been asked something and has not answered. Nobody can tell in which

@@ -65,7 +65,7 @@ impl Backend {
     }
 
     /// Has changes of the lists told that come on the link of a session while nobody listens and no
-    /// call is under way. Without a link there are none.
+    /// call is under way, or in the place of whoever overhears it. Without a link there are none.
     pub fn tell_of_lists(&self, session: &Session, told: ListsChanged) {
         match &self.wire {
             Wire::Links(links) => links.tell_of_lists(session, told),

@@ -6,7 +6,9 @@
 //! under ids of vmcp's own. What is kept is bounded, and ends when nobody has used it for a while.
 
 mod keeping;
+mod lists;
 mod pool;
+mod reading;
 mod session;
 mod using;
 
@@ -21,12 +23,15 @@ use std::{
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 use vmcp_backend::{Backend, ClientView, Error, Lineage};
-use vmcp_model::{Digest, LogLevel, Principal, raw::Members};
+use vmcp_catalog::Catalog;
+use vmcp_model::{BackendId, Digest, LogLevel, Principal, raw::Members};
 use vmcp_wire::{Id, IdKey};
 
-use crate::{background::Background, views::Views};
+use crate::{background::Background, own_bounds::OwnBounds, view::View, views::Views};
+use lists::Lists;
+pub use lists::Unread;
 use pool::Pool;
 pub(crate) use using::Using;
 
@@ -90,11 +95,22 @@ struct Shared {
     background: Background,
     /// Told when a backend says that its lists have changed.
     views: Arc<Views>,
+    /// What backends list to single callers.
+    lists: Lists,
+}
+
+/// What a client of the modern era is shown.
+#[derive(Debug)]
+pub struct Shown {
+    pub catalog: Arc<Catalog>,
+    /// Whether some of it is shown to nobody else.
+    pub is_own: bool,
 }
 
 impl Kept {
     pub(crate) fn new(bridge: Bridge, background: Background, views: Arc<Views>) -> Self {
-        let shared = Arc::new(Shared { bridge, background, views });
+        let lists = Lists::new(Arc::default());
+        let shared = Arc::new(Shared { bridge, background, views, lists });
         let (pools, changing) = (ArcSwap::default(), Mutex::default());
         Self { shared, pools, changing, numbers: AtomicU64::new(1) }
     }
@@ -106,6 +122,43 @@ impl Kept {
     /// Lets the lists of a backend be read again.
     pub(crate) fn refresh(&self, backend: &Backend) {
         self.shared.views.refresh(backend.id());
+    }
+
+    /// The room that own offers may take.
+    pub(crate) fn own_bounds(&self) -> &Arc<OwnBounds> {
+        &self.shared.lists.bounds
+    }
+
+    /// Ticks when what some caller is shown of its own has changed.
+    pub(crate) fn own_changes(&self) -> watch::Receiver<u64> {
+        self.shared.lists.changes()
+    }
+
+    /// Whether some caller may have something of its own.
+    pub(crate) fn lists_anything(&self) -> bool {
+        self.shared.lists.are_any()
+    }
+
+    /// What a caller is shown: its view's catalog, unless its kept sessions list something of their
+    /// own. `key` is asked for only where somebody's do.
+    pub(crate) fn shown(&self, view: &Arc<View>, key: impl FnOnce() -> Option<Digest>) -> Shown {
+        let Shared { lists, views, .. } = &*self.shared;
+        let key = if lists.are_any() { key() } else { None };
+        match key.and_then(|key| lists.catalog(&key, view, views)) {
+            Some(catalog) => Shown { catalog, is_own: true },
+            None => Shown { catalog: view.catalog(), is_own: false },
+        }
+    }
+
+    /// Lists of a caller that have changed and are not read yet: those of one backend, or all.
+    pub(crate) fn unread(
+        &self,
+        key: impl FnOnce() -> Option<Digest>,
+        backend: Option<&BackendId>,
+    ) -> Option<Unread> {
+        let lists = &self.shared.lists;
+        let key = if lists.are_any() { key() } else { None };
+        lists.unread(&key?, backend)
     }
 
     /// A name for one request.

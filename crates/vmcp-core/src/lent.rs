@@ -3,13 +3,14 @@
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use vmcp_backend::{Backend, Error, Lineage, Session};
+use vmcp_catalog::Catalog;
 use vmcp_model::{Digest, LogLevel};
 use vmcp_wire::Fault;
 
 use crate::{
     caller::{BackendSessions, Pending},
     inbound::Question,
-    kept::{Alias, Borrower, Kept, Using},
+    kept::{Alias, Borrower, Kept, Unread, Using},
     send::cancel,
     view::View,
 };
@@ -74,9 +75,29 @@ impl Lent {
         self.state().end = End::Failed;
     }
 
-    /// Lets the lists of a backend be read again, which has said that they have changed.
-    pub fn refresh(&self, backend: &Backend) {
-        self.kept.refresh(backend);
+    /// Takes in that a backend has said, while the request ran, that its lists have changed.
+    pub fn note_lists_changed(&self, backend: &Backend) {
+        match &self.state().used {
+            Some(using) => using.note_lists_changed(),
+            // It has no session.
+            None => self.kept.refresh(backend),
+        }
+    }
+
+    /// What the client is shown.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        self.kept.shown(&self.view, || self.name().key).catalog
+    }
+
+    /// Lists of the client's own that have changed and are not read yet: those of the backend that the
+    /// request has gone to, or all before it goes to one.
+    pub fn unread(&self) -> Option<Unread> {
+        if !self.kept.lists_anything() {
+            return None;
+        }
+        let state = self.state();
+        let backend = state.used.as_ref().map(|using| using.backend().id());
+        self.kept.unread(|| self.name().key, backend)
     }
 
     /// Takes a question that came while the request ran, which its client cannot be asked. Gives what

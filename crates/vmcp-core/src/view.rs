@@ -42,6 +42,8 @@ pub struct View {
     catalog: ArcSwap<Catalog>,
     offers: Mutex<Offers>,
     own_merges: Mutex<OwnMerges>,
+    /// Counts the merges.
+    merges: AtomicU64,
     pub(crate) fresh: Arc<Fresh>,
     /// Wakes whoever waits for the offers to settle.
     settled: Notify,
@@ -164,6 +166,7 @@ impl View {
                 dropped: Vec::new(),
             }),
             own_merges: Mutex::default(),
+            merges: AtomicU64::new(0),
             fresh: Arc::new(Fresh::new()),
             settled: Notify::new(),
             dirty: Arc::default(),
@@ -356,6 +359,7 @@ impl View {
         if changed {
             self.catalog.store(Arc::new(catalog));
         }
+        self.merges.fetch_add(1, Ordering::Release);
         // What makes no difference to the view may make one beside a session's own offers.
         if changed || self.has_own_merges() {
             self.changes.send_modify(|count| *count += 1);

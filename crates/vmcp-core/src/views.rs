@@ -14,7 +14,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
-use vmcp_backend::{Backend, ClientView};
+use vmcp_backend::{Backend, ClientView, Lineage};
 use vmcp_catalog::Rules;
 use vmcp_model::{BackendId, Era};
 use vmcp_wire::Fault;
@@ -83,9 +83,20 @@ impl Views {
 
     /// The view of modern clients that declare these capabilities, if there is one.
     pub(crate) fn find_modern(&self, capabilities: &[u8]) -> Option<Arc<View>> {
-        let view = self.modern.load().get(capabilities)?.upgrade()?;
+        let view = self.peek_modern(capabilities)?;
         view.touch();
         Some(view)
+    }
+
+    /// The same for whoever is no client.
+    pub(crate) fn peek_modern(&self, capabilities: &[u8]) -> Option<Arc<View>> {
+        self.modern.load().get(capabilities)?.upgrade()
+    }
+
+    /// Whether the backend of this name is one on which sessions of this lineage are good.
+    pub(crate) fn has_lineage(&self, id: &BackendId, lineage: Lineage) -> bool {
+        let all = self.all();
+        all.backends.iter().any(|backend| backend.id() == id && backend.lineage() == lineage)
     }
 
     /// Says anew which views there are of modern clients.

@@ -20,8 +20,9 @@ use vmcp_wire::Fault;
 use crate::{
     background::Background,
     call::CallStream,
-    kept::{Borrower, Bridge, Kept},
+    kept::{Borrower, Bridge, Kept, Shown, Unread},
     lent::Lent,
+    own_bounds::OwnBounds,
     relay::Relay,
     route::Routed,
     state::{Keys, States},
@@ -251,6 +252,27 @@ impl Vmcp {
     /// The backend sessions for one request of a modern client.
     pub fn lend(&self, view: &Arc<View>, borrower: Borrower, level: Option<LogLevel>) -> Lent {
         Lent::new(Arc::clone(&self.kept), Arc::clone(view), borrower, level)
+    }
+
+    /// What a modern client is shown: its view's catalog, unless its kept sessions list something of
+    /// their own. Who asks matters only where somebody's do.
+    pub fn shown(&self, view: &Arc<View>, whose: impl FnOnce() -> Borrower) -> Shown {
+        self.kept.shown(view, || self.kept.key(&whose(), view.client()))
+    }
+
+    /// Lists of a modern client's own that have changed and are not read yet.
+    pub fn unread(&self, view: &View, whose: impl FnOnce() -> Borrower) -> Option<Unread> {
+        self.kept.unread(|| self.kept.key(&whose(), view.client()), None)
+    }
+
+    /// Ticks whenever what some modern client is shown of its own has changed.
+    pub fn own_changes(&self) -> watch::Receiver<u64> {
+        self.kept.own_changes()
+    }
+
+    /// The room that own offers may take.
+    pub fn own_bounds(&self) -> &Arc<OwnBounds> {
+        self.kept.own_bounds()
     }
 
     /// How many sessions of a backend are kept for clients that have none.

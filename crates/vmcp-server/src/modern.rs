@@ -113,14 +113,14 @@ impl Edge {
     ) -> Result<Response<Body>, Fault> {
         let view = self.sessions.modern_view(&caller.key(), &request.capabilities)?;
         match &*request.message.method() {
-            "server/discover" => self.discover(request, &view).await,
-            "tools/list" => self.modern_list(request, &view, Kind::Tool).await,
-            "resources/list" => self.modern_list(request, &view, Kind::Resource).await,
+            "server/discover" => self.discover(request, &view, caller).await,
+            "tools/list" => self.modern_list(request, &view, Kind::Tool, caller).await,
+            "resources/list" => self.modern_list(request, &view, Kind::Resource, caller).await,
             "resources/templates/list" => {
-                self.modern_list(request, &view, Kind::ResourceTemplate).await
+                self.modern_list(request, &view, Kind::ResourceTemplate, caller).await
             }
-            "prompts/list" => self.modern_list(request, &view, Kind::Prompt).await,
-            "subscriptions/listen" => self.modern_listen(request, view).await,
+            "prompts/list" => self.modern_list(request, &view, Kind::Prompt, caller).await,
+            "subscriptions/listen" => self.modern_listen(request, view, caller).await,
             _ => self.modern_call(request, &view, caller).await,
         }
     }
@@ -138,7 +138,7 @@ impl Edge {
             _counted: self.sessions.count_call()?,
             lent: vmcp.lend(view, request.borrower(self, caller), request.level),
         };
-        let mut catalog = view.catalog();
+        let mut catalog = held.lent.catalog();
         if !view.is_settled() {
             // What is not known yet may be known in a moment.
             let found = |catalog: &Arc<_>| {
@@ -147,7 +147,16 @@ impl Edge {
                 routed.is_ok_and(|routed| vmcp.is_certain(view, &routed))
             };
             vmcp.settle(view, found).await;
-            catalog = view.catalog();
+            catalog = held.lent.catalog();
+        }
+        // What is not known may be in a list that is being read.
+        if let Some(unread) = held.lent.unread()
+            && vmcp
+                .route(&request.caller(caller, view, &catalog, &held.lent), request.message)
+                .is_err()
+        {
+            unread.read().await;
+            catalog = held.lent.catalog();
         }
         let core = request.caller(caller, view, &catalog, &held.lent);
         let routed: Routed<'_> = vmcp.route(&core, request.message)?;
@@ -155,7 +164,7 @@ impl Edge {
         let mut stream = match reply {
             Ok(Reply::Stream(stream)) => stream,
             Ok(reply) => {
-                held.lent.answered();
+                held.answered().await;
                 return whole(reply);
             }
             Err(fault) => {
@@ -168,11 +177,25 @@ impl Edge {
         {
             Err(_elapsed) => None,
             Ok(Ok(Step::Told(text))) => Some(text),
-            Ok(Ok(Step::Answered(reply))) => return whole(reply),
+            Ok(Ok(Step::Answered(reply))) => {
+                held.answered().await;
+                return whole(reply);
+            }
             Ok(Err(fault)) => return Err(fault),
         };
         let live = Live::of_call(*stream, first, request.level, id, held);
         Ok(respond::events(Body::live(live, self.config.keep_alive)))
+    }
+}
+
+impl Held {
+    /// Notes that the request has been answered. Lists that have changed in the call are read before
+    /// the client learns of it: what it does next relies on them.
+    async fn answered(&self) {
+        self.lent.answered();
+        if let Some(unread) = self.lent.unread() {
+            unread.read().await;
+        }
     }
 }
 
@@ -201,7 +224,7 @@ async fn next(call: &mut CallStream, level: Option<LogLevel>, held: &Held) -> Re
                 continue;
             }
             CallEvent::ListChanged => {
-                held.lent.refresh(call.backend());
+                held.lent.note_lists_changed(call.backend());
                 continue;
             }
             CallEvent::Outcome(Outcome::Asks(question)) => {

@@ -19,7 +19,6 @@ mod kind;
 mod listen;
 mod log;
 mod notify;
-mod own_bounds;
 mod own_lists;
 mod own_offers;
 mod pump;

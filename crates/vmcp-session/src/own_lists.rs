@@ -25,10 +25,6 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// How often a reading that fails is tried, each time after a longer pause.
 const ATTEMPTS: u32 = 4;
 
-/// How long a reading may hold its place: a session on which the backend is slow must not keep
-/// others from being asked.
-const PLACE: Duration = Duration::from_secs(5);
-
 /// How long a call waits for lists that have changed: its answer, if they have changed in the call,
 /// and one that names what is not known yet.
 const HOLD: Duration = Duration::from_secs(1);
@@ -172,8 +168,7 @@ impl Session {
         }
     }
 
-    /// Reads what the session's own session on a backend lists. So many sessions ask a backend at
-    /// once as may, unless it is slow.
+    /// Reads what the session's own session on a backend lists.
     ///
     /// # Errors
     /// If a list cannot be read, or is none.
@@ -182,18 +177,9 @@ impl Session {
         backend: &Arc<Backend>,
         open: &BackendSession,
     ) -> Result<ReadLists, Error> {
-        let place = self.shared.own_offers.place(backend).await;
-        let reading = backend.offer(open);
-        tokio::pin!(reading);
-        let read = match tokio::time::timeout(PLACE, &mut reading).await {
-            Ok(read) => read,
-            Err(_elapsed) => {
-                drop(place);
-                reading.await
-            }
-        };
+        let read = self.shared.own_offers.read(backend, open).await?;
         let of_view = self.view.offer(backend.id());
-        let offer = OwnOffer::of(read?.completed(of_view.as_deref()));
+        let offer = OwnOffer::of(read.completed(of_view.as_deref()));
         let differs = !self.view.shows(backend.id(), &offer);
         Ok(ReadLists { offer, differs })
     }

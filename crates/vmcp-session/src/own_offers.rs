@@ -7,17 +7,11 @@
 use std::sync::{Arc, Weak};
 
 use vmcp_backend::{Backend, Lineage};
-use vmcp_core::{OwnOffer, OwnOffers};
+use vmcp_core::{Charge, OWN_BACKENDS, OWN_OFFER_BYTES, OwnOffer, OwnOffers};
 use vmcp_model::{BackendId, Digest, Offer};
 use vmcp_store::{Change, News, Place, Record};
 
-use crate::{
-    own_bounds::{BACKENDS, Charge, OFFER_BYTES},
-    own_lists::Reading,
-    session::Session,
-    sessions::Shared,
-    upkeep::complain,
-};
+use crate::{own_lists::Reading, session::Session, sessions::Shared, upkeep::complain};
 
 /// The part of a session that is there only while it has offers of its own, or reads lists.
 #[derive(Debug, Default)]
@@ -291,13 +285,13 @@ impl Shared {
         let id = backend.id();
         let others =
             session.with_any_own(|own| own.held.iter().filter(|held| held.backend != *id).count());
-        if others.unwrap_or(0) >= BACKENDS {
-            tracing::warn!(backend = %id, limit = BACKENDS, "lists something of its own to a session that has as many own offers as it may; the session is shown what its view is");
+        if others.unwrap_or(0) >= OWN_BACKENDS {
+            tracing::warn!(backend = %id, limit = OWN_BACKENDS, "lists something of its own to a session that has as many own offers as it may; the session is shown what its view is");
             return None;
         }
-        if read.size() > OFFER_BYTES {
+        if read.size() > OWN_OFFER_BYTES {
             let size = read.size();
-            tracing::warn!(backend = %id, size, limit = OFFER_BYTES, "lists more bytes to a session than an own offer may have; the session is shown what its view is");
+            tracing::warn!(backend = %id, size, limit = OWN_OFFER_BYTES, "lists more bytes to a session than an own offer may have; the session is shown what its view is");
             return None;
         }
         let _charge = self.own_offers.charge(read.digest(), || read.size())?;

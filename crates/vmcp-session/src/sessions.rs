@@ -14,7 +14,7 @@ use bytes::Bytes;
 use ring::{hmac, rand::SecureRandom};
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 use vmcp_backend::ClientView;
-use vmcp_core::{Background, View, Vmcp};
+use vmcp_core::{Background, OwnBounds, View, Vmcp};
 use vmcp_model::{Digest, Principal, ProtocolVersion, raw};
 use vmcp_store::{ClientProfile, Confidence, Key, News, Reach, SessionKey, Store};
 use vmcp_wire::Fault;
@@ -22,7 +22,6 @@ use vmcp_wire::Fault;
 use crate::{
     clients::{ClientKey, Clients},
     clock::Clock,
-    own_bounds::OwnBounds,
     session::Session,
     shown::{KeptContents, Turns},
 };
@@ -120,7 +119,7 @@ pub(crate) struct Shared {
     streams: AtomicU64,
     /// What the store keeps of catalogs and own offers.
     pub(crate) kept: KeptContents,
-    pub(crate) own_offers: OwnBounds,
+    pub(crate) own_offers: Arc<OwnBounds>,
     /// Lets one work at a time on what a session is shown.
     pub(crate) turns: Turns,
 }
@@ -139,6 +138,7 @@ impl Sessions {
         let mut replica = [0; 16];
         ring::rand::SystemRandom::new().fill(&mut replica).expect("the system has randomness");
         let shared = Shared {
+            own_offers: Arc::clone(vmcp.own_bounds()),
             vmcp,
             confidence: store.confidence(),
             replica: BASE64_URL_SAFE_NO_PAD.encode(replica).into(),
@@ -150,7 +150,6 @@ impl Sessions {
             // Random, so that an event id of another replica names no stream here.
             streams: AtomicU64::new(u64::from_be_bytes(first_stream) >> 8 | 1),
             kept: KeptContents::default(),
-            own_offers: OwnBounds::default(),
             turns: Turns::default(),
         };
         let sessions = Arc::new(Self {

@@ -300,6 +300,10 @@ impl Queue {
         Self { overhears: true, ..self }
     }
 
+    pub(super) fn overhears(&self) -> bool {
+        self.overhears
+    }
+
     /// Waits until there is room. `None` if the receiver is gone.
     pub(super) async fn put(&self, arrival: Arrival) -> Option<()> {
         self.sender.send(arrival).await.ok()

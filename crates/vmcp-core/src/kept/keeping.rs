@@ -91,8 +91,15 @@ impl Keeping {
                 () = stop.cancelled() => End::Over,
             },
         };
+        if matches!(end, End::Lost) {
+            self.kept.note_lost(self.generation);
+        }
+        if let Some(key) = self.kept.key() {
+            let open = Open::new(&self.backend, session.clone(), self.generation);
+            self.kept.shared.lists.forget(key, &open);
+        }
         match end {
-            End::Lost => self.kept.note_lost(self.generation),
+            End::Lost => {}
             End::Over => {
                 if let Err(error) = self.backend.close(&session).await {
                     tracing::debug!(backend = %self.backend.id(), %error, "a kept session could not be ended");
@@ -107,6 +114,9 @@ impl Keeping {
         }
         let opened = opened.map(|session| Open::new(&self.backend, session, self.generation));
         self.kept.note_opened(&opened);
+        if let Ok(open) = &opened {
+            self.kept.attend(open);
+        }
         // Nobody may be left to hear of it.
         outcome.send_replace(Some(opened));
     }
@@ -169,7 +179,8 @@ impl Keeping {
                 }
                 Shape::Notification => {
                     if let Some(Inbound::ListChanged) = Inbound::of(message, self.backend.id()) {
-                        self.kept.shared.views.refresh(self.backend.id());
+                        let open = Open::new(&self.backend, session.clone(), self.generation);
+                        self.kept.note_lists_changed(&open);
                     }
                 }
                 Shape::Response => {}

@@ -11,7 +11,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use vmcp_backend::{Backend, ClientView, Error, Session};
-use vmcp_model::{Digest, LogLevel};
+use vmcp_model::{Digest, Era, LogLevel};
 
 use super::{
     Shared,
@@ -269,6 +269,29 @@ impl KeptSession {
             Ok(open) if !open.session.is_stateless() => Slot::Open(open.clone()),
             Ok(_) | Err(_) => Slot::Empty,
         };
+    }
+
+    /// Who finds it again; nobody if it is for one call.
+    pub(super) fn key(&self) -> Option<Digest> {
+        self.key
+    }
+
+    /// What clients of its view declare.
+    pub(super) fn view_key(&self) -> &[u8] {
+        self.client.capabilities_for(Era::Modern)
+    }
+
+    /// The backend session of this generation, while it is the one to use.
+    pub(super) fn open_of(&self, generation: u64) -> Option<Open> {
+        let state = self.state();
+        let Slot::Open(open) = &state.slot else { return None };
+        let is_it = open.generation == generation && !state.over.is_cancelled();
+        is_it.then(|| open.clone())
+    }
+
+    /// Whether the backend session of this generation is the one to use.
+    pub(super) fn is_on(&self, generation: u64) -> bool {
+        self.open_of(generation).is_some()
     }
 
     /// Whether this is the backend session that it has, or had last.

@@ -59,6 +59,11 @@ impl Using {
         &self.open.session
     }
 
+    /// Takes in that the backend has said, in the call, that its lists have changed.
+    pub(crate) fn note_lists_changed(&self) {
+        self.member.0.note_lists_changed(&self.open);
+    }
+
     /// Whether nobody else uses the session, or waits to.
     pub(crate) fn is_alone(&self) -> bool {
         self.member.0.uses() == 1

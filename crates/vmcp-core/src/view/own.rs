@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, MutexGuard, PoisonError, Weak},
+    sync::{Arc, MutexGuard, PoisonError, Weak, atomic::Ordering},
 };
 
 use vmcp_catalog::{Catalog, merge};
@@ -68,6 +68,12 @@ impl View {
             if present.digest() == catalog.digest() { present } else { Arc::new(catalog) };
         self.own_merges().enter(generation, key, &catalog);
         catalog
+    }
+
+    /// Counts how often what is offered has been merged: what was merged with own offers is good while
+    /// it stays the same.
+    pub(crate) fn merges(&self) -> u64 {
+        self.merges.load(Ordering::Acquire)
     }
 
     /// Whether somebody is shown a catalog that was merged with own offers.

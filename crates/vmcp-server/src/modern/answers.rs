@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::{BufMut, Bytes, BytesMut};
 use http::Response;
 use vmcp_catalog::Catalog;
-use vmcp_core::View;
+use vmcp_core::{Shown, View};
 use vmcp_model::{Kind, raw};
 use vmcp_wire::{
     Fault, error,
@@ -14,7 +14,7 @@ use vmcp_wire::{
 };
 
 use super::Request;
-use crate::{body::Body, edge::Edge, respond};
+use crate::{body::Body, edge::Edge, mcp::Caller, respond};
 
 impl Edge {
     /// Answers `server/discover`.
@@ -22,12 +22,13 @@ impl Edge {
         &self,
         request: &Request<'_>,
         view: &Arc<View>,
+        caller: &Caller,
     ) -> Result<Response<Body>, Fault> {
         let vmcp = self.sessions.vmcp();
         vmcp.settle(view, |_| false).await;
         vmcp.check_whole(view)?;
-        let catalog = view.catalog();
-        let mut result = self.head(view, None);
+        let Shown { catalog, is_own } = self.shown(request, view, caller).await;
+        let mut result = self.head(view, None, is_own);
         result.put_slice(b"\"supportedVersions\":");
         result.put_slice(&error::supported_versions());
         result.put_slice(b",\"capabilities\":");
@@ -46,6 +47,7 @@ impl Edge {
         request: &Request<'_>,
         view: &Arc<View>,
         kind: Kind,
+        caller: &Caller,
     ) -> Result<Response<Body>, Fault> {
         let cursor =
             match &request.message.params().cursor {
@@ -59,14 +61,25 @@ impl Edge {
             vmcp.settle(view, |_| false).await;
         }
         vmcp.check_whole(view)?;
-        let page = vmcp.list(&view.catalog(), kind, cursor.as_deref())?;
-        let head = self.head(view, Some(kind));
+        let Shown { catalog, is_own } = self.shown(request, view, caller).await;
+        let page = vmcp.list(&catalog, kind, cursor.as_deref())?;
+        let head = self.head(view, Some(kind), is_own);
         // The page begins with its brace, the head ends with a comma.
         Ok(respond::json_parts(reply::result_around(request.id, &head, page.slice(1..))))
     }
 
-    /// The members that every result has which vmcp makes: the beginning of an object.
-    fn head(&self, view: &View, kind: Option<Kind>) -> BytesMut {
+    /// What a client is shown, when lists of its own have been read that have changed.
+    async fn shown(&self, request: &Request<'_>, view: &Arc<View>, caller: &Caller) -> Shown {
+        let vmcp = self.sessions.vmcp();
+        if let Some(unread) = vmcp.unread(view, || request.borrower(self, caller)) {
+            unread.read().await;
+        }
+        vmcp.shown(view, || request.borrower(self, caller))
+    }
+
+    /// The members that every result has which vmcp makes: the beginning of an object. What is shown to
+    /// one client alone is nobody else's, and may be over at any time.
+    fn head(&self, view: &View, kind: Option<Kind>, is_own: bool) -> BytesMut {
         // What vmcp is follows from all of its lists.
         let kinds = kind.as_slice();
         let kinds = if kinds.is_empty() { &Kind::ALL[..] } else { kinds };
@@ -74,6 +87,7 @@ impl Edge {
         let (ttl, is_public) = all.fold((Duration::MAX, true), |(ttl, is_public), one| {
             (ttl.min(one.ttl), is_public && one.is_public)
         });
+        let (ttl, is_public) = if is_own { (Duration::ZERO, false) } else { (ttl, is_public) };
         let scope = if is_public { "public" } else { "private" };
         let mut head = BytesMut::with_capacity(256);
         head.put_slice(b"{\"resultType\":\"complete\",\"ttlMs\":");

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use vmcp_catalog::{Catalog, Changed};
-use vmcp_core::{Background, View, Vmcp};
+use vmcp_core::{Background, Borrower, View, Vmcp};
 use vmcp_model::{BackendId, raw, raw::Members};
 use vmcp_wire::{
     Fault, Id, Message,
@@ -21,6 +21,7 @@ use super::{Live, Request, following::Following, live::Sender};
 use crate::{
     body::Body,
     edge::{Edge, StreamPermit},
+    mcp::Caller,
     respond,
 };
 
@@ -47,6 +48,8 @@ struct Wanted {
 struct Listener {
     vmcp: Arc<Vmcp>,
     view: Arc<View>,
+    /// Who listens, as far as it decides what it is shown.
+    borrower: Borrower,
     wanted: Wanted,
     /// The id of the request (JSON text), by which the client tells its streams apart.
     id: Bytes,
@@ -62,6 +65,7 @@ impl Edge {
         self: &Arc<Self>,
         request: &Request<'_>,
         view: Arc<View>,
+        caller: &Caller,
     ) -> Result<Response<Body>, Fault> {
         let wanted = Wanted::read(request.message)?;
         if self.is_draining() {
@@ -70,6 +74,7 @@ impl Edge {
         let listener = Listener {
             vmcp: Arc::clone(self.sessions.vmcp()),
             view,
+            borrower: request.borrower(self, caller),
             wanted,
             id: Bytes::copy_from_slice(request.id.text()),
             server_info: self.sessions.vmcp().server_info().clone(),
@@ -129,9 +134,10 @@ impl Listener {
     async fn listen(mut self, sender: Sender) {
         self.vmcp.settle(&self.view, |_| false).await;
         // Before the catalog is read: what changes from now on is heard of.
-        let mut changes = self.vmcp.catalog_changes();
+        let (mut changes, mut own) = (self.vmcp.catalog_changes(), self.vmcp.own_changes());
         changes.mark_unchanged();
-        let mut catalog = self.view.catalog();
+        own.mark_unchanged();
+        let mut catalog = self.catalog();
         let (updates, mut updated) = mpsc::channel(UPDATES);
         let stop = self.background.stop().child_token();
         let _stop = stop.clone().drop_guard();
@@ -144,12 +150,8 @@ impl Listener {
             let told = tokio::select! {
                 biased;
                 () = self.leaving.cancelled() => break,
-                Ok(()) = changes.changed() => {
-                    let now = self.view.catalog();
-                    let changed = now.changed(&catalog);
-                    catalog = now;
-                    self.tell_changes(&sender, changed).await
-                }
+                Ok(()) = changes.changed() => self.follow(&mut catalog, &sender).await,
+                Ok(()) = own.changed() => self.follow(&mut catalog, &sender).await,
                 Some(uri) = updated.recv() => {
                     let params = [b"\"uri\":", &raw::string(&uri)[..]].concat();
                     self.tell(&sender, "notifications/resources/updated", &params).await
@@ -228,6 +230,21 @@ impl Listener {
             }
         }
         self.wanted.resource_subscriptions.sort();
+    }
+
+    fn catalog(&self) -> Arc<Catalog> {
+        self.vmcp.shown(&self.view, || self.borrower.clone()).catalog
+    }
+
+    /// Tells what has changed of what the client is shown.
+    async fn follow(&self, shown: &mut Arc<Catalog>, sender: &Sender) -> bool {
+        let now = self.catalog();
+        if Arc::ptr_eq(&now, shown) {
+            return true;
+        }
+        let changed = now.changed(shown);
+        *shown = now;
+        self.tell_changes(sender, changed).await
     }
 
     async fn tell_changes(&self, sender: &Sender, changed: Changed) -> bool {

@@ -86,7 +86,10 @@ async fn carry(
                 }
                 continue;
             }
-            Ok(Step::Answered(Reply::Ready(text) | Reply::Refused { text, .. })) => text,
+            Ok(Step::Answered(Reply::Ready(text) | Reply::Refused { text, .. })) => {
+                held.answered().await;
+                text
+            }
             // A stream brings no other.
             Ok(Step::Answered(Reply::Relay(_) | Reply::Stream(_))) => {
                 failure(&id, &Fault::Internal("a result was not finished".into()))

@@ -3,6 +3,7 @@
 
 mod calls;
 mod ends;
+mod lists;
 
 use std::sync::{
     Arc,

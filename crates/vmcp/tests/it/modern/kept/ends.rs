@@ -141,7 +141,7 @@ async fn nothing_is_kept_where_nothing_is_to_be() {
 }
 
 /// Gives the process another configuration, and waits until it has taken it.
-async fn reload(kept: &Kept, gateway: &Gateway) {
+pub(super) async fn reload(kept: &Kept, gateway: &Gateway) {
     let status = async || -> Value {
         let (_, text) = fetch(&kept.process.url_of("/status")).await.unwrap();
         serde_json::from_slice(&text).unwrap()

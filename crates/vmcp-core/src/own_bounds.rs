@@ -1,7 +1,8 @@
-//! How much own offers may take, and how many sessions ask one backend for theirs at once.
+//! How much own offers may take, and how many sessions ask one backend for theirs at once: those of
+//! legacy clients and kept ones together.
 //!
-//! Own offers, and the catalogs that are made of them, are shared by sessions that have the same.
-//! Each counts once, for as long as somebody uses it.
+//! Own offers, and the catalogs that are made of them, are shared by whoever has the same. Each counts
+//! once, for as long as somebody uses it.
 
 use std::{
     collections::HashMap,
@@ -9,30 +10,37 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use vmcp_backend::{Backend, Lineage};
-use vmcp_core::OwnOffer;
+use vmcp_backend::{Advertised, Backend, Error, Lineage, Session};
 use vmcp_model::{BackendId, Digest};
 
-/// Backends of which one session may have offers of its own.
-pub(crate) const BACKENDS: usize = 16;
+use crate::own_offers::OwnOffer;
+
+/// Backends of which one session, or one caller without sessions, may have offers of its own.
+pub const OWN_BACKENDS: usize = 16;
 
 /// Bytes of one own offer.
-pub(crate) const OFFER_BYTES: usize = 1 << 20;
+pub const OWN_OFFER_BYTES: usize = 1 << 20;
 
 /// Bytes of all own offers of this process, and of the catalogs that are made of them.
 const BYTES: usize = 128 << 20;
 
 /// Sessions that read the lists of one backend at once.
-pub(crate) const READINGS: usize = 4;
+const READINGS: usize = 4;
+
+/// How long a reading may hold its place: a session on which the backend is slow must not keep
+/// others from being asked.
+const PLACE: Duration = Duration::from_secs(5);
 
 /// How many shared things are known before those are forgotten that nobody uses.
 const REMEMBERED: usize = 64;
 
+/// The room that own offers may take in this process.
 #[derive(Debug)]
-pub(crate) struct OwnBounds {
+pub struct OwnBounds {
     taken: Arc<AtomicUsize>,
     limit: usize,
     /// Whether it has been said that there is no room.
@@ -44,7 +52,7 @@ pub(crate) struct OwnBounds {
 
 /// Room that something takes for as long as it is used.
 #[derive(Debug)]
-pub(crate) struct Charge {
+pub struct Charge {
     bytes: usize,
     taken: Arc<AtomicUsize>,
 }
@@ -68,11 +76,7 @@ impl Default for OwnBounds {
 
 impl OwnBounds {
     /// Takes room for what has this digest, unless it has some already. `None` if there is no more.
-    pub(crate) fn charge(
-        &self,
-        digest: Digest,
-        bytes: impl FnOnce() -> usize,
-    ) -> Option<Arc<Charge>> {
+    pub fn charge(&self, digest: Digest, bytes: impl FnOnce() -> usize) -> Option<Arc<Charge>> {
         let mut charges = lock(&self.charges);
         if let Some(known) = charges.find(digest) {
             return Some(known);
@@ -98,7 +102,7 @@ impl OwnBounds {
     }
 
     /// One copy of an own offer for all sessions that have it.
-    pub(crate) fn share(&self, offer: OwnOffer) -> Arc<OwnOffer> {
+    pub fn share(&self, offer: OwnOffer) -> Arc<OwnOffer> {
         let mut offers = lock(&self.offers);
         if let Some(known) = offers.find(offer.digest()) {
             return known;
@@ -109,12 +113,12 @@ impl OwnBounds {
     }
 
     /// An own offer that some session here has.
-    pub(crate) fn known(&self, digest: Digest) -> Option<Arc<OwnOffer>> {
+    pub fn known(&self, digest: Digest) -> Option<Arc<OwnOffer>> {
         lock(&self.offers).find(digest)
     }
 
     /// A place among those who read the lists of a backend.
-    pub(crate) async fn place(&self, backend: &Backend) -> Option<OwnedSemaphorePermit> {
+    pub async fn place(&self, backend: &Backend) -> Option<OwnedSemaphorePermit> {
         let places = {
             let mut all = lock(&self.places);
             all.retain(|_, places| Arc::strong_count(places) > 1);
@@ -123,6 +127,28 @@ impl OwnBounds {
         };
         // Never closed.
         places.acquire_owned().await.ok()
+    }
+
+    /// Reads what a session is offered. So many sessions ask a backend at once as may, unless it is
+    /// slow.
+    ///
+    /// # Errors
+    /// If nothing can be read.
+    pub async fn read(
+        &self,
+        backend: &Arc<Backend>,
+        session: &Session,
+    ) -> Result<Advertised, Error> {
+        let place = self.place(backend).await;
+        let reading = backend.offer(session);
+        tokio::pin!(reading);
+        match tokio::time::timeout(PLACE, &mut reading).await {
+            Ok(read) => read,
+            Err(_elapsed) => {
+                drop(place);
+                reading.await
+            }
+        }
     }
 }
 
