@@ -260,7 +260,6 @@ impl Session {
                     session.attend(&backend, open);
                     session.hear(&backend, open).await;
                     session.let_ask(&backend, open).await;
-                    session.read_for_kind(&backend, open).await;
                     if session.has_own_offer(&backend) {
                         // It was that of a session that is lost.
                         session.read_lists_soon(&backend);
@@ -318,6 +317,7 @@ impl Session {
         }
         // Before others can find it in the record: they would use it at once.
         self.replay(backend, &opened, lost.is_some()).await;
+        self.read_for_kind(backend, &opened).await;
         let entered = self.shared.store.swap_backend(
             self.key,
             backend.id().clone(),
