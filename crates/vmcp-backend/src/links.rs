@@ -4,6 +4,7 @@
 //! process knows it: there, and when the link has ended, the session counts as lost.
 
 mod crashes;
+mod leaving;
 
 use std::{
     collections::HashMap,
@@ -33,6 +34,7 @@ use crate::{
     sse, stdio,
 };
 use crashes::Crashes;
+use leaving::Leaving;
 
 /// How long a link must have been idle before it may end to make room for a new one.
 const LEAST_IDLE: Duration = Duration::from_secs(60);
@@ -57,6 +59,8 @@ pub(crate) struct Links {
     places: Gauge,
     event_bytes: usize,
     crashes: Mutex<Crashes>,
+    /// Programs that were given up before they served anybody, and have not ended yet.
+    leaving: Leaving,
     drivers: TaskTracker,
     closed: AtomicBool,
 }
@@ -97,6 +101,7 @@ impl Links {
             places: Gauge::new(what, config.limits.links),
             event_bytes: config.limits.event_bytes,
             crashes: Mutex::default(),
+            leaving: Leaving::default(),
             drivers: TaskTracker::new(),
             closed: AtomicBool::new(false),
         })
@@ -122,6 +127,10 @@ impl Links {
     pub(crate) async fn connect(&self) -> Result<HeaderValue, Error> {
         if self.closed.load(Ordering::Relaxed) {
             return Err(Error::Unreachable("it is not in use any more".to_owned()));
+        }
+        if self.process_idle().is_some() {
+            // Two of them at once may be after the same lock, port or folder.
+            let _late = tokio::time::timeout(FAREWELL, self.leaving.until_none()).await;
         }
         let place = self.place()?;
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
@@ -212,7 +221,11 @@ impl Links {
     /// Ends a session, and its link unless others share it.
     pub(crate) fn close(&self, session: &Session) {
         let name = session.id().unwrap_or_default();
-        if let Some(link) = self.kept().remove(name) {
+        let mut kept = self.kept();
+        if let Some(link) = kept.remove(name) {
+            if !link.has_served() {
+                self.leaving.begin(name);
+            }
             link.close();
         }
     }
@@ -294,6 +307,7 @@ impl Links {
             drop(place);
             let Some(links) = me.upgrade() else { return };
             links.kept().remove(&id);
+            links.leaving.end(&id);
             if end.unasked {
                 links.crashes().note(!link.has_served());
             }

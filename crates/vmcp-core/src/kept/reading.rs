@@ -115,6 +115,9 @@ impl Reading {
         let view = self.shared.views.peek_modern(kept.view_key());
         let of_view = view.as_ref().and_then(|view| view.offer(backend.id()));
         let offer = OwnOffer::of(read.completed(of_view.as_deref()));
+        if view.as_ref().is_some_and(|view| !view.shows(backend.id(), &offer)) {
+            self.shared.views.note_own_lists(backend.id());
+        }
         self.shared.lists.keep(self.key, kept, &self.open, view.as_deref(), offer);
         self.merge();
         Ok(())

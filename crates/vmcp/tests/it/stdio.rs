@@ -5,6 +5,7 @@ mod ends;
 mod idle;
 mod kept;
 mod shared;
+mod slow_starts;
 mod talk;
 
 use std::{
