@@ -7,7 +7,7 @@ use vmcp_testkit::{
     gateway::{Gateway, eventually},
     modern_client::ModernClient,
     process::Process,
-    raw::{Answer, Call, Handler, Kind, RawServer, Running, fixed, handler},
+    raw::{Answer, Call, Handler, RawServer, Running, fixed, handler},
 };
 
 use crate::serve;
@@ -166,9 +166,13 @@ async fn what_only_new_sessions_of_a_backend_list_is_seen_too() {
     warm(&process, 1).await;
     added.store(true, std::sync::atomic::Ordering::SeqCst);
     // A session of its own lists it, which is told on that session.
-    let mut one = client(&process, "{}").await;
+    let one = client(&process, "{}").await;
     one.call("2", "a_t", "{}").await.unwrap().result().unwrap();
     let get = one.listen(None).await.unwrap();
+    eventually("its own session is listened to, beside the watch", async || {
+        (raw.sessions().iter().filter(|one| one.listens()).count() == 2).then_some(())
+    })
+    .await;
     raw.notify_all("notifications/tools/list_changed", "{}").await;
     eventually("a new session sees it", async || {
         let client = client(&process, "{}").await;
@@ -176,7 +180,4 @@ async fn what_only_new_sessions_of_a_backend_list_is_seen_too() {
     })
     .await;
     drop(get);
-    one = client(&process, "{}").await;
-    drop(one);
-    raw.remove(Kind::Tools, "t").await;
 }

@@ -15,6 +15,9 @@ use crate::{
 /// How often lists are read again while they are in use, whatever is announced.
 const USED: Duration = Duration::from_secs(180);
 
+/// How old a list may be of which a modern backend says that it is good for no time at all.
+const AT_ANY_TIME: Duration = Duration::from_secs(1);
+
 /// How long after it was shown a list counts as in use.
 const IN_USE: Duration = Duration::from_secs(1800);
 
@@ -64,7 +67,7 @@ impl Watch {
         }
         let Watched { session, stream: Some(stream), terms, .. } = watched else { return Ok(()) };
         // Some that could announce changes never do.
-        let over = terms.over(self.max_age);
+        let over = self.over(session, terms);
         let began = Instant::now();
         match self.listen(session, stream, over).await {
             End::Changed => Ok(()),
@@ -123,6 +126,14 @@ impl Watch {
         }
     }
 
+    /// When what was read is over.
+    fn over(&self, session: &Session, terms: &ReadTerms) -> Instant {
+        // A modern backend that promises nothing says that it may change at any time.
+        let without =
+            if session.is_stateless() { self.max_age.min(AT_ANY_TIME) } else { self.max_age };
+        terms.over(without)
+    }
+
     /// Waits until somebody is shown lists that are over, or has been lately: what sessions hold that do
     /// not ask again is to be true in the end, too.
     async fn outdated(&self, over: Instant) {
@@ -143,7 +154,7 @@ impl Watch {
     async fn wait_for_demand(&self, watched: &Watched) -> Result<(), Error> {
         let Watched { session, terms, .. } = watched;
         let checking = self.keep_checking(session);
-        let outdated = self.outdated(terms.over(self.max_age));
+        let outdated = self.outdated(self.over(session, terms));
         tokio::select! {
             checked = checking => checked,
             () = self.wanted.fresh.notified() => Ok(()),

@@ -13,8 +13,8 @@ use vmcp_testkit::{
 
 use super::{over, replicated};
 
-const PLAIN: [&str; 2] = ["a_lock", "a_unlock"];
-const UNLOCKED: [&str; 3] = ["a_lock", "a_secret", "a_unlock"];
+const PLAIN: [&str; 2] = ["a_unlock", "a_lock"];
+const UNLOCKED: [&str; 3] = ["a_unlock", "a_lock", "a_secret"];
 
 /// Three replicas before a backend, `a`, that unlocks things.
 struct Three {

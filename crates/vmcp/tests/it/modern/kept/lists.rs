@@ -18,8 +18,8 @@ use crate::serve;
 /// Long enough for a notification that must not come to show itself.
 const MOMENT: Duration = Duration::from_millis(800);
 
-const PLAIN: [&str; 2] = ["a_lock", "a_unlock"];
-const UNLOCKED: [&str; 3] = ["a_lock", "a_secret", "a_unlock"];
+const PLAIN: [&str; 2] = ["a_unlock", "a_lock"];
+const UNLOCKED: [&str; 3] = ["a_unlock", "a_lock", "a_secret"];
 const LIST_CHANGED: &str = "notifications/tools/list_changed";
 
 async fn before(form: Form, sections: &str) -> (Kept, Arc<Unlocking>) {
@@ -204,7 +204,7 @@ async fn another_backend_may_change_meanwhile() {
     assert_eq!(told.next().await.unwrap()["method"], LIST_CHANGED);
     text(&client, "b_add", json!({"name": "new"})).await;
     assert_eq!(told.next().await.unwrap()["method"], LIST_CHANGED);
-    let all = ["a_lock", "a_secret", "a_unlock", "b_add", "b_new", "b_remove", "b_touch"];
+    let all = ["a_unlock", "a_lock", "a_secret", "b_add", "b_remove", "b_touch", "b_new"];
     eventually("both are listed", async || (tools(&client).await == all).then_some(())).await;
     assert_eq!(text(&client, "a_secret", json!({})).await, "the secret");
     assert_eq!(text(&client, "b_new", json!({})).await, "new");
@@ -226,11 +226,11 @@ async fn it_is_read_again_when_everybodys_lists_change() {
             session.notify(LIST_CHANGED, "{}").await;
         }
     }
-    let all = ["a_lock", "a_more", "a_secret", "a_unlock"];
+    let all = ["a_unlock", "a_lock", "a_more", "a_secret"];
     eventually("it is listed beside", async || (tools(client).await == all).then_some(())).await;
     assert_eq!(text(client, "a_more", json!({})).await, "the more");
     let others = tools(&kept.named("other")).await;
-    assert_eq!(others, ["a_lock", "a_more", "a_unlock"]);
+    assert_eq!(others, ["a_unlock", "a_lock", "a_more"]);
 }
 
 #[tokio::test]
@@ -242,10 +242,10 @@ async fn what_two_backends_list_alike_is_told_apart() {
     let client = modern_client(&process);
     text(&client, "a_unlock", json!({})).await;
     text(&client, "b_unlock", json!({})).await;
-    let all = ["a_lock", "a_secret", "a_unlock", "b_lock", "b_secret", "b_unlock"];
+    let all = ["a_unlock", "a_lock", "a_secret", "b_unlock", "b_lock", "b_secret"];
     assert_eq!(tools(&client).await, all);
     text(&client, "a_lock", json!({})).await;
-    assert_eq!(tools(&client).await, ["a_lock", "a_unlock", "b_lock", "b_secret", "b_unlock"]);
+    assert_eq!(tools(&client).await, ["a_unlock", "a_lock", "b_unlock", "b_lock", "b_secret"]);
     assert_eq!(text(&client, "b_secret", json!({})).await, "the secret");
     refused(&client, "a_secret").await;
 }
