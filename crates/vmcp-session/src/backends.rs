@@ -249,7 +249,10 @@ impl Session {
                 Some(record) => Some(record),
                 None => session.former(&backend).await,
             };
-            let opened = session.adopt_or_open(&backend, lost.clone()).await;
+            let (opened, is_new) = match session.adopt_or_open(&backend, lost.clone()).await {
+                Ok((open, is_new)) => (Ok(open), is_new),
+                Err(error) => (Err(error), false),
+            };
             if let Err(error) = &opened {
                 tracing::warn!(backend = %backend.id(), %error, "could not open a backend session");
             }
@@ -260,6 +263,9 @@ impl Session {
                     session.attend(&backend, open);
                     session.hear(&backend, open).await;
                     session.let_ask(&backend, open).await;
+                    if is_new {
+                        session.read_for_kind(&backend, open).await;
+                    }
                     if session.has_own_offer(&backend) {
                         // It was that of a session that is lost.
                         session.read_lists_soon(&backend);
@@ -298,26 +304,26 @@ impl Session {
         None
     }
 
-    /// Opens a session and enters it in the record, if that holds what is expected.
+    /// Opens a session and enters it in the record, if that holds what is expected. `true` if it is a
+    /// new one, and not that of another replica.
     pub(crate) async fn open_and_enter(
         &self,
         backend: &Arc<Backend>,
         lost: Option<BackendRecord>,
-    ) -> Opened {
+    ) -> Result<(BackendSession, bool), Error> {
         let opened = backend.open_for(self.client_view(), &self.client.info).await?;
         if opened.is_stateless() {
-            return Ok(opened);
+            return Ok((opened, true));
         }
         {
             let mut slots = self.slots();
             if !self.shared.vmcp.is_in_use(backend) {
-                return Ok(opened);
+                return Ok((opened, true));
             }
             slots.set_entering(backend);
         }
         // Before others can find it in the record: they would use it at once.
         self.replay(backend, &opened, lost.is_some()).await;
-        self.read_for_kind(backend, &opened).await;
         let entered = self.shared.store.swap_backend(
             self.key,
             backend.id().clone(),
@@ -328,7 +334,7 @@ impl Session {
             Ok(Swap::Done) if !self.is_ended() => {
                 // Whoever has the client's stream listens to it.
                 self.shared.tell(News::Changed(self.key)).await;
-                return Ok(opened);
+                return Ok((opened, true));
             }
             Ok(Swap::Lost(winner)) => match self.can_use(backend, &winner).await {
                 Ok(true) => resumed(backend, &winner).ok_or(Error::SessionLost),
@@ -345,7 +351,7 @@ impl Session {
         if let Err(error) = backend.close(&opened).await {
             tracing::debug!(backend = %backend.id(), %error, "could not end a backend session that is not needed");
         }
-        kept
+        kept.map(|kept| (kept, false))
     }
 
     /// Tells a new backend session what the client has said before it was opened.

@@ -279,7 +279,7 @@ impl Session {
                     subscriptions.push(uri);
                 }
                 drop(subscriptions);
-                self.listen_to_backends();
+                drop(self.listen_to_backends());
             }
             return reply;
         }

@@ -7,7 +7,7 @@ use vmcp_core::BackendSessions as _;
 use vmcp_model::{BackendId, Era};
 use vmcp_store::{BackendRecord, Place};
 
-use crate::{backends::Opened, session::Session};
+use crate::session::Session;
 
 /// How often the store is asked what it holds that did not answer, and the pause between.
 const ASKING: usize = 60;
@@ -19,15 +19,16 @@ impl Session {
     }
 
     /// The session that another replica has opened meanwhile, or a new one. `lost` is the one that is
-    /// of no use any more.
+    /// of no use any more. `true` if it is new.
     pub(crate) async fn adopt_or_open(
         &self,
         backend: &Arc<Backend>,
         lost: Option<BackendRecord>,
-    ) -> Opened {
+    ) -> Result<(BackendSession, bool), Error> {
         if !self.shared.vmcp.is_in_use(backend) {
             // A last call on a backend that has been taken out: the record is not about it any more.
-            return backend.open_for(self.client_view(), &self.client.info).await;
+            let opened = backend.open_for(self.client_view(), &self.client.info).await;
+            return opened.map(|opened| (opened, true));
         }
         let kept = self.shared.store.backend(self.key, backend.id().clone()).await;
         let kept = kept.map_err(|error| Error::Unavailable(error.to_string()))?;
@@ -36,7 +37,7 @@ impl Session {
                 if self.can_use(backend, &kept).await?
                     && let Some(open) = resumed(backend, &kept)
                 {
-                    return Ok(open);
+                    return Ok((open, false));
                 }
                 self.open_and_enter(backend, Some(kept)).await
             }

@@ -16,8 +16,8 @@ const READING: Duration = Duration::from_secs(5);
 
 impl Session {
     /// Takes in what a backend lists on a session that has just been opened, where that is not known
-    /// of this kind of client, or is old. Nobody has called anything on that session yet, here or on
-    /// another replica: what a call unlocks is that session's own.
+    /// of this kind of client, or is old. Nobody has called anything on that session yet: what a
+    /// call unlocks is that session's own.
     pub(crate) async fn read_for_kind(&self, backend: &Arc<Backend>, open: &BackendSession) {
         let max_age = self.shared.config.offer_max_age;
         let wanted = self.view.wants_reading(backend.id(), max_age)

@@ -93,11 +93,25 @@ impl Session {
         })
     }
 
-    /// Begins to listen to every backend session that is open, unless that is done already.
-    pub(crate) fn listen_to_backends(&self) {
+    /// The same as [`Session::listen_to_backends`], and waits until the streams are open. What a backend
+    /// says on them from the next call on must not be lost.
+    pub(crate) async fn hear_backends(&self) {
+        let begun = self.listen_to_backends();
+        // Without a stream in time it goes on: a backend may never offer one.
+        let all = async {
+            for begun in begun {
+                let _closed = begun.await;
+            }
+        };
+        let _late = tokio::time::timeout(BEGIN, all).await;
+    }
+
+    /// Begins to listen to every backend session that is open, unless that is done already. The
+    /// receivers learn when its streams are open, or that there are none.
+    pub(crate) fn listen_to_backends(&self) -> Vec<oneshot::Receiver<()>> {
         // A backend has one stream for a session: two who listen would take it from each other.
         if self.streams_elsewhere() {
-            return;
+            return Vec::new();
         }
         let begun = self.with_activity(|activity| {
             let begin = activity.listening.is_none();
@@ -107,11 +121,10 @@ impl Session {
             begin
         });
         if !begun {
-            return;
+            return Vec::new();
         }
-        for (backend, open) in self.open_backends() {
-            self.listen_if_wanted(&backend, &open);
-        }
+        let open = self.open_backends().into_iter();
+        open.filter_map(|(backend, open)| self.listen_if_wanted(&backend, &open)).collect()
     }
 
     /// If the session listens at all: begins to listen to what another replica has opened, and tries

@@ -107,7 +107,7 @@ impl Session {
             // Another one was opened meanwhile.
             self.end_streams();
         }
-        self.listen_to_backends();
+        self.hear_backends().await;
         Ok(stream)
     }
 

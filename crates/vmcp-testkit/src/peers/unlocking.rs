@@ -55,7 +55,8 @@ impl Unlocking {
         self.peak.load(Relaxed)
     }
 
-    /// Puts something on the lists of one session, or takes it off, without a word to anybody.
+    /// Puts something on the lists of one session, or takes it off, without a word to anybody. The
+    /// session `""` stands for all, those to come included.
     pub fn set(&self, session: &str, kind: Kind, name: &str, listed: bool) {
         let mut all = self.unlocked.lock().unwrap_or_else(PoisonError::into_inner);
         let unlocked = all.entry(session.to_owned()).or_default();
@@ -71,7 +72,7 @@ impl Unlocking {
 
     fn names(&self, session: &str, kind: Kind) -> Vec<String> {
         let all = self.unlocked.lock().unwrap_or_else(PoisonError::into_inner);
-        let unlocked = all.get(session).into_iter().flatten();
+        let unlocked = [session, ""].into_iter().filter_map(|one| all.get(one)).flatten();
         unlocked.filter(|(of, _)| *of == kind).map(|(_, name)| name.clone()).collect()
     }
 

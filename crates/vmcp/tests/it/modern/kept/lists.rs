@@ -220,13 +220,13 @@ async fn it_is_read_again_when_everybodys_lists_change() {
     let seen = kept.peer.seen();
     let called = seen.iter().rfind(|seen| seen.method == "tools/call").unwrap();
     let own = called.headers["mcp-session-id"].to_str().unwrap().to_owned();
+    state.set("", Kind::Tools, "more", true);
     for session in kept.peer.sessions() {
-        state.set(session.id(), Kind::Tools, "more", true);
         if session.id() != own {
             session.notify(LIST_CHANGED, "{}").await;
         }
     }
-    let all = ["a_unlock", "a_lock", "a_more", "a_secret"];
+    let all = ["a_unlock", "a_lock", "a_secret", "a_more"];
     eventually("it is listed beside", async || (tools(client).await == all).then_some(())).await;
     assert_eq!(text(client, "a_more", json!({})).await, "the more");
     let others = tools(&kept.named("other")).await;
