@@ -148,6 +148,18 @@ impl Backend {
         found
     }
 
+    /// Whether the backend is taken for one of the legacy era alone because it has answered
+    /// `server/discover` with nothing, or nothing that means anything.
+    pub fn is_legacy_by_silence(&self) -> bool {
+        self.eras.asking().unanswered
+    }
+
+    /// Asks such a backend again whether it speaks the modern era. It is what it was meanwhile.
+    pub async fn ask_again(self: &Arc<Self>, view: &ClientView) {
+        let capabilities = view.capabilities_for(Era::Modern);
+        let _as_before = self.ask_to_discover_within(capabilities, PATIENCE).await;
+    }
+
     /// Before a session is opened for a client of the modern era: finds out whether the backend
     /// needs one, as far as that is found out before long.
     ///
@@ -195,6 +207,13 @@ impl Backend {
                 // That decides nothing.
                 Err(_moment) => return,
             }
+        }
+        // One that has given sessions may refuse this client alone, or for now.
+        if self.eras.sides().legacy == Some(true)
+            && (self.is_refuted() || self.answers_initialize().await != Some(false))
+        {
+            self.eras.asking().refuted = Some(Instant::now());
+            return;
         }
         self.eras.change(self, |sides, _asking| sides.legacy = Some(false));
     }

@@ -12,6 +12,9 @@ pub enum Error {
     /// session and sending it again is safe.
     #[error("lost the session")]
     SessionLost,
+    /// The backend does not know the session any more, and whether what was sent ran is unknown.
+    #[error("lost the session, and refused the request with HTTP status {status}; try again")]
+    SessionGone { status: u16 },
     /// Nothing was sent.
     #[error("cannot be reached: {0}")]
     Unreachable(String),
@@ -60,6 +63,7 @@ impl Error {
             | Self::Unavailable(_)
             | Self::Ended => true,
             Self::SessionLost
+            | Self::SessionGone { .. }
             | Self::Broken(_)
             | Self::Timeout(_)
             | Self::Refused { .. }
@@ -86,6 +90,7 @@ impl Error {
             }
             Self::Ended => Fault::SessionUnknown,
             Self::SessionLost
+            | Self::SessionGone { .. }
             | Self::Unreachable(_)
             | Self::Broken(_)
             | Self::Refused { .. }

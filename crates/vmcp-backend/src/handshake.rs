@@ -250,6 +250,11 @@ fn lost_at_once(error: Error) -> Error {
 }
 
 impl Opening {
+    /// Of which there is nothing to end yet.
+    pub(crate) fn none() -> Self {
+        Self(None)
+    }
+
     /// Notes that somebody holds the session.
     pub(crate) fn take(&mut self) {
         self.0 = None;

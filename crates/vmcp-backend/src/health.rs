@@ -352,7 +352,10 @@ impl Verdict {
     fn of(error: Option<&Error>) -> Self {
         match error {
             // What is too large for vmcp is no failure of the backend's.
-            None | Some(Error::SessionLost | Error::TooLarge { .. }) => Self::Alive,
+            None
+            | Some(Error::SessionLost | Error::SessionGone { .. } | Error::TooLarge { .. }) => {
+                Self::Alive
+            }
             Some(Error::Refused { status: 401 | 403, .. }) => Self::Denied,
             Some(Error::Refused { status, .. }) if *status < 500 => Self::Alive,
             Some(

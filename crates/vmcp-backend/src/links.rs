@@ -223,7 +223,7 @@ impl Links {
         let name = session.id().unwrap_or_default();
         let mut kept = self.kept();
         if let Some(link) = kept.remove(name) {
-            if !link.has_served() {
+            if self.process_idle().is_some() && !link.has_served() {
                 self.leaving.begin(name);
             }
             link.close();

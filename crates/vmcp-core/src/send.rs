@@ -42,6 +42,12 @@ impl Vmcp {
             sent = Instant::now();
             let id = known_by(caller, &session, id);
             let answer = post(backend, &session, written, id).await;
+            if matches!(answer, Err(Error::SessionGone { .. })) {
+                // The next call finds another session; this one is not sent again.
+                let _renewed = Box::pin(caller.sessions.renew(backend, &session)).await;
+                self.refresh(backend.id());
+                break answer;
+            }
             if lost || !matches!(answer, Err(Error::SessionLost)) {
                 break answer;
             }

@@ -1,7 +1,7 @@
 //! What one kind of client sees of every backend.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -27,7 +27,7 @@ pub(crate) mod watching;
 
 use crate::caller::ClientCapabilities;
 use fresh::{Fresh, Terms};
-use kinds::Kinds;
+use kinds::{Kinds, Reading};
 use own::OwnMerges;
 use readable::Readable;
 
@@ -72,7 +72,7 @@ struct Offers {
     /// What is not as the base sees it, or was found to be.
     kinds: BTreeMap<BackendId, Kinds>,
     /// What sessions of this kind are offered is being read.
-    reading: BTreeSet<BackendId>,
+    reading: BTreeMap<BackendId, Reading>,
     /// Some offer, or a rule, is not in the catalog yet.
     dirty: bool,
     /// Counts the changes of offers and rules.
@@ -159,7 +159,7 @@ impl View {
                 rules,
                 backends,
                 kinds: BTreeMap::new(),
-                reading: BTreeSet::new(),
+                reading: BTreeMap::new(),
                 dirty,
                 generation: 0,
                 gather_until: None,

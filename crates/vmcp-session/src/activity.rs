@@ -205,6 +205,12 @@ impl Signal {
         self.wake.notify_one();
     }
 
+    /// Whether the client has cancelled the call.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(*told, Told::Cancelled { .. })
+    }
+
     /// The call must end now.
     pub(crate) fn cut(&self, why: &'static str) {
         *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Told::Cut(why);

@@ -259,13 +259,14 @@ impl Session {
             let open = opened.as_ref().ok().filter(|open| !open.is_stateless());
             match (open, lost) {
                 (Some(open), _) => {
-                    session.slots().set_open(&backend, open.clone());
                     session.attend(&backend, open);
                     session.hear(&backend, open).await;
                     session.let_ask(&backend, open).await;
                     if is_new {
                         session.read_for_kind(&backend, open).await;
                     }
+                    // Not before: a call of the client must not overtake that.
+                    session.slots().set_open(&backend, open.clone());
                     if session.has_own_offer(&backend) {
                         // It was that of a session that is lost.
                         session.read_lists_soon(&backend);

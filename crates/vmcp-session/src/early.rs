@@ -30,6 +30,9 @@ const ASKING: Duration = Duration::from_secs(1);
 /// that travels another way.
 const MORE: Duration = Duration::from_millis(20);
 
+/// Questions that are kept for the first call.
+const QUESTIONS: usize = 16;
+
 /// How long the first call waits for the client's answers.
 const ANSWERING: Duration = Duration::from_secs(3);
 
@@ -98,6 +101,9 @@ impl Session {
         tokio::pin!(ping);
         let (mut pinged, mut until) = (false, Instant::now() + ASKING);
         loop {
+            if Instant::now() >= until || questions.len() >= QUESTIONS {
+                return questions;
+            }
             let message = tokio::select! {
                 biased;
                 message = stream.next() => message,
@@ -167,6 +173,10 @@ impl Session {
                 opened.map_err(|error| error.fault(backend.id()))?;
             }
             fault = in_flight.signal.fired() => return Err(fault),
+        }
+        if in_flight.signal.is_cancelled() {
+            // Nothing has been sent.
+            return Err(Fault::Cancelled);
         }
         let questions = self.take_early(backend);
         if questions.is_empty() {

@@ -1,14 +1,13 @@
-//! Finds out whether a backend offers this kind of client something of its own: the first session of a
-//! kind reads its lists once on its own backend session.
+//! Finds out whether a backend offers this kind of client something of its own: the lists are read once
+//! on a session that the backend is given for such a client, and on which nothing is called.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use tokio::task::JoinSet;
-use vmcp_backend::{Backend, Error, Session as BackendSession};
-use vmcp_core::BackendSessions as _;
+use tokio::{sync::Semaphore, task::JoinSet, time::timeout};
+use vmcp_backend::{Advertised, Backend, Error, Session as BackendSession};
 use vmcp_model::Era;
 
-use crate::session::Session;
+use crate::{session::Session, sessions::Sessions};
 
 /// How long the first call of a kind of client waits for lists to be read. What takes longer is taken
 /// for what it is for others.
@@ -26,16 +25,8 @@ impl Session {
         if !wanted || !self.view.claim_reading(backend.id()) {
             return;
         }
-        let reading = async {
-            let _place = self.shared.own_offers.place(backend).await;
-            backend.offer(open).await
-        };
-        let read = tokio::time::timeout(READING, reading).await;
-        let read = read.unwrap_or(Err(Error::Timeout(READING)));
-        if let Err(error) = &read {
-            tracing::debug!(backend = %backend.id(), %error, "what is offered to a kind of client could not be read");
-        }
-        self.view.enter_read(backend.id(), read.ok());
+        let read = self.read_in_time(backend, backend.offer(open)).await;
+        self.view.enter_read(backend.id(), read);
     }
 
     /// Whether some backend is to be asked before it is known what clients of this kind are offered.
@@ -57,25 +48,76 @@ impl Session {
         unread.collect()
     }
 
-    /// Opens the session's own sessions on those backends, and waits until their lists have been read,
-    /// but no longer than `wait`. What comes later is told by list_changed.
+    /// Has those backends read for clients of this kind, so many at once as may, and waits for it, but
+    /// no longer than `wait`. What comes later is told by list_changed.
     pub(crate) async fn introduce_kind(self: &Arc<Self>, wait: Duration) {
-        let mut opening = JoinSet::new();
+        let at_once = self.shared.config.max_backend_init_concurrency.max(1);
+        let places = Arc::new(Semaphore::new(at_once));
+        let mut reading = JoinSet::new();
         for backend in self.unread() {
-            let session = Arc::clone(self);
-            let open = async move {
-                // A failure has been logged, and is tried again on first use.
-                if session.obtain(&backend).await.is_ok() {
-                    session.view.until_read(backend.id()).await;
-                }
+            let (session, places) = (Arc::clone(self), Arc::clone(&places));
+            let read = async move {
+                let _place = places.acquire().await;
+                session.read_aside(&backend, wait).await;
             };
-            opening.spawn_on(open, self.shared.background.runtime());
+            reading.spawn_on(read, self.shared.background.runtime());
         }
-        let all = async { while opening.join_next().await.is_some() {} };
-        if tokio::time::timeout(wait, all).await.is_err() {
-            opening.detach_all();
+        let all = async { while reading.join_next().await.is_some() {} };
+        if timeout(wait, all).await.is_err() {
+            reading.detach_all();
         }
         self.view.merge_now();
         self.shared.update(self).await;
+    }
+
+    /// Reads what a backend lists to clients of this kind, on a session that ends with that. If
+    /// somebody reads it already, that is waited for.
+    async fn read_aside(&self, backend: &Arc<Backend>, wait: Duration) {
+        if !self.view.claim_reading(backend.id()) {
+            self.view.until_read(backend.id(), wait).await;
+            return;
+        }
+        let reading = async {
+            let open = backend.open_for(self.client_view(), &self.client.info).await?;
+            let read = backend.offer(&open).await;
+            if let Err(error) = backend.close(&open).await {
+                tracing::debug!(backend = %backend.id(), %error, "could not end a session that was read");
+            }
+            read
+        };
+        let read = self.read_in_time(backend, reading).await;
+        self.view.enter_read(backend.id(), read);
+    }
+
+    async fn read_in_time(
+        &self,
+        backend: &Arc<Backend>,
+        reading: impl Future<Output = Result<Advertised, Error>>,
+    ) -> Option<Advertised> {
+        let placed = async {
+            let _place = self.shared.own_offers.place(backend).await;
+            reading.await
+        };
+        let read = timeout(READING, placed).await.unwrap_or(Err(Error::Timeout(READING)));
+        read.inspect_err(|error| {
+            tracing::debug!(backend = %backend.id(), %error, "what is offered to a kind of client could not be read");
+        })
+        .ok()
+    }
+}
+
+impl Sessions {
+    /// Has read again what kinds of clients are offered of their own, where what others are offered has
+    /// changed: one session of each kind sees to it.
+    pub(crate) fn read_kinds_again(&self) {
+        let mut seen = HashSet::new();
+        for session in self.all() {
+            if seen.insert(Arc::as_ptr(&session.view)) && session.is_of_new_kind() {
+                let wait = self.shared.config.initialize_wait;
+                self.shared.background.spawn_until_stop(async move {
+                    session.introduce_kind(wait).await;
+                });
+            }
+        }
     }
 }

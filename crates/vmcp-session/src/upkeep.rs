@@ -69,6 +69,7 @@ impl Sessions {
             for session in self.all() {
                 self.shared.update(&session).await;
             }
+            self.read_kinds_again();
         }
     }
 

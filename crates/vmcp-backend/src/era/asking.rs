@@ -112,6 +112,7 @@ impl Backend {
             Error::Refused { status, .. } => is_unknown(*status),
             Error::Timeout(_) | Error::Broken(_) | Error::Protocol(_) => true,
             Error::SessionLost
+            | Error::SessionGone { .. }
             | Error::Unreachable(_)
             | Error::TooLarge { .. }
             | Error::Busy { .. }

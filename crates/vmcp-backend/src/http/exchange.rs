@@ -13,8 +13,9 @@ use crate::{
     discovery::{Refusal, is_doubtful},
     error::Error,
     events::Events,
+    handshake::{Opening, Unopened},
     health::Sign,
-    session::{ClientView, Session},
+    session::{CLIENT_INFO, ClientView, Session},
 };
 
 /// The capabilities of a client that can do nothing.
@@ -154,7 +155,13 @@ impl Backend {
             if status == 404 && !answers {
                 return Err(Error::SessionLost);
             }
-            Box::pin(self.confirm_lost(session)).await?;
+            match Box::pin(self.confirm_lost(session)).await {
+                // What stands before a server may say so when the server ends in mid-call.
+                Err(Error::SessionLost) if status >= 500 && id.is_some() => {
+                    return Err(Error::SessionGone { status });
+                }
+                confirmed => confirmed?,
+            }
         }
         if let (true, Some(id)) = (session.is_stateless(), id)
             && Refusal::read(&text, id).casts_doubt(status)
@@ -190,15 +197,23 @@ impl Backend {
         if is_lost { Err(Error::SessionLost) } else { Ok(()) }
     }
 
-    /// Whether the backend gives a session to who asks for one now. Of one that does not, this is not
-    /// asked again for some seconds.
+    /// Whether the backend gives a session to who asks for one now, and knows it. Of one that does not,
+    /// this is not asked again for some seconds.
     async fn gives_sessions(self: &Arc<Self>, http: &Http) -> bool {
         if !http.may_look_aside() {
             return false;
         }
-        let nobody = ClientView::nobody();
-        let opened = within(self.timeouts.initialize, self.try_handshake(&nobody)).await;
-        let gives = matches!(opened, Ok(true));
+        let opened = within(self.timeouts.initialize, async {
+            let (mut opening, nobody) = (Opening::none(), ClientView::nobody());
+            let session = self.handshake(&nobody, CLIENT_INFO, &mut opening).await;
+            let session = session.map_err(Unopened::into_error)?;
+            let (_id, text) = self.own_request("ping", None);
+            let response = http.post(Some(&session), text, false, None).await?;
+            let knows = response.status().is_success();
+            response.into_body().collect(REFUSAL_BYTES).await?;
+            Ok(knows)
+        });
+        let gives = matches!(opened.await, Ok(true));
         if !gives {
             http.looked_aside_in_vain();
         }

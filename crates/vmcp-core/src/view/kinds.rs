@@ -15,6 +15,17 @@ use vmcp_model::{BackendId, Era, Offer};
 
 use super::{BackendState, Offers, View};
 
+/// How long after it has failed a reading is tried again.
+const AGAIN: Duration = Duration::from_secs(30);
+
+/// Somebody reads what clients of a kind are offered.
+#[derive(Debug)]
+pub(super) struct Reading {
+    /// What the base was offered when it began.
+    of_base: Option<Arc<Offer>>,
+    since: Instant,
+}
+
 /// What is known of one backend beside what the base knows.
 #[derive(Debug)]
 pub(super) enum Kinds {
@@ -27,6 +38,8 @@ pub(super) enum Kinds {
         /// What the base was offered then.
         compared: Option<Arc<Offer>>,
         read: Instant,
+        /// It could not be read, and is taken for what it was.
+        failed: bool,
     },
 }
 
@@ -64,8 +77,9 @@ impl View {
     /// Takes over what the base knows, except what is the view's own.
     pub(crate) fn follow(&self) {
         let Some(base) = &self.base else { return };
-        let of_base = base.backends();
+        // In this order, so that what was taken in last is newest.
         let mut offers = self.offers();
+        let of_base = base.backends();
         let Offers { backends, kinds, .. } = &mut *offers;
         let mut dirty = false;
         backends.retain(|id, state| {
@@ -117,9 +131,12 @@ impl View {
         match self.offers().kinds.get(backend) {
             None => true,
             Some(Kinds::Watched) => false,
-            Some(Kinds::Read { own, compared, read }) => {
-                let is_old = own.is_some() && read.elapsed() >= max_age;
-                is_old || !is_same(compared.as_ref(), of_base.as_ref())
+            Some(Kinds::Read { own, compared, read, failed }) => {
+                let age = read.elapsed();
+                let is_old = own.is_some() && age >= max_age;
+                let is_due = *failed && age >= AGAIN;
+                let is_other = !*failed && !is_same(compared.as_ref(), of_base.as_ref());
+                is_old || is_due || is_other
             }
         }
     }
@@ -141,32 +158,41 @@ impl View {
 
     /// Notes that somebody reads what clients of this kind are offered. `false` if somebody does already.
     pub fn claim_reading(&self, backend: &BackendId) -> bool {
-        self.offers().reading.insert(backend.clone())
+        let of_base = self.base.as_ref().and_then(|base| base.offer(backend));
+        let mut offers = self.offers();
+        if offers.reading.contains_key(backend) {
+            return false;
+        }
+        offers.reading.insert(backend.clone(), Reading { of_base, since: Instant::now() });
+        true
     }
 
-    /// Waits until nobody reads what a backend offers clients of this kind.
-    pub async fn until_read(&self, backend: &BackendId) {
+    /// Waits until nobody reads what a backend offers clients of this kind, but no longer than so long
+    /// since that has begun.
+    pub async fn until_read(&self, backend: &BackendId, wait: Duration) {
         loop {
             let changed = self.settled.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            if !self.offers().reading.contains(backend) {
+            let since = self.offers().reading.get(backend).map(|reading| reading.since);
+            let Some(since) = since else { return };
+            if tokio::time::timeout_at(since + wait, changed).await.is_err() {
                 return;
             }
-            changed.await;
         }
     }
 
     /// Takes in what a session of this kind is offered, if that could be read, from whoever has claimed
     /// to read it. If these clients can do what the base's can, the base is offered that, too.
     pub fn enter_read(&self, backend: &BackendId, read: Option<Advertised>) {
+        let claimed = self.offers().reading.remove(backend);
+        let compared = claimed.and_then(|reading| reading.of_base);
         match (&self.base, read) {
-            (Some(base), read) if self.is_a_kind() => self.compare(base, backend, read),
+            (Some(_), read) if self.is_a_kind() => self.compare(backend, compared, read),
             (Some(base), Some(read)) => base.root().enter(backend, Ok(read)),
             (None, Some(read)) => self.enter(backend, Ok(read)),
             (_, None) => {}
         }
-        self.offers().reading.remove(backend);
         self.settled.notify_waiters();
     }
 
@@ -175,19 +201,20 @@ impl View {
         self.base.as_ref().map_or(self, |base| base.root())
     }
 
-    fn compare(&self, base: &Self, backend: &BackendId, read: Option<Advertised>) {
-        let compared = base.offer(backend);
+    /// Takes in what was read of a kind of clients; `compared` is what the base was offered when that began.
+    fn compare(&self, backend: &BackendId, compared: Option<Arc<Offer>>, read: Option<Advertised>) {
         {
             let mut offers = self.offers();
             let Some(state) = offers.backends.get(backend) else { return };
             let before = state.offer.clone();
+            let failed = read.is_none();
             // What could not be read is taken for what it was.
             let offer = read.map(|read| Arc::new(read.completed(before.as_deref())));
             let own = offer.or(before).filter(|offer| compared.as_ref() != Some(offer));
             if own.is_some() {
                 tracing::debug!(%backend, "the backend offers this kind of client something of its own");
             }
-            let read = Kinds::Read { own, compared, read: Instant::now() };
+            let read = Kinds::Read { own, compared, read: Instant::now(), failed };
             offers.kinds.insert(backend.clone(), read);
         }
         self.follow();

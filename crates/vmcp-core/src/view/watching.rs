@@ -152,8 +152,10 @@ impl Watch {
             let _sooner = tokio::time::timeout(*again_in, self.backend.recovered()).await;
             return;
         }
+        // However many ask for it.
+        tokio::time::sleep(PAUSE).await;
         tokio::select! {
-            () = tokio::time::sleep(self.backoff(failures)) => {}
+            () = tokio::time::sleep(self.backoff(failures).saturating_sub(PAUSE)) => {}
             () = self.backend.recovered() => {}
             () = self.wanted.fresh.notified() => {}
             () = self.wanted.used.notified() => {}

@@ -2,10 +2,15 @@
 //!
 //! A backend with one side is watched for the legacy base alone, which the modern one is derived from.
 
+use std::time::Duration;
+
 use tokio::time::sleep;
 use vmcp_model::Era;
 
 use super::Watch;
+
+/// How often a backend is asked again for a modern side that has not answered for it.
+const AGAIN: Duration = Duration::from_secs(300);
 
 impl Watch {
     /// Watches until the view ends, whenever there is something to watch.
@@ -40,7 +45,13 @@ impl Watch {
                 }
                 continue;
             }
-            changed.await;
+            tokio::select! {
+                () = changed => {}
+                // It may have been a bad moment in which it did not say that it has this side.
+                () = sleep(AGAIN), if self.backend.is_legacy_by_silence() => {
+                    self.backend.ask_again(&client).await;
+                }
+            }
         }
     }
 
