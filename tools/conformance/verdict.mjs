@@ -43,7 +43,8 @@ const isNote = (check) =>
   (check.status === 'SKIPPED' && GONE.has(check.name));
 
 // A check that says of itself that it does not apply where that was to be expected.
-const isExcused = (check) => check.status === 'INFO' && excused.has(check.id);
+const isExcused = (check) =>
+  ['INFO', 'SKIPPED'].includes(check.status) && excused.has(check.id);
 
 const isSuccess = (check) => check.status === 'SUCCESS' || isNote(check) || isExcused(check);
 

@@ -54,7 +54,10 @@ impl Backend {
     pub async fn open_to_watch(self: &Arc<Self>, view: &ClientView) -> Result<Session, Error> {
         let admitted = self.health.admit()?;
         let began = Instant::now();
-        let mut opened = self.opened(view, CLIENT_INFO).await;
+        let mut opened = match self.modern_side_to_watch(view).await {
+            Some(session) => Ok(session),
+            None => self.opened(view, CLIENT_INFO).await,
+        };
         if let (Ok(session), Wire::Links(links)) = (&opened, &self.wire) {
             links.decline_early(session);
         }
@@ -65,6 +68,17 @@ impl Backend {
         }
         admitted.note(Sign::Check, opened.as_ref().err());
         opened
+    }
+
+    /// Before a client of the legacy era has asked for that side, a modern one is watched on its own: who
+    /// speaks for nobody need not open a session to find out whether it has both.
+    async fn modern_side_to_watch(self: &Arc<Self>, view: &ClientView) -> Option<Session> {
+        if self.http().is_none() || self.era_for(Era::Legacy).is_some() {
+            return None;
+        }
+        self.find_modern_side(view).await.ok()?;
+        (self.era_for(Era::Modern) == Some(Era::Modern) && self.era_for(Era::Legacy).is_none())
+            .then(|| Session::stateless(view.capabilities_for(Era::Modern).clone(), Arc::default()))
     }
 
     async fn opened(

@@ -3,7 +3,7 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use tokio::{sync::Semaphore, task::JoinSet, time::timeout};
+use tokio::{sync::Semaphore, time::timeout};
 use vmcp_backend::{Advertised, Backend, Error, Session as BackendSession};
 use vmcp_model::Era;
 
@@ -42,8 +42,14 @@ impl Session {
         let unread = backends.filter(|backend| {
             backend.identity().is_some()
                 && !backend.is_out()
-                && backend.era_for(Era::Legacy) == Some(Era::Legacy)
-                && self.view.wants_reading(backend.id(), self.shared.config.offer_max_age)
+                && match backend.era_for(Era::Legacy) {
+                    // Whether it has this side is found out for the first client that needs to know.
+                    None => backend.era_for(Era::Modern) == Some(Era::Modern),
+                    Some(Era::Legacy) => {
+                        self.view.wants_reading(backend.id(), self.shared.config.offer_max_age)
+                    }
+                    Some(Era::Modern) => false,
+                }
         });
         unread.collect()
     }
@@ -53,19 +59,21 @@ impl Session {
     pub(crate) async fn introduce_kind(self: &Arc<Self>, wait: Duration) {
         let at_once = self.shared.config.max_backend_init_concurrency.max(1);
         let places = Arc::new(Semaphore::new(at_once));
-        let mut reading = JoinSet::new();
+        let mut readings = Vec::new();
         for backend in self.unread() {
             let (session, places) = (Arc::clone(self), Arc::clone(&places));
-            let read = async move {
+            // Gone through with whoever waits for it: what is opened is to be ended.
+            readings.push(self.shared.background.spawn(async move {
                 let _place = places.acquire().await;
                 session.read_aside(&backend, wait).await;
-            };
-            reading.spawn_on(read, self.shared.background.runtime());
+            }));
         }
-        let all = async { while reading.join_next().await.is_some() {} };
-        if timeout(wait, all).await.is_err() {
-            reading.detach_all();
-        }
+        let all = async {
+            for reading in readings {
+                let _done = reading.await;
+            }
+        };
+        let _late = timeout(wait, all).await;
         self.view.merge_now();
         self.shared.update(self).await;
     }
@@ -77,16 +85,20 @@ impl Session {
             self.view.until_read(backend.id(), wait).await;
             return;
         }
-        let reading = async {
-            let open = backend.open_for(self.client_view(), &self.client.info).await?;
-            let read = backend.offer(&open).await;
-            if let Err(error) = backend.close(&open).await {
-                tracing::debug!(backend = %backend.id(), %error, "could not end a session that was read");
+        let opened = backend.open_for(self.client_view(), &self.client.info).await;
+        let read = match &opened {
+            Ok(open) => self.read_in_time(backend, backend.offer(open)).await,
+            Err(error) => {
+                tracing::debug!(backend = %backend.id(), %error, "what is offered to a kind of client could not be asked");
+                None
             }
-            read
         };
-        let read = self.read_in_time(backend, reading).await;
         self.view.enter_read(backend.id(), read);
+        if let Ok(open) = opened
+            && let Err(error) = backend.close(&open).await
+        {
+            tracing::debug!(backend = %backend.id(), %error, "could not end a session that was read");
+        }
     }
 
     async fn read_in_time(

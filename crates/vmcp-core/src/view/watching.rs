@@ -20,7 +20,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use vmcp_backend::{Backend, ClientView, Error, Events, Session};
-use vmcp_model::BackendId;
+use vmcp_model::{BackendId, Era};
 
 use super::{View, fresh::Fresh};
 use crate::background::Background;
@@ -107,11 +107,13 @@ impl Watch {
             let refreshed = match Box::pin(self.attempt(current)).await {
                 Ok(watched) => {
                     let again = self.again(watched);
+                    let session = watched.session.clone();
                     let followed = self.follow(watched, &mut broken);
                     let idle = self.idle();
                     tokio::select! {
                         followed = followed => followed,
                         () = tokio::time::sleep(again) => Ok(()),
+                        () = self.until_on_wrong_side(&session) => Ok(()),
                         () = idle => {
                             self.sleep(current).await;
                             Ok(())
@@ -211,8 +213,32 @@ impl Watch {
         work.await
     }
 
+    /// Whether a backend is watched on its modern side for clients of the legacy era, who are served by
+    /// the other one.
+    fn is_on_wrong_side(&self, session: &Session) -> bool {
+        let legacy =
+            self.view.upgrade().is_some_and(|view| view.client().version().era() == Era::Legacy);
+        legacy && session.is_stateless() && self.backend.era_for(Era::Legacy) == Some(Era::Legacy)
+    }
+
+    /// Waits until that is so.
+    async fn until_on_wrong_side(&self, session: &Session) {
+        loop {
+            let changed = self.backend.sides_changed();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if self.is_on_wrong_side(session) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
     /// Whether the lists are to be read on a new session.
     fn begins_anew(&self, watched: &Watched) -> bool {
+        if self.is_on_wrong_side(&watched.session) {
+            return true;
+        }
         self.wanted.per_session.load(Ordering::Relaxed)
             && !watched.session.is_stateless()
             && !self.backend.is_program()

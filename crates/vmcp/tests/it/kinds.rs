@@ -81,7 +81,8 @@ async fn telling_apart() -> Running {
 #[tokio::test]
 async fn what_a_server_shows_to_some_kinds_only_is_shown_to_those() {
     let raw = telling_apart().await;
-    let process = serve(&Gateway::before(&[("a", raw.url())])).await;
+    let gateway = Gateway::before(&[("a", raw.url())]).with("sessions: {offerMaxAge: 1h}");
+    let process = serve(&gateway).await;
     warm(&process, 1).await;
     for round in 0..2 {
         for kind in KINDS {

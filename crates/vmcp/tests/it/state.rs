@@ -72,8 +72,9 @@ async fn fifty_sessions_cost_fifty_backend_sessions_and_give_them_back() {
     for client in clients {
         assert_eq!(client.delete().await.unwrap(), 200);
     }
+    // All but that of the watch: the one that was read for this kind of client is among them.
     eventually("every backend session is given back", async || {
-        (raw.counters().deletes() == 50).then_some(())
+        (raw.counters().deletes() == raw.counters().initializes() - 1).then_some(())
     })
     .await;
 }
