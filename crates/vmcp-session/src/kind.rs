@@ -39,19 +39,20 @@ impl Session {
         let catalog = self.catalog.load();
         let backends = catalog.backends().iter();
         let backends = backends.filter_map(|id| self.shared.vmcp.backend(id.as_str()));
-        let unread = backends.filter(|backend| {
-            backend.identity().is_some()
-                && !backend.is_out()
-                && match backend.era_for(Era::Legacy) {
-                    // Whether it has this side is found out for the first client that needs to know.
-                    None => backend.era_for(Era::Modern) == Some(Era::Modern),
-                    Some(Era::Legacy) => {
-                        self.view.wants_reading(backend.id(), self.shared.config.offer_max_age)
-                    }
-                    Some(Era::Modern) => false,
+        backends.filter(|backend| self.is_unread(backend)).collect()
+    }
+
+    fn is_unread(&self, backend: &Backend) -> bool {
+        backend.identity().is_some()
+            && !backend.is_out()
+            && match backend.era_for(Era::Legacy) {
+                // Whether it has this side is found out for the first client that needs to know.
+                None => backend.era_for(Era::Modern) == Some(Era::Modern),
+                Some(Era::Legacy) => {
+                    self.view.wants_reading(backend.id(), self.shared.config.offer_max_age)
                 }
-        });
-        unread.collect()
+                Some(Era::Modern) => false,
+            }
     }
 
     /// Has those backends read for clients of this kind, so many at once as may, and waits for it, but
@@ -83,6 +84,11 @@ impl Session {
     async fn read_aside(&self, backend: &Arc<Backend>, wait: Duration) {
         if !self.view.claim_reading(backend.id()) {
             self.view.until_read(backend.id(), wait).await;
+            return;
+        }
+        // Somebody may have read it since it was found to be unread.
+        if !self.is_unread(backend) {
+            self.view.release_reading(backend.id());
             return;
         }
         let opened = backend.open_for(self.client_view(), &self.client.info).await;

@@ -185,14 +185,21 @@ impl View {
     /// Takes in what a session of this kind is offered, if that could be read, from whoever has claimed
     /// to read it. If these clients can do what the base's can, the base is offered that, too.
     pub fn enter_read(&self, backend: &BackendId, read: Option<Advertised>) {
-        let claimed = self.offers().reading.remove(backend);
-        let compared = claimed.and_then(|reading| reading.of_base);
+        let claimed = self.offers().reading.get(backend).map(|reading| reading.of_base.clone());
+        let compared = claimed.flatten();
         match (&self.base, read) {
             (Some(_), read) if self.is_a_kind() => self.compare(backend, compared, read),
             (Some(base), Some(read)) => base.root().enter(backend, Ok(read)),
             (None, Some(read)) => self.enter(backend, Ok(read)),
             (_, None) => {}
         }
+        // Whoever claims it next finds what was read.
+        self.release_reading(backend);
+    }
+
+    /// Takes back that somebody reads it.
+    pub fn release_reading(&self, backend: &BackendId) {
+        self.offers().reading.remove(backend);
         self.settled.notify_waiters();
     }
 
