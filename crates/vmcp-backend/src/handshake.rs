@@ -4,12 +4,17 @@ use std::sync::{Arc, atomic::Ordering};
 
 use bytes::Bytes;
 use http::HeaderValue;
-use tokio::{runtime::Handle, time::Instant};
+use tokio::{
+    runtime::Handle,
+    sync::watch,
+    time::{Instant, timeout},
+};
 use vmcp_model::{Era, ProtocolVersion};
 use vmcp_wire::{ServerHello, headers::SESSION_ID, reply};
 
 use crate::{
     backend::{Backend, Wire, excerpt, within},
+    config::Timeouts,
     discovery::{INTERNAL_ERROR, Refusal, is_doubtful, is_unknown},
     error::Error,
     health::Sign,
@@ -44,6 +49,24 @@ impl Backend {
         let opened = self.opened(view, client_info).await;
         admitted.note(Sign::Opening, opened.as_ref().err());
         opened
+    }
+
+    /// Waits for what comes of an opening that somebody has begun.
+    ///
+    /// # Errors
+    /// If it has failed, was given up, or takes too long.
+    pub async fn until_opened<T: Clone>(
+        &self,
+        mut outcome: watch::Receiver<Option<Result<T, Error>>>,
+    ) -> Result<T, Error> {
+        // Each part of it has a deadline of its own; whoever waits does not rely on that.
+        let Timeouts { initialize, idle, .. } = self.timeouts;
+        let limit = initialize.saturating_mul(2).saturating_add(idle);
+        match timeout(limit, outcome.wait_for(Option::is_some)).await {
+            Ok(Ok(opened)) => opened.clone().unwrap_or(Err(Error::SessionLost)),
+            Ok(Err(_closed)) => Err(Error::Broken("the opening was given up".to_owned())),
+            Err(_elapsed) => Err(Error::Timeout(limit)),
+        }
     }
 
     /// Opens a session to watch the backend with, which is a check of its health. A modern one is asked

@@ -205,7 +205,7 @@ impl Session {
             return Ok(session);
         }
         let lost = lost.filter(|lost| !lost.is_stateless());
-        let mut outcome = {
+        let outcome = {
             let mut slots = self.slots();
             match slots.find(backend) {
                 Some(Slot::Open(session)) if lost.is_none_or(|lost| lost.id() != session.id()) => {
@@ -222,14 +222,7 @@ impl Session {
                 }
             }
         };
-        // Each part of it has a deadline of its own; whoever asks does not rely on that.
-        let timeouts = backend.timeouts();
-        let limit = timeouts.initialize.saturating_mul(2).saturating_add(timeouts.idle);
-        match tokio::time::timeout(limit, outcome.wait_for(Option::is_some)).await {
-            Ok(Ok(opened)) => opened.clone().unwrap_or(Err(Error::SessionLost)),
-            Ok(Err(_closed)) => Err(Error::Broken("the opening was given up".to_owned())),
-            Err(_elapsed) => Err(Error::Timeout(limit)),
-        }
+        backend.until_opened(outcome).await
     }
 
     /// Starts to open a session. It goes on even if whoever asked for it goes away, so that no

@@ -237,7 +237,7 @@ impl KeptSession {
         backend: &Arc<Backend>,
         lost: Option<u64>,
     ) -> Opened {
-        let mut outcome = {
+        let outcome = {
             let mut state = self.state();
             match &state.slot {
                 Slot::Open(open) if lost != Some(open.generation) => return Ok(open.clone()),
@@ -253,14 +253,7 @@ impl KeptSession {
                 }
             }
         };
-        // Each part of it has a deadline of its own; whoever asks does not rely on that.
-        let timeouts = backend.timeouts();
-        let limit = timeouts.initialize.saturating_mul(2).saturating_add(timeouts.idle);
-        match tokio::time::timeout(limit, outcome.wait_for(Option::is_some)).await {
-            Ok(Ok(opened)) => opened.clone().unwrap_or(Err(Error::SessionLost)),
-            Ok(Err(_closed)) => Err(Error::Broken("the opening was given up".to_owned())),
-            Err(_elapsed) => Err(Error::Timeout(limit)),
-        }
+        backend.until_opened(outcome).await
     }
 
     /// Notes what came of the opening of a backend session.
