@@ -28,7 +28,7 @@ pub use caller::{BackendSessions, Caller, ClientCapabilities, Pending};
 pub use inbound::{Inbound, Notice, NoticeKind, Question, receive};
 pub use kept::{Alias, Borrower, Bridge, Reuse, Shown, Unread};
 pub use lent::{Lent, level_params};
-pub use own_bounds::{Charge, OWN_BACKENDS, OWN_OFFER_BYTES, OwnBounds};
+pub use own_bounds::{Charge, OWN_BACKENDS, OwnBounds};
 pub use own_offers::{OwnOffer, OwnOffers};
 pub use relay::Relay;
 pub use route::Routed;

@@ -23,7 +23,7 @@ use crate::own_offers::OwnOffer;
 pub const OWN_BACKENDS: usize = 16;
 
 /// Bytes of one own offer.
-pub const OWN_OFFER_BYTES: usize = 1 << 20;
+const OWN_OFFER_BYTES: usize = 1 << 20;
 
 /// Bytes of all own offers of this process, and of the catalogs that are made of them.
 const BYTES: usize = 128 << 20;
@@ -110,6 +110,22 @@ impl OwnBounds {
         let offer = Arc::new(offer);
         offers.enter(offer.digest(), &offer);
         offer
+    }
+
+    /// Takes an own offer in that a backend's lists were read to be, with the room for it. `None`, and a
+    /// warning, if it is over a bound.
+    pub fn take_in(
+        &self,
+        backend: &BackendId,
+        read: OwnOffer,
+    ) -> Option<(Arc<OwnOffer>, Arc<Charge>)> {
+        let size = read.size();
+        if size > OWN_OFFER_BYTES {
+            tracing::warn!(%backend, size, limit = OWN_OFFER_BYTES, "lists more bytes to a session than an own offer may have; the session is shown what its view is");
+            return None;
+        }
+        let charge = self.charge(read.digest(), || size)?;
+        Some((self.share(read), charge))
     }
 
     /// An own offer that some session here has.

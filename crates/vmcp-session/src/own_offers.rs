@@ -7,7 +7,7 @@
 use std::sync::{Arc, Weak};
 
 use vmcp_backend::{Backend, Lineage};
-use vmcp_core::{Charge, OWN_BACKENDS, OWN_OFFER_BYTES, OwnOffer, OwnOffers};
+use vmcp_core::{Charge, OWN_BACKENDS, OwnOffer, OwnOffers};
 use vmcp_model::{BackendId, Digest, Offer};
 use vmcp_store::{Change, News, Place, Record};
 
@@ -289,14 +289,8 @@ impl Shared {
             tracing::warn!(backend = %id, limit = OWN_BACKENDS, "lists something of its own to a session that has as many own offers as it may; the session is shown what its view is");
             return None;
         }
-        if read.size() > OWN_OFFER_BYTES {
-            let size = read.size();
-            tracing::warn!(backend = %id, size, limit = OWN_OFFER_BYTES, "lists more bytes to a session than an own offer may have; the session is shown what its view is");
-            return None;
-        }
-        let _charge = self.own_offers.charge(read.digest(), || read.size())?;
+        let (offer, _charge) = self.own_offers.take_in(id, read)?;
         let differs_from = session.view.offer(id).map_or_else(Weak::new, |o| Arc::downgrade(&o));
-        let offer = self.own_offers.share(read);
         Some(Held { backend: id.clone(), lineage: backend.lineage(), offer, differs_from, _charge })
     }
 

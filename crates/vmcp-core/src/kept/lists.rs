@@ -20,7 +20,7 @@ use vmcp_model::{BackendId, Digest, Offer};
 
 use super::session::{KeptSession, Open};
 use crate::{
-    own_bounds::{Charge, OWN_BACKENDS, OWN_OFFER_BYTES, OwnBounds},
+    own_bounds::{Charge, OWN_BACKENDS, OwnBounds},
     own_offers::{OwnOffer, OwnOffers},
     view::View,
     views::Views,
@@ -246,19 +246,14 @@ impl Lists {
         read: OwnOffer,
     ) -> Option<Held> {
         let backend = open.backend.id();
-        if read.size() > OWN_OFFER_BYTES {
-            let size = read.size();
-            tracing::warn!(%backend, size, limit = OWN_OFFER_BYTES, "lists more bytes to a kept session than an own offer may have; its caller is shown what its view is");
-            return None;
-        }
-        let _charge = self.bounds.charge(read.digest(), || read.size())?;
+        let (offer, _charge) = self.bounds.take_in(backend, read)?;
         let of_view = view.and_then(|view| view.offer(backend));
         Some(Held {
             backend: backend.clone(),
             lineage: open.backend.lineage(),
             generation: open.generation,
             kept: Arc::downgrade(kept),
-            offer: self.bounds.share(read),
+            offer,
             differs_from: of_view.map_or_else(Weak::new, |offer| Arc::downgrade(&offer)),
             _charge,
         })
