@@ -40,6 +40,8 @@ async fn a_program_ends_with_its_session_even_if_it_resists() {
     let took = began.elapsed();
     assert!(took >= Duration::from_secs(3), "it was given its time: {took:?}");
     assert_eq!(zombies(kid.process.pid()), 0);
+    // The one that is watched resists, too: killed, the gateway would leave it behind.
+    assert!(kid.process.terminate().await.unwrap().success());
 }
 
 #[tokio::test]
