@@ -140,3 +140,9 @@ impl RunningPeer {
 fn tool(name: &str) -> String {
     format!(r#"{{"name":"{name}","description":"{name}","inputSchema":{{"type":"object"}}}}"#)
 }
+
+/// The same for a server on rmcp.
+fn rmcp_tool(name: &'static str) -> rmcp::model::Tool {
+    let schema = [("type".to_owned(), "object".into())].into_iter().collect();
+    rmcp::model::Tool::new(name, name, std::sync::Arc::new(schema))
+}

@@ -10,13 +10,14 @@ use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
         CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, InitializeResult,
-        ListToolsResult, PaginatedRequestParams, ProtocolVersion, ServerCapabilities, Tool,
+        ListToolsResult, PaginatedRequestParams, ProtocolVersion, ServerCapabilities,
     },
     service::RequestContext,
 };
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tokio::time::sleep;
 
+use super::rmcp_tool;
 use crate::rmcp_host::{self, Era, RmcpServer};
 
 /// Tool `count`: 1, 2, 3, ... in each session. Tool `slow`: waits `delay_ms`, then says `done`.
@@ -45,10 +46,7 @@ impl ServerHandler for Counting {
         _: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let schema: Map<String, Value> =
-            [("type".to_owned(), "object".into())].into_iter().collect();
-        let tool = |name: &'static str| Tool::new(name, name, schema.clone());
-        Ok(ListToolsResult::with_all_items(vec![tool("count"), tool("slow")]))
+        Ok(ListToolsResult::with_all_items(["count", "slow"].map(rmcp_tool).into()))
     }
 
     async fn call_tool(

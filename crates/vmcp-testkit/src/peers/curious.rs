@@ -6,13 +6,13 @@ use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
         CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, InitializeResult,
-        ListToolsResult, PaginatedRequestParams, ProtocolVersion, ServerCapabilities, Tool,
+        ListToolsResult, PaginatedRequestParams, ProtocolVersion, ServerCapabilities,
     },
     service::{NotificationContext, RequestContext},
 };
-use serde_json::{Map, Value};
 use tokio::{sync::watch, time::timeout};
 
+use super::rmcp_tool;
 use crate::{
     SseServer,
     rmcp_host::{self, Era, RmcpServer},
@@ -59,9 +59,7 @@ impl ServerHandler for Curious {
         _: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let schema: Map<String, Value> =
-            [("type".to_owned(), "object".into())].into_iter().collect();
-        Ok(ListToolsResult::with_all_items(vec![Tool::new("roots", "roots", schema)]))
+        Ok(ListToolsResult::with_all_items(vec![rmcp_tool("roots")]))
     }
 
     async fn call_tool(

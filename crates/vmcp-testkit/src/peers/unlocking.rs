@@ -14,14 +14,13 @@ use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
         CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, InitializeResult,
-        ListToolsResult, PaginatedRequestParams, ProtocolVersion, ServerCapabilities, Tool,
+        ListToolsResult, PaginatedRequestParams, ProtocolVersion, ServerCapabilities,
     },
     service::RequestContext,
 };
-use serde_json::{Map, Value};
 use tokio::time::sleep;
 
-use super::tool;
+use super::{rmcp_tool, tool};
 use crate::{
     SseServer,
     raw::{Answer, Call, Kind, RawServer, handler},
@@ -197,11 +196,9 @@ impl ServerHandler for Door {
         _: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let schema: Map<String, Value> =
-            [("type".to_owned(), "object".into())].into_iter().collect();
         let names = if self.open.load(Relaxed) { &["unlock", "secret"][..] } else { &["unlock"] };
-        let tool = |name: &&'static str| Tool::new(*name, *name, schema.clone());
-        Ok(ListToolsResult::with_all_items(names.iter().map(tool).collect()))
+        let tools = names.iter().copied().map(rmcp_tool);
+        Ok(ListToolsResult::with_all_items(tools.collect()))
     }
 
     async fn call_tool(
