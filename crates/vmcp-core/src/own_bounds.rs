@@ -113,15 +113,16 @@ impl OwnBounds {
     }
 
     /// Takes an own offer in that a backend's lists were read to be, with the room for it. `None`, and a
-    /// warning, if it is over a bound.
+    /// warning, if it is over a bound; one that is too large by itself is reported as `too_large`.
     pub fn take_in(
         &self,
         backend: &BackendId,
         read: OwnOffer,
+        too_large: &str,
     ) -> Option<(Arc<OwnOffer>, Arc<Charge>)> {
         let size = read.size();
         if size > OWN_OFFER_BYTES {
-            tracing::warn!(%backend, size, limit = OWN_OFFER_BYTES, "lists more bytes to a session than an own offer may have; the session is shown what its view is");
+            tracing::warn!(%backend, size, limit = OWN_OFFER_BYTES, "{too_large}");
             return None;
         }
         let charge = self.charge(read.digest(), || size)?;

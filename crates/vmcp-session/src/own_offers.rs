@@ -13,6 +13,9 @@ use vmcp_store::{Change, News, Place, Record};
 
 use crate::{own_lists::Reading, session::Session, sessions::Shared, upkeep::complain};
 
+/// What is said of an own offer that has too many bytes.
+const TOO_LARGE: &str = "lists more bytes to a session than an own offer may have; the session is shown what its view is";
+
 /// The part of a session that is there only while it has offers of its own, or reads lists.
 #[derive(Debug, Default)]
 pub(crate) struct Own {
@@ -289,7 +292,7 @@ impl Shared {
             tracing::warn!(backend = %id, limit = OWN_BACKENDS, "lists something of its own to a session that has as many own offers as it may; the session is shown what its view is");
             return None;
         }
-        let (offer, _charge) = self.own_offers.take_in(id, read)?;
+        let (offer, _charge) = self.own_offers.take_in(id, read, TOO_LARGE)?;
         let differs_from = session.view.offer(id).map_or_else(Weak::new, |o| Arc::downgrade(&o));
         Some(Held { backend: id.clone(), lineage: backend.lineage(), offer, differs_from, _charge })
     }

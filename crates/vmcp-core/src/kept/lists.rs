@@ -29,6 +29,9 @@ use crate::{
 /// How long a request waits for lists that have changed.
 const HOLD: Duration = Duration::from_secs(1);
 
+/// What is said of an own offer that has too many bytes.
+const TOO_LARGE: &str = "lists more bytes to a kept session than an own offer may have; its caller is shown what its view is";
+
 type Callers = HashMap<Digest, Arc<OfCaller>>;
 
 /// All own offers of callers without sessions, by the key of their kept sessions.
@@ -246,7 +249,7 @@ impl Lists {
         read: OwnOffer,
     ) -> Option<Held> {
         let backend = open.backend.id();
-        let (offer, _charge) = self.bounds.take_in(backend, read)?;
+        let (offer, _charge) = self.bounds.take_in(backend, read, TOO_LARGE)?;
         let of_view = view.and_then(|view| view.offer(backend));
         Some(Held {
             backend: backend.clone(),
