@@ -23,6 +23,9 @@ async function call(client, name, args = {}, options = {}) {
   return result.content.map((part) => part.text ?? '').join(' ');
 }
 
+/** Whose it is that a name or URI leads to. */
+const backendOf = (key) => names.find((name) => key.replace('memo://', '').startsWith(name)) ?? 'old';
+
 async function lists({ client }) {
   assert.equal(client.getNegotiatedProtocolVersion(), VERSIONS[era]);
   const tools = (await client.listTools({}, fresh)).tools.map(({ name }) => name);
@@ -31,8 +34,9 @@ async function lists({ client }) {
   const templates = resourceTemplates.map(({ uriTemplate }) => uriTemplate);
   const prompts = (await client.listPrompts({}, fresh)).prompts.map(({ name }) => name);
   for (const keys of [tools, resources, templates, prompts]) {
-    assert(keys.length > names.length, keys.join());
-    assert.deepEqual(keys, [...keys].sort());
+    // The backends in the order of the configuration, and none of them missing.
+    const backends = keys.map(backendOf);
+    assert.deepEqual(backends.filter((name, at) => name !== backends[at - 1]), [...names, 'old'], keys.join());
     digest.update([...keys, ''].join('\n'));
   }
   // All that are at it have read the same lists before one of them changes something.
@@ -45,7 +49,9 @@ async function calls({ client }) {
     assert.equal(await call(client, `${name}_echo`, { message: 'hello' }), `${name}: hello`);
     const sum = await client.callTool({ name: `${name}_add`, arguments: { a: 1, b: 2 } });
     assert.deepEqual(sum.structuredContent, { sum: 3 });
-    assert.equal(await call(client, `${name}_region`, { region: 'west' }), 'west in west');
+    // py serves older revisions itself, which have no such header.
+    const header = era === 'legacy' && name === 'py' ? 'None' : 'west';
+    assert.equal(await call(client, `${name}_region`, { region: 'west' }), `west in ${header}`);
   }
 }
 

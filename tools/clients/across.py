@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import os
 import sys
+from itertools import groupby
 
 import mcp_types as types
 from mcp import Client
@@ -41,6 +42,11 @@ async def call(client, name, arguments=None, **options):
     return " ".join(part.text for part in result.content if part.type == "text")
 
 
+def backend_of(key):
+    """Whose it is that a name or URI leads to."""
+    return next((name for name in names if key.removeprefix("memo://").startswith(name)), "old")
+
+
 async def lists(client):
     assert client.protocol_version == VERSIONS[era], client.protocol_version
     tools = [one.name for one in await pages(client.list_tools, "tools")]
@@ -48,7 +54,9 @@ async def lists(client):
     templates = await pages(client.list_resource_templates, "resource_templates")
     prompts = [one.name for one in await pages(client.list_prompts, "prompts")]
     for keys in (tools, resources, [one.uri_template for one in templates], prompts):
-        assert keys == sorted(keys) and len(keys) > len(names), keys
+        # The backends in the order of the configuration, and none of them missing.
+        backends = [backend_of(key) for key in keys]
+        assert [name for name, _keys in groupby(backends)] == [*names, "old"], keys
         digest.update("\n".join([*keys, ""]).encode())
     # All that are at it have read the same lists before one of them changes something.
     await ask("the others")
@@ -60,8 +68,10 @@ async def calls(client):
         assert await call(client, f"{name}_echo", {"message": "hello"}) == f"{name}: hello"
         added = await client.call_tool(f"{name}_add", {"a": 1, "b": 2})
         assert added.structured_content == {"sum": 3}, added
+        # py serves older revisions itself, which have no such header.
+        header = None if (era, name) == ("legacy", "py") else "west"
         west = await call(client, f"{name}_region", {"region": "west"})
-        assert west == "west in west", west
+        assert west == f"west in {header}", west
 
 
 async def reads(client):

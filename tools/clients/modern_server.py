@@ -50,8 +50,8 @@ async def add(a: float, b: float) -> Sum:
 async def region(
     region: Annotated[str, Field(json_schema_extra={"x-mcp-header": "Region"})], context: Context
 ) -> str:
-    """The SDK sees that the header says what the argument does."""
-    return f"{region} in {context.headers['mcp-param-region']}"
+    """The SDK sees that the header says what the argument does. Clients of older revisions send none."""
+    return f"{region} in {context.headers.get('mcp-param-region')}"
 
 
 @server.tool()
