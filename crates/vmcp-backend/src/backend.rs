@@ -209,6 +209,14 @@ impl Backend {
         self.process_idle().is_some()
     }
 
+    /// Whether the backend is a program that all sessions share, which is told of no client.
+    pub fn is_shared(&self) -> bool {
+        match &self.wire {
+            Wire::Http(_) => false,
+            Wire::Links(links) => links.is_shared(),
+        }
+    }
+
     /// Closes connections and ends processes that have been idle for too long. To be called now
     /// and then.
     pub fn prune(&self) {

@@ -51,6 +51,23 @@ impl Backend {
         opened
     }
 
+    /// The same for one on which lists are read and nothing else: who could be asked anything is not
+    /// there, so what the backend asks at once is declined.
+    ///
+    /// # Errors
+    /// If the backend's era or the session cannot be had.
+    pub async fn open_to_read(
+        self: &Arc<Self>,
+        view: &ClientView,
+        client_info: &[u8],
+    ) -> Result<Session, Error> {
+        let opened = self.open_for(view, client_info).await;
+        if let (Ok(session), Wire::Links(links)) = (&opened, &self.wire) {
+            links.decline_early(session);
+        }
+        opened
+    }
+
     /// Waits for what comes of an opening that somebody has begun.
     ///
     /// # Errors

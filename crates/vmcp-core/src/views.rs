@@ -8,11 +8,12 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::Ordering},
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use vmcp_backend::{Backend, ClientView, Lineage};
 use vmcp_catalog::Rules;
@@ -21,6 +22,7 @@ use vmcp_wire::Fault;
 
 use crate::{
     background::Background,
+    places::Places,
     view::{
         View,
         watching::{Wanted, Watch},
@@ -29,7 +31,14 @@ use crate::{
 };
 
 /// Late offers that come within this time are announced together.
-const COALESCE: std::time::Duration = std::time::Duration::from_millis(50);
+const COALESCE: Duration = Duration::from_millis(50);
+
+/// How long an attempt to get an offer may hold its place: a slow backend must not keep others from
+/// being asked.
+const ATTEMPT: Duration = Duration::from_secs(1);
+
+/// The same for a program that starts: several at once on a busy machine make each other slow.
+const START: Duration = Duration::from_secs(20);
 
 #[derive(Debug)]
 pub(crate) struct Views {
@@ -40,9 +49,9 @@ pub(crate) struct Views {
     modern: ArcSwap<HashMap<Bytes, Weak<View>>>,
     changes: watch::Sender<u64>,
     /// Bounds the attempts to get an offer that are made at once.
-    places: Arc<Semaphore>,
+    places: Places,
     /// The same for programs that are started.
-    starts: Arc<Semaphore>,
+    starts: Places,
 }
 
 #[derive(Debug)]
@@ -72,10 +81,10 @@ impl Views {
     pub(crate) fn new(backends: Vec<Arc<Backend>>, config: Config, background: Background) -> Self {
         let rules = Arc::new(config.rules.clone());
         let (changes, _) = watch::channel(0);
-        let places = Arc::new(Semaphore::new(config.max_backend_init_concurrency.max(1)));
+        let places = Places::new(config.max_backend_init_concurrency.max(1), ATTEMPT);
         // Each keeps a core busy while it starts.
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let starts = Arc::new(Semaphore::new(2 * cores));
+        let starts = Places::new(2 * cores, START);
         let all = Mutex::new(All { kept: HashMap::new(), backends, rules });
         let modern = ArcSwap::default();
         Self { config, background, all, modern, changes, places, starts }
@@ -156,6 +165,11 @@ impl Views {
                 watched.insert(backend.id().clone(), self.watch(backend, view));
             }
         }
+    }
+
+    /// Bounds the programs that are started at once for what nobody has called for.
+    pub(crate) fn starts(&self) -> &Places {
+        &self.starts
     }
 
     pub(crate) fn has(&self, client: &ClientView) -> bool {
@@ -242,8 +256,10 @@ impl Views {
             view: Arc::downgrade(view),
             stop: stop.clone(),
             background: self.background.clone(),
-            places: Arc::clone(&self.places),
-            starts: Arc::clone(&self.starts),
+            places: match backend.is_program() {
+                true => self.starts.clone(),
+                false => self.places.clone(),
+            },
             wanted: Arc::clone(&wanted),
             fresh: Arc::clone(&view.fresh),
             max_age: self.config.offer_max_age,

@@ -23,6 +23,7 @@ use crate::{
     kept::{Borrower, Bridge, Kept, Shown, Unread},
     lent::Lent,
     own_bounds::OwnBounds,
+    places::Places,
     relay::Relay,
     route::Routed,
     state::{Keys, States},
@@ -289,6 +290,11 @@ impl Vmcp {
     /// Whether clients of this kind are known already.
     pub fn has_view(&self, client: &ClientView) -> bool {
         self.views.has(client)
+    }
+
+    /// Bounds the programs that are started at once to find out what they offer.
+    pub fn starts(&self) -> &Places {
+        self.views.starts()
     }
 
     /// Every view that is kept.

@@ -30,7 +30,6 @@ impl Session {
     }
 
     /// Whether some backend is to be asked before it is known what clients of this kind are offered.
-    /// Programs and servers of HTTP+SSE are not: each would be started, or connected to, for that.
     pub(crate) fn is_of_new_kind(&self) -> bool {
         !self.unread().is_empty()
     }
@@ -43,11 +42,16 @@ impl Session {
     }
 
     fn is_unread(&self, backend: &Backend) -> bool {
-        backend.identity().is_some()
-            && !backend.is_out()
+        !backend.is_out()
+            && !backend.is_shared()
             && match backend.era_for(Era::Legacy) {
                 // Whether it has this side is found out for the first client that needs to know.
                 None => backend.era_for(Era::Modern) == Some(Era::Modern),
+                // It is not started only because time has passed, nor before it has shown that it starts.
+                Some(Era::Legacy) if backend.is_program() => {
+                    self.view.wants_reading(backend.id(), Duration::MAX)
+                        && self.view.offer(backend.id()).is_some()
+                }
                 Some(Era::Legacy) => {
                     self.view.wants_reading(backend.id(), self.shared.config.offer_max_age)
                 }
@@ -65,8 +69,12 @@ impl Session {
             let (session, places) = (Arc::clone(self), Arc::clone(&places));
             // Gone through with whoever waits for it: what is opened is to be ended.
             readings.push(self.shared.background.spawn(async move {
+                let reading = session.read_aside(&backend, wait);
+                if backend.is_program() {
+                    return session.shared.vmcp.starts().within(reading).await;
+                }
                 let _place = places.acquire().await;
-                session.read_aside(&backend, wait).await;
+                reading.await;
             }));
         }
         let all = async {
@@ -91,7 +99,7 @@ impl Session {
             self.view.release_reading(backend.id());
             return;
         }
-        let opened = backend.open_for(self.client_view(), &self.client.info).await;
+        let opened = backend.open_to_read(self.client_view(), &self.client.info).await;
         let read = match &opened {
             Ok(open) => self.read_in_time(backend, backend.offer(open)).await,
             Err(error) => {

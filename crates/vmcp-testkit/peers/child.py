@@ -1,6 +1,7 @@
 """An MCP server on standard input and output, with good and bad habits on demand.
 
     python3 child.py [--stubborn] [--greet] [--garbage] [--die] [--die-if=FILE] [--long-line] [--ask-roots]
+                     [--by-kind]
 
 Written against the specification (2025-11-25, basic/transports, "stdio") and nothing else.
 """
@@ -118,6 +119,8 @@ def call(name, arguments, meta):
             # When the call has been answered, and nobody waits for anything.
             threading.Timer(0.2, notify, ["notifications/tools/list_changed"]).start()
         return text("changed")
+    if name == "sampler":
+        return text("sampled")
     if name == "extra" and state["extra"]:
         return text("the extra")
     return None
@@ -126,13 +129,16 @@ def call(name, arguments, meta):
 def tools():
     names = "echo count cancelled pid environment sleep die progress log ask ask_aside aside close flood garbage noise big spawn change roots client"
     names = names.split() + (["extra"] if state["extra"] else [])
+    # What only clients can use that can be asked for samples.
+    if "--by-kind" in sys.argv and "sampling" in state["can"]:
+        names.append("sampler")
     return [{"name": name, "inputSchema": {"type": "object"}} for name in names]
 
 
 def respond(request):
     method, params = request["method"], request.get("params", {})
     if method == "initialize":
-        state["client"] = params["clientInfo"]
+        state["client"], state["can"] = params["clientInfo"], params["capabilities"]
         result = {
             "protocolVersion": params["protocolVersion"],
             "capabilities": {

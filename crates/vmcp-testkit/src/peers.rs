@@ -8,6 +8,7 @@ mod counting;
 mod curious;
 mod fidelity;
 mod habits;
+mod kinds;
 mod lists;
 mod lying;
 mod modern;
@@ -30,6 +31,7 @@ pub use fidelity::fidelity;
 pub use habits::{
     dying, flooding, forgetting, hanging_at_calls, hanging_at_initialize, huge, slow, stateful,
 };
+pub use kinds::by_kind_sse;
 pub use lists::{changing, many_tools};
 pub use lying::{lying, lying_about_tools};
 pub use modern::{INVALID_HEADERS, modern, turning};

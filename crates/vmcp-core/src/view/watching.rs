@@ -15,7 +15,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{Notify, Semaphore, oneshot},
+    sync::{Notify, oneshot},
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
@@ -23,7 +23,7 @@ use vmcp_backend::{Backend, ClientView, Error, Events, Session};
 use vmcp_model::{BackendId, Era};
 
 use super::{View, fresh::Fresh};
-use crate::background::Background;
+use crate::{background::Background, places::Places};
 use following::ReadTerms;
 
 mod beside;
@@ -41,13 +41,6 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::fro
 /// How long the reading of the lists waits for the stream to open.
 const BEGIN: Duration = Duration::from_millis(500);
 
-/// How long an attempt may hold its place in the queue: a slow backend must not keep others from
-/// being asked.
-const PLACE: Duration = Duration::from_secs(1);
-
-/// The same for a program that starts: several at once on a busy machine make each other slow.
-const START: Duration = Duration::from_secs(20);
-
 /// Watches one backend for one view.
 pub(crate) struct Watch {
     pub(crate) backend: Arc<Backend>,
@@ -55,9 +48,7 @@ pub(crate) struct Watch {
     pub(crate) stop: CancellationToken,
     pub(crate) background: Background,
     /// Bounds the attempts that are made at once.
-    pub(crate) places: Arc<Semaphore>,
-    /// Bounds the programs that are started at once.
-    pub(crate) starts: Arc<Semaphore>,
+    pub(crate) places: Places,
     pub(crate) wanted: Arc<Wanted>,
     /// Who is shown the view's lists.
     pub(crate) fresh: Arc<Fresh>,
@@ -200,17 +191,7 @@ impl Watch {
             }
             Ok(watched)
         };
-        tokio::pin!(work);
-        let (places, hold) = match self.backend.is_program() {
-            true => (&self.starts, START),
-            false => (&self.places, PLACE),
-        };
-        let place = places.acquire().await;
-        if let Ok(done) = tokio::time::timeout(hold, &mut work).await {
-            return done;
-        }
-        drop(place);
-        work.await
+        self.places.within(work).await
     }
 
     /// Whether a backend is watched on its modern side for clients of the legacy era, who are served by

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use vmcp_testkit::{
-    client::Client,
+    CHILD,
+    client::{Client, fetch},
     gateway::{Gateway, eventually},
     modern_client::ModernClient,
+    peers,
     process::Process,
     raw::{Answer, Call, Handler, RawServer, Running, fixed, handler},
 };
@@ -100,6 +102,52 @@ async fn what_a_server_shows_to_some_kinds_only_is_shown_to_those() {
     assert_eq!(raw.counters().requests("initialize"), 1 + 4 + 4, "a kind is read once");
     let watching = raw.sessions().iter().filter(|one| one.listens()).count();
     assert_eq!(watching, 1, "nobody watches for a kind of client");
+}
+
+/// Expects of each kind of client, and again of another of each, that its first list has just what the
+/// backend, `a`, shows to it.
+async fn expect_each_kinds_own(process: &Process) {
+    for round in 0..2 {
+        for kind in KINDS {
+            let can = kind.contains("sampling");
+            let client = client(process, kind).await;
+            let shown = tools(&client).await;
+            assert_eq!(shown.contains(&"a_sampler".to_owned()), can, "{kind} {round}: {shown:?}");
+            if can {
+                client.call("2", "a_sampler", "{}").await.unwrap().result().unwrap();
+            }
+            assert_eq!(client.delete().await.unwrap(), 200);
+        }
+    }
+}
+
+/// How many sessions the backend has been opened.
+async fn opened(process: &Process) -> u64 {
+    let (_, body) = fetch(&process.url_of("/status")).await.unwrap();
+    let status: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    status["backends"][0]["sessions_opened"].as_u64().unwrap()
+}
+
+#[tokio::test]
+async fn what_a_program_shows_to_some_kinds_only_is_shown_to_those() {
+    let backend = format!("name: a, command: python3, args: ['{CHILD}', '--by-kind']");
+    let gateway = Gateway::before(&[]).backend(&backend);
+    // One that is read for one kind after the other is not started again because time passes.
+    let gateway = gateway.with("sessions: {offerMaxAge: 1ms, initializeWait: 30s}");
+    let process = serve(&gateway).await;
+    expect_each_kinds_own(&process).await;
+    // The watch's, one each for the four kinds that can do something, and for those that call.
+    assert_eq!(opened(&process).await, 1 + 4 + 4, "a kind is read once");
+}
+
+#[tokio::test]
+async fn what_a_server_over_sse_shows_to_some_kinds_only_is_shown_to_those() {
+    let server = peers::by_kind_sse(0).await.unwrap();
+    let backend = format!("name: a, url: '{}', transport: sse", server.url());
+    let gateway = Gateway::before(&[]).backend(&backend).with("sessions: {initializeWait: 30s}");
+    let process = serve(&gateway).await;
+    expect_each_kinds_own(&process).await;
+    eventually("only the watch is connected", async || (server.open() == 1).then_some(())).await;
 }
 
 #[tokio::test]
