@@ -23,7 +23,18 @@ use crate::{
 
 /// A session that the backend has given and that nobody holds yet. Dropped, it is ended, so that
 /// none is left behind by a handshake that fails late or is given up.
-pub(crate) struct Opening(Option<(Arc<Backend>, Session)>);
+pub(crate) struct Opening {
+    given: Option<(Arc<Backend>, Session)>,
+    purpose: Purpose,
+}
+
+/// What a session is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Use,
+    /// Its lists are read, and it is ended.
+    Read,
+}
 
 impl Backend {
     /// Opens a session, within the time that configuration gives. A modern backend has none; what takes
@@ -45,8 +56,17 @@ impl Backend {
         view: &ClientView,
         client_info: &[u8],
     ) -> Result<Session, Error> {
+        self.open_for_purpose(view, client_info, Purpose::Use).await
+    }
+
+    async fn open_for_purpose(
+        self: &Arc<Self>,
+        view: &ClientView,
+        client_info: &[u8],
+        purpose: Purpose,
+    ) -> Result<Session, Error> {
         let admitted = self.health.admit()?;
-        let opened = self.opened(view, client_info).await;
+        let opened = self.opened(view, client_info, purpose).await;
         admitted.note(Sign::Opening, opened.as_ref().err());
         opened
     }
@@ -61,7 +81,7 @@ impl Backend {
         view: &ClientView,
         client_info: &[u8],
     ) -> Result<Session, Error> {
-        let opened = self.open_for(view, client_info).await;
+        let opened = self.open_for_purpose(view, client_info, Purpose::Read).await;
         if let (Ok(session), Wire::Links(links)) = (&opened, &self.wire) {
             links.decline_early(session);
         }
@@ -96,7 +116,7 @@ impl Backend {
         let began = Instant::now();
         let mut opened = match self.modern_side_to_watch(view).await {
             Some(session) => Ok(session),
-            None => self.opened(view, CLIENT_INFO).await,
+            None => self.opened(view, CLIENT_INFO, Purpose::Use).await,
         };
         if let (Ok(session), Wire::Links(links)) = (&opened, &self.wire) {
             links.decline_early(session);
@@ -125,8 +145,9 @@ impl Backend {
         self: &Arc<Self>,
         view: &ClientView,
         client_info: &[u8],
+        purpose: Purpose,
     ) -> Result<Session, Error> {
-        let mut opening = Opening(None);
+        let mut opening = Opening::to(purpose);
         let opened = within(self.timeouts.initialize, async {
             match &self.wire {
                 Wire::Links(links) if links.is_shared() => links.join(self, &mut opening).await,
@@ -180,7 +201,7 @@ impl Backend {
     /// Opens a session and ends it again. `false` if the backend does not take `initialize`.
     pub(crate) async fn try_handshake(self: &Arc<Self>, view: &ClientView) -> Result<bool, Error> {
         // Dropped, it ends the session.
-        let mut opening = Opening(None);
+        let mut opening = Opening::to(Purpose::Use);
         match self.handshake(view, CLIENT_INFO, &mut opening).await {
             Ok(_session) => Ok(true),
             Err(Unopened::Refused(_)) => Ok(false),
@@ -220,7 +241,7 @@ impl Backend {
                     session_id.and_then(|id| HeaderValue::from_bytes(id.as_bytes()).ok());
                 if session_id.is_some() {
                     let given = Session { id: session_id.clone(), ..session.clone() };
-                    opening.0 = Some((Arc::clone(self), given));
+                    opening.given = Some((Arc::clone(self), given));
                 }
                 // Without the id: a refusal of initialize says nothing about a session.
                 let answer = self.judge(&session, response, Some(&id)).await;
@@ -234,8 +255,8 @@ impl Backend {
                 answer
             }
             Wire::Links(links) => {
-                session.id = Some(links.connect().await?);
-                opening.0 = Some((Arc::clone(self), session.clone()));
+                session.id = Some(links.connect(opening.purpose).await?);
+                opening.given = Some((Arc::clone(self), session.clone()));
                 if view.has_roots() {
                     // Asked as soon as it is told that all is set, before a call can be there.
                     links.hold_early(&session);
@@ -305,19 +326,20 @@ fn lost_at_once(error: Error) -> Error {
 
 impl Opening {
     /// Of which there is nothing to end yet.
-    pub(crate) fn none() -> Self {
-        Self(None)
+    pub(crate) fn to(purpose: Purpose) -> Self {
+        Self { given: None, purpose }
     }
 
     /// Notes that somebody holds the session.
     pub(crate) fn take(&mut self) {
-        self.0 = None;
+        self.given = None;
     }
 }
 
 impl Drop for Opening {
     fn drop(&mut self) {
-        let (Some((backend, session)), Ok(runtime)) = (self.0.take(), Handle::try_current()) else {
+        let (Some((backend, session)), Ok(runtime)) = (self.given.take(), Handle::try_current())
+        else {
             return;
         };
         let tasks = backend.tasks.clone();

@@ -27,7 +27,7 @@ use crate::{
     error::Error,
     events::Events,
     gauge::{Gauge, Permit},
-    handshake::{Opening, Unopened},
+    handshake::{Opening, Purpose, Unopened},
     http::Http,
     link::{Link, ListsChanged, Member},
     session::{CLIENT_INFO, ClientView, Facts, Session},
@@ -38,6 +38,10 @@ use leaving::Leaving;
 
 /// How long a link must have been idle before it may end to make room for a new one.
 const LEAST_IDLE: Duration = Duration::from_secs(60);
+
+/// How many links may be open at once only to read lists on them: there is one for each kind of client
+/// that is new, for a moment.
+const READ: usize = 8;
 
 /// How long all links may take to end at shutdown. A process that resists is ended by force before.
 const FAREWELL: Duration = Duration::from_secs(6);
@@ -57,6 +61,8 @@ pub(crate) struct Links {
     members: AtomicU64,
     calls: Gauge,
     places: Gauge,
+    /// Beside the places, so that no client is refused one for it.
+    read: Gauge,
     event_bytes: usize,
     crashes: Mutex<Crashes>,
     /// Programs that were given up before they served anybody, and have not ended yet.
@@ -99,6 +105,7 @@ impl Links {
             members: AtomicU64::new(0),
             calls: Gauge::new("requests under way", config.limits.in_flight),
             places: Gauge::new(what, config.limits.links),
+            read: Gauge::new(what, READ),
             event_bytes: config.limits.event_bytes,
             crashes: Mutex::default(),
             leaving: Leaving::default(),
@@ -124,7 +131,7 @@ impl Links {
     }
 
     /// Opens a link and gives the id of its session. The handshake is the caller's.
-    pub(crate) async fn connect(&self) -> Result<HeaderValue, Error> {
+    pub(crate) async fn connect(&self, purpose: Purpose) -> Result<HeaderValue, Error> {
         if self.closed.load(Ordering::Relaxed) {
             return Err(Error::Unreachable("it is not in use any more".to_owned()));
         }
@@ -132,7 +139,10 @@ impl Links {
             // Two of them at once may be after the same lock, port or folder.
             let _late = tokio::time::timeout(FAREWELL, self.leaving.until_none()).await;
         }
-        let place = self.place()?;
+        let place = match purpose {
+            Purpose::Use => self.place()?,
+            Purpose::Read => self.read.enter()?,
+        };
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let id = format!("link-{:016x}-{number}", self.nonce);
         let opened = match &self.opener {
@@ -263,7 +273,7 @@ impl Links {
             Opener::Process(_) => 0,
             Opener::Sse(http) => http.under_way().1,
         };
-        (self.calls.count(), streams, self.places.count())
+        (self.calls.count(), streams, self.places.count() + self.read.count())
     }
 
     fn find(&self, session: &Session) -> Result<(Arc<Link>, Member), Error> {

@@ -288,6 +288,15 @@ impl View {
         missing.map(|(id, _)| id.clone()).collect()
     }
 
+    /// Whether a backend has said what it offers when it was asked last.
+    pub fn has_answered(&self, backend: &BackendId) -> bool {
+        let offers = self.offers();
+        let state = offers.backends.get(backend);
+        state.is_some_and(|state| {
+            matches!(state.status, OfferStatus::Good | OfferStatus::Partial(_))
+        })
+    }
+
     async fn wait_while_any(&self, waits: impl Fn(&BackendState) -> bool) {
         loop {
             let changed = self.settled.notified();
@@ -387,13 +396,19 @@ impl View {
             }
             Err(why) => OfferStatus::Failed(why),
         };
+        let mut has_begun_to_answer = false;
         if state.status != status {
+            has_begun_to_answer = state.status == OfferStatus::Unknown;
             state.since = Instant::now();
             state.status = status;
         }
         self.note_watched(&mut offers, backend);
         self.take_in(offers, dirty);
         self.tell_derived();
+        if has_begun_to_answer {
+            // What it offers may be what was known; what it offers to kinds of clients may not.
+            self.changes.send_modify(|count| *count += 1);
+        }
     }
 
     /// Lets those know who wait for changes; `dirty` says that an offer is not in the catalog yet.

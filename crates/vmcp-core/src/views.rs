@@ -22,6 +22,7 @@ use vmcp_wire::Fault;
 
 use crate::{
     background::Background,
+    known::KnownKinds,
     places::Places,
     view::{
         View,
@@ -60,6 +61,8 @@ struct All {
     /// What each view is made of. Exchanged with the views that there are, under one lock.
     backends: Vec<Arc<Backend>>,
     rules: Arc<Rules>,
+    /// What was found of kinds of clients that are not here any more, or not yet.
+    remembered: KnownKinds,
 }
 
 #[derive(Debug)]
@@ -85,7 +88,8 @@ impl Views {
         // Each keeps a core busy while it starts.
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let starts = Places::new(2 * cores, START);
-        let all = Mutex::new(All { kept: HashMap::new(), backends, rules });
+        let remembered = config.known.kinds.clone();
+        let all = Mutex::new(All { kept: HashMap::new(), backends, rules, remembered });
         let modern = ArcSwap::default();
         Self { config, background, all, modern, changes, places, starts }
     }
@@ -125,7 +129,7 @@ impl Views {
             None => {
                 // The bases are beside the bound.
                 if all.kept.len() >= self.config.views + 2 {
-                    make_room(&mut all.kept)?;
+                    make_room(&mut all)?;
                 }
                 let view = self.make(client, &mut all);
                 self.publish(&all.kept);
@@ -143,10 +147,11 @@ impl Views {
     /// Gives every view other backends and rules.
     pub(crate) fn replace(&self, backends: Vec<Arc<Backend>>, rules: Rules, replaced: &Replaced) {
         let mut all = self.all();
-        let All { kept, backends: before, rules: rules_before } = &mut *all;
+        let All { kept, backends: before, rules: rules_before, remembered } = &mut *all;
         *before = backends;
         *rules_before = Arc::new(rules);
         let new = |id: &BackendId| replaced.added.contains(id) || replaced.changed.contains(id);
+        remembered.forget(&new);
         // Those first that others are derived from.
         let mut ordered: Vec<_> = kept.values_mut().collect();
         ordered.sort_by_key(|kept| kept.view.depth());
@@ -203,14 +208,27 @@ impl Views {
 
     pub(crate) fn prune(&self) {
         let mut all = self.all();
-        all.kept.retain(|_, kept| {
+        let All { kept, remembered, .. } = &mut *all;
+        kept.retain(|_, kept| {
             let keep = !unused(&kept.view) || kept.view.idle() < self.config.view_idle;
             if !keep {
-                kept.view.stop.cancel();
+                end(&kept.view, remembered);
             }
             keep
         });
         self.publish(&all.kept);
+    }
+
+    /// What kinds of clients were found to be offered, those last that were here last.
+    pub(crate) fn known_kinds(&self) -> KnownKinds {
+        let all = self.all();
+        let mut known = all.remembered.clone();
+        let mut here: Vec<_> = all.kept.values().map(|kept| &kept.view).collect();
+        here.sort_by_key(|view| std::cmp::Reverse(view.idle()));
+        for view in here {
+            known.remember(view.client(), view.found());
+        }
+        known
     }
 
     /// Makes a view, with the base that it is derived from.
@@ -220,7 +238,7 @@ impl Views {
             None => self.make(&base, all),
         });
         let known = |backend: &Arc<Backend>| {
-            let remembered = self.config.known.get(backend.id()).cloned();
+            let remembered = self.config.known.offers.get(backend.id()).cloned();
             (backend.id().clone(), remembered.filter(|_| base.is_none()))
         };
         let offers: Vec<_> = all.backends.iter().map(known).collect();
@@ -230,6 +248,9 @@ impl Views {
             View::new(client.clone(), base, rules, offers.into_iter(), changes, stop.clone());
         let view = Arc::new(view);
         view.touch();
+        if let Some(kind) = all.remembered.get(client) {
+            view.recall(kind);
+        }
         view.derive();
         // Only a weak reference waits: a view that no session uses must be seen to be unused.
         let (weak, dirty) = (Arc::downgrade(&view), Arc::clone(&view.dirty));
@@ -288,7 +309,8 @@ async fn merge_late(view: Weak<View>, dirty: Arc<Notify>) {
 }
 
 /// Ends the view that has been idle longest.
-fn make_room(kept: &mut HashMap<ClientView, Kept>) -> Result<(), Fault> {
+fn make_room(all: &mut All) -> Result<(), Fault> {
+    let All { kept, remembered, .. } = all;
     let longest = kept.iter().filter(|(_, kept)| unused(&kept.view));
     let longest = longest.max_by_key(|(_, kept)| kept.view.idle());
     let Some(client) = longest.map(|(client, _)| client.clone()) else {
@@ -297,9 +319,15 @@ fn make_room(kept: &mut HashMap<ClientView, Kept>) -> Result<(), Fault> {
         ));
     };
     if let Some(ended) = kept.remove(&client) {
-        ended.view.stop.cancel();
+        end(&ended.view, remembered);
     }
     Ok(())
+}
+
+/// Ends a view. What was found of its clients is remembered for those who come later.
+fn end(view: &View, remembered: &mut KnownKinds) {
+    view.stop.cancel();
+    remembered.remember(view.client(), view.found());
 }
 
 /// Whether no session uses the view.

@@ -14,13 +14,14 @@ use bytes::Bytes;
 use tokio::{sync::watch, task::JoinSet, time::Instant};
 use vmcp_backend::{Backend, ClientView};
 use vmcp_catalog::{Catalog, Rules};
-use vmcp_model::{BackendId, Kind, LogLevel, Offer};
+use vmcp_model::{BackendId, Kind, LogLevel};
 use vmcp_wire::Fault;
 
 use crate::{
     background::Background,
     call::CallStream,
     kept::{Borrower, Bridge, Kept, Shown, Unread},
+    known::{Known, KnownKinds},
     lent::Lent,
     own_bounds::OwnBounds,
     places::Places,
@@ -53,7 +54,7 @@ pub struct Config {
     /// How old an offer may be before it is asked for again, once somebody is shown it.
     pub offer_max_age: Duration,
     /// What backends have offered before this process began: it is shown until they have been asked.
-    pub known: BTreeMap<BackendId, Arc<Offer>>,
+    pub known: Known,
     /// How clients without sessions use backend sessions.
     pub bridge: Bridge,
 }
@@ -292,6 +293,11 @@ impl Vmcp {
         self.views.has(client)
     }
 
+    /// What kinds of clients were found to be offered, also of those that are not here any more.
+    pub fn known_kinds(&self) -> KnownKinds {
+        self.views.known_kinds()
+    }
+
     /// Bounds the programs that are started at once to find out what they offer.
     pub fn starts(&self) -> &Places {
         self.views.starts()
@@ -302,7 +308,7 @@ impl Vmcp {
         self.views.list()
     }
 
-    /// Ticks whenever some view's catalog has changed.
+    /// Ticks whenever some view's catalog has changed, or more is known of what it is made of.
     pub fn catalog_changes(&self) -> watch::Receiver<u64> {
         self.views.changes()
     }

@@ -50,7 +50,7 @@ impl Session {
                 // It is not started only because time has passed, nor before it has shown that it starts.
                 Some(Era::Legacy) if backend.is_program() => {
                     self.view.wants_reading(backend.id(), Duration::MAX)
-                        && self.view.offer(backend.id()).is_some()
+                        && self.view.has_answered(backend.id())
                 }
                 Some(Era::Legacy) => {
                     self.view.wants_reading(backend.id(), self.shared.config.offer_max_age)

@@ -1,7 +1,6 @@
 //! Puts the parts together: a configuration is taken apart, and each part gets its own.
 
 use std::{
-    collections::BTreeMap,
     net::{SocketAddr, TcpListener},
     sync::Arc,
 };
@@ -93,7 +92,7 @@ pub(crate) async fn start(
         Keys::new(move || store.keys().ok())
     };
     let core = core_config(rules, &server, keys, &sessions, bridge, &limits);
-    let offered = known.as_ref().map(Known::offers).unwrap_or_default();
+    let offered = known.as_ref().map(Known::offered).unwrap_or_default();
     let core = vmcp_core::Config { known: offered, ..core };
     let vmcp = Vmcp::new(made, core, background.clone());
     handle_failures(&vmcp, &failures);
@@ -263,7 +262,7 @@ fn core_config(
         view_idle: sessions.ttl,
         initialize_wait: sessions.initialize_wait,
         offer_max_age: sessions.offer_max_age,
-        known: BTreeMap::new(),
+        known: vmcp_core::Known::default(),
         bridge,
     }
 }

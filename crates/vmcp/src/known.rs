@@ -17,8 +17,8 @@ use std::{
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use vmcp_core::{BackendState, Background, OfferStatus, View, Vmcp};
-use vmcp_model::{BackendId, Digest, Offer};
+use vmcp_core::{BackendState, Background, Known as Offered, KnownKinds, OfferStatus, View, Vmcp};
+use vmcp_model::{BackendId, Digest};
 
 use crate::config::Configuration;
 use folder::Folder;
@@ -33,7 +33,7 @@ const RENEW: Duration = Duration::from_secs(24 * 60 * 60);
 pub(crate) struct Known {
     folder: Folder,
     name: String,
-    offers: BTreeMap<BackendId, Arc<Offer>>,
+    offered: Offered,
     /// What the file holds, if it was read or written.
     stored: Option<Digest>,
     /// Those whose offers are too large to be kept.
@@ -78,34 +78,36 @@ impl Known {
 
     fn read(folder: Folder, name: String) -> Self {
         let read = folder.read(&name).and_then(|bytes| {
-            let Some(bytes) = bytes else { return Ok((BTreeMap::new(), None)) };
-            let offers = form::read(&bytes).map_err(|why| folder.unusable(&name, &why))?;
-            Ok((offers, Some(Digest::of(&bytes))))
+            let Some(bytes) = bytes else { return Ok((Offered::default(), None)) };
+            let offered = form::read(&bytes).map_err(|why| folder.unusable(&name, &why))?;
+            Ok((offered, Some(Digest::of(&bytes))))
         });
-        let (offers, stored) = read.unwrap_or_else(|error| {
+        let (offered, stored) = read.unwrap_or_else(|error| {
             tracing::warn!("what the backends offered last is not used: {error:#}");
-            (BTreeMap::new(), None)
+            (Offered::default(), None)
         });
         folder.prune(&name);
         let (left_out, has_failed) = (BTreeSet::new(), false);
-        Self { folder, name, offers, stored, left_out, has_failed }
+        Self { folder, name, offered, stored, left_out, has_failed }
     }
 
     /// What each backend has offered last.
-    pub(crate) fn offers(&self) -> BTreeMap<BackendId, Arc<Offer>> {
-        self.offers.clone()
+    pub(crate) fn offered(&self) -> Offered {
+        self.offered.clone()
     }
 
-    /// Keeps what a view is offered from now on, until shutdown, which waits for the last of it.
-    pub(crate) fn keep(self, vmcp: &Vmcp, view: Arc<View>, background: &Background) {
+    /// Keeps what a view is offered from now on, and what is found of kinds of clients, until shutdown,
+    /// which waits for the last of it.
+    pub(crate) fn keep(self, vmcp: &Arc<Vmcp>, view: Arc<View>, background: &Background) {
         let (mut changes, stop) = (vmcp.catalog_changes(), background.stop().clone());
         // What came before is not known to be in.
         changes.mark_changed();
-        background.spawn(self.follow(view, changes, stop));
+        background.spawn(self.follow(Arc::clone(vmcp), view, changes, stop));
     }
 
     async fn follow(
         mut self,
+        vmcp: Arc<Vmcp>,
         view: Arc<View>,
         mut changes: watch::Receiver<u64>,
         stop: CancellationToken,
@@ -116,8 +118,8 @@ impl Known {
                 () = tokio::time::sleep(RENEW) => Reason::Age,
                 () = stop.cancelled() => Reason::End,
             };
-            let states = view.backends();
-            let brought = tokio::task::spawn_blocking(move || self.bring(states, reason));
+            let (states, kinds) = (view.backends(), vmcp.known_kinds());
+            let brought = tokio::task::spawn_blocking(move || self.bring(states, kinds, reason));
             self = match brought.await {
                 Ok(known) => known,
                 Err(error) => {
@@ -132,8 +134,14 @@ impl Known {
     }
 
     /// Brings the file up to date.
-    fn bring(mut self, states: BTreeMap<BackendId, BackendState>, reason: Reason) -> Self {
+    fn bring(
+        mut self,
+        states: BTreeMap<BackendId, BackendState>,
+        kinds: KnownKinds,
+        reason: Reason,
+    ) -> Self {
         self.take_in(states);
+        self.offered.kinds = kinds;
         self.write();
         match reason {
             Reason::Age => self.folder.mark_used(&self.name),
@@ -147,7 +155,7 @@ impl Known {
     fn take_in(&mut self, states: BTreeMap<BackendId, BackendState>) {
         for (id, state) in states {
             match (state.status, state.offer) {
-                (OfferStatus::Good, Some(offer)) => drop(self.offers.insert(id, offer)),
+                (OfferStatus::Good, Some(offer)) => drop(self.offered.offers.insert(id, offer)),
                 (OfferStatus::Good, None)
                 | (OfferStatus::Unknown | OfferStatus::Partial(_) | OfferStatus::Failed(_), _) => {}
             }
@@ -156,10 +164,10 @@ impl Known {
 
     /// Writes what is known, if the file does not hold it.
     fn write(&mut self) {
-        if self.offers.is_empty() {
+        if self.offered.offers.is_empty() {
             return;
         }
-        let (bytes, left_out) = form::write(&self.offers);
+        let (bytes, left_out) = form::write(&self.offered);
         for id in left_out.difference(&self.left_out) {
             tracing::warn!(backend = %id, "its offer is too large to be kept for the next start");
         }

@@ -13,7 +13,7 @@ use crate::{
     discovery::{Refusal, is_doubtful},
     error::Error,
     events::Events,
-    handshake::{Opening, Unopened},
+    handshake::{Opening, Purpose, Unopened},
     health::Sign,
     session::{CLIENT_INFO, ClientView, Session},
 };
@@ -204,7 +204,7 @@ impl Backend {
             return false;
         }
         let opened = within(self.timeouts.initialize, async {
-            let (mut opening, nobody) = (Opening::none(), ClientView::nobody());
+            let (mut opening, nobody) = (Opening::to(Purpose::Use), ClientView::nobody());
             let session = self.handshake(&nobody, CLIENT_INFO, &mut opening).await;
             let session = session.map_err(Unopened::into_error)?;
             let (_id, text) = self.own_request("ping", None);

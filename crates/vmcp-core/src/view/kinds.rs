@@ -14,6 +14,7 @@ use vmcp_backend::Advertised;
 use vmcp_model::{BackendId, Era, Offer};
 
 use super::{BackendState, Offers, View};
+use crate::known::{Found, KnownKind};
 
 /// How long after it has failed a reading is tried again.
 const AGAIN: Duration = Duration::from_secs(30);
@@ -141,6 +142,29 @@ impl View {
         }
     }
 
+    /// What was found by reading for clients of this kind.
+    pub(crate) fn found(&self) -> KnownKind {
+        let offers = self.offers();
+        let found = offers.kinds.iter().filter_map(|(id, kind)| match kind {
+            Kinds::Read { own, compared: Some(compared), failed: false, .. } => {
+                let (own, compared) = (own.clone(), Arc::clone(compared));
+                Some((id.clone(), Found { own, compared }))
+            }
+            Kinds::Read { .. } | Kinds::Watched => None,
+        });
+        found.collect()
+    }
+
+    /// Takes in what was found for clients of this kind before there was this view.
+    pub(crate) fn recall(&self, known: &KnownKind) {
+        let read = Instant::now();
+        let known = known.iter().map(|(id, Found { own, compared })| {
+            let (own, compared) = (own.clone(), Some(Arc::clone(compared)));
+            (id.clone(), Kinds::Read { own, compared, read, failed: false })
+        });
+        self.offers().kinds.extend(known);
+    }
+
     /// Whether the clients of this view can do what those of the base cannot.
     fn is_a_kind(&self) -> bool {
         let told = self.client.capabilities_for(Era::Legacy);
@@ -225,6 +249,8 @@ impl View {
             offers.kinds.insert(backend.clone(), read);
         }
         self.follow();
+        // Also if the catalog is as it was: that it is, is worth keeping.
+        self.changes.send_modify(|count| *count += 1);
     }
 
     /// Merges what has come in since the last merge, for whoever is about to be shown it.

@@ -47,7 +47,7 @@ impl Core {
             view_idle: Duration::from_secs(60),
             initialize_wait: Duration::from_secs(3),
             offer_max_age: Duration::from_secs(60),
-            known: std::collections::BTreeMap::new(),
+            known: vmcp_core::Known::default(),
             bridge: vmcp_core::Bridge::default(),
             server_info: Bytes::from_static(b"{}"),
             keys: Keys::new(|| None),

@@ -39,7 +39,7 @@ pub(crate) fn replica_of(
         views: 16,
         view_idle: ttl,
         offer_max_age: ttl,
-        known: std::collections::BTreeMap::new(),
+        known: vmcp_core::Known::default(),
         bridge: vmcp_core::Bridge::default(),
         server_info: "{}".into(),
         keys: {

@@ -1,5 +1,8 @@
 //! The form in which known offers are stored: JSON with what backends said in their own bytes.
 //!
+//! Of a kind of clients it holds what differs, and where it was found that nothing does; both only as
+//! long as those who can do nothing are offered what they were when that was found.
+//!
 //! It holds what backends list to somebody without credentials of his own, and nothing of how they are
 //! reached.
 
@@ -12,8 +15,10 @@ use std::{
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use vmcp_backend::ClientView;
 use vmcp_catalog::{InvalidLists, read_lists, write_lists};
-use vmcp_model::{BackendId, Kind, Offer, raw::Members};
+use vmcp_core::{Found, Known, KnownKind, KnownKinds};
+use vmcp_model::{BackendId, Era, Kind, Offer, ProtocolVersion, raw::Members};
 
 /// The stored form that this version writes.
 const VERSION: u64 = 1;
@@ -35,15 +40,12 @@ pub(super) enum Unreadable {
 }
 
 /// The stored form, and the backends whose offers are left out as there is no room for them.
-pub(super) fn write(offers: &BTreeMap<BackendId, Arc<Offer>>) -> (Vec<u8>, BTreeSet<BackendId>) {
+pub(super) fn write(known: &Known) -> (Vec<u8>, BTreeSet<BackendId>) {
     let mut left_out = BTreeSet::new();
     let mut out = format!(r#"{{"version":{VERSION},"offers":["#).into_bytes();
     let mut separator = "";
-    for (id, offer) in offers {
-        // What follows it has its place, too.
-        let room = MOST_OF_ONE.min(MOST.saturating_sub(out.len() + 8));
-        let entry = (least(offer) <= room).then(|| entry(id, offer));
-        let Some(entry) = entry.filter(|entry| entry.len() <= room) else {
+    for (id, offer) in &known.offers {
+        let Some(entry) = entry_within(room(&out), id, offer) else {
             left_out.insert(id.clone());
             continue;
         };
@@ -51,8 +53,55 @@ pub(super) fn write(offers: &BTreeMap<BackendId, Arc<Offer>>) -> (Vec<u8>, BTree
         out.extend_from_slice(&entry);
         separator = ",";
     }
+    out.extend_from_slice(br#"],"kinds":["#);
+    separator = "";
+    for (client, kind) in known.kinds.iter() {
+        let current = |found: &Found, id: &BackendId| {
+            known.offers.get(id) == Some(&found.compared) && !left_out.contains(id)
+        };
+        let kind: Vec<_> = kind.iter().filter(|(id, found)| current(found, id)).collect();
+        let Some(entry) = kind_within(room(&out), client, &kind) else { continue };
+        out.extend_from_slice(separator.as_bytes());
+        out.extend_from_slice(&entry);
+        separator = ",";
+    }
     out.extend_from_slice(b"]}");
     (out, left_out)
+}
+
+/// Bytes that the next entry may have.
+fn room(out: &[u8]) -> usize {
+    // What follows it has its place, too.
+    MOST_OF_ONE.min(MOST.saturating_sub(out.len() + 32))
+}
+
+/// What was found of a kind of clients. `None` if that is nothing, or there is no room for it.
+fn kind_within(room: usize, client: &ClientView, kind: &[(&BackendId, &Found)]) -> Option<Vec<u8>> {
+    let same = kind.iter().filter(|(_, found)| found.own.is_none());
+    let same: Vec<&str> = same.map(|(id, _)| id.as_str()).collect();
+    let own = kind.iter().filter_map(|(id, found)| Some((*id, found.own.as_ref()?)));
+    let mut out = format!(r#"["{}","#, client.version().name()).into_bytes();
+    out.extend_from_slice(client.capabilities_for(Era::Legacy).trim_ascii());
+    out.push(b',');
+    out.extend_from_slice(&serde_json::to_vec(&same).ok()?);
+    out.extend_from_slice(b",[");
+    let (mut separator, mut any) = ("", !same.is_empty());
+    for (id, offer) in own {
+        // What is left out is found again.
+        let room = room.saturating_sub(out.len() + 2);
+        let Some(entry) = entry_within(room, id, offer) else { continue };
+        out.extend_from_slice(separator.as_bytes());
+        out.extend_from_slice(&entry);
+        (separator, any) = (",", true);
+    }
+    out.extend_from_slice(b"]]");
+    (any && out.len() <= room).then_some(out)
+}
+
+/// An offer, if there is room for it.
+fn entry_within(room: usize, id: &BackendId, offer: &Offer) -> Option<Vec<u8>> {
+    let entry = (least(offer) <= room).then(|| entry(id, offer));
+    entry.filter(|entry| entry.len() <= room)
 }
 
 /// Bytes that an offer has at least, so that nothing large is written only to be thrown away.
@@ -74,13 +123,20 @@ fn entry(id: &BackendId, offer: &Offer) -> Vec<u8> {
 }
 
 /// Reads the stored form.
-pub(super) fn read(bytes: &[u8]) -> Result<BTreeMap<BackendId, Arc<Offer>>, Unreadable> {
+pub(super) fn read(bytes: &[u8]) -> Result<Known, Unreadable> {
     let Head { version } = serde_json::from_slice(bytes).map_err(|_error| Unreadable::Altered)?;
     if version != VERSION {
         return Err(Unreadable::Version(version));
     }
     let stored: Stored<'_> = serde_json::from_slice(bytes).map_err(|_error| Unreadable::Altered)?;
-    stored.offers.into_iter().map(Entry::into_offer).collect()
+    let offers: BTreeMap<_, _> =
+        stored.offers.into_iter().map(Entry::into_offer).collect::<Result<_, _>>()?;
+    let mut kinds = KnownKinds::default();
+    for kind in stored.kinds {
+        let (client, kind) = kind.into_kind(&offers)?;
+        kinds.remember(&client, kind);
+    }
+    Ok(Known { offers, kinds })
 }
 
 /// What every version of the stored form begins with.
@@ -93,6 +149,44 @@ struct Head {
 struct Stored<'a> {
     #[serde(borrow)]
     offers: Vec<Entry<'a>>,
+    /// A vmcp that did not look for kinds has written none.
+    #[serde(borrow, default)]
+    kinds: Vec<StoredKind<'a>>,
+}
+
+/// The revision that the clients speak, what they can do, the backends that offer them nothing of their
+/// own, and what others do.
+#[derive(Deserialize)]
+struct StoredKind<'a>(
+    Box<str>,
+    #[serde(borrow)] &'a RawValue,
+    Vec<Box<str>>,
+    #[serde(borrow)] Vec<Entry<'a>>,
+);
+
+impl StoredKind<'_> {
+    fn into_kind(
+        self,
+        offers: &BTreeMap<BackendId, Arc<Offer>>,
+    ) -> Result<(ClientView, KnownKind), Unreadable> {
+        let Self(version, capabilities, same, own) = self;
+        let version = ProtocolVersion::legacy_from_name(&version).ok_or(Unreadable::Altered)?;
+        let capabilities = Bytes::copy_from_slice(capabilities.get().as_bytes());
+        Members::parse(&capabilities).ok_or(Unreadable::Altered)?;
+        let same = same.iter().map(|id| {
+            BackendId::new(id).map(|id| (id, None)).map_err(|_invalid| Unreadable::Altered)
+        });
+        let own = own.into_iter().map(|entry| {
+            let (id, offer) = entry.into_offer()?;
+            Ok((id, Some(offer)))
+        });
+        let found = same.chain(own).map(|found| {
+            let (id, own) = found?;
+            let compared = offers.get(&id).cloned().ok_or(Unreadable::Altered)?;
+            Ok((id, Found { own, compared }))
+        });
+        Ok((ClientView::new(version, capabilities), found.collect::<Result<_, _>>()?))
+    }
 }
 
 /// The backend, its capabilities, its instructions, its lists.

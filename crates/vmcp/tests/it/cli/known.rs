@@ -153,6 +153,39 @@ async fn what_was_offered_last_is_listed_before_the_program_has_answered() {
     until_heard(&process, "kid").await;
 }
 
+/// The list of a client that can be asked for samples, to which the program lists one tool more.
+async fn sampler_is_listed(process: &Process) -> bool {
+    let mut client = Client::new(&process.url());
+    client.initialize_as("2025-06-18", r#"{"sampling":{}}"#).await.unwrap().result().unwrap();
+    let list = client.request("1", "tools/list", "{}").await.unwrap().json();
+    names(&list).contains(&"kid_sampler")
+}
+
+#[tokio::test]
+async fn what_a_kind_of_client_was_offered_is_listed_before_the_program_has_answered() {
+    let home = Home::new();
+    let process = home.serve("--by-kind").await;
+    until_heard(&process, "kid").await;
+    eventually("the kind is known", async || sampler_is_listed(&process).await.then_some(())).await;
+    assert!(process.terminate().await.unwrap().success());
+    home.hold_up();
+    let process = home.serve("--by-kind").await;
+    assert!(sampler_is_listed(&process).await);
+    // Another kind is read when the program has started, and is not waited for until then.
+    let before = home.starts();
+    let mut other = Client::new(&process.url());
+    other.initialize_as("2025-11-25", r#"{"sampling":{}}"#).await.unwrap().result().unwrap();
+    let list = other.request("1", "tools/list", "{}").await.unwrap().json();
+    assert!(!names(&list).contains(&"kid_sampler"), "{list}");
+    assert!(home.starts() <= before + 1, "it is started to be watched, and for nothing else");
+    let mut stream = other.listen(None).await.unwrap();
+    home.let_go();
+    let told = stream.message().await.unwrap().expect("it is told").json();
+    assert_eq!(told["method"], "notifications/tools/list_changed", "{told}");
+    let list = other.request("2", "tools/list", "{}").await.unwrap().json();
+    assert!(names(&list).contains(&"kid_sampler"), "{list}");
+}
+
 #[tokio::test]
 async fn what_a_program_says_counts_as_soon_as_it_has_answered() {
     let home = Home::new();
