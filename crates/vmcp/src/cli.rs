@@ -70,6 +70,14 @@ pub(crate) struct Sources {
     pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) given: Given,
+    /// How long a program may take to start, such as 5m, without a configuration file; by default 2m.
+    #[arg(
+        long,
+        value_name = "DURATION",
+        value_parser = crate::config::parse_start_timeout,
+        conflicts_with = "config"
+    )]
+    pub(crate) start_timeout: Option<Duration>,
 }
 
 /// Backends that are given without a configuration file.

@@ -37,6 +37,7 @@ mod write;
 use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
 
 use tracing::Level;
+use vmcp_backend::Transport;
 use vmcp_catalog::Rules;
 
 pub(crate) use given::Given;
@@ -202,6 +203,16 @@ fn parse_noting(
     Ok(Configuration { warnings, ..configuration })
 }
 
+impl Configuration {
+    /// Decides how long programs may take to start and to initialize.
+    pub(crate) fn set_start_timeout(&mut self, timeout: Duration) {
+        let backends = self.backends.iter_mut().map(|backend| &mut backend.config);
+        for config in backends.filter(|config| matches!(config.transport, Transport::Stdio(_))) {
+            config.timeouts.initialize = timeout;
+        }
+    }
+}
+
 /// How long a program may take to start and to initialize, unless configuration says otherwise: what is
 /// merely slow is not ended, as it would be as slow the next time. Some fetch themselves first.
 const START: Duration = Duration::from_secs(120);
@@ -243,11 +254,21 @@ fn read(root: &Reader<'_>) -> Configuration {
     }
 }
 
-/// `sessions.ttl` as the command line has it, which may be what it may be in the file.
+/// `sessions.ttl` as the command line has it.
 pub(crate) fn parse_session_ttl(text: &str) -> Result<Duration, String> {
-    let key = keys::SESSIONS.iter().find(|key| key.name == "ttl");
+    parse_session_time("ttl", text)
+}
+
+/// The same for programs and `sessions.backendInitTimeout`.
+pub(crate) fn parse_start_timeout(text: &str) -> Result<Duration, String> {
+    parse_session_time("backendInitTimeout", text)
+}
+
+/// A duration of the command line, which may be what that of `sessions` may be in the file.
+fn parse_session_time(name: &str, text: &str) -> Result<Duration, String> {
+    let key = keys::SESSIONS.iter().find(|key| key.name == name);
     let Some(Shape::Time { most, .. }) = key.map(|key| key.shape) else {
-        unreachable!("sessions.ttl is a duration")
+        unreachable!("sessions.{name} is a duration")
     };
     let bounds = schema::LEAST_TIME..=most;
     units::duration(text).filter(|time| bounds.contains(time)).ok_or_else(|| {

@@ -11,7 +11,13 @@ use crate::{
 pub(crate) fn load(sources: &cli::Sources) -> Result<Configuration, Problems> {
     match &sources.config {
         Some(file) => config::load(file, &config::environment),
-        None => given(&sources.given)?.configuration(&config::environment),
+        None => {
+            let mut configuration = given(&sources.given)?.configuration(&config::environment)?;
+            if let Some(timeout) = sources.start_timeout {
+                configuration.set_start_timeout(timeout);
+            }
+            Ok(configuration)
+        }
     }
 }
 

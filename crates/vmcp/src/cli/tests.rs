@@ -44,6 +44,20 @@ fn a_session_lives_as_long_as_a_file_could_say() {
     assert_eq!(["0s", "721h", "-1s", "30", "", "soon"].map(with), [false; 6]);
 }
 
+#[test]
+fn how_long_programs_may_take_to_start_is_given_without_a_file() {
+    let with = |source: &[&str], timeout: &str| {
+        let line = [&["vmcp", "serve"], source, &["--start-timeout", timeout]].concat();
+        Cli::try_parse_from(line).map(drop).map_err(|error| error.to_string())
+    };
+    let given = ["--mcp-json", "mcp.json"];
+    assert_eq!(["1ms", "90s", "1h"].map(|timeout| with(&given, timeout)), [const { Ok(()) }; 3]);
+    let told = with(&given, "2h").unwrap_err();
+    assert!(told.contains("write a duration between 1ms and 1h"), "{told}");
+    let told = with(&["--config", "vmcp.yaml"], "90s").unwrap_err();
+    assert!(told.contains("--config"), "{told}");
+}
+
 /// The command lines of a document's blocks of shell.
 fn commands(text: &str) -> Vec<String> {
     let text = text.replace("\\\n", " ");

@@ -1,8 +1,15 @@
 //! Programs that take long to start, or never do.
 
-use std::fs;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
-use vmcp_testkit::gateway::{Gateway, eventually};
+use tempfile::TempDir;
+use vmcp_testkit::{
+    gateway::{Gateway, eventually},
+    process::Program,
+};
 
 use crate::serve;
 
@@ -22,11 +29,41 @@ while True:
     time.sleep(60)
 "#;
 
+/// That program, and where it notes what it does.
+fn stubborn(folder: &TempDir) -> (PathBuf, PathBuf) {
+    let (program, notes) = (folder.path().join("stubborn.py"), folder.path().join("notes"));
+    fs::write(&program, STUBBORN).unwrap();
+    (program, notes)
+}
+
+/// Waits until it was started so often, and gives what it has noted.
+async fn started(times: usize, notes: &Path) -> String {
+    eventually(&format!("it was started {times} times"), async || {
+        let noted = fs::read_to_string(notes).unwrap_or_default();
+        (noted.matches("start").count() >= times).then_some(noted)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn the_command_line_says_how_long_a_program_may_take() {
+    let folder = tempfile::tempdir().unwrap();
+    let (program, notes) = stubborn(&folder);
+    let backend = format!("a=python3 {} {}", program.display(), notes.display());
+    let arguments = ["serve", "--backend", &backend, "--start-timeout", "1s", "--port", "{port}"];
+    let process = Program::new(env!("CARGO_BIN_EXE_vmcp"), &arguments)
+        .environment("XDG_STATE_HOME", folder.path().to_str().unwrap())
+        .start()
+        .await
+        .unwrap();
+    started(2, &notes).await;
+    process.terminate().await.unwrap();
+}
+
 #[tokio::test]
 async fn one_that_is_given_up_has_ended_before_the_next_one_starts() {
     let folder = tempfile::tempdir().unwrap();
-    let (program, notes) = (folder.path().join("stubborn.py"), folder.path().join("notes"));
-    fs::write(&program, STUBBORN).unwrap();
+    let (program, notes) = stubborn(&folder);
     let backend = format!(
         "name: a, command: python3, args: ['{}', '{}']",
         program.display(),
@@ -35,11 +72,7 @@ async fn one_that_is_given_up_has_ended_before_the_next_one_starts() {
     let gateway = Gateway::before(&[]).backend(&backend);
     let process =
         serve(&gateway.with("sessions: {backendInitTimeout: 1s, initializeWait: 100ms}")).await;
-    let noted = eventually("it was started three times", async || {
-        let noted = fs::read_to_string(&notes).unwrap_or_default();
-        (noted.matches("start").count() >= 3).then_some(noted)
-    })
-    .await;
+    let noted = started(3, &notes).await;
     let noted: Vec<_> = noted.lines().take(5).collect();
     assert_eq!(noted, ["start", "end", "start", "end", "start"]);
     process.terminate().await.unwrap();
