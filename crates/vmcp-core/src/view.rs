@@ -22,14 +22,14 @@ use vmcp_model::{BackendId, Era, Kind, Offer};
 pub(crate) mod fresh;
 mod kinds;
 mod own;
-mod readable;
+mod state;
 pub(crate) mod watching;
 
 use crate::caller::ClientCapabilities;
 use fresh::{Fresh, Terms};
 use kinds::{Kinds, Reading};
 use own::OwnMerges;
-use readable::Readable;
+pub use state::{BackendState, OfferStatus};
 
 /// How long new backends are waited for when others take the place of those there were, before
 /// their clients are told.
@@ -82,47 +82,12 @@ struct Offers {
     dropped: Vec<Dropped>,
 }
 
-/// What is known of one backend.
-#[derive(Debug, Clone)]
-pub struct BackendState {
-    /// The last good offer, which is used whatever happened since.
-    pub offer: Option<Arc<Offer>>,
-    /// The same as legacy clients can read it, where that differs.
-    readable: Option<Readable>,
-    pub status: OfferStatus,
-    pub since: Instant,
-    /// For how long the last good offer may be taken for true.
-    terms: Terms,
-    /// When it was read.
-    read: Option<Instant>,
-}
-
-/// How the last attempt to get an offer went.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum OfferStatus {
-    /// It is under way for the first time, or for the first time since the backend was changed.
-    Unknown,
-    Good,
-    /// Some lists could not be read, and are as they were; it is tried again in the background.
-    Partial(String),
-    /// It failed; it is tried again in the background.
-    Failed(String),
-}
-
 /// A catalog, and who has not contributed to it.
 #[derive(Debug, Clone)]
 pub struct Settled {
     pub catalog: Arc<Catalog>,
     /// Backends of which no offer is known.
     pub missing: Vec<BackendId>,
-}
-
-impl BackendState {
-    /// Of a backend that has not been asked, or not since it was changed.
-    fn unknown(since: Instant) -> Self {
-        let (status, terms) = (OfferStatus::Unknown, Terms::unknown());
-        Self { offer: None, readable: None, status, since, terms, read: None }
-    }
 }
 
 impl View {
@@ -177,6 +142,11 @@ impl View {
             base,
             derived: Mutex::default(),
         }
+    }
+
+    /// The era of its clients.
+    fn era(&self) -> Era {
+        self.client.version().era()
     }
 
     /// What the backends are told about the clients of this view.
@@ -290,11 +260,7 @@ impl View {
 
     /// Whether a backend has said what it offers when it was asked last.
     pub fn has_answered(&self, backend: &BackendId) -> bool {
-        let offers = self.offers();
-        let state = offers.backends.get(backend);
-        state.is_some_and(|state| {
-            matches!(state.status, OfferStatus::Good | OfferStatus::Partial(_))
-        })
+        self.offers().backends.get(backend).is_some_and(BackendState::has_answered)
     }
 
     async fn wait_while_any(&self, waits: impl Fn(&BackendState) -> bool) {

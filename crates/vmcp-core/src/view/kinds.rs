@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use vmcp_backend::Advertised;
 use vmcp_model::{BackendId, Era, Offer};
 
-use super::{BackendState, Offers, View};
+use super::{Offers, View};
 use crate::known::{Found, KnownKind};
 
 /// How long after it has failed a reading is tried again.
@@ -265,12 +265,5 @@ fn is_same(one: Option<&Arc<Offer>>, other: Option<&Arc<Offer>>) -> bool {
         (Some(one), Some(other)) => Arc::ptr_eq(one, other) || one == other,
         (None, None) => true,
         (Some(_), None) | (None, Some(_)) => false,
-    }
-}
-
-impl BackendState {
-    /// Whether nothing is known yet that could be shown.
-    pub(super) fn is_unknown(&self) -> bool {
-        self.status == super::OfferStatus::Unknown && self.offer.is_none()
     }
 }
