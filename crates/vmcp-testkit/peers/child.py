@@ -1,7 +1,7 @@
 """An MCP server on standard input and output, with good and bad habits on demand.
 
     python3 child.py [--stubborn] [--greet] [--garbage] [--die] [--die-if=FILE] [--long-line] [--ask-roots]
-                     [--by-kind]
+                     [--by-kind] [--refuse=METHOD] [--odd=METHOD]
 
 Written against the specification (2025-11-25, basic/transports, "stdio") and nothing else.
 """
@@ -149,6 +149,10 @@ def respond(request):
             "serverInfo": {"name": "child", "version": "1"},
             "instructions": json.dumps(params["capabilities"]),
         }
+    elif f"--refuse={method}" in sys.argv:
+        result = None
+    elif f"--odd={method}" in sys.argv:
+        result = {"items": []}
     elif method == "tools/list":
         result = {"tools": tools()}
     elif method == "resources/list":

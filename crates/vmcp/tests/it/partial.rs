@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use vmcp_testkit::{
+    CHILD,
     client::fetch,
     gateway::{Gateway, eventually},
     process::Process,
@@ -74,6 +75,24 @@ async fn a_list_that_cannot_be_read_hides_nothing_but_itself() {
             }
             // However often the list is tried again, on the same sessions.
             assert!(raw.counters().requests("initialize") <= 3, "{list} {name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_list_of_a_program_that_cannot_be_read_hides_nothing_but_itself() {
+    for list in ["resources/list", "resources/templates/list"] {
+        for habit in ["refuse", "odd"] {
+            let child = format!("name: b, command: python3, args: ['{CHILD}', '--{habit}={list}']");
+            let process = serve(&Gateway::before(&[]).backend(&child)).await;
+            let client = connect(&process).await;
+            client.call("1", "b_echo", "{}").await.unwrap().result().unwrap();
+            let status = backend(&process, "b").await;
+            let problem = status["offer_problem"].as_str().unwrap_or_default();
+            // A method that it does not know is a list that it does not have.
+            let expected = if habit == "odd" { list } else { "" };
+            assert!(problem.starts_with(expected), "{list} {habit}: {problem}");
+            assert_eq!(problem.is_empty(), expected.is_empty(), "{list} {habit}: {problem}");
         }
     }
 }
