@@ -1,8 +1,9 @@
 //! Sessions whose loss a backend tells in an answer: an error of JSON-RPC with HTTP status 200 that says
 //! that the session is not known. Some published servers do.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
+use memchr::memmem::Finder;
 use vmcp_backend::{Backend, Error, Session};
 use vmcp_model::raw::{self, Members};
 use vmcp_wire::{Fault, IdKey};
@@ -16,6 +17,9 @@ use crate::{
 /// Bytes of an answer that says no more than that.
 const SHORT: usize = 1 << 10;
 
+/// Finds what every error has. Made once: it costs more than the search.
+static ERROR: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(b"\"error\""));
+
 /// Whether a reply may say that the session is not known.
 pub(crate) fn may_be_lost(reply: &Reply, session: &Session) -> bool {
     let (Reply::Ready(text) | Reply::Refused { text, .. }) = reply else { return false };
@@ -24,7 +28,7 @@ pub(crate) fn may_be_lost(reply: &Reply, session: &Session) -> bool {
 
 fn speaks_of_lost_session(text: &[u8]) -> bool {
     // Nearly all answers have none.
-    if memchr::memmem::find(text, b"\"error\"").is_none() {
+    if ERROR.find(text).is_none() {
         return false;
     }
     let error = Members::parse(text).and_then(|members| members.value(text, "error"));
