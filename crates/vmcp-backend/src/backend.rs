@@ -209,6 +209,29 @@ impl Backend {
         self.process_idle().is_some()
     }
 
+    /// Completes when a program that starts needs the processor no more. For ever if it is none.
+    pub async fn until_quiet(&self) {
+        match &self.wire {
+            Wire::Links(links) if links.process_idle().is_some() => links.until_quiet().await,
+            Wire::Http(_) | Wire::Links(_) => std::future::pending().await,
+        }
+    }
+
+    /// Lets the process of a watch end as soon as a client needs its place.
+    pub fn let_give_way(&self, watch: &Session) {
+        if let Wire::Links(links) = &self.wire {
+            links.let_give_way(watch);
+        }
+    }
+
+    /// Whether the process of a watch has ended because a client needed its place.
+    pub fn has_given_way(&self, watch: &Session) -> bool {
+        match &self.wire {
+            Wire::Http(_) => false,
+            Wire::Links(links) => links.has_given_way(watch),
+        }
+    }
+
     /// Whether the backend is a program that all sessions share, which is told of no client.
     pub fn is_shared(&self) -> bool {
         match &self.wire {

@@ -45,6 +45,9 @@ const FIRST: Duration = Duration::from_secs(1);
 /// much must not be asked as much.
 const REFUTED: Duration = Duration::from_secs(5);
 
+/// How long that a backend is no modern one is not asked again, whatever is opened on it.
+const AGAIN: Duration = Duration::from_secs(60);
+
 /// What is known of a backend's eras.
 #[derive(Debug, Default)]
 pub(crate) struct Eras {
@@ -70,6 +73,8 @@ struct Asking {
     under_way: Option<UnderWay>,
     /// The last `server/discover` brought nothing that a modern server says, or nothing at all.
     unanswered: bool,
+    /// When `server/discover` was answered last.
+    asked: Option<Instant>,
     /// When a doubt turned out to be none.
     refuted: Option<Instant>,
 }
@@ -166,7 +171,7 @@ impl Backend {
     /// # Errors
     /// If it cannot be asked anything.
     pub async fn find_modern_side(self: &Arc<Self>, view: &ClientView) -> Result<(), Error> {
-        if self.era_for(Era::Modern).is_some() {
+        if self.era_for(Era::Modern).is_some() && !self.may_have_become_modern() {
             return Ok(());
         }
         let capabilities = view.capabilities_for(Era::Modern);
@@ -174,6 +179,26 @@ impl Backend {
             Err(error) if error.sent_nothing() => Err(error),
             // Whatever it is, `initialize` shows whether it is a legacy one.
             Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Whether the backend has said so long ago that it is no modern one that it is asked again when a
+    /// session is opened: it may have been replaced. One that says nothing would be waited for.
+    fn may_have_become_modern(&self) -> bool {
+        let asking = self.eras.asking();
+        self.eras.sides().modern == Some(false)
+            && !asking.unanswered
+            && asking.asked.is_none_or(|asked| asked.elapsed() >= AGAIN)
+    }
+
+    /// Notes that the backend has not answered `initialize`. One that has never done so and is no modern
+    /// one either has shown nothing: it may not be there yet, behind something that is.
+    pub(crate) fn note_no_legacy_side(&self) {
+        let Sides { modern, legacy } = self.eras.sides();
+        if modern == Some(false) && legacy != Some(true) {
+            self.eras.change(self, |sides, asking| {
+                (sides.modern, asking.unanswered) = (None, false);
+            });
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use vmcp_model::BackendId;
-use vmcp_wire::Fault;
+use vmcp_wire::{Fault, RETRY_AFTER_SECONDS};
 
 /// A failure of one exchange with a backend.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -35,8 +35,8 @@ pub enum Error {
     #[error("{what} of more than {limit} bytes")]
     TooLarge { what: &'static str, limit: usize },
     /// The backend has as many of these as it may have.
-    #[error("has {limit} {what} already; try again later")]
-    Busy { what: &'static str, limit: usize },
+    #[error("has {limit} {what} already ({key}); try again later")]
+    Busy { what: &'static str, key: &'static str, limit: usize },
     /// Nothing was sent: the backend has failed too often.
     #[error("has failed too often lately and is left alone; tried again in {} s", .again_in.as_millis().div_ceil(1000))]
     LeftAlone { again_in: Duration },
@@ -85,9 +85,15 @@ impl Error {
             Self::Timeout(after) => {
                 Fault::BackendTimeout { backend: backend.to_string(), seconds: after.as_secs() }
             }
-            Self::Busy { .. } | Self::LeftAlone { .. } | Self::Unavailable(_) => {
-                Fault::Unavailable(format!("backend {backend} {self}").into())
-            }
+            Self::Unavailable(_) => Fault::Unavailable(format!("backend {backend} {self}").into()),
+            Self::Busy { .. } | Self::LeftAlone { .. } => Fault::BackendUnavailable {
+                backend: backend.to_string(),
+                reason: self.to_string().into(),
+                again_in: match self {
+                    Self::LeftAlone { again_in } => *again_in,
+                    _ => Duration::from_secs(RETRY_AFTER_SECONDS),
+                },
+            },
             Self::Ended => Fault::SessionUnknown,
             Self::SessionLost
             | Self::SessionGone { .. }

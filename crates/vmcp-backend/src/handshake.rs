@@ -34,6 +34,8 @@ pub(crate) enum Purpose {
     Use,
     /// Its lists are read, and it is ended.
     Read,
+    /// Its lists are read now and then.
+    Watch,
 }
 
 impl Backend {
@@ -116,7 +118,7 @@ impl Backend {
         let began = Instant::now();
         let mut opened = match self.modern_side_to_watch(view).await {
             Some(session) => Ok(session),
-            None => self.opened(view, CLIENT_INFO, Purpose::Use).await,
+            None => self.opened(view, CLIENT_INFO, Purpose::Watch).await,
         };
         if let (Ok(session), Wire::Links(links)) = (&opened, &self.wire) {
             links.decline_early(session);
@@ -192,9 +194,13 @@ impl Backend {
             }
             Err(Unopened::Refused(error)) => {
                 self.look_for_modern_side(capabilities).await;
+                self.note_no_legacy_side();
                 self.stateless(view).ok_or(error)
             }
-            Err(Unopened::Failed(error)) => Err(error),
+            Err(Unopened::Failed(error)) => {
+                self.note_no_legacy_side();
+                Err(error)
+            }
         }
     }
 

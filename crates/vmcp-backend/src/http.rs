@@ -80,15 +80,16 @@ impl Http {
             url: endpoint.url.clone(),
             base,
             pool: Arc::new(Pool::new(connector, config.timeouts.connect, tasks)),
-            requests: Gauge::new("requests under way", config.limits.in_flight),
-            errands: Gauge::new("errands under way", config.limits.in_flight),
-            streams: Gauge::new("streams open", config.limits.streams),
+            requests: Gauge::calls(config.limits.in_flight),
+            errands: Gauge::errands(),
+            streams: Gauge::new("streams open", "limits.streamsPerBackend", config.limits.streams),
             response_bytes: config.limits.response_bytes,
             refused_aside: Mutex::default(),
         })
     }
 
-    /// Sends one message. The answer's status is not judged. Calls have their own bound.
+    /// Sends one message. The answer's status is not judged. Calls have their own bound; what vmcp asks
+    /// and tells on its own account is none.
     pub(crate) async fn post(
         &self,
         session: Option<&Session>,

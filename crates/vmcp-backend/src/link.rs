@@ -8,11 +8,12 @@ mod arrivals;
 mod inbox;
 mod mapping;
 mod outbox;
+mod receiving;
 
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -26,16 +27,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use vmcp_model::BackendId;
 use vmcp_wire::{Fault, Message, Shape, reply};
 
-use crate::{
-    backend::Answer,
-    error::Error,
-    events::Events,
-    gauge::Permit,
-    own::{Declined, refusal},
-};
+use crate::{backend::Answer, error::Error, events::Events, gauge::Permit};
 pub(crate) use arrivals::Arrivals;
 use arrivals::Call;
-use inbox::{Arrival, Inbox, Queue, Waiting, Whose};
+use inbox::{Inbox, Queue, Waiting};
 pub(crate) use outbox::Outbox;
 
 /// How long a call waits for its answer before it becomes a stream, so that the client sees signs of
@@ -71,6 +66,12 @@ pub(crate) struct Link {
     answers: AtomicUsize,
     /// Is told of changes of the lists that nobody else hears of, or only whoever overhears the link.
     lists_changed: Mutex<Option<ListsChanged>>,
+    /// The id of the process, if it is one.
+    process: Option<u32>,
+    /// It is the watch's, which ends if a client needs its place.
+    is_watch: bool,
+    /// What is to be known from it is known.
+    gives_way: AtomicBool,
     /// Asks the driver to end the link.
     closing: CancellationToken,
 }
@@ -115,16 +116,32 @@ impl Link {
             used: Mutex::new(Instant::now()),
             answers: AtomicUsize::new(0),
             lists_changed: Mutex::default(),
+            process: None,
+            is_watch: false,
+            gives_way: AtomicBool::new(false),
             closing: CancellationToken::new(),
         }
     }
 
-    /// Tells of changes of the lists when nobody listens and no call is under way, and in the place of
-    /// those who only overhear. On a link that is shared they are nobody's own.
-    pub(crate) fn tell_of_lists(&self, told: ListsChanged) {
-        if !self.shared {
-            *self.lists_changed.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
-        }
+    /// The same to a process of this id; `is_watch` says that it is the watch's.
+    pub(crate) fn with_process(self, process: Option<u32>, is_watch: bool) -> Self {
+        Self { process, is_watch, ..self }
+    }
+
+    pub(crate) fn process(&self) -> Option<u32> {
+        self.process
+    }
+
+    pub(crate) fn is_watch(&self) -> bool {
+        self.is_watch
+    }
+
+    pub(crate) fn let_give_way(&self) {
+        self.gives_way.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn may_give_way(&self) -> bool {
+        self.gives_way.load(Ordering::Relaxed)
     }
 
     pub(crate) fn backend(&self) -> &BackendId {
@@ -159,7 +176,7 @@ impl Link {
                     arrivals.first = Some(first);
                     Ok(Answer::Events(Events::of_link(arrivals)))
                 }
-                None => Err(self.ended_in_call()),
+                None => Err(self.ended_in_call(own)),
             },
             Err(Elapsed { .. }) => Ok(Answer::Events(Events::of_link(arrivals))),
         }
@@ -201,58 +218,6 @@ impl Link {
         }
         let (link, first, failure, call) = (Arc::clone(self), None, None, None);
         Ok(Events::of_link(Arrivals { link, receiver, first, failure, call }))
-    }
-
-    /// Takes a message that the backend has sent. `true` if it is an answer that somebody waits for.
-    pub(crate) async fn receive(&self, message: Message) -> bool {
-        let whose = self.inbox().whose(message, self.shared);
-        match whose {
-            Whose::Answer(waiting, message) => {
-                self.touch();
-                self.answers.fetch_add(1, Ordering::Relaxed);
-                waiting.answer(message);
-                return true;
-            }
-            Whose::Of(queues, message) => {
-                for queue in queues {
-                    // Told at once, it is known before the answer comes that the backend sends next.
-                    if !(queue.overhears() && self.note_lists(&message)) {
-                        self.put(&queue, message.clone()).await;
-                    }
-                }
-            }
-            Whose::Nobodys(message) => {
-                if !self.note_lists(&message) {
-                    self.refuse(&message);
-                }
-            }
-        }
-        false
-    }
-
-    /// Keeps what the backend asks before anybody is there to be asked, for whoever comes first.
-    pub(crate) fn hold_early(&self) {
-        if !self.shared {
-            self.inbox().hold_early();
-        }
-    }
-
-    /// Declines what was kept: nobody will be there.
-    pub(crate) fn decline_early(&self) {
-        let early = self.inbox().take_early();
-        early.iter().for_each(|message| self.refuse(message));
-    }
-
-    /// Tells of a change of the lists. `false` if it is none, or there is nobody to be told.
-    fn note_lists(&self, message: &Message) -> bool {
-        if !inbox::is_list_change(&message.method()) {
-            return false;
-        }
-        let told = self.lists_changed.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(ListsChanged(told)) = &told {
-            told();
-        }
-        told.is_some()
     }
 
     /// Whether the client has been asked something and has not answered. Nobody can tell in which
@@ -334,52 +299,9 @@ impl Link {
             }
         });
         let sending = sending.abort_handle();
-        let call = Call { link: Arc::clone(self), number, sending, _permit: permit };
+        let call = Call { link: Arc::clone(self), number, own, sending, _permit: permit };
         let (link, failure) = (Arc::clone(self), Some(failure));
         Ok(Arrivals { link, receiver, first: None, failure, call: Some(call) })
-    }
-
-    /// Hands a message to a receiver, if it has room for it before long.
-    async fn put(&self, queue: &Queue, message: Message) {
-        let kilobytes = u32::try_from(message.text().len() >> 10).unwrap_or(u32::MAX);
-        // A shared link waits for nobody: its other users would have to wait as well. One that did
-        // not read for as long as it may is not waited for again until it does.
-        let taken = if self.shared || queue.is_slow() {
-            let room = Arc::clone(&self.room).try_acquire_many_owned(kilobytes).ok();
-            room.is_some_and(|room| queue.try_put(Arrival { message, _room: Some(room) }))
-        } else {
-            let handing = async {
-                let room = Arc::clone(&self.room).acquire_many_owned(kilobytes).await.ok()?;
-                queue.put(Arrival { message, _room: Some(room) }).await
-            };
-            // A receiver that is gone misses nothing.
-            tokio::time::timeout(PATIENCE, handing).await.is_ok()
-        };
-        if !taken && !queue.mark_slow() {
-            tracing::warn!(backend = %self.backend, "drops messages of the backend, whose receiver does not read");
-        }
-    }
-
-    /// Answers a question that nobody is there to be asked.
-    fn refuse(&self, message: &Message) {
-        if message.shape() != Shape::Request {
-            return;
-        }
-        let (Some(text), Ok(place)) =
-            (refusal(message, Declined::NoClient), Arc::clone(&self.refusals).try_acquire_owned())
-        else {
-            return;
-        };
-        // In a task of its own: a backend that does not read must not keep vmcp from reading.
-        let (outbox, backend) = (self.outbox.clone(), self.backend.clone());
-        let closing = self.closing.clone();
-        self.tasks.spawn(async move {
-            let refusing = tokio::time::timeout(REFUSAL, outbox.send(text));
-            if let Some(Ok(Err(error))) = closing.run_until_cancelled(refusing).await {
-                tracing::debug!(%backend, %error, "could not decline what the backend asked");
-            }
-            drop(place);
-        });
     }
 
     /// A link on which nothing can be sent any more ends.
@@ -389,9 +311,11 @@ impl Link {
         }
     }
 
-    fn ended_in_call(&self) -> Error {
+    /// What a call is told that has not been answered; `own` says that it is vmcp's.
+    fn ended_in_call(&self, own: bool) -> Error {
         let why = self.inbox().ended().unwrap_or_else(|| "it was closed".to_owned());
-        Error::Broken(format!("{why} before the answer; whether the call ran is unknown"))
+        let doubt = if own { "" } else { "; whether the call ran is unknown" };
+        Error::Broken(format!("{why} before the answer{doubt}"))
     }
 
     fn unused(&self) -> Duration {

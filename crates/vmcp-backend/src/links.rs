@@ -4,7 +4,9 @@
 //! process knows it: there, and when the link has ended, the session counts as lost.
 
 mod crashes;
-mod leaving;
+mod ending;
+mod quiet;
+mod room;
 
 use std::{
     collections::HashMap,
@@ -34,10 +36,7 @@ use crate::{
     sse, stdio,
 };
 use crashes::Crashes;
-use leaving::Leaving;
-
-/// How long a link must have been idle before it may end to make room for a new one.
-const LEAST_IDLE: Duration = Duration::from_secs(60);
+use ending::{Ending, Why};
 
 /// How many links may be open at once only to read lists on them: there is one for each kind of client
 /// that is new, for a moment.
@@ -60,13 +59,16 @@ pub(crate) struct Links {
     numbers: AtomicU64,
     members: AtomicU64,
     calls: Gauge,
+    errands: Gauge,
     places: Gauge,
     /// Beside the places, so that no client is refused one for it.
     read: Gauge,
     event_bytes: usize,
     crashes: Mutex<Crashes>,
-    /// Programs that were given up before they served anybody, and have not ended yet.
-    leaving: Leaving,
+    /// Those that were closed and have not ended yet.
+    ending: Ending,
+    /// The watch's that had to end for a client's, if that is not known to the watch.
+    given_way: Mutex<Option<Box<str>>>,
     drivers: TaskTracker,
     closed: AtomicBool,
 }
@@ -103,12 +105,14 @@ impl Links {
             nonce,
             numbers: AtomicU64::new(0),
             members: AtomicU64::new(0),
-            calls: Gauge::new("requests under way", config.limits.in_flight),
-            places: Gauge::new(what, config.limits.links),
-            read: Gauge::new(what, READ),
+            calls: Gauge::calls(config.limits.in_flight),
+            errands: Gauge::errands(),
+            places: Gauge::new(what, "limits.linksPerBackend", config.limits.links),
+            read: Gauge::new(what, "a bound of vmcp's own", READ),
             event_bytes: config.limits.event_bytes,
             crashes: Mutex::default(),
-            leaving: Leaving::default(),
+            ending: Ending::default(),
+            given_way: Mutex::default(),
             drivers: TaskTracker::new(),
             closed: AtomicBool::new(false),
         })
@@ -137,10 +141,11 @@ impl Links {
         }
         if self.process_idle().is_some() {
             // Two of them at once may be after the same lock, port or folder.
-            let _late = tokio::time::timeout(FAREWELL, self.leaving.until_none()).await;
+            let _late = tokio::time::timeout(FAREWELL, self.ending.until_none_given_up()).await;
         }
         let place = match purpose {
-            Purpose::Use => self.place()?,
+            Purpose::Use => self.place().await?,
+            Purpose::Watch => self.places.enter()?,
             Purpose::Read => self.read.enter()?,
         };
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
@@ -148,7 +153,7 @@ impl Links {
         let opened = match &self.opener {
             Opener::Process(program) => {
                 self.crashes().check()?;
-                self.start(&id, program, place)
+                self.start(&id, program, place, purpose)
             }
             Opener::Sse(http) => self.open_sse(&id, http, place).await,
         };
@@ -190,7 +195,11 @@ impl Links {
     ) -> Result<Answer, Error> {
         let (link, member) = self.find(session)?;
         match id {
-            Some(id) => link.call(member, text, self.is_own(id), self.calls.enter()?).await,
+            Some(id) => {
+                let is_own = self.is_own(id);
+                let permit = if is_own { self.errands.enter()? } else { self.calls.enter()? };
+                link.call(member, text, is_own, permit).await
+            }
             None => link.tell(member, text).await.map(|()| Answer::Accepted),
         }
     }
@@ -233,9 +242,8 @@ impl Links {
         let name = session.id().unwrap_or_default();
         let mut kept = self.kept();
         if let Some(link) = kept.remove(name) {
-            if self.process_idle().is_some() && !link.has_served() {
-                self.leaving.begin(name);
-            }
+            let given_up = self.process_idle().is_some() && !link.has_served();
+            self.ending.begin(name, if given_up { Why::GivenUp } else { Why::Done });
             link.close();
         }
     }
@@ -246,9 +254,10 @@ impl Links {
             Opener::Process(program) => program.idle,
             Opener::Sse(http) => return http.prune(),
         };
-        self.kept().retain(|_, link| {
+        self.kept().retain(|name, link| {
             let ended = link.close_if_idle(idle);
             if ended {
+                self.ending.begin(name, Why::Done);
                 tracing::info!(backend = %self.backend, "ends a process that nobody uses");
             }
             !ended
@@ -284,32 +293,23 @@ impl Links {
         link.map(|link| (link, member)).ok_or(Error::SessionLost)
     }
 
-    /// A place for one more link, if need be at the expense of the one that is idle longest.
-    fn place(&self) -> Result<Permit, Error> {
-        self.places.enter().or_else(|full| {
-            let mut kept = self.kept();
-            let longest = kept.iter().max_by_key(|(_, link)| link.idle());
-            let longest = longest.map(|(name, link)| (name.clone(), Arc::clone(link)));
-            match longest.filter(|(_, link)| link.close_if_idle(LEAST_IDLE)) {
-                Some((name, _)) => {
-                    kept.remove(&name);
-                    Ok(self.places.enter_over())
-                }
-                None => Err(full),
-            }
-        })
-    }
-
     /// Whether a request of this id is vmcp's own.
     fn is_own(&self, id: &IdKey) -> bool {
-        id.to_json().starts_with(format!("\"vmcp-{:016x}-", self.nonce).as_bytes())
+        id.begins_with(&format!("vmcp-{:016x}-", self.nonce))
     }
 
-    fn start(&self, id: &str, program: &Program, place: Permit) -> Result<(), Error> {
+    fn start(
+        &self,
+        id: &str,
+        program: &Program,
+        place: Permit,
+        purpose: Purpose,
+    ) -> Result<(), Error> {
         let started = stdio::start(program, &self.backend);
         let (process, outbox) = started.inspect_err(|_| self.crashes().note(true))?;
         let shared = program.isolation == Isolation::Shared;
-        let link = Arc::new(Link::new(self.backend.clone(), shared, outbox, self.event_bytes));
+        let link = Link::new(self.backend.clone(), shared, outbox, self.event_bytes);
+        let link = Arc::new(link.with_process(process.id(), purpose == Purpose::Watch));
         self.keep(id, &link);
         let (me, id, event_bytes) = (self.me.clone(), Box::<str>::from(id), self.event_bytes);
         self.drivers.spawn(async move {
@@ -317,7 +317,7 @@ impl Links {
             drop(place);
             let Some(links) = me.upgrade() else { return };
             links.kept().remove(&id);
-            links.leaving.end(&id);
+            links.ending.end(&id);
             if end.unasked {
                 links.crashes().note(!link.has_served());
             }
@@ -335,6 +335,7 @@ impl Links {
             drop(place);
             if let Some(links) = me.upgrade() {
                 links.kept().remove(&id);
+                links.ending.end(&id);
             }
         });
         Ok(())

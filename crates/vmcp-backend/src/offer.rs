@@ -1,9 +1,12 @@
 //! Asks a backend for everything it advertises.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use tokio::time::Instant;
+use tokio::{
+    task::JoinSet,
+    time::{Instant, timeout},
+};
 use vmcp_model::{Era, InvalidMirror, Item, Kind, Mirror, Offer, raw, raw::Members};
 
 use crate::{
@@ -28,6 +31,7 @@ pub struct Advertised {
 }
 
 /// One list as it was read.
+#[derive(Debug, Clone)]
 struct List {
     items: Vec<Item>,
     /// Counted from `read`.
@@ -68,6 +72,59 @@ fn items_of(offer: &mut Offer, kind: Kind) -> &mut Vec<Item> {
     }
 }
 
+/// How long the other lists are waited for before those are used that have been read.
+const EARLY: Duration = Duration::from_secs(1);
+
+/// What came of reading a list, in the order of [`Kind::ALL`]. `None` if it is not known yet.
+type Lists = [Option<Result<List, Error>>; Kind::ALL.len()];
+
+/// Whether a list is there that can be used.
+fn is_read(list: Option<&Result<List, Error>>) -> bool {
+    matches!(list, Some(Ok(list)) if !list.items.is_empty())
+}
+
+fn has(session: &Session, kind: Kind) -> bool {
+    let has = session.facts().has;
+    match kind {
+        Kind::Tool => has.tools,
+        Kind::Resource | Kind::ResourceTemplate => has.resources,
+        Kind::Prompt => has.prompts,
+    }
+}
+
+/// What the lists come to.
+fn advertised(session: &Session, read: Lists) -> Result<Advertised, Error> {
+    let facts = session.facts();
+    let (now, mut failed) = (Instant::now(), Vec::new());
+    let mut lists = [Freshness::default(); Kind::ALL.len()];
+    let mut offer = Offer {
+        capabilities: facts.capabilities.clone(),
+        instructions: facts.instructions.clone(),
+        ..Offer::default()
+    };
+    for (kind, list) in Kind::ALL.into_iter().zip(read) {
+        match list {
+            Some(Ok(list)) => {
+                lists[kind as usize] = list.freshness.after(now.duration_since(list.read));
+                *items_of(&mut offer, kind) = list.items;
+            }
+            // It is not about the list.
+            Some(Err(error)) if error.sent_nothing() || matches!(error, Error::SessionLost) => {
+                return Err(error);
+            }
+            Some(Err(error)) => failed.push((kind, error)),
+            None => {}
+        }
+    }
+    let present = Kind::ALL.into_iter().filter(|kind| has(session, *kind)).count();
+    if failed.len() == present
+        && let Some((_kind, error)) = failed.pop()
+    {
+        return Err(error);
+    }
+    Ok(Advertised { offer, side: session.version().era(), failed, lists, read: now })
+}
+
 impl Backend {
     /// Reads every list of the backend, page by page. A list that cannot be read is empty in the offer,
     /// and the others are none the worse. An item that cannot be used is left out, and logged.
@@ -75,45 +132,45 @@ impl Backend {
     /// # Errors
     /// If no list can be read that the backend has, or the session is no good.
     pub async fn offer(self: &Arc<Self>, session: &Session) -> Result<Advertised, Error> {
-        let facts = session.facts();
-        let has = |kind| match kind {
-            Kind::Tool => facts.has.tools,
-            Kind::Resource | Kind::ResourceTemplate => facts.has.resources,
-            Kind::Prompt => facts.has.prompts,
-        };
-        let (tools, resources, templates, prompts) = tokio::join!(
-            self.list(session, Kind::Tool, has(Kind::Tool)),
-            self.list(session, Kind::Resource, has(Kind::Resource)),
-            self.list(session, Kind::ResourceTemplate, has(Kind::ResourceTemplate)),
-            self.list(session, Kind::Prompt, has(Kind::Prompt)),
-        );
-        let (read, mut failed) = (Instant::now(), Vec::new());
-        let mut lists = [Freshness::default(); Kind::ALL.len()];
-        let mut offer = Offer {
-            capabilities: facts.capabilities.clone(),
-            instructions: facts.instructions.clone(),
-            ..Offer::default()
-        };
-        for (kind, list) in Kind::ALL.into_iter().zip([tools, resources, templates, prompts]) {
-            match list {
-                Ok(list) => {
-                    lists[kind as usize] = list.freshness.after(read.duration_since(list.read));
-                    *items_of(&mut offer, kind) = list.items;
+        self.offer_early(session, |_early| {}).await
+    }
+
+    /// The same for whoever can use some lists before the others: `early` is given those, once, if others
+    /// take long. To it, these are lists that could not be read.
+    pub async fn offer_early(
+        self: &Arc<Self>,
+        session: &Session,
+        early: impl FnOnce(Advertised),
+    ) -> Result<Advertised, Error> {
+        let mut reading = JoinSet::new();
+        for kind in Kind::ALL {
+            let (backend, session) = (Arc::clone(self), session.clone());
+            let present = has(&session, kind);
+            reading.spawn(async move { (kind, backend.list(&session, kind, present).await) });
+        }
+        let mut lists = [const { None }; Kind::ALL.len()];
+        let mut early = Some(early);
+        loop {
+            let next = match &early {
+                Some(_) if lists.iter().any(|list| is_read(list.as_ref())) => {
+                    timeout(EARLY, reading.join_next()).await
                 }
-                // It is not about the list.
-                Err(error) if error.sent_nothing() || matches!(error, Error::SessionLost) => {
-                    return Err(error);
+                Some(_) | None => Ok(reading.join_next().await),
+            };
+            match next {
+                Ok(Some(Ok((kind, list)))) => lists[kind as usize] = Some(list),
+                Ok(Some(Err(failed))) => return Err(Error::Protocol(failed.to_string())),
+                Ok(None) => return advertised(session, lists),
+                Err(_elapsed) => {
+                    let so_far = lists.clone().map(|list| {
+                        list.or(Some(Err(Error::Protocol("it is still being read".to_owned()))))
+                    });
+                    if let (Some(early), Ok(so_far)) = (early.take(), advertised(session, so_far)) {
+                        early(so_far);
+                    }
                 }
-                Err(error) => failed.push((kind, error)),
             }
         }
-        let present = Kind::ALL.into_iter().filter(|kind| has(*kind)).count();
-        if failed.len() == present
-            && let Some((_kind, error)) = failed.pop()
-        {
-            return Err(error);
-        }
-        Ok(Advertised { offer, side: session.version().era(), failed, lists, read })
     }
 
     async fn list(

@@ -25,7 +25,7 @@ pub(crate) const OWN_ANSWER_BYTES: usize = 16 << 20;
 pub(crate) struct OwnIds {
     /// Random, so that the id of a request of vmcp's own is never that of a client's, which travels
     /// on the same session. A client may well be another vmcp.
-    nonce: u64,
+    prefix: Box<str>,
     next: AtomicU64,
 }
 
@@ -39,7 +39,12 @@ pub(crate) struct OwnRequest {
 
 impl OwnIds {
     pub(crate) fn new(nonce: u64) -> Self {
-        Self { nonce, next: AtomicU64::new(0) }
+        Self { prefix: format!("vmcp-{nonce:016x}-").into(), next: AtomicU64::new(0) }
+    }
+
+    /// Whether a request of this id is vmcp's own.
+    pub(crate) fn gave(&self, id: &IdKey) -> bool {
+        id.begins_with(&self.prefix)
     }
 }
 
@@ -157,7 +162,7 @@ impl Backend {
 
     pub(crate) fn own_request(&self, method: &str, params: Option<&[u8]>) -> (IdKey, Bytes) {
         let number = self.own_ids.next.fetch_add(1, Ordering::Relaxed);
-        let id = format!("vmcp-{:016x}-{number}", self.own_ids.nonce);
+        let id = format!("{}{number}", self.own_ids.prefix);
         let text = reply::request(&id, method, params);
         let quoted = raw::string(&id);
         (Id::parse(&quoted).expect("a short string is an id").key(), text)

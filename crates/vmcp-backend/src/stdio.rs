@@ -4,6 +4,7 @@
 //! A process leads a group of its own, so that what it starts ends with it. Its environment is what
 //! configuration gives it. What it writes to standard error goes to the log.
 
+mod effort;
 mod group;
 mod lines;
 mod stderr;
@@ -25,6 +26,7 @@ use crate::{
     error::Error,
     link::{Link, Outbox},
 };
+pub(crate) use effort::{Effort, effort};
 use group::Group;
 use stderr::Tail;
 
@@ -94,6 +96,11 @@ pub(crate) fn start(program: &Program, backend: &BackendId) -> Result<(Process, 
 }
 
 impl Process {
+    /// The id of the process.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// Carries messages both ways until the process has ended, and its group with it.
     pub(crate) async fn drive(self, link: Arc<Link>, line_bytes: usize) -> End {
         let Self { mut child, group, stdin, stdout, stderr, outgoing, backend } = self;

@@ -8,6 +8,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
+use vmcp_backend::Advertised;
 use vmcp_catalog::{InvalidLists, read_lists, write_lists};
 use vmcp_model::{BackendId, Digest, Kind, Offer};
 
@@ -28,6 +29,19 @@ impl OwnOffer {
     pub fn of(offered: Offer) -> Self {
         let stored = write_lists(&offered);
         Self::new(offered, &stored)
+    }
+
+    /// Takes in what was read of what a backend offers to a session. A list that could not be read is as
+    /// it was: in what the session had of its own, or else in what the view is offered. Says also which
+    /// those are, and why.
+    pub fn read(
+        read: Advertised,
+        own: Option<&Self>,
+        of_view: Option<&Offer>,
+    ) -> (Self, Option<String>) {
+        let problem = read.problem();
+        let before = own.map(|own| &own.lists).or(of_view);
+        (Self::of(read.completed(before)), problem)
     }
 
     /// Reads the stored form.

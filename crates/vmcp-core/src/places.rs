@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::{sync::Semaphore, time::sleep};
 
 /// So many places, each held for a while at most. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -17,12 +17,16 @@ impl Places {
     }
 
     /// Waits for a place and does the work. Work that takes longer than a place may be held goes on
-    /// without it: what is slow must not keep others from beginning.
-    pub async fn within<W: Future>(&self, work: W) -> W::Output {
+    /// without it: what is slow must not keep others from beginning. So does work once it is `quiet`, which
+    /// slows nobody down.
+    pub async fn within<W: Future>(&self, work: W, quiet: impl Future<Output = ()>) -> W::Output {
         let place = self.free.acquire().await;
         tokio::pin!(work);
-        if let Ok(done) = timeout(self.hold, &mut work).await {
-            return done;
+        tokio::select! {
+            biased;
+            done = &mut work => return done,
+            () = quiet => {}
+            () = sleep(self.hold) => {}
         }
         drop(place);
         work.await

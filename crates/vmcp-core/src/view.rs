@@ -195,11 +195,24 @@ impl View {
         out.any(|id| offers.backends.contains_key(id))
     }
 
-    /// Waits until every backend has made an offer or failed to, but no longer than `wait`.
+    /// Waits until every backend has made an offer or failed to, or has had `wait` for it since it is
+    /// asked.
     pub async fn settle(&self, wait: Duration) -> Settled {
-        // What a changed backend offered before it was changed is good enough to begin with.
-        let _complete =
-            tokio::time::timeout(wait, self.wait_while_any(BackendState::is_unknown)).await;
+        loop {
+            let changed = self.settled.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            // What a changed backend offered before it was changed is good enough to begin with.
+            let waited_for = {
+                let offers = self.offers();
+                let unknown = offers.backends.values().filter(|state| state.is_unknown());
+                unknown.map(|state| state.since + wait).max()
+            };
+            let Some(until) = waited_for else { break };
+            if tokio::time::timeout_at(until, changed).await.is_err() {
+                break;
+            }
+        }
         self.merge_if_dirty();
         let offers = self.offers();
         let missing = offers.backends.iter().filter(|(_, state)| state.offer.is_none());
@@ -362,12 +375,12 @@ impl View {
             }
             Err(why) => OfferStatus::Failed(why),
         };
-        let mut has_begun_to_answer = false;
+        let had_answered = state.has_answered();
         if state.status != status {
-            has_begun_to_answer = state.status == OfferStatus::Unknown;
             state.since = Instant::now();
             state.status = status;
         }
+        let has_begun_to_answer = !had_answered && state.has_answered();
         self.note_watched(&mut offers, backend);
         self.take_in(offers, dirty);
         self.tell_derived();

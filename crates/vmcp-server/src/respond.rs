@@ -83,7 +83,7 @@ fn failed_with(status: StatusCode, id: Option<Id<'_>>, fault: &Fault) -> Respons
 
 /// A failure with the headers that say what to do.
 fn with_hints(mut response: Response<Body>, fault: &Fault) -> Response<Body> {
-    if let Some(seconds) = fault.retry_after() {
+    if let Some(seconds) = fault.retry_after().filter(|_| !response.status().is_success()) {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     if matches!(fault, Fault::MethodNotAllowed) {

@@ -69,7 +69,10 @@ impl Sessions {
             return Err(Fault::Internal("the session id is taken".into()));
         }
         let began = Instant::now();
-        let settled = view.settle(config.initialize_wait).await;
+        // What kinds of clients are offered of their own is read behind that, in the same time.
+        let wait = config.initialize_wait;
+        let settling = if view.is_a_kind() { wait * 3 / 4 } else { wait };
+        let settled = view.settle(settling).await;
         if let Err(fault) = self.shared.vmcp.check_whole(&view) {
             self.abandon(key).await;
             return Err(fault);

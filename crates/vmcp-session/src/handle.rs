@@ -89,10 +89,10 @@ impl Session {
             "initialize" => {
                 Err(Fault::InvalidRequest("initialize cannot be sent within a session".into()))
             }
-            "tools/list" => self.list(id, message, Kind::Tool),
-            "resources/list" => self.list(id, message, Kind::Resource),
-            "resources/templates/list" => self.list(id, message, Kind::ResourceTemplate),
-            "prompts/list" => self.list(id, message, Kind::Prompt),
+            "tools/list" => self.list(id, message, Kind::Tool).await,
+            "resources/list" => self.list(id, message, Kind::Resource).await,
+            "resources/templates/list" => self.list(id, message, Kind::ResourceTemplate).await,
+            "prompts/list" => self.list(id, message, Kind::Prompt).await,
             "tasks/list" => {
                 let catalog = self.catalog.load_full();
                 let caller = self.caller(&catalog);
@@ -108,7 +108,11 @@ impl Session {
         }
     }
 
-    fn list(&self, id: Id<'_>, message: &Message, kind: Kind) -> Result<Reply, Fault> {
+    async fn list(&self, id: Id<'_>, message: &Message, kind: Kind) -> Result<Reply, Fault> {
+        if self.lists_are_unsettled() {
+            // Whoever has changed them is to see it.
+            Box::pin(self.lists_settled()).await;
+        }
         let cursor =
             match &message.params().cursor {
                 None => None,

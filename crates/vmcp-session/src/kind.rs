@@ -42,19 +42,19 @@ impl Session {
     }
 
     fn is_unread(&self, backend: &Backend) -> bool {
+        // A program is not started only because time has passed.
+        let max_age = match backend.is_program() {
+            true => Duration::MAX,
+            false => self.shared.config.offer_max_age,
+        };
+        // What does not answer others is not waited for.
         !backend.is_out()
             && !backend.is_shared()
+            && self.view.has_answered(backend.id())
             && match backend.era_for(Era::Legacy) {
                 // Whether it has this side is found out for the first client that needs to know.
                 None => backend.era_for(Era::Modern) == Some(Era::Modern),
-                // It is not started only because time has passed, nor before it has shown that it starts.
-                Some(Era::Legacy) if backend.is_program() => {
-                    self.view.wants_reading(backend.id(), Duration::MAX)
-                        && self.view.has_answered(backend.id())
-                }
-                Some(Era::Legacy) => {
-                    self.view.wants_reading(backend.id(), self.shared.config.offer_max_age)
-                }
+                Some(Era::Legacy) => self.view.wants_reading(backend.id(), max_age),
                 Some(Era::Modern) => false,
             }
     }
@@ -71,7 +71,8 @@ impl Session {
             readings.push(self.shared.background.spawn(async move {
                 let reading = session.read_aside(&backend, wait);
                 if backend.is_program() {
-                    return session.shared.vmcp.starts().within(reading).await;
+                    let starts = session.shared.vmcp.starts();
+                    return starts.within(reading, backend.until_quiet()).await;
                 }
                 let _place = places.acquire().await;
                 reading.await;

@@ -191,10 +191,14 @@ impl Session {
         open: &BackendSession,
         begun: &mut Option<oneshot::Sender<()>>,
     ) -> Result<bool, Error> {
+        let began = Instant::now();
         let Some(mut stream) = backend.listen(open).await? else { return Ok(false) };
-        if let Some(begun) = begun.take() {
+        match begun.take() {
             // Nobody may wait for it.
-            let _ = begun.send(());
+            Some(begun) => _ = begun.send(()),
+            // What a call has changed while nobody listened is found by asking.
+            None if self.has_called_since(began - AGAIN.1) => self.read_lists_soon(backend),
+            None => {}
         }
         while let Some(message) = stream.next().await? {
             // A flood of one backend must not push out what others have said to the client.

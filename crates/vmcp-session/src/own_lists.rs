@@ -29,6 +29,9 @@ const ATTEMPTS: u32 = 4;
 /// and one that names what is not known yet.
 const HOLD: Duration = Duration::from_secs(1);
 
+/// How long after a call's answer what it has changed may be told.
+const GRACE: Duration = Duration::from_millis(50);
+
 /// The reading of one backend's lists.
 #[derive(Debug)]
 pub(crate) struct Reading {
@@ -39,13 +42,6 @@ pub(crate) struct Reading {
     /// How many of them have been read.
     read: u64,
     done: Arc<Notify>,
-}
-
-/// What a backend lists to one session.
-pub(crate) struct ReadLists {
-    pub(crate) offer: OwnOffer,
-    /// Whether the view is shown other lists, or none.
-    pub(crate) differs: bool,
 }
 
 impl Own {
@@ -125,6 +121,32 @@ impl Session {
         self.with_any_own(any).unwrap_or(false)
     }
 
+    /// Whether some call is under way, or has ended since.
+    pub(crate) fn has_called_since(&self, since: Instant) -> bool {
+        self.with_activity(|activity| {
+            !activity.calls.is_empty() || activity.called.is_some_and(|called| called >= since)
+        })
+    }
+
+    /// Whether lists may be about to change: what a call has changed may be told on another stream than
+    /// its answer.
+    pub(crate) fn lists_are_unsettled(&self) -> bool {
+        let since = Instant::now() - GRACE;
+        let just_called = self.with_activity(|activity| {
+            let called = activity.called.is_some_and(|called| called >= since);
+            called && activity.listening.is_some()
+        });
+        just_called || self.is_reading_lists()
+    }
+
+    /// Waits until that is over.
+    pub(crate) async fn lists_settled(&self) {
+        if let Some(called) = self.with_activity(|activity| activity.called) {
+            tokio::time::sleep_until(called + GRACE).await;
+        }
+        self.all_lists_read().await;
+    }
+
     /// Waits until what has changed of a backend's lists so far has been read, but no longer than a
     /// call may.
     pub(crate) async fn lists_read(&self, backend: &Backend) {
@@ -168,38 +190,28 @@ impl Session {
         }
     }
 
-    /// Reads what the session's own session on a backend lists.
-    ///
-    /// # Errors
-    /// If a list cannot be read, or is none.
-    pub(crate) async fn read_own_lists(
-        &self,
-        backend: &Arc<Backend>,
-        open: &BackendSession,
-    ) -> Result<ReadLists, Error> {
-        let read = self.shared.own_offers.read(backend, open).await?;
-        let of_view = self.view.offer(backend.id());
-        let offer = OwnOffer::of(read.completed(of_view.as_deref()));
-        let differs = !self.view.shows(backend.id(), &offer);
-        Ok(ReadLists { offer, differs })
-    }
-
     /// Reads the lists and makes what differs from the view's the session's own. Without an open
     /// session on the backend there is nothing to read.
+    ///
+    /// # Errors
+    /// If a list could not be read. What could be is kept all the same.
     async fn read_and_keep(self: &Arc<Self>, backend: &Arc<Backend>) -> Result<(), Error> {
         // One on which the backend's sessions are good may have taken its place.
         let Some(backend) = self.shared.vmcp.backend(backend.id().as_str()) else { return Ok(()) };
         let Some(open) = self.open(&backend).filter(|open| !open.is_stateless()) else {
             return Ok(());
         };
-        let ReadLists { offer, differs } = self.read_own_lists(&backend, &open).await?;
+        let read = self.shared.own_offers.read(&backend, &open).await?;
+        let (own, of_view) = (self.own_offer(&backend), self.view.offer(backend.id()));
+        let (offer, problem) = OwnOffer::read(read, own.as_deref(), of_view.as_deref());
+        let differs = !self.view.shows(backend.id(), &offer);
         if differs {
             self.shared.vmcp.note_own_lists(backend.id());
         }
         if differs || self.has_own_offer(&backend) {
             self.shared.keep_own(self, &backend, offer).await;
         }
-        Ok(())
+        problem.map_or(Ok(()), |why| Err(Error::Protocol(why)))
     }
 }
 

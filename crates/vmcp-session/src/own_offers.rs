@@ -87,6 +87,15 @@ impl Session {
         self.with_any_own(has).unwrap_or(false)
     }
 
+    /// What the session has of its own of this very backend.
+    pub(crate) fn own_offer(&self, backend: &Backend) -> Option<Arc<OwnOffer>> {
+        let find = |own: &mut Own| {
+            let held = own.find(backend.id())?;
+            (held.lineage == backend.lineage()).then(|| Arc::clone(&held.offer))
+        };
+        self.with_any_own(find).flatten()
+    }
+
     fn own_digest(&self, backend: &BackendId) -> Option<Digest> {
         self.with_any_own(|own| own.find(backend).map(|held| held.offer.digest())).flatten()
     }

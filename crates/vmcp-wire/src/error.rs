@@ -4,7 +4,7 @@
 //! travel as JSON-RPC errors over HTTP 200, as the field's clients expect of the legacy era; what
 //! stops before that has an HTTP status of its own.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use http::StatusCode;
 use vmcp_model::{ProtocolVersion, raw};
@@ -83,6 +83,11 @@ pub enum Fault {
     /// The backend could not be reached or broke off.
     #[error("backend {backend} {reason}")]
     Backend { backend: String, reason: Cow<'static, str> },
+    /// The backend has no room now, or has failed too often and is left alone for a while. Nothing was
+    /// sent. In the legacy era that is an answer like any other: some clients take a status of 503 for
+    /// the end of the whole session.
+    #[error("backend {backend} {reason}")]
+    BackendUnavailable { backend: String, reason: Cow<'static, str>, again_in: Duration },
     /// The backend did not answer in time.
     #[error("backend {backend} did not answer within {seconds} s")]
     BackendTimeout { backend: String, seconds: u64 },
@@ -138,7 +143,7 @@ impl Fault {
             Self::InvalidParams(_) => -32602,
             Self::ResourceNotFound { .. } => -32002,
             Self::SessionUnknown => -32001,
-            Self::TooMany { .. } | Self::Unavailable(_) => -32000,
+            Self::TooMany { .. } | Self::Unavailable(_) | Self::BackendUnavailable { .. } => -32000,
             Self::Backend { .. }
             | Self::BackendTimeout { .. }
             | Self::Cancelled
@@ -170,6 +175,7 @@ impl Fault {
             | Self::InvalidParams(_)
             | Self::ResourceNotFound { .. }
             | Self::Backend { .. }
+            | Self::BackendUnavailable { .. }
             | Self::BackendTimeout { .. }
             | Self::Cancelled => StatusCode::OK,
         }
@@ -181,7 +187,10 @@ impl Fault {
         match self {
             Self::UnsupportedVersion { .. } => -32022,
             Self::ResourceNotFound { .. } => -32602,
-            Self::SessionUnknown | Self::TooMany { .. } | Self::Unavailable(_) => -32603,
+            Self::SessionUnknown
+            | Self::TooMany { .. }
+            | Self::Unavailable(_)
+            | Self::BackendUnavailable { .. } => -32603,
             other => other.code(),
         }
     }
@@ -192,6 +201,7 @@ impl Fault {
             Self::MethodNotFound(_) | Self::InvalidParams(_) | Self::ResourceNotFound { .. } => {
                 modern_status_of(self.modern_code())
             }
+            Self::BackendUnavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
             other => other.status(),
         }
     }
@@ -205,7 +215,13 @@ impl Fault {
 
     /// The `Retry-After` header's value in seconds, where waiting helps.
     pub fn retry_after(&self) -> Option<u64> {
-        matches!(self, Self::TooMany { .. } | Self::Unavailable(_)).then_some(RETRY_AFTER_SECONDS)
+        match self {
+            Self::TooMany { .. } | Self::Unavailable(_) => Some(RETRY_AFTER_SECONDS),
+            Self::BackendUnavailable { again_in, .. } => {
+                Some(again_in.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX))
+            }
+            _ => None,
+        }
     }
 
     /// The `error` of a response that tells a caller to prove who it is (RFC 6750, section 3.1).

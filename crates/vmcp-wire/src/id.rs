@@ -22,6 +22,13 @@ pub struct Id<'a>(&'a [u8]);
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct IdKey(Box<[u8]>);
 
+impl IdKey {
+    /// Whether it is a string that begins so.
+    pub fn begins_with(&self, text: &str) -> bool {
+        self.0.strip_prefix(b"\"").is_some_and(|rest| rest.starts_with(text.as_bytes()))
+    }
+}
+
 impl<'a> Id<'a> {
     /// Takes the text of a JSON value. `None` unless it is a string, or an integer written plainly:
     /// MCP allows no null, and `1.0` or `1e0` would be the same id as `1` to some readers only.

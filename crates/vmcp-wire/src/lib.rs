@@ -18,7 +18,7 @@ mod scan;
 pub mod sse;
 pub mod task;
 
-pub use error::Fault;
+pub use error::{Fault, RETRY_AFTER_SECONDS};
 pub use id::{Id, IdKey, question_id, split_question_id};
 pub use initialize::{ClientHello, ServerHello};
 pub use lines::Lines;

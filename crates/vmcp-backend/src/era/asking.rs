@@ -89,6 +89,7 @@ impl Backend {
                 (Era::Modern, Some(facts))
             }
         };
+        self.eras.asking().asked = Some(Instant::now());
         let modern = Some(era == Era::Modern);
         if self.eras.sides().modern != modern {
             self.eras.change(self, |sides, asking| {

@@ -118,7 +118,7 @@ async fn what_is_no_failure_counts_as_none() {
     let large = Error::TooLarge { what: "sent an event", limit: 1 };
     health.calls(10, Some(&large));
     health.spoiled(&large);
-    health.calls(10, Some(&Error::Busy { what: "requests under way", limit: 1 }));
+    health.calls(10, Some(&Error::Busy { what: "requests", key: "limit", limit: 1 }));
     assert_eq!((health.state(), health.phase()), (State::Healthy, Phase::Closed));
     health.failed(Sign::Check, &Error::refused(401));
     assert_eq!((health.state(), health.is_out()), (State::Unauthenticated, true));
@@ -189,7 +189,7 @@ async fn an_exchange_that_comes_to_nothing_wedges_nothing() {
     health
         .admit()
         .unwrap()
-        .note(Sign::Call, Some(&Error::Busy { what: "requests under way", limit: 1 }));
+        .note(Sign::Call, Some(&Error::Busy { what: "requests", key: "limit", limit: 1 }));
     drop(health.admit().unwrap());
     // It took too long for those who waited for it.
     health.failed(Sign::Call, &Error::Timeout(SECOND));

@@ -36,7 +36,8 @@ impl Backend {
                 .await
                 .map(|()| Answer::Accepted);
         }
-        let response = http.post(Some(session), text, id.is_some(), lines).await?;
+        let is_call = id.is_some_and(|id| !self.own_ids.gave(id));
+        let response = http.post(Some(session), text, is_call, lines).await?;
         let answer = self.judge(session, response, id).await;
         match &answer {
             Ok(Answer::Ready(_)) | Err(Error::Refused { .. }) if !session.is_stateless() => {

@@ -29,6 +29,8 @@ pub(crate) struct Arrivals {
 pub(super) struct Call {
     pub(super) link: Arc<Link>,
     pub(super) number: u64,
+    /// It is vmcp's, not a client's.
+    pub(super) own: bool,
     pub(super) sending: AbortHandle,
     pub(super) _permit: Permit,
 }
@@ -43,8 +45,10 @@ impl Arrivals {
         match self.arrival().await {
             Ok(Some(message)) => Ok(Some(message)),
             Ok(None) if !self.link.is_over() => Ok(None),
-            Ok(None) if self.call.is_some() => Err(self.link.ended_in_call()),
-            Ok(None) => Err(Error::SessionLost),
+            Ok(None) => Err(match &self.call {
+                Some(call) => self.link.ended_in_call(call.own),
+                None => Error::SessionLost,
+            }),
             Err(error) => Err(error),
         }
     }

@@ -139,7 +139,11 @@ impl Keeping {
         loop {
             let began = Instant::now();
             let stream = self.backend.overhear(session).await;
-            drop(begins.take());
+            if begins.take().is_none() && matches!(stream, Ok(Some(_))) {
+                // What has changed while nobody listened is found by asking.
+                let open = Open::new(&self.backend, session.clone(), self.generation);
+                self.kept.read_lists_soon(&open);
+            }
             let ended = match stream {
                 Ok(Some(stream)) => self.hear(session, stream).await,
                 // It has none to offer.

@@ -240,6 +240,13 @@ impl Lists {
         self.tick_if(changed);
     }
 
+    /// What a caller has of its own of the backend of a session.
+    pub(super) fn own(&self, key: &Digest, open: &Open) -> Option<Arc<OwnOffer>> {
+        let caller = self.callers.load().get(key).cloned()?;
+        let held = caller.held.iter().find(|held| held.is_of(open))?;
+        (held.generation == open.generation).then(|| Arc::clone(&held.offer))
+    }
+
     /// An own offer as a caller holds it. `None`, and a warning, if it is over a bound.
     fn held(
         &self,

@@ -91,7 +91,11 @@ impl Pool {
             }
             if tokio::time::timeout_at(until, freed).await.is_err() {
                 let limit = self.shared.bridge.sessions;
-                return Err(Error::Busy { what: "kept sessions in use", limit });
+                return Err(Error::Busy {
+                    what: "kept sessions in use",
+                    key: "limits.keptSessionsPerBackend",
+                    limit,
+                });
             }
         }
     }

@@ -109,18 +109,23 @@ impl Reading {
         }
     }
 
+    /// Reads the lists, and keeps what could be read.
+    ///
+    /// # Errors
+    /// If one could not be.
     async fn read(&self, kept: &Arc<KeptSession>) -> Result<(), Error> {
         let Open { backend, session, .. } = &self.open;
         let read = self.shared.lists.bounds.read(backend, session).await?;
         let view = self.shared.views.peek_modern(kept.view_key());
         let of_view = view.as_ref().and_then(|view| view.offer(backend.id()));
-        let offer = OwnOffer::of(read.completed(of_view.as_deref()));
+        let own = self.shared.lists.own(&self.key, &self.open);
+        let (offer, problem) = OwnOffer::read(read, own.as_deref(), of_view.as_deref());
         if view.as_ref().is_some_and(|view| !view.shows(backend.id(), &offer)) {
             self.shared.views.note_own_lists(backend.id());
         }
         self.shared.lists.keep(self.key, kept, &self.open, view.as_deref(), offer);
         self.merge();
-        Ok(())
+        problem.map_or(Ok(()), |why| Err(Error::Protocol(why)))
     }
 
     /// Merges what the caller is shown before it asks, and drops what the view shows by now.

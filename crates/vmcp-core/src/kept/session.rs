@@ -182,7 +182,11 @@ impl KeptSession {
             Ok(place) => Ok(place.ok()),
             Err(_elapsed) => {
                 let limit = self.shared.bridge.places().unwrap_or(1);
-                Err(Error::Busy { what: "calls under way on the kept session", limit })
+                Err(Error::Busy {
+                    what: "calls under way on the kept session",
+                    key: "bridge.concurrency",
+                    limit,
+                })
             }
         }
     }

@@ -165,8 +165,9 @@ impl View {
         self.offers().kinds.extend(known);
     }
 
-    /// Whether the clients of this view can do what those of the base cannot.
-    fn is_a_kind(&self) -> bool {
+    /// Whether the clients of this view can do what those of the base cannot, so that they may be offered
+    /// something else.
+    pub fn is_a_kind(&self) -> bool {
         let told = self.client.capabilities_for(Era::Legacy);
         self.client.version().era() == Era::Legacy
             && vmcp_model::raw::Members::parse(told)

@@ -19,7 +19,7 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
-use vmcp_backend::{Backend, ClientView, Error, Events, Session};
+use vmcp_backend::{Advertised, Backend, ClientView, Error, Events, Session};
 use vmcp_model::{BackendId, Era};
 
 use super::{View, fresh::Fresh};
@@ -119,6 +119,7 @@ impl Watch {
             match refreshed {
                 // A backend that always has something new is not asked all the time.
                 Ok(()) => tokio::time::sleep_until(began + PAUSE).await,
+                Err(_) if self.has_given_way(current.as_ref()) => self.sleep(current).await,
                 Err(error) => {
                     failures = if began.elapsed() > BACKOFF.1 { 1 } else { failures + 1 };
                     // What is left alone was not asked, and its session is as good as it was.
@@ -181,7 +182,13 @@ impl Watch {
             };
             // Before the lists are read, so that no change comes between.
             self.begin_to_listen(watched).await;
-            let offer = self.backend.offer(&watched.session).await;
+            let early = |some: Advertised| {
+                let view = self.view.upgrade().filter(|view| view.offer(self.id()).is_none());
+                if let Some(view) = view {
+                    view.enter(self.id(), Ok(some));
+                }
+            };
+            let offer = self.backend.offer_early(&watched.session, early).await;
             let offer = offer.inspect_err(|error| self.backend.note_failed_check(error))?;
             self.backend.note_offer(None);
             self.note_problem(watched, offer.problem());
@@ -189,9 +196,10 @@ impl Watch {
             if let Some(view) = self.view.upgrade() {
                 view.enter(self.id(), Ok(offer));
             }
+            self.backend.let_give_way(&watched.session);
             Ok(watched)
         };
-        self.places.within(work).await
+        self.places.within(work, self.backend.until_quiet()).await
     }
 
     /// Whether a backend is watched on its modern side for clients of the legacy era, who are served by
@@ -309,6 +317,10 @@ impl Watch {
             let _gone = self.backend.close(&session).await;
         }
         std::future::pending().await
+    }
+
+    fn has_given_way(&self, current: Option<&Watched>) -> bool {
+        current.is_some_and(|watched| self.backend.has_given_way(&watched.session))
     }
 
     fn report(&self, error: &Error, failures: u32) {

@@ -76,12 +76,19 @@ async fn an_idle_program_ends_and_is_started_again_for_the_next_call() {
 #[tokio::test]
 async fn there_are_no_more_programs_than_there_may_be() {
     let kid = kid("", "", "limits: {linksPerBackend: 2}").await;
-    // One is used to ask for what is offered.
-    let (one, other) = (kid.client().await, kid.client().await);
-    assert_eq!(text(&one.call("1", "kid_count", "{}").await.unwrap()), "1");
+    // The one that was asked for what is offered ends for them.
+    let (one, another) = (kid.client().await, kid.client().await);
+    for client in [&one, &another] {
+        assert_eq!(text(&client.call("1", "kid_count", "{}").await.unwrap()), "1");
+    }
+    let other = kid.client().await;
     let told = error(&other.call("1", "kid_count", "{}").await.unwrap());
-    assert!(told.contains("2 processes running already; try again later"), "{told}");
+    assert!(
+        told.contains("2 processes running already (limits.linksPerBackend); try again later"),
+        "{told}"
+    );
     assert_eq!(kid.processes().len(), 2);
+    assert_eq!(kid.status().await["state"], "healthy");
     assert_eq!(one.delete().await.unwrap(), 200);
     eventually("there is room", async || {
         let answer = other.call("2", "kid_count", "{}").await.unwrap().json();

@@ -118,7 +118,12 @@ async fn there_are_no_more_kept_sessions_than_there_may_be() {
     assert_eq!((refused.status().as_u16(), refused.error_code().unwrap()), (503, -32603));
     assert!(refused.headers().contains_key("retry-after"), "{refused:?}");
     let told = refused.error().unwrap()["message"].as_str().unwrap().to_owned();
-    assert!(told.contains("2 kept sessions in use already; try again later"), "{told}");
+    assert!(
+        told.contains(
+            "2 kept sessions in use already (limits.keptSessionsPerBackend); try again later"
+        ),
+        "{told}"
+    );
     // Those that are kept are not refused.
     assert_eq!(count(&clients[1]).await, "3");
     let third = clients[2].clone();
