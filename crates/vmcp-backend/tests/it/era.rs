@@ -120,6 +120,29 @@ async fn what_is_about_the_caller_or_the_moment_decides_nothing() {
     assert!(matches!(era_of(incomplete).await, Err(Error::Protocol(_))));
 }
 
+/// What stands before a server that is not there yet refuses everything alike.
+#[tokio::test]
+async fn what_refuses_initialize_too_has_decided_nothing() {
+    let refusals: [fn() -> Say; 4] = [
+        || Say::Raw(404, "text/plain", String::new()),
+        || Say::Raw(405, "text/html", "<html>".to_owned()),
+        || Say::Raw(200, "text/html", "<html>".to_owned()),
+        || Say::Raw(200, "application/json", String::new()),
+    ];
+    for refusal in refusals {
+        let peer = Peer::start(move |_asked| refusal()).await;
+        let backend = peer.backend();
+        assert!(backend.open(&view(MODERN, "{}")).await.is_err());
+        assert_eq!(backend.era(), None);
+        peer.become_one(move |asked| match asked.method() {
+            "server/discover" => Say::Result(discovered(&json!({}))),
+            _ => refusal(),
+        });
+        assert!(backend.open(&view(MODERN, "{}")).await.unwrap().is_stateless());
+        assert_eq!(backend.era(), Some(Era::Modern));
+    }
+}
+
 #[tokio::test]
 async fn silence_decides_nothing_and_the_next_who_asks_asks_again() {
     let peer = Peer::start(|_asked| Say::Silence).await;

@@ -36,9 +36,15 @@ pub struct Unlocking {
     reading: AtomicUsize,
     peak: AtomicUsize,
     read: AtomicUsize,
+    fails: AtomicBool,
 }
 
 impl Unlocking {
+    /// From now on a list of tools fails, or does not any more.
+    pub fn fail(&self, fails: bool) {
+        self.fails.store(fails, Relaxed);
+    }
+
     /// From now on a list of tools takes so long.
     pub fn slow_down(&self, delay: Duration) {
         self.delay.store(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX), Relaxed);
@@ -81,6 +87,9 @@ impl Unlocking {
             self.peak.fetch_max(self.reading.fetch_add(1, Relaxed) + 1, Relaxed);
             sleep(Duration::from_millis(self.delay.load(Relaxed))).await;
             self.reading.fetch_sub(1, Relaxed);
+            if self.fails.load(Relaxed) {
+                return Answer::error(-32603, "out of order");
+            }
         }
         let mut names = match kind {
             Kind::Tools => vec!["unlock".to_owned(), "lock".to_owned()],

@@ -21,8 +21,25 @@ pub(super) fn read(reader: &Reader<'_>) -> Sessions {
 /// How clients without sessions use backend sessions. How many are kept is among the `limits`.
 pub(super) fn bridge(reader: &Reader<'_>, limits: &Reader<'_>) -> Bridge {
     let reuse = reader.choice("reuse", &[Reuse::Principal, Reuse::All, Reuse::Never]);
+    let reuse = reuse.unwrap_or(Reuse::Principal);
+    let (useless, why): (&[&str], _) = match reuse {
+        Reuse::Principal => (&[], ""),
+        Reuse::All => (&["concurrency"], "has no effect: with reuse: all, calls run one at a time"),
+        Reuse::Never => (
+            &["concurrency", "idle", "wait"],
+            "has no effect: with reuse: never, no backend session is kept",
+        ),
+    };
+    for value in useless.iter().filter_map(|key| reader.value(key)) {
+        value.problem(why);
+    }
+    if reuse == Reuse::Never
+        && let Some(value) = limits.value("keptSessionsPerBackend")
+    {
+        value.problem("has no effect: with bridge.reuse: never, no backend session is kept");
+    }
     Bridge {
-        reuse: reuse.unwrap_or(Reuse::Principal),
+        reuse,
         concurrency: Some(reader.count("concurrency")).filter(|count| *count > 0),
         idle: reader.time("idle"),
         wait: reader.time("wait"),

@@ -104,6 +104,16 @@ async fn what_a_server_shows_to_some_kinds_only_is_shown_to_those() {
     assert_eq!(watching, 1, "nobody watches for a kind of client");
 }
 
+#[tokio::test]
+async fn what_does_not_answer_keeps_no_kind_from_what_others_show_to_it() {
+    let (raw, hangs) = (telling_apart().await, RawServer::builder().start().await.unwrap());
+    hangs.script("tools/list", fixed(Answer::Hang));
+    let gateway = Gateway::before(&[("a", raw.url()), ("b", hangs.url())]);
+    let process = serve(&gateway.with("sessions: {initializeWait: 6s}")).await;
+    let client = client(&process, r#"{"sampling":{}}"#).await;
+    assert_eq!(tools(&client).await, ["a_plain", "a_sampler"]);
+}
+
 /// Expects of each kind of client, and again of another of each, that its first list has just what the
 /// backend, `a`, shows to it.
 async fn expect_each_kinds_own(process: &Process) {

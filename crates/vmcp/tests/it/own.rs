@@ -307,6 +307,41 @@ async fn what_is_too_much_is_not_shown() {
     drop(state);
 }
 
+/// What could not be read is as it was, and is read when that can be done again.
+#[tokio::test]
+async fn a_list_that_fails_for_a_while_loses_nothing() {
+    let Fixture { backend: _backend, state, process } = fixture().await;
+    let client = connect(&process).await;
+    text(&client, "a_unlock", "{}").await;
+    assert_eq!(tools(&client).await, UNLOCKED);
+    state.fail(true);
+    let before = state.read();
+    text(&client, "a_unlock", r#"{"name":"another"}"#).await;
+    eventually("it is tried", async || (state.read() > before).then_some(())).await;
+    assert_eq!(tools(&client).await, UNLOCKED);
+    assert_eq!(text(&client, "a_secret", "{}").await, "the secret");
+    state.fail(false);
+    eventually("it is listed", async || {
+        tools(&client).await.contains(&"a_another".to_owned()).then_some(())
+    })
+    .await;
+    assert_eq!(text(&client, "a_another", "{}").await, "the another");
+}
+
+#[tokio::test]
+async fn a_list_waits_for_lists_that_are_being_read() {
+    let Fixture { backend: _backend, state, process } = fixture().await;
+    let client = connect(&process).await;
+    text(&client, "a_lock", "{}").await;
+    state.slow_down(Duration::from_millis(400));
+    let before = state.read();
+    // Told on the call's stream, and not waited for by the answer for ever.
+    let unlocking = text(&client, "a_unlock", r#"{"times":2}"#);
+    let reading = eventually("the lists are read", async || (state.read() > before).then_some(()));
+    tokio::join!(unlocking, reading);
+    assert_eq!(tools(&client).await, UNLOCKED);
+}
+
 /// Whoever has seen that something was unlocked need not wait to be told before using it.
 #[tokio::test]
 async fn a_call_waits_for_lists_that_are_being_read() {

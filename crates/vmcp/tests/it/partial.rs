@@ -1,5 +1,7 @@
 //! Backends of which some list cannot be read, or none.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use vmcp_testkit::{
     CHILD,
@@ -76,6 +78,26 @@ async fn a_list_that_cannot_be_read_hides_nothing_but_itself() {
             // However often the list is tried again, on the same sessions.
             assert!(raw.counters().requests("initialize") <= 3, "{list} {name}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_list_that_takes_for_ever_hides_nothing_but_itself() {
+    for hanging in ["resources/list", "prompts/list"] {
+        let raw = server().await;
+        raw.script(hanging, fixed(Answer::Hang));
+        let process = serve(&Gateway::before(&[("b", raw.url())])).await;
+        let client = connect(&process).await;
+        // Long before the list is given up.
+        let listed = eventually("the tool is listed", async || {
+            let list = client.request("1", "tools/list", "{}").await.unwrap();
+            (list.keys("tools", "name").unwrap() == ["b_t"]).then_some(())
+        });
+        tokio::time::timeout(Duration::from_secs(20), listed).await.expect(hanging);
+        client.call("2", "b_t", "{}").await.unwrap().result().unwrap();
+        let status = backend(&process, "b").await;
+        let problem = status["offer_problem"].as_str().unwrap_or_default();
+        assert!(problem.contains(&format!("{hanging}: it is still being read")), "{problem}");
     }
 }
 

@@ -206,3 +206,20 @@ fn a_suggestion_must_be_near() {
     assert_eq!(nearest("", names), None);
     assert_eq!(nearest(&"n".repeat(1 << 20), names), None);
 }
+
+#[test]
+fn what_has_no_effect_beside_the_others_is_a_mistake() {
+    check(
+        "
+bridge: {reuse: never, concurrency: 4, idle: 1m, wait: 1s}
+limits: {keptSessionsPerBackend: 9}",
+        "vmcp.yaml:1:37: bridge.concurrency: has no effect: with reuse: never, no backend session is kept
+         vmcp.yaml:1:46: bridge.idle: has no effect: with reuse: never, no backend session is kept
+         vmcp.yaml:1:56: bridge.wait: has no effect: with reuse: never, no backend session is kept
+         vmcp.yaml:2:34: limits.keptSessionsPerBackend: has no effect: with bridge.reuse: never, no backend session is kept",
+    );
+    check(
+        "bridge: {reuse: all, concurrency: 4}",
+        "vmcp.yaml:1:35: bridge.concurrency: has no effect: with reuse: all, calls run one at a time",
+    );
+}

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use vmcp_testkit::{
     gateway::{Gateway, eventually},
+    modern::META_CLIENT_INFO,
     modern_client::{Answered, ModernClient},
     peers,
 };
@@ -54,6 +55,25 @@ async fn a_program_ends_when_its_own_time_is_over() {
     let pid: i32 = text(&client, "pid").await.parse().unwrap();
     eventually("it has ended", async || (!is_running(pid)).then_some(())).await;
     assert_eq!(text(&client, "count").await, "1");
+}
+
+/// The longest idle one ends first, and its process is waited for.
+#[tokio::test]
+async fn where_there_is_no_room_for_a_process_the_longest_idle_one_makes_room() {
+    let limits = "limits: {keptSessionsPerBackend: 2, linksPerBackend: 2}";
+    let kid = kid("", "", limits).await;
+    let client = client(&kid).await;
+    let named = |name: &str| {
+        let info = json!({"name": name, "version": "1"});
+        client.clone().meta(META_CLIENT_INFO, info)
+    };
+    for name in ["one", "two", "three", "four"] {
+        assert_eq!(text(&named(name), "count").await, "1", "{name}");
+        assert!(kid.processes().len() <= 2, "{name}");
+    }
+    assert_eq!(text(&named("four"), "count").await, "2");
+    assert_eq!(text(&named("three"), "count").await, "2");
+    assert_eq!(kid.status().await["state"], "healthy");
 }
 
 /// Answers that come side by side, and late, go to whom they belong or to nobody.

@@ -3,10 +3,13 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use tempfile::TempDir;
 use vmcp_testkit::{
+    CHILD,
+    client::Client,
     gateway::{Gateway, eventually},
     process::Program,
 };
@@ -43,6 +46,31 @@ async fn started(times: usize, notes: &Path) -> String {
         (noted.matches("start").count() >= times).then_some(noted)
     })
     .await
+}
+
+/// However many of them there are, they wait and slow nobody down.
+#[tokio::test]
+async fn those_that_never_answer_keep_the_others_from_nothing() {
+    let mut gateway = Gateway::before(&[]);
+    for number in 0..24 {
+        gateway = gateway.backend(&format!("name: mute{number}, command: sleep, args: ['1000']"));
+    }
+    for number in 0..2 {
+        let backend = format!("name: good{number}, command: python3, args: ['{CHILD}']");
+        gateway = gateway.backend(&backend);
+    }
+    let process = serve(&gateway).await;
+    let client = Client::connect(&process.url()).await.unwrap();
+    let listed = eventually("the others are listed", async || {
+        let list = client.request("1", "tools/list", "{}").await.unwrap();
+        let names = list.keys("tools", "name").unwrap();
+        ["good0_echo", "good1_echo"]
+            .iter()
+            .all(|name| names.contains(&name.to_string()))
+            .then_some(())
+    });
+    // Each of the mute ones may start for two minutes, some at a time.
+    tokio::time::timeout(Duration::from_secs(30), listed).await.unwrap();
 }
 
 #[tokio::test]

@@ -82,6 +82,27 @@ async fn a_tool_that_a_call_unlocks_appears_to_its_caller_alone() {
     others.quiet_for(MOMENT).await.unwrap();
 }
 
+/// What could not be read is as it was, and is read when that can be done again.
+#[tokio::test]
+async fn a_list_that_fails_for_a_while_loses_nothing() {
+    let (kept, state) = before(Form::Sse, "").await;
+    let client = &kept.client;
+    assert_eq!(text(client, "a_unlock", json!({})).await, "done");
+    assert_eq!(tools(client).await, UNLOCKED);
+    state.fail(true);
+    let before = state.read();
+    assert_eq!(text(client, "a_unlock", json!({"name": "another"})).await, "done");
+    eventually("it is tried", async || (state.read() > before).then_some(())).await;
+    assert_eq!(tools(client).await, UNLOCKED);
+    assert_eq!(text(client, "a_secret", json!({})).await, "the secret");
+    state.fail(false);
+    eventually("it is listed", async || {
+        tools(client).await.contains(&"a_another".to_owned()).then_some(())
+    })
+    .await;
+    assert_eq!(text(client, "a_another", json!({})).await, "the another");
+}
+
 /// The backend says it on the stream of its session, which is listened to for as long as it is kept.
 #[tokio::test]
 async fn what_a_backend_says_aside_counts_as_well() {
