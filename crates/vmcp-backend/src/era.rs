@@ -73,6 +73,8 @@ struct Asking {
     under_way: Option<UnderWay>,
     /// The last `server/discover` brought nothing that a modern server says, or nothing at all.
     unanswered: bool,
+    /// It has refused `initialize` and never answered it: what has answered may be something else.
+    is_elsewhere: bool,
     /// When `server/discover` was answered last.
     asked: Option<Instant>,
     /// When a doubt turned out to be none.
@@ -194,12 +196,15 @@ impl Backend {
     /// Notes that the backend has not answered `initialize`. One that has never done so and is no modern
     /// one either has shown nothing: it may not be there yet, behind something that is.
     pub(crate) fn note_no_legacy_side(&self) {
-        let Sides { modern, legacy } = self.eras.sides();
-        if modern == Some(false) && legacy != Some(true) {
-            self.eras.change(self, |sides, asking| {
-                (sides.modern, asking.unanswered) = (None, false);
-            });
+        if self.eras.sides().legacy == Some(true) {
+            return;
         }
+        self.eras.change(self, |sides, asking| {
+            asking.is_elsewhere = true;
+            if sides.modern == Some(false) {
+                (sides.modern, asking.unanswered) = (None, false);
+            }
+        });
     }
 
     /// Notes that the backend has answered `initialize`.
@@ -209,6 +214,10 @@ impl Backend {
         }
         self.eras.change(self, |sides, asking| {
             sides.legacy = Some(true);
+            if std::mem::take(&mut asking.is_elsewhere) && sides.modern == Some(false) {
+                // It was not this one that has said so.
+                (sides.modern, asking.unanswered) = (None, false);
+            }
             // One of both it must be.
             if asking.unanswered && sides.modern.is_none() {
                 sides.modern = Some(false);

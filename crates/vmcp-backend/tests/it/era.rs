@@ -143,6 +143,24 @@ async fn what_refuses_initialize_too_has_decided_nothing() {
     }
 }
 
+/// The same if it is asked again before it is there, and then serves both eras.
+#[tokio::test]
+async fn what_was_said_before_initialize_was_answered_is_asked_again() {
+    let refuses = |_asked: &Asked| Say::Raw(404, "text/plain", String::new());
+    let peer = Peer::start(refuses).await;
+    let backend = peer.backend();
+    let legacy_client = view(ProtocolVersion::LATEST_LEGACY, "{}");
+    assert!(backend.open(&legacy_client).await.is_err());
+    assert_eq!(backend.detect(&view(MODERN, "{}")).await.unwrap(), Era::Legacy);
+    peer.become_one(|asked| match asked.method() {
+        "server/discover" => Say::Result(discovered(&json!({}))),
+        _ => legacy(asked),
+    });
+    assert!(!backend.open(&legacy_client).await.unwrap().is_stateless());
+    assert!(backend.open(&view(MODERN, "{}")).await.unwrap().is_stateless());
+    assert!(backend.has_both_sides());
+}
+
 #[tokio::test]
 async fn silence_decides_nothing_and_the_next_who_asks_asks_again() {
     let peer = Peer::start(|_asked| Say::Silence).await;
