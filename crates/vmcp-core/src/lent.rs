@@ -121,7 +121,7 @@ impl Lent {
         }
         let what = &question.method;
         let reason = format!(
-            "asks for {what} in mid-call, which a client of the revision 2026-07-28 cannot be asked by a backend of an older revision through vmcp yet; the call was cancelled"
+            "asks for {what} in mid-call, which a client of the revision 2026-07-28 cannot be asked by a backend of an older revision through vmcp yet; the call was cancelled; a client that begins with initialize (revision 2025-11-25) can be asked"
         );
         let fault = Fault::Backend { backend: backend.id().to_string(), reason: reason.into() };
         state.end = End::Asked(question);

@@ -163,6 +163,7 @@ impl Sessions {
             draining: AtomicBool::new(false),
         });
         background.spawn_until_stop(Arc::clone(&sessions).keep_deadlines());
+        background.spawn_until_stop(Arc::clone(&sessions).keep_pruned());
         background.spawn_until_stop(Arc::clone(&sessions).keep_ending());
         background.spawn_until_stop(Arc::clone(&sessions).keep_catalogs());
         background.spawn_until_stop(Arc::clone(&sessions).keep_whole());

@@ -21,6 +21,10 @@ const CHUNK: usize = 1000;
 /// Sessions whose backend sessions are closed at once.
 const CLOSING: usize = 32;
 
+/// How often at most, and at least, it is looked what nobody uses.
+const LEAST_IDLE: Duration = Duration::from_millis(50);
+const MOST_IDLE: Duration = Duration::from_secs(30);
+
 /// How often it is looked whether all backends can be used.
 const WHOLE: Duration = Duration::from_millis(500);
 
@@ -43,6 +47,17 @@ impl Sessions {
             self.drop_expired();
             self.prune_profiles();
             self.clients.prune();
+        }
+    }
+
+    /// Ends what the core keeps and nobody uses, for ever.
+    pub(crate) async fn keep_pruned(self: Arc<Self>) {
+        loop {
+            let backends = self.shared.vmcp.backends();
+            let idle = backends.iter().filter_map(|backend| backend.process_idle()).min();
+            // What is to end soon is looked after more often.
+            let look = idle.map_or(MOST_IDLE, |idle| (idle / 8).clamp(LEAST_IDLE, MOST_IDLE));
+            tokio::time::sleep(look.min(self.period())).await;
             self.shared.vmcp.prune();
         }
     }

@@ -382,7 +382,7 @@ const BRIDGE: &[Key] = &[
         Shape::Count { default: 0, least: 0, most: 1_000_000 },
         "calls at once on one kept backend session; 0 leaves it to limits.callsPerBackend, 1 is for servers that cannot",
     ),
-    Key::time("idle", 600_000, 168, "how long a backend session is kept that no call uses"),
+    Key::time("idle", 600_000, 168, "how long a backend session is kept that no call uses; a process at most for its processIdle"),
     Key::time("wait", 5000, 1, "how long a call waits for a place on a backend session"),
 ];
 
