@@ -131,12 +131,11 @@ impl Session {
     /// Whether lists may be about to change: what a call has changed may be told on another stream than
     /// its answer.
     pub(crate) fn lists_are_unsettled(&self) -> bool {
-        let since = Instant::now() - GRACE;
-        let just_called = self.with_activity(|activity| {
-            let called = activity.called.is_some_and(|called| called >= since);
-            called && activity.listening.is_some()
+        let called = self.with_activity(|activity| {
+            // Who does not listen hears of it in the call itself.
+            activity.listening.is_some().then_some(activity.called).flatten()
         });
-        just_called || self.is_reading_lists()
+        called.is_some_and(|called| called.elapsed() < GRACE) || self.is_reading_lists()
     }
 
     /// Waits until that is over.
