@@ -39,8 +39,6 @@ pub(crate) struct Activity {
     pub(crate) standalone: Option<Arc<StreamLog>>,
     /// The logs of streamed calls.
     pub(crate) streams: HashMap<u64, Arc<StreamLog>>,
-    /// When a call has ended last.
-    pub(crate) called: Option<Instant>,
     /// Told when no call is in flight any more.
     pub(crate) calm: Option<Arc<Notify>>,
     /// Ends the listening to the backends' own streams.
@@ -247,7 +245,9 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         let unanswered = self.session.with_activity(|activity| {
             activity.calls.remove(&self.id);
-            activity.called = Some(Instant::now());
+            if let Some(listening) = &mut activity.listening {
+                listening.called = Some(Instant::now());
+            }
             let unanswered = if activity.questions.is_empty() {
                 Vec::new()
             } else {

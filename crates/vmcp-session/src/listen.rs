@@ -33,6 +33,8 @@ pub(crate) struct Listening {
     followed: HashMap<(BackendId, Lineage), Followed>,
     /// Wakes whoever waits before a stream that ended is opened again.
     again: Arc<Notify>,
+    /// When a call has ended last.
+    pub(crate) called: Option<Instant>,
 }
 
 /// The listening to one backend session.
@@ -44,7 +46,7 @@ struct Followed {
 
 impl Listening {
     fn new(stop: CancellationToken) -> Self {
-        Self { stop, followed: HashMap::new(), again: Arc::default() }
+        Self { stop, followed: HashMap::new(), again: Arc::default(), called: None }
     }
 
     /// Notes that a backend session is listened to, and gives what ends that and what calls it back

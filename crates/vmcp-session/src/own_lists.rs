@@ -123,24 +123,28 @@ impl Session {
 
     /// Whether some call is under way, or has ended since.
     pub(crate) fn has_called_since(&self, since: Instant) -> bool {
-        self.with_activity(|activity| {
-            !activity.calls.is_empty() || activity.called.is_some_and(|called| called >= since)
-        })
+        let called = self.peek(|activity| match activity.calls.is_empty() {
+            true => activity.listening.as_ref()?.called,
+            false => Some(Instant::now()),
+        });
+        called.is_some_and(|called| called >= since)
     }
 
     /// Whether lists may be about to change: what a call has changed may be told on another stream than
     /// its answer.
     pub(crate) fn lists_are_unsettled(&self) -> bool {
-        let called = self.with_activity(|activity| {
-            // Who does not listen hears of it in the call itself.
-            activity.listening.is_some().then_some(activity.called).flatten()
-        });
+        let called = self.last_called();
         called.is_some_and(|called| called.elapsed() < GRACE) || self.is_reading_lists()
+    }
+
+    /// When a call has ended last. Who does not listen hears of what it has changed in the call itself.
+    fn last_called(&self) -> Option<Instant> {
+        self.peek(|activity| activity.listening.as_ref()?.called)
     }
 
     /// Waits until that is over.
     pub(crate) async fn lists_settled(&self) {
-        if let Some(called) = self.with_activity(|activity| activity.called) {
+        if let Some(called) = self.last_called() {
             tokio::time::sleep_until(called + GRACE).await;
         }
         self.all_lists_read().await;

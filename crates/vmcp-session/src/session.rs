@@ -183,6 +183,12 @@ impl Session {
         done
     }
 
+    /// Looks at what goes on, if anything does.
+    pub(crate) fn peek<T>(&self, look: impl FnOnce(&Activity) -> Option<T>) -> Option<T> {
+        let slot = self.activity.lock().unwrap_or_else(PoisonError::into_inner);
+        slot.as_deref().and_then(look)
+    }
+
     /// Works on what the session has of its own offers. It is made when there is some, and gone when
     /// nothing is left.
     pub(crate) fn with_own<T>(&self, work: impl FnOnce(&mut Own) -> T) -> T {
