@@ -107,6 +107,8 @@ impl Shared {
     async fn serve(&self, request: Request<Incoming>) -> io::Result<Response<ReplyBody>> {
         let (head, body) = request.into_parts();
         let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+        let what =
+            format!("{} {}", head.method, String::from_utf8_lossy(&body[..body.len().min(200)]));
         let mut request = Request::from_parts(head, Full::new(body));
         for place in self.order() {
             // One attempt on a connection that is there, and one on a new one.
@@ -114,7 +116,7 @@ impl Shared {
                 match self.exchange(place, port, sender, request).await {
                     Ok(response) => return Ok(response),
                     Err(Some(unsent)) => request = unsent,
-                    Err(None) => return Ok(lost("the replica broke the connection off")),
+                    Err(None) => return Ok(lost("the replica broke a kept connection off", &what)),
                 }
             }
             let port = self.target(place).port;
@@ -123,10 +125,10 @@ impl Shared {
             match self.exchange(place, port, sender, request).await {
                 Ok(response) => return Ok(response),
                 Err(Some(unsent)) => request = unsent,
-                Err(None) => return Ok(lost("the replica broke the connection off")),
+                Err(None) => return Ok(lost("the replica broke a new connection off", &what)),
             }
         }
-        Ok(lost("no replica takes connections"))
+        Ok(lost("no replica takes connections", &what))
     }
 
     /// The places to try, those that are ready first.
@@ -190,7 +192,10 @@ async fn is_ready(port: u16) -> bool {
     matches!(timeout(PROBE.1, asking).await, Ok(Ok(true)))
 }
 
-fn lost(why: &'static str) -> Response<ReplyBody> {
+/// An answer in the place of a replica's. What was lost is said, too, for whoever looks for the reason.
+#[expect(clippy::print_stderr, reason = "a client that ends at it says nothing of the reason")]
+fn lost(why: &'static str, what: &str) -> Response<ReplyBody> {
+    eprintln!("{why}: {what}");
     let mut response = Response::new(whole(why));
     *response.status_mut() = StatusCode::BAD_GATEWAY;
     response
