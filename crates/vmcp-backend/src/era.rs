@@ -56,6 +56,8 @@ pub(crate) struct Eras {
     /// What a modern backend said about itself last.
     last: ArcSwapOption<Discovered>,
     asking: Mutex<Asking>,
+    /// Held while it is found out whether a modern backend answers `initialize`, too.
+    pub(crate) finding: tokio::sync::Mutex<()>,
     changed: Notify,
 }
 

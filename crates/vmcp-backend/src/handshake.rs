@@ -183,6 +183,11 @@ impl Backend {
         if view.version().era() == Era::Modern {
             self.find_modern_side(view).await?;
         }
+        // Whether a modern one answers `initialize` too is found out once, however many want to know.
+        let _finding = match self.era_for(view.version().era()) {
+            None if self.era_for(Era::Modern).is_some() => Some(self.eras.finding.lock().await),
+            None | Some(_) => None,
+        };
         if let Some(session) = self.stateless(view) {
             return Ok(session);
         }
