@@ -235,7 +235,7 @@ impl View {
 
     /// Takes in what was read of a kind of clients; `compared` is what the base was offered when that began.
     fn compare(&self, backend: &BackendId, compared: Option<Arc<Offer>>, read: Option<Advertised>) {
-        {
+        let is_news = {
             let mut offers = self.offers();
             let Some(state) = offers.backends.get(backend) else { return };
             let before = state.offer.clone();
@@ -246,12 +246,21 @@ impl View {
             if own.is_some() {
                 tracing::debug!(%backend, "the backend offers this kind of client something of its own");
             }
+            let is_known = matches!(
+                offers.kinds.get(backend),
+                Some(Kinds::Read { own: known, compared: beside, failed: had_failed, .. })
+                    if *known == own && *beside == compared && *had_failed == failed
+            );
             let read = Kinds::Read { own, compared, read: Instant::now(), failed };
             offers.kinds.insert(backend.clone(), read);
-        }
+            !is_known
+        };
         self.follow();
-        // Also if the catalog is as it was: that it is, is worth keeping.
-        self.changes.send_modify(|count| *count += 1);
+        // Also if the catalog is as it was: that it is, is worth keeping. What was known is not: whoever
+        // is told may read kinds again.
+        if is_news {
+            self.changes.send_modify(|count| *count += 1);
+        }
     }
 
     /// Merges what has come in since the last merge, for whoever is about to be shown it.

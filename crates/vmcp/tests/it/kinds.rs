@@ -1,6 +1,6 @@
 //! What different kinds of clients are offered: the same, at once, until it is known to differ.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use vmcp_testkit::{
     CHILD,
@@ -61,8 +61,9 @@ async fn a_new_kind_of_client_is_shown_at_once_what_is_known() {
 }
 
 /// A server that shows more to clients that can be asked for samples.
-fn by_capability() -> Handler {
-    handler(async |call: Call| {
+fn by_capability(delay: Duration) -> Handler {
+    handler(move |call: Call| async move {
+        tokio::time::sleep(delay).await;
         let can = String::from_utf8_lossy(call.session.initialize()).contains("sampling");
         let both = format!(r#"{{"tools":[{},{}]}}"#, tool("plain"), tool("sampler"));
         let one = format!(r#"{{"tools":[{}]}}"#, tool("plain"));
@@ -74,7 +75,7 @@ async fn telling_apart() -> Running {
     RawServer::builder()
         .tool(&tool("plain"), Answer::text("here"))
         .tool(&tool("sampler"), Answer::text("here"))
-        .script("tools/list", by_capability())
+        .script("tools/list", by_capability(Duration::ZERO))
         .start()
         .await
         .unwrap()
@@ -106,12 +107,33 @@ async fn what_a_server_shows_to_some_kinds_only_is_shown_to_those() {
 
 #[tokio::test]
 async fn what_does_not_answer_keeps_no_kind_from_what_others_show_to_it() {
-    let (raw, hangs) = (telling_apart().await, RawServer::builder().start().await.unwrap());
+    let raw = telling_apart().await;
+    let hangs = RawServer::builder().tool(&tool("t"), Answer::text("here")).start().await.unwrap();
     hangs.script("tools/list", fixed(Answer::Hang));
     let gateway = Gateway::before(&[("a", raw.url()), ("b", hangs.url())]);
     let process = serve(&gateway.with("sessions: {initializeWait: 6s}")).await;
     let client = client(&process, r#"{"sampling":{}}"#).await;
     assert_eq!(tools(&client).await, ["a_plain", "a_sampler"]);
+}
+
+/// What was found again is no reason to look again.
+#[tokio::test]
+async fn kinds_are_not_read_over_and_over() {
+    let raw = telling_apart().await;
+    // By the time one kind has been read, what is known of the other is old.
+    raw.script("tools/list", by_capability(Duration::from_millis(100)));
+    let gateway = Gateway::before(&[("a", raw.url())]).with("sessions: {offerMaxAge: 50ms}");
+    let process = serve(&gateway).await;
+    warm(&process, 1).await;
+    let one = client(&process, r#"{"sampling":{}}"#).await;
+    let other = client(&process, r#"{"sampling":{},"roots":{}}"#).await;
+    for client in [&one, &other] {
+        assert_eq!(tools(client).await, ["a_plain", "a_sampler"]);
+    }
+    let before = raw.counters().initializes();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let more = raw.counters().initializes() - before;
+    assert!(more <= 4, "read {more} times while nobody asked");
 }
 
 /// Expects of each kind of client, and again of another of each, that its first list has just what the
