@@ -81,10 +81,7 @@ impl Session {
 
     /// Whether the session has an offer of its own of this very backend.
     pub(crate) fn has_own_offer(&self, backend: &Backend) -> bool {
-        let has = |own: &mut Own| {
-            own.find(backend.id()).is_some_and(|held| held.lineage == backend.lineage())
-        };
-        self.with_any_own(has).unwrap_or(false)
+        self.own_offer(backend).is_some()
     }
 
     /// What the session has of its own of this very backend.
