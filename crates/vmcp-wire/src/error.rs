@@ -253,3 +253,21 @@ impl Fault {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Some legacy clients take 503 for the end of the session; modern ones are told when to come again.
+    #[test]
+    fn a_backend_without_room_refuses_one_call() {
+        let full = Fault::BackendUnavailable {
+            backend: "a".to_owned(),
+            reason: "is full".into(),
+            again_in: Duration::from_millis(2_500),
+        };
+        assert_eq!((full.status(), full.code()), (StatusCode::OK, -32000));
+        let modern = (full.modern_status(), full.modern_code(), full.retry_after());
+        assert_eq!(modern, (StatusCode::SERVICE_UNAVAILABLE, -32603, Some(3)));
+    }
+}

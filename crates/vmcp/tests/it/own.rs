@@ -328,28 +328,8 @@ async fn a_list_that_fails_for_a_while_loses_nothing() {
     assert_eq!(text(&client, "a_another", "{}").await, "the another");
 }
 
-#[tokio::test]
-async fn a_list_waits_for_lists_that_are_being_read() {
-    let Fixture { backend: _backend, state, process } = fixture().await;
-    let client = connect(&process).await;
-    text(&client, "a_lock", "{}").await;
-    state.slow_down(Duration::from_millis(400));
-    let before = state.read();
-    // Told on the call's stream, and not waited for by the answer for ever.
-    let unlocking = text(&client, "a_unlock", r#"{"times":2}"#);
-    let reading = eventually("the lists are read", async || (state.read() > before).then_some(()));
-    tokio::join!(unlocking, reading);
-    assert_eq!(tools(&client).await, UNLOCKED);
-}
-
-/// Whoever has seen that something was unlocked need not wait to be told before using it.
-#[tokio::test]
-async fn a_call_waits_for_lists_that_are_being_read() {
-    let Fixture { backend, state, process } = fixture().await;
-    let client = connect(&process).await;
-    let mut get = client.listen(None).await.unwrap();
-    text(&client, "a_lock", "{}").await;
-    quiet(&mut get).await;
+/// The client's own session lists something more, which is told aside and being read, slowly.
+async fn unlock_aside(Fixture { backend, state, .. }: &Fixture) {
     state.slow_down(Duration::from_millis(400));
     let before = state.read();
     let seen = backend.seen();
@@ -359,6 +339,28 @@ async fn a_call_waits_for_lists_that_are_being_read() {
     state.set(own.id(), Kind::Tools, "secret", true);
     own.notify("notifications/tools/list_changed", "{}").await;
     eventually("the lists are read", async || (state.read() > before).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_list_waits_for_lists_that_are_being_read() {
+    let fixture = fixture().await;
+    let client = connect(&fixture.process).await;
+    let mut get = client.listen(None).await.unwrap();
+    text(&client, "a_lock", "{}").await;
+    quiet(&mut get).await;
+    unlock_aside(&fixture).await;
+    assert_eq!(tools(&client).await, UNLOCKED);
+}
+
+/// Whoever has seen that something was unlocked need not wait to be told before using it.
+#[tokio::test]
+async fn a_call_waits_for_lists_that_are_being_read() {
+    let fixture = fixture().await;
+    let client = connect(&fixture.process).await;
+    let mut get = client.listen(None).await.unwrap();
+    text(&client, "a_lock", "{}").await;
+    quiet(&mut get).await;
+    unlock_aside(&fixture).await;
     assert_eq!(text(&client, "a_secret", "{}").await, "the secret");
     assert_eq!(next(&mut get).await, "notifications/tools/list_changed");
     // What is nowhere is refused as ever.

@@ -74,6 +74,15 @@ async fn an_idle_program_ends_and_is_started_again_for_the_next_call() {
 }
 
 #[tokio::test]
+async fn an_idle_program_ends_in_time_however_long_sessions_live() {
+    let kid = kid("", ", processIdle: 300ms", "sessions: {ttl: 24h}").await;
+    let client = kid.client().await;
+    let pid: i32 = text(&client.call("1", "kid_pid", "{}").await.unwrap()).parse().unwrap();
+    let ended = eventually("it has ended", async || (!is_running(pid)).then_some(()));
+    tokio::time::timeout(Duration::from_secs(15), ended).await.unwrap();
+}
+
+#[tokio::test]
 async fn there_are_no_more_programs_than_there_may_be() {
     let kid = kid("", "", "limits: {linksPerBackend: 2}").await;
     // The one that was asked for what is offered ends for them.
@@ -105,6 +114,8 @@ async fn a_program_that_cannot_work_is_reported_with_what_it_said() {
     assert_eq!(tools.json()["result"]["tools"], serde_json::json!([]));
     let last = kid.status().await["last_error"].as_str().unwrap_or_default().to_owned();
     assert!(last.contains("its program ended (exit status: 1)"), "{last}");
+    // There was no call.
+    assert!(!last.contains("whether the call ran"), "{last}");
     kid.process.logged("cannot work like this").await;
 }
 
