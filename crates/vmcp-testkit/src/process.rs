@@ -5,9 +5,15 @@
 
 use std::{
     fs,
+    hash::{BuildHasher as _, RandomState},
     net::{Ipv4Addr, TcpListener},
+    os::{
+        linux::net::SocketAddrExt as _,
+        unix::net::{SocketAddr, UnixListener},
+    },
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -19,7 +25,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::{client::fetch, gateway::eventually};
+use crate::client::fetch;
 
 /// How long a program may take to become ready, and to end after SIGTERM.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -183,10 +189,15 @@ impl Process {
     /// Waits until its log says something, and gives the log. A line may be on its way to the file
     /// when what it tells of can be seen already.
     pub async fn logged(&self, text: &str) -> String {
-        eventually(&format!("the log says {text:?}"), async || {
-            Some(self.log()).filter(|log| log.contains(text))
-        })
-        .await
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let log = self.log();
+            if log.contains(text) {
+                return log;
+            }
+            assert!(Instant::now() < deadline, "the log does not say {text:?}:\n{log}");
+            sleep(POLL).await;
+        }
     }
 
     /// Writes its configuration file anew.
@@ -257,7 +268,23 @@ impl Process {
 
 /// A loopback port that nobody listens on now.
 pub fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+    static CLAIMS: Mutex<Vec<UnixListener>> = Mutex::new(Vec::new());
+    // Below those that the system gives away by itself, to listeners and to connections that go out.
+    const PORTS: std::ops::Range<u16> = 10_000..32_000;
+    let random = RandomState::new().hash_one(std::process::id());
+    let first = u16::try_from(random % PORTS.len() as u64)?;
+    for port in (PORTS.start + first..PORTS.end).chain(PORTS) {
+        // Other tests choose from the same. A claim lasts as long as the test's process.
+        let name = format!("vmcp-test-port-{port}");
+        let Ok(claim) = UnixListener::bind_addr(&SocketAddr::from_abstract_name(name)?) else {
+            continue;
+        };
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            CLAIMS.lock().unwrap_or_else(PoisonError::into_inner).push(claim);
+            return Ok(port);
+        }
+    }
+    bail!("no port is free")
 }
 
 fn log_path(directory: &Path) -> PathBuf {
