@@ -320,11 +320,19 @@ impl View {
 
     /// Waits for the offers of new backends, after others have taken the place of those there were.
     pub(crate) async fn gather(&self) {
-        let until = self.offers().gather_until.take();
+        let until = self.offers().gather_until;
         if let Some(until) = until {
             let all = self.wait_while_any(|state| state.status == OfferStatus::Unknown);
             let _complete = tokio::time::timeout_at(until, all).await;
         }
+    }
+
+    /// Whether somebody waits for the offers of new backends.
+    fn is_gathering(&self) -> bool {
+        let offers = self.offers();
+        let mut states = offers.backends.values();
+        offers.gather_until.is_some_and(|until| Instant::now() < until)
+            && states.any(|state| state.status == OfferStatus::Unknown)
     }
 
     /// Merges what has come in since the last merge.

@@ -263,9 +263,12 @@ impl View {
         }
     }
 
-    /// Merges what has come in since the last merge, for whoever is about to be shown it.
+    /// Merges what has come in since the last merge, for whoever is about to be shown it, unless more
+    /// is about to come: what comes together is announced together.
     pub fn merge_now(&self) {
-        self.merge_if_dirty();
+        if !self.is_gathering() {
+            self.merge_if_dirty();
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use vmcp_testkit::{
     gateway::{Gateway, eventually},
     peers,
     process::Process,
-    raw::{Answer, Kind, Running, Server, fixed},
+    raw::{Answer, Kind, Running, Server, fixed, handler},
 };
 
 use crate::{connect, serve};
@@ -75,8 +75,14 @@ fn server_of(backend: &Running) -> &Server {
 async fn backends_come_change_and_go_under_a_session() {
     let stays = peers::stateful().start().await.unwrap();
     let (old, new) = (named("old").start().await.unwrap(), named("new").start().await.unwrap());
-    let (added, also) =
-        (named("added").start().await.unwrap(), named("also").start().await.unwrap());
+    let added = named("added").start().await.unwrap();
+    // Late, so that whoever reads the others first has done so.
+    let late = handler(|_call| async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let tool = r#"{"name":"also","inputSchema":{"type":"object"}}"#;
+        Answer::from(format!(r#"{{"tools":[{tool}]}}"#))
+    });
+    let also = named("also").script("tools/list", late).start().await.unwrap();
     let gone = named("gone").start().await.unwrap();
     let gateway = Gateway::before(&[("a", stays.url()), ("b", old.url()), ("c", gone.url())]);
     let process = serve(&gateway).await;
