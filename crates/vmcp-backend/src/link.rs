@@ -220,6 +220,14 @@ impl Link {
         Ok(Events::of_link(Arrivals { link, receiver, first, failure, call }))
     }
 
+    /// Waits until those who listen have dealt with all that has come in so far.
+    pub(crate) async fn until_heard(&self) {
+        let marks = self.inbox().mark();
+        for passed in marks {
+            let _closed = passed.await;
+        }
+    }
+
     /// Whether the client has been asked something and has not answered. Nobody can tell in which
     /// call, so the deadlines of all rest.
     pub(crate) fn has_asked(&self) -> bool {

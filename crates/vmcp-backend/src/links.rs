@@ -215,6 +215,13 @@ impl Links {
         self.find(session)?.0.listen(overhears)
     }
 
+    /// Waits until those who listen have dealt with all that has come in so far.
+    pub(crate) async fn until_heard(&self, session: &Session) {
+        if let Ok((link, _member)) = self.find(session) {
+            link.until_heard().await;
+        }
+    }
+
     /// Keeps what the backend asks on a session before anybody is there to be asked.
     pub(crate) fn hold_early(&self, session: &Session) {
         if let Ok((link, _member)) = self.find(session) {

@@ -73,6 +73,13 @@ impl Backend {
         }
     }
 
+    /// Waits until those who listen on the session's link have dealt with all that has come in so far.
+    pub async fn until_heard(&self, session: &Session) {
+        if let Wire::Links(links) = &self.wire {
+            links.until_heard(session).await;
+        }
+    }
+
     /// Listens to the updates of resources of a modern backend. `None` if it offers none, or is none.
     ///
     /// # Errors

@@ -253,8 +253,7 @@ impl Session {
             match (open, lost) {
                 (Some(open), _) => {
                     session.attend(&backend, open);
-                    session.hear(&backend, open).await;
-                    session.let_ask(&backend, open).await;
+                    session.hear_first(&backend, open).await;
                     if is_new {
                         session.read_for_kind(&backend, open).await;
                     }

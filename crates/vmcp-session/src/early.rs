@@ -57,33 +57,39 @@ impl Early {
 }
 
 impl Session {
-    /// Lets a backend ask on a session that has just been opened. A server deals with one message
-    /// after the other: what it asks at once comes before its answer to a ping.
+    /// Begins to hear a backend on a session that has just been opened, if that is wanted, and lets it
+    /// ask. A server deals with one message after the other: what it asks at once comes before its
+    /// answer to a ping.
     ///
     /// Over HTTP a client that holds no stream cannot be asked outside of a call, here as directly.
-    pub(crate) async fn let_ask(&self, backend: &Arc<Backend>, open: &BackendSession) {
-        let has_link = backend.identity().is_none();
-        let listens = self.listens_to(backend);
-        if !self.capabilities.roots || open.is_stateless() || !(listens || has_link) {
-            return;
+    pub(crate) async fn hear_first(&self, backend: &Arc<Backend>, open: &BackendSession) {
+        if !self.capabilities.roots || open.is_stateless() {
+            return self.hear(backend, open).await;
         }
-        if !listens {
-            let questions = self.asked_early(backend, open).await;
-            self.keep_early(backend, open, questions);
-            return;
-        }
+        // Before anybody listens: what is heard at once is to be waited for, too.
         let (awaited, mut answered) = mpsc::channel(1);
         let (id, lineage) = (backend.id().clone(), backend.lineage());
         let early = Early { backend: id, lineage, awaited: Some(awaited), questions: Vec::new() };
         self.with_activity(|activity| activity.early.push(early));
-        // Whatever it answers, it has had its say.
-        let _answer = timeout(ASKING, backend.ask(open, "ping", None)).await;
-        if !has_link {
-            tokio::time::sleep(MORE).await;
+        self.hear(backend, open).await;
+        let (listens, has_link) = (self.listens_to(backend), backend.identity().is_none());
+        if listens {
+            // Whatever it answers, it has had its say.
+            let _answer = timeout(ASKING, backend.ask(open, "ping", None)).await;
+            match has_link {
+                // The questions came before it, and may still be on their way to the client.
+                true => _ = timeout(ASKING, backend.until_heard(open)).await,
+                false => tokio::time::sleep(MORE).await,
+            }
         }
         self.with_activity(|activity| activity.early.retain(|early| !early.is_of(backend)));
-        // Closed when the last question has been answered, or taken back.
-        let _late = timeout(ANSWERING, answered.recv()).await;
+        if listens {
+            // Closed when the last question has been answered, or taken back.
+            let _late = timeout(ANSWERING, answered.recv()).await;
+        } else if has_link {
+            let questions = self.asked_early(backend, open).await;
+            self.keep_early(backend, open, questions);
+        }
     }
 
     /// What is to be held by a question that comes before the first call.

@@ -65,19 +65,18 @@ impl Arrivals {
 
     /// What comes next. The error says that the request could not be sent.
     pub(super) async fn arrival(&mut self) -> Result<Option<Message>, Error> {
-        let message = |arrival: Arrival| arrival.message;
         while let Some(failure) = &mut self.failure {
             tokio::select! {
                 // What has come proves that the request was sent.
                 biased;
-                arrival = self.receiver.recv() => {
+                arrival = received(&mut self.receiver) => {
                     // The link has ended: whether the request was refused decides what may be done.
                     if arrival.is_none()
                         && let Ok(Ok(error)) = tokio::time::timeout(PATIENCE, &mut *failure).await
                     {
                         return Err(error);
                     }
-                    return Ok(arrival.map(message));
+                    return Ok(arrival);
                 }
                 failed = &mut *failure => {
                     self.failure = None;
@@ -87,7 +86,17 @@ impl Arrivals {
                 }
             }
         }
-        Ok(self.receiver.recv().await.map(message))
+        Ok(received(&mut self.receiver).await)
+    }
+}
+
+/// The next message.
+async fn received(receiver: &mut mpsc::Receiver<Arrival>) -> Option<Message> {
+    loop {
+        match receiver.recv().await? {
+            Arrival::Message(message, _room) => return Some(message),
+            Arrival::Mark(_passed) => {}
+        }
     }
 }
 

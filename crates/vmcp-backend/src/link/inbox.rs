@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use vmcp_wire::{Id, IdKey, Message, Shape};
 
 use super::{Member, mapping};
@@ -23,11 +23,12 @@ const QUESTIONS: usize = 1000;
 /// What a backend may say before anybody is there to hear it.
 const EARLY: usize = 16;
 
-/// A message on its way to a receiver.
+/// What is on its way to a receiver.
 #[derive(Debug)]
-pub(super) struct Arrival {
-    pub(super) message: Message,
-    pub(super) _room: Option<OwnedSemaphorePermit>,
+pub(super) enum Arrival {
+    Message(Message, Option<OwnedSemaphorePermit>),
+    /// Dropped when all that stands before it has been dealt with.
+    Mark(oneshot::Sender<()>),
 }
 
 /// The way to one receiver.
@@ -99,7 +100,7 @@ impl Inbox {
                 self.asking(std::slice::from_ref(queue), &message);
             }
             // A new queue has room for more than is kept.
-            queue.try_put(Arrival { message, _room: None });
+            queue.try_put(Arrival::Message(message, None));
         }
     }
 
@@ -167,6 +168,16 @@ impl Inbox {
             self.listeners.push(queue);
         }
         self.ended.is_none()
+    }
+
+    /// Puts a mark behind all that is on its way to those who listen. Each is closed when what stands
+    /// before it has been dealt with.
+    pub(super) fn mark(&self) -> Vec<oneshot::Receiver<()>> {
+        let mark = |queue: &Queue| {
+            let (mark, passed) = oneshot::channel();
+            queue.try_put(Arrival::Mark(mark)).then_some(passed)
+        };
+        self.listeners.iter().filter_map(mark).collect()
     }
 
     /// Decides to whom a message belongs.
@@ -351,7 +362,7 @@ impl Waiting {
 
     /// Hands the answer over, which always has a place.
     pub(super) fn answer(self, message: Message) {
-        self.place.send(Arrival { message, _room: None });
+        self.place.send(Arrival::Message(message, None));
     }
 }
 

@@ -78,11 +78,11 @@ impl Link {
         // not read for as long as it may is not waited for again until it does.
         let taken = if self.shared || queue.is_slow() {
             let room = Arc::clone(&self.room).try_acquire_many_owned(kilobytes).ok();
-            room.is_some_and(|room| queue.try_put(Arrival { message, _room: Some(room) }))
+            room.is_some_and(|room| queue.try_put(Arrival::Message(message, Some(room))))
         } else {
             let handing = async {
                 let room = Arc::clone(&self.room).acquire_many_owned(kilobytes).await.ok()?;
-                queue.put(Arrival { message, _room: Some(room) }).await
+                queue.put(Arrival::Message(message, Some(room))).await
             };
             // A receiver that is gone misses nothing.
             tokio::time::timeout(PATIENCE, handing).await.is_ok()

@@ -54,7 +54,7 @@ impl Desk {
             Whose::Answer(waiting, message) => waiting.answer(message),
             Whose::Of(queues, message) => {
                 for queue in queues {
-                    let arrival = Arrival { message: message.clone(), _room: None };
+                    let arrival = Arrival::Message(message.clone(), None);
                     assert!(queue.try_put(arrival));
                 }
             }
