@@ -7,7 +7,7 @@ use tokio::{
     task::JoinSet,
     time::{Instant, timeout},
 };
-use vmcp_model::{Era, InvalidMirror, Item, Kind, Mirror, Offer, raw, raw::Members};
+use vmcp_model::{InvalidMirror, Item, Kind, LeftOut, Mirror, Offer, raw, raw::Members};
 
 use crate::{
     backend::{Backend, excerpt},
@@ -21,8 +21,6 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Advertised {
     pub offer: Offer,
-    /// On which side of the backend it was read.
-    pub side: Era,
     /// The lists that could not be read, which are empty in the offer, and why.
     failed: Vec<(Kind, Error)>,
     /// In the order of [`Kind::ALL`], counted from `read`.
@@ -34,6 +32,7 @@ pub struct Advertised {
 #[derive(Debug, Clone)]
 struct List {
     items: Vec<Item>,
+    left_out: Vec<LeftOut>,
     /// Counted from `read`.
     freshness: Freshness,
     read: Instant,
@@ -50,7 +49,9 @@ impl Advertised {
     pub fn completed(mut self, before: Option<&Offer>) -> Offer {
         let Some(before) = before else { return self.offer };
         for (kind, _why) in self.failed {
-            *items_of(&mut self.offer, kind) = before.items(kind).to_vec();
+            *self.offer.items_mut(kind) = before.items(kind).to_vec();
+            let left_out = before.left_out.iter().filter(|item| item.of == Some(kind));
+            self.offer.left_out.extend(left_out.cloned());
         }
         self.offer
     }
@@ -60,15 +61,6 @@ impl Advertised {
         let each = self.failed.iter().map(|(kind, why)| format!("{}: {why}", kind.list_method()));
         let each: Vec<_> = each.collect();
         (!each.is_empty()).then(|| each.join("; "))
-    }
-}
-
-fn items_of(offer: &mut Offer, kind: Kind) -> &mut Vec<Item> {
-    match kind {
-        Kind::Tool => &mut offer.tools,
-        Kind::Resource => &mut offer.resources,
-        Kind::ResourceTemplate => &mut offer.templates,
-        Kind::Prompt => &mut offer.prompts,
     }
 }
 
@@ -100,13 +92,15 @@ fn advertised(session: &Session, read: Lists) -> Result<Advertised, Error> {
     let mut offer = Offer {
         capabilities: facts.capabilities.clone(),
         instructions: facts.instructions.clone(),
+        left_out: facts.left_out.clone(),
         ..Offer::default()
     };
     for (kind, list) in Kind::ALL.into_iter().zip(read) {
         match list {
             Some(Ok(list)) => {
                 lists[kind as usize] = list.freshness.after(now.duration_since(list.read));
-                *items_of(&mut offer, kind) = list.items;
+                *offer.items_mut(kind) = list.items;
+                offer.left_out.extend(list.left_out);
             }
             // It is not about the list.
             Some(Err(error)) if error.sent_nothing() || matches!(error, Error::SessionLost) => {
@@ -122,7 +116,7 @@ fn advertised(session: &Session, read: Lists) -> Result<Advertised, Error> {
     {
         return Err(error);
     }
-    Ok(Advertised { offer, side: session.version().era(), failed, lists, read: now })
+    Ok(Advertised { offer, failed, lists, read: now })
 }
 
 impl Backend {
@@ -179,8 +173,12 @@ impl Backend {
         kind: Kind,
         present: bool,
     ) -> Result<List, Error> {
-        let mut list =
-            List { items: Vec::new(), freshness: Freshness::default(), read: Instant::now() };
+        let mut list = List {
+            items: Vec::new(),
+            left_out: Vec::new(),
+            freshness: Freshness::default(),
+            read: Instant::now(),
+        };
         if !present {
             // What says that there is none is what the backend says about itself.
             return Ok(List { freshness: session.facts().freshness, ..list });
@@ -212,8 +210,8 @@ impl Backend {
                 check_complete(kind.list_method(), &result)?;
                 list.note(page == 0, Freshness::of_result(&result));
             }
-            let next = self.page(session, kind, &result, &mut list.items)?;
-            if list.items.len() > self.limits().list_items {
+            let next = list.take_page(session, kind, &result)?;
+            if list.items.len() + list.left_out.len() > self.limits().list_items {
                 return Err(Error::Protocol(format!(
                     "lists more than {} {}s",
                     self.limits().list_items,
@@ -233,42 +231,42 @@ impl Backend {
         }
         Err(Error::Protocol(format!("{} has too many pages", kind.list_method())))
     }
+}
 
+impl List {
     /// Takes the items of one page and gives the cursor of the next (JSON text).
-    fn page(
-        &self,
+    fn take_page(
+        &mut self,
         session: &Session,
         kind: Kind,
         result: &Bytes,
-        items: &mut Vec<Item>,
     ) -> Result<Option<Bytes>, Error> {
         let shape =
             || Error::Protocol(format!("answered {} with the wrong shape", kind.list_method()));
         let members = Members::parse(result).ok_or_else(shape)?;
         let list =
             members.span(kind.list_member()).map(|span| result.slice(span)).ok_or_else(shape)?;
+        let side = session.version().era();
         for span in raw::elements(&list).ok_or_else(shape)? {
-            match Item::parse(kind, list.slice(span)) {
+            let json = list.slice(span);
+            match Item::parse(kind, side, json.clone()) {
                 // A tool of a modern backend that cannot be called as the specification demands is
                 // not offered (2026-07-28, basic/transports/streamable-http, "Custom Headers from
                 // Tool Parameters"). What others say in this way means nothing.
                 Ok(item) => match mirrors(session, kind, &item) {
-                    Ok(()) => items.push(item),
-                    Err(why) => {
-                        tracing::warn!(backend = %self.id(), tool = item.key(), %why, "left out a tool that cannot be called");
-                    }
+                    Ok(()) => self.items.push(item),
+                    Err(why) => self.left_out.push(LeftOut::new(Some(kind), item.key(), &why)),
                 },
                 Err(why) => {
-                    tracing::warn!(backend = %self.id(), kind = kind.noun(), %why, "left out an item that cannot be used");
+                    let index = self.items.len() + self.left_out.len();
+                    self.left_out.push(LeftOut::of_list(kind, index, &json, &why));
                 }
             }
         }
         let next = members.span("nextCursor").map(|span| result.slice(span));
         Ok(next.filter(|next| next.first() == Some(&b'"')))
     }
-}
 
-impl List {
     /// Takes in what a page that has just been read says of itself.
     fn note(&mut self, is_first: bool, page: Freshness) {
         let now = Instant::now();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::HeaderValue;
 use vmcp_model::{
-    Digest, Era, ProtocolVersion,
+    Digest, Era, LeftOut, ProtocolVersion, declared,
     raw::{self, Edit, Members},
 };
 use vmcp_wire::{Introduction, ServerHello, task};
@@ -45,8 +45,10 @@ pub struct Session {
 /// said the same.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Facts {
-    /// The `capabilities` object, in the backend's bytes.
+    /// The `capabilities` object, in the backend's bytes, without what some clients would refuse.
     pub capabilities: Bytes,
+    /// What that is.
+    pub left_out: Vec<LeftOut>,
     pub instructions: Option<Box<str>>,
     /// Which capabilities are there.
     pub has: Has,
@@ -199,8 +201,9 @@ impl Facts {
     }
 
     pub(crate) fn of(capabilities: Bytes, instructions: Option<Box<str>>) -> Self {
+        let (capabilities, left_out) = declared::fitted(&capabilities);
         let (has, freshness) = (Has::of(&capabilities), Freshness::default());
-        Self { capabilities, instructions, has, freshness }
+        Self { capabilities, left_out, instructions, has, freshness }
     }
 
     /// Whether the backend announces changes of this list: `tools`, `resources` or `prompts`.

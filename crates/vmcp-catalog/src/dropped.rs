@@ -2,14 +2,16 @@
 
 use std::fmt;
 
-use vmcp_model::{BackendId, Kind};
+use vmcp_model::{BackendId, Era, Kind};
 
-/// A capability that a backend offers and that no client sees, other than by being hidden.
-/// `Display` is one line that says what to do.
+/// A capability that a backend offers and that clients do not see, or not as it is, other than by being
+/// hidden. `Display` is one line that says what to do.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Dropped {
-    pub kind: Kind,
-    /// The backend's own name, URI or URI template for it, unshortened.
+    /// `None` if it is a member of the `capabilities` that the backend declares.
+    pub kind: Option<Kind>,
+    /// The backend's own name, URI or URI template for it, before it is mapped. Beyond
+    /// [`LeftOut::NAME`](vmcp_model::LeftOut::NAME) it is cut.
     pub key: String,
     pub backend: BackendId,
     pub reason: DropReason,
@@ -18,6 +20,10 @@ pub struct Dropped {
 /// Why a capability was left out. Names are those that clients would see, unshortened.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DropReason {
+    /// It is not what clients take, or only those of one era do.
+    Unfit { why: Box<str>, only: Option<Era> },
+    /// It is shown, but its output schema is not: legacy clients could not read that.
+    WithoutOutput,
     /// Its name, URI or URI template is empty, or an override makes it so.
     Unnamed,
     /// The backend lists it again; the first one counts.
@@ -37,18 +43,66 @@ pub enum DropReason {
     Shadowed { by: BackendId },
 }
 
+impl Dropped {
+    /// Whether two capabilities are in each other's way. Otherwise it is about this one alone.
+    pub fn is_conflict(&self) -> bool {
+        match self.reason {
+            DropReason::SameName { .. }
+            | DropReason::Contested { .. }
+            | DropReason::Outranked { .. }
+            | DropReason::Taken { .. }
+            | DropReason::Shadowed { .. } => true,
+            DropReason::Unfit { .. }
+            | DropReason::WithoutOutput
+            | DropReason::Unnamed
+            | DropReason::ListedTwice
+            | DropReason::Ambiguous { .. } => false,
+        }
+    }
+
+    /// What a person calls what is left out.
+    pub fn noun(&self) -> &'static str {
+        self.kind.map_or("declaration", Kind::noun)
+    }
+}
+
+/// Those whom something is left out for.
+fn clients_of(era: Era) -> &'static str {
+    match era {
+        Era::Legacy => "before revision 2026-07-28",
+        Era::Modern => "of revision 2026-07-28",
+    }
+}
+
 impl fmt::Display for Dropped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { kind, key, backend, reason } = self;
-        write!(f, "{} {key:?} of backend {backend} is left out: ", kind.noun())?;
+        let noun = self.noun();
+        if let DropReason::WithoutOutput = reason {
+            let whom = clients_of(Era::Legacy);
+            return write!(
+                f,
+                "{noun} {key:?} of backend {backend} is shown without its outputSchema to clients \
+                 {whom}, who could not read it; give it one of type \"object\" at its backend"
+            );
+        }
+        write!(f, "{noun} {key:?} of backend {backend} is left out")?;
+        if let DropReason::Unfit { only: Some(era), .. } = reason {
+            write!(f, " for clients {}", clients_of(*era))?;
+        }
+        f.write_str(": ")?;
         let advice = match kind {
-            Kind::Tool => "rename one under aggregation.tools[].overrides",
-            Kind::Prompt | Kind::Resource | Kind::ResourceTemplate => {
+            Some(Kind::Tool) => "rename one under aggregation.tools[].overrides",
+            Some(Kind::Prompt | Kind::Resource | Kind::ResourceTemplate) | None => {
                 "rename one at its backend, or the backend"
             }
         };
         match reason {
-            DropReason::Unnamed => write!(f, "its {} is empty; give it one", kind.key()),
+            DropReason::Unfit { why, .. } => write!(f, "{why}; correct it at its backend"),
+            DropReason::WithoutOutput => Ok(()),
+            DropReason::Unnamed => {
+                write!(f, "its {} is empty; give it one", kind.map_or("name", Kind::key))
+            }
             DropReason::ListedTwice => {
                 f.write_str("its backend lists it again; only the first one counts")
             }
@@ -58,11 +112,7 @@ impl fmt::Display for Dropped {
                  correct it at its backend, or remove the override"
             ),
             DropReason::SameName { name } => {
-                write!(
-                    f,
-                    "another {} of this backend has the name {name:?} too; {advice}",
-                    kind.noun()
-                )
+                write!(f, "another {noun} of this backend has the name {name:?} too; {advice}")
             }
             DropReason::Contested { name, with } => {
                 write!(f, "the name {name:?} is also claimed by {}; {advice}", Names(with))

@@ -29,7 +29,7 @@ pub use dropped::{DropReason, Dropped};
 pub use instructions::MAX_INSTRUCTIONS;
 pub use listed::{InvalidLists, read_lists, write_lists};
 pub use merge::merge;
-pub use rules::{Annotations, Naming, Override, Rules, ToolRules, Visibility};
+pub use rules::{Annotations, NameSet, Naming, Override, Rules, ToolRules, Visibility};
 
 #[cfg(test)]
 mod tests;

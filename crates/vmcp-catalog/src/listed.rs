@@ -9,7 +9,7 @@ use std::fmt;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use vmcp_model::{Item, Kind, Offer};
+use vmcp_model::{Era, Item, Kind, Offer};
 
 /// The stored form that this version writes.
 const VERSION: u64 = 1;
@@ -43,11 +43,12 @@ pub fn write_lists(offer: &Offer) -> Bytes {
     out.into()
 }
 
-/// Reads the stored form: an offer of which nothing is known but its lists.
+/// Reads the stored form: an offer of which nothing is known but its lists, which were read on this `side`
+/// of their backend.
 ///
 /// # Errors
 /// If this is not, to the byte, what [`write_lists`] writes.
-pub fn read_lists(bytes: &[u8]) -> Result<Offer, InvalidLists> {
+pub fn read_lists(bytes: &[u8], side: Era) -> Result<Offer, InvalidLists> {
     let Head { version } = serde_json::from_slice(bytes).map_err(InvalidLists::Malformed)?;
     if version != VERSION {
         return Err(InvalidLists::Version(version));
@@ -56,7 +57,7 @@ pub fn read_lists(bytes: &[u8]) -> Result<Offer, InvalidLists> {
     let read = |kind: Kind, items: Vec<&RawValue>| -> Result<Vec<Item>, InvalidLists> {
         let parse = |item: &RawValue| {
             let json = Bytes::copy_from_slice(item.get().as_bytes());
-            Item::parse(kind, json).map_err(|_invalid| InvalidLists::Altered)
+            Item::parse(kind, side, json).map_err(|_invalid| InvalidLists::Altered)
         };
         items.into_iter().map(parse).collect()
     };

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use vmcp_model::{BackendId, Item, Kind, Offer};
+use vmcp_model::{BackendId, Era, Item, Kind, LeftOut, Offer, Readable};
 
 use crate::{
     capabilities,
@@ -22,13 +22,29 @@ use crate::{
 /// Merges what the backends offer. What no client will see is reported, sorted, unless a rule
 /// hides it.
 ///
-/// Overrides come first; then hidden tools are set aside, so that none of them can take a name
-/// from one that is shown; then names are given out, after being shortened.
-pub fn merge(offers: &BTreeMap<BackendId, Arc<Offer>>, rules: &Rules) -> (Catalog, Vec<Dropped>) {
-    let mut dropped = Vec::new();
+/// What clients of this era could not read is left out first, then overrides are laid over the rest;
+/// then hidden tools are set aside, so that none of them can take a name from one that is shown; then
+/// names are given out, after being mapped and shortened.
+pub fn merge(
+    offers: &BTreeMap<BackendId, Arc<Offer>>,
+    rules: &Rules,
+    era: Era,
+) -> (Catalog, Vec<Dropped>) {
+    let left_out = |(backend, offer): (&BackendId, &Arc<Offer>)| {
+        let dropped = |LeftOut { of, name, why }: &LeftOut| Dropped {
+            kind: *of,
+            key: name.to_string(),
+            backend: backend.clone(),
+            reason: DropReason::Unfit { why: why.clone(), only: None },
+        };
+        offer.left_out.iter().map(dropped).collect::<Vec<_>>()
+    };
+    let mut dropped: Vec<_> = offers.iter().flat_map(left_out).collect();
     let entries = Kind::ALL.map(|kind| match kind {
-        Kind::Tool | Kind::Prompt => named(kind, offers, rules, &mut dropped),
-        Kind::Resource | Kind::ResourceTemplate => addressed(kind, offers, rules, &mut dropped),
+        Kind::Tool | Kind::Prompt => named(kind, offers, rules, era, &mut dropped),
+        Kind::Resource | Kind::ResourceTemplate => {
+            addressed(kind, offers, rules, era, &mut dropped)
+        }
     });
     dropped.sort();
     let catalog = Catalog::new(Contents {
@@ -46,6 +62,7 @@ fn named(
     kind: Kind,
     offers: &BTreeMap<BackendId, Arc<Offer>>,
     rules: &Rules,
+    era: Era,
     dropped: &mut Vec<Dropped>,
 ) -> Vec<Entry> {
     let mut claims = Vec::new();
@@ -54,14 +71,19 @@ fn named(
         let backends_place = rules.place(backend);
         for (number, item) in offer.items(kind).iter().enumerate() {
             let place = (backends_place, backend, number);
-            match claim(kind, place, item, rules, &mut seen) {
-                Ok(Some(claim)) => claims.push(claim),
+            match claim(kind, place, item, rules, era, &mut seen) {
+                Ok(Some((claim, lacks_output))) => {
+                    claims.push(claim);
+                    if lacks_output {
+                        dropped.push(refusal(kind, backend, item, DropReason::WithoutOutput));
+                    }
+                }
                 Ok(None) => {}
                 Err(reason) => dropped.push(refusal(kind, backend, item, reason)),
             }
         }
     }
-    let names = Names::new(kind, &rules.naming, rules.name_limit(), dropped);
+    let names = Names::new(kind, rules, dropped);
     let given = names.settle(claims).into_iter();
     in_order(given.map(|(exposed, claim)| (claim.place, entry(exposed, &claim))).collect())
 }
@@ -73,20 +95,23 @@ fn in_order(mut placed: Vec<(Place<'_>, Entry)>) -> Vec<Entry> {
     placed.into_iter().map(|(_, entry)| entry).collect()
 }
 
-/// What one item asks for. `None` if it is hidden.
+/// What one item asks for, and whether it is without the output schema that it had. `None` if it is
+/// hidden.
 fn claim<'a>(
     kind: Kind,
     place: Place<'a>,
     item: &'a Item,
     rules: &'a Rules,
+    era: Era,
     seen: &mut HashSet<&'a str>,
-) -> Result<Option<Claim<'a>>, DropReason> {
+) -> Result<Option<(Claim<'a>, bool)>, DropReason> {
     let (_, backend, _) = place;
     let change = match kind {
         Kind::Tool => rules.override_of(backend, item.key()),
         Kind::Prompt | Kind::Resource | Kind::ResourceTemplate => None,
     };
-    let name = change.and_then(|change| change.name.as_deref()).unwrap_or(item.key());
+    let given = change.and_then(|change| change.name.as_deref());
+    let name = given.unwrap_or(item.key());
     if kind == Kind::Tool && !rules.shows(backend, name) {
         return Ok(None);
     }
@@ -96,12 +121,27 @@ fn claim<'a>(
     if !seen.insert(item.key()) {
         return Err(DropReason::ListedTwice);
     }
+    let Readable { json, lacks_output } = readable(item, era)?;
     let json = match change {
-        None => item.json().clone(),
-        Some(change) => overrides::apply(item.json(), change)
+        None => json,
+        Some(change) => overrides::apply(&json, change)
             .map_err(|Ambiguous(member)| DropReason::Ambiguous { member })?,
     };
-    Ok(Some(Claim { place, backend, own_name: item.key(), name, json }))
+    let is_given = given.is_some();
+    let claim = Claim { place, backend, own_name: item.key(), name, is_given, json };
+    Ok(Some((claim, lacks_output)))
+}
+
+/// What clients of this era can read of an item.
+fn readable(item: &Item, era: Era) -> Result<Readable, DropReason> {
+    item.readable(era).map_err(|why| {
+        let other = match era {
+            Era::Legacy => Era::Modern,
+            Era::Modern => Era::Legacy,
+        };
+        let only = item.readable(other).is_ok().then_some(era);
+        DropReason::Unfit { why: why.to_string().into(), only }
+    })
 }
 
 /// Resources or templates, which keep their URIs. A URI that several backends offer goes to the
@@ -110,25 +150,27 @@ fn addressed(
     kind: Kind,
     offers: &BTreeMap<BackendId, Arc<Offer>>,
     rules: &Rules,
+    era: Era,
     dropped: &mut Vec<Dropped>,
 ) -> Vec<Entry> {
-    let mut placed: BTreeMap<&str, (Place<'_>, &Item)> = BTreeMap::new();
+    let mut placed: BTreeMap<&str, (Place<'_>, Bytes)> = BTreeMap::new();
     for backend in rules.by_precedence(offers.keys()) {
         let backends_place = rules.place(backend);
         for (number, item) in offers[backend].items(kind).iter().enumerate() {
-            let reason = match placed.get(item.key()) {
+            let reason = match (placed.get(item.key()), readable(item, era)) {
                 _ if item.key().is_empty() => DropReason::Unnamed,
-                Some(((_, first, _), _)) if *first == backend => DropReason::ListedTwice,
-                Some(((_, first, _), _)) => DropReason::Shadowed { by: (*first).clone() },
-                None => {
-                    placed.insert(item.key(), ((backends_place, backend, number), item));
+                (_, Err(unfit)) => unfit,
+                (Some(((_, first, _), _)), Ok(_)) if *first == backend => DropReason::ListedTwice,
+                (Some(((_, first, _), _)), Ok(_)) => DropReason::Shadowed { by: (*first).clone() },
+                (None, Ok(Readable { json, .. })) => {
+                    placed.insert(item.key(), ((backends_place, backend, number), json));
                     continue;
                 }
             };
             dropped.push(refusal(kind, backend, item, reason));
         }
     }
-    let entry = |(uri, (place, item)): (&str, (Place<'_>, &Item))| Entry {
+    let entry = |(uri, (place, json)): (&str, (Place<'_>, Bytes))| Entry {
         key: uri.into(),
         route: Route {
             backend: place.1.clone(),
@@ -137,7 +179,7 @@ fn addressed(
             mirrors: Box::default(),
             is_wrapped: false,
         },
-        json: trimmed(item.json()),
+        json: trimmed(&json),
     };
     in_order(placed.into_iter().map(|found| (found.1.0, entry(found))).collect())
 }
@@ -159,7 +201,8 @@ fn entry(exposed: String, claim: &Claim<'_>) -> Entry {
 }
 
 fn refusal(kind: Kind, backend: &BackendId, item: &Item, reason: DropReason) -> Dropped {
-    Dropped { kind, key: item.key().to_owned(), backend: backend.clone(), reason }
+    let key = LeftOut::shortened(item.key()).into_owned();
+    Dropped { kind: Some(kind), key, backend: backend.clone(), reason }
 }
 
 /// The object without the white space around it, which is no part of it and would not survive

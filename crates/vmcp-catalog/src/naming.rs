@@ -1,16 +1,20 @@
 //! Which tool or prompt gets which name.
 //!
-//! Names are given to claims; a claim that gets none is reported. All decisions are made over
-//! shortened names, so that two names that shorten to the same are a conflict like any other.
+//! Names are given to claims; a claim that gets none is reported. All decisions are made over names as
+//! clients see them, so that two names that are mapped or shortened to the same are a conflict like any
+//! other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use bytes::Bytes;
-use vmcp_model::{BackendId, Kind};
+use vmcp_model::{BackendId, Kind, LeftOut};
 
 use crate::{
     dropped::{DropReason, Dropped},
-    rules::Naming,
+    rules::{NameSet, Naming, Rules},
 };
 
 /// Where an item stands in its list: the place of its backend, the backend, the place in the backend's
@@ -26,6 +30,8 @@ pub(crate) struct Claim<'a> {
     pub(crate) own_name: &'a str,
     /// The same after overrides.
     pub(crate) name: &'a str,
+    /// The name is one that the configuration gives.
+    pub(crate) is_given: bool,
     pub(crate) json: Bytes,
 }
 
@@ -33,6 +39,7 @@ pub(crate) struct Claim<'a> {
 pub(crate) struct Names<'a> {
     kind: Kind,
     naming: &'a Naming,
+    set: NameSet,
     limit: usize,
     given: BTreeMap<String, Claim<'a>>,
     dropped: &'a mut Vec<Dropped>,
@@ -42,40 +49,33 @@ pub(crate) struct Names<'a> {
 type Contest<'a> = Vec<(String, Claim<'a>)>;
 
 impl<'a> Names<'a> {
-    /// `limit` is in characters and at least 16.
-    pub(crate) fn new(
-        kind: Kind,
-        naming: &'a Naming,
-        limit: usize,
-        dropped: &'a mut Vec<Dropped>,
-    ) -> Self {
-        Self { kind, naming, limit, given: BTreeMap::new(), dropped }
+    pub(crate) fn new(kind: Kind, rules: &'a Rules, dropped: &'a mut Vec<Dropped>) -> Self {
+        let Rules { naming, names, .. } = rules;
+        let (set, limit) = (*names, rules.name_limit());
+        Self { kind, naming, set, limit, given: BTreeMap::new(), dropped }
     }
 
     /// Settles all claims. Returns who got which name.
     pub(crate) fn settle(mut self, claims: Vec<Claim<'a>>) -> BTreeMap<String, Claim<'a>> {
-        let bare = |claim: &Claim<'_>| claim.name.to_owned();
-        let naming = self.naming;
-        let prefixed = |claim: &Claim<'_>| naming.prefixed(claim.backend, claim.name);
-        match (naming, self.kind) {
+        match (self.naming, self.kind) {
             (Naming::Priority { .. }, _) => self.by_priority(claims),
-            (Naming::Manual { .. }, Kind::Tool) => self.unless_contested(claims, bare),
+            (Naming::Manual { .. }, Kind::Tool) => self.unless_contested(claims, false),
             (Naming::Manual { .. } | Naming::Prefix { .. }, _) => {
-                self.unless_contested(claims, prefixed);
+                self.unless_contested(claims, true);
             }
         }
         self.given
     }
 
-    fn unless_contested(&mut self, claims: Vec<Claim<'a>>, name: impl Fn(&Claim<'_>) -> String) {
-        for (exposed, contest) in self.contests(claims, name) {
+    fn unless_contested(&mut self, claims: Vec<Claim<'a>>, is_prefixed: bool) {
+        for (exposed, contest) in self.contests(claims, is_prefixed) {
             self.give_or_drop(exposed, contest);
         }
     }
 
     fn by_priority(&mut self, claims: Vec<Claim<'a>>) {
         let naming = self.naming;
-        let bare = self.contests(claims, |claim| claim.name.to_owned());
+        let bare = self.contests(claims, false);
         let mut unranked = Vec::new();
         // Whoever asked for a bare name, no prefixed one may take its place.
         let mut asked: BTreeMap<String, Vec<BackendId>> = BTreeMap::new();
@@ -97,7 +97,7 @@ impl<'a> Names<'a> {
                 unranked.extend(contest.into_iter().map(|(_, claim)| claim));
             }
         }
-        let prefixed = self.contests(unranked, |claim| naming.prefixed(claim.backend, claim.name));
+        let prefixed = self.contests(unranked, true);
         for (exposed, contest) in prefixed {
             if let Some(holder) = self.given.get(&exposed).map(|claim| claim.backend.clone()) {
                 self.drop_all(contest, |name, _| DropReason::Taken { name, by: holder.clone() });
@@ -109,18 +109,31 @@ impl<'a> Names<'a> {
         }
     }
 
-    /// The claims by the name, shortened, that each asks for.
-    fn contests(
-        &self,
-        claims: Vec<Claim<'a>>,
-        name: impl Fn(&Claim<'_>) -> String,
-    ) -> BTreeMap<String, Contest<'a>> {
+    /// The claims by the name, as clients would see it, that each asks for.
+    fn contests(&self, claims: Vec<Claim<'a>>, is_prefixed: bool) -> BTreeMap<String, Contest<'a>> {
         let mut contests: BTreeMap<_, Contest<'a>> = BTreeMap::new();
         for claim in claims {
-            let full = name(&claim);
+            let own = self.own_name(&claim);
+            let full = match is_prefixed {
+                true => self.naming.prefixed(claim.backend, &own),
+                false => own.into_owned(),
+            };
+            let full = match self.set {
+                NameSet::AsIs => full,
+                NameSet::Safe => mapped(&full, NameSet::Safe).into_owned(),
+            };
             contests.entry(shortened(&full, self.limit)).or_default().push((full, claim));
         }
         contests
+    }
+
+    /// The name before any prefix. Of tools the specification says what it consists of; what the
+    /// configuration gives or puts before it is its author's to decide.
+    fn own_name<'n>(&self, claim: &Claim<'n>) -> Cow<'n, str> {
+        match self.kind {
+            Kind::Tool if !claim.is_given => mapped(claim.name, NameSet::AsIs),
+            _ => Cow::Borrowed(claim.name),
+        }
     }
 
     /// Gives a name to its only claim; to none if there are several, so that no backend can take
@@ -141,12 +154,31 @@ impl<'a> Names<'a> {
     ) {
         let kind = self.kind;
         self.dropped.extend(contest.into_iter().map(|(full, claim)| Dropped {
-            kind,
-            key: claim.own_name.to_owned(),
+            kind: Some(kind),
+            key: LeftOut::shortened(claim.own_name).into_owned(),
             backend: claim.backend.clone(),
             reason: reason(full, &claim),
         }));
     }
+}
+
+/// A name that consists of what a set has. Others have `_` for whatever it has not, and the first 8
+/// hexadecimal digits of the SHA-256 of the whole at the end, so that different names stay apart.
+fn mapped(name: &str, set: NameSet) -> Cow<'_, str> {
+    if name.chars().all(|letter| set.has(letter)) {
+        return Cow::Borrowed(name);
+    }
+    let mut out = String::new();
+    let mut is_gap = false;
+    for letter in name.chars() {
+        match set.has(letter) {
+            true => out.push(letter),
+            false if is_gap => {}
+            false => out.push('_'),
+        }
+        is_gap = !set.has(letter);
+    }
+    Cow::Owned(format!("{out}_{}", hash(name)))
 }
 
 /// A name within the limit: a longer one keeps its head and its tail, around the first 8
@@ -158,12 +190,16 @@ fn shortened(name: &str, limit: usize) -> String {
     if length <= limit {
         return name.to_owned();
     }
-    let digest = ring::digest::digest(&ring::digest::SHA256, name.as_bytes());
-    let hash: String = digest.as_ref()[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = hash(name);
     let kept = limit - hash.len() - 2;
     let head: String = name.chars().take(kept / 2).collect();
     let tail: String = name.chars().skip(length - (kept - kept / 2)).collect();
     format!("{head}_{hash}_{tail}")
+}
+
+fn hash(name: &str) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, name.as_bytes());
+    digest.as_ref()[..4].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn backends_of(contest: &Contest<'_>) -> BTreeSet<BackendId> {

@@ -12,6 +12,8 @@ pub struct Rules {
     /// The backends in the order in which their items are listed. Those that are not named here come
     /// after, by id.
     pub order: Vec<BackendId>,
+    /// What the exposed names of tools and prompts consist of.
+    pub names: NameSet,
     /// The longest exposed name of a tool or prompt, in characters. A value outside
     /// [`Rules::NAME_LIMITS`] counts as the nearest one inside.
     pub name_limit: usize,
@@ -38,6 +40,17 @@ pub enum Naming {
     /// A tool's name stays as it is; a contested one must be settled by overrides, and until then
     /// nobody gets it. Prompts, which have no overrides, are prefixed.
     Manual { format: String },
+}
+
+/// What names consist of. Those with anything else are mapped, and their calls mapped back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum NameSet {
+    /// Tools: `A-Z`, `a-z`, `0-9`, `_`, `-` and `.` (specification 2025-11-25, server/tools, "Tool
+    /// Names"), but for what the configuration itself gives or puts before them. Prompts: anything.
+    #[default]
+    AsIs,
+    /// `A-Z`, `a-z`, `0-9`, `_` and `-`, prefixes included: what the interfaces of all models take.
+    Safe,
 }
 
 /// Whether something is shown that no rule speaks of.
@@ -149,6 +162,7 @@ impl Default for Rules {
         Self {
             naming: Naming::default(),
             order: Vec::new(),
+            names: NameSet::default(),
             name_limit: 64,
             page_size: 1000,
             exclude_all_tools: false,
@@ -158,12 +172,20 @@ impl Default for Rules {
     }
 }
 
+impl NameSet {
+    pub(crate) fn has(self, letter: char) -> bool {
+        letter.is_ascii_alphanumeric()
+            || matches!(letter, '_' | '-')
+            || (letter == '.' && self == Self::AsIs)
+    }
+}
+
 impl Naming {
     /// The prefix where configuration gives none.
     pub const DEFAULT_FORMAT: &'static str = "{workload}_";
 
     /// A name behind the prefix of its backend.
-    pub(crate) fn prefixed(&self, backend: &BackendId, name: &str) -> String {
+    pub fn prefixed(&self, backend: &BackendId, name: &str) -> String {
         let (Self::Prefix { format } | Self::Priority { format, .. } | Self::Manual { format }) =
             self;
         format.replace("{workload}", backend.as_str()) + name

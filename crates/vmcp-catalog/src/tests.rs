@@ -3,17 +3,19 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
-use vmcp_model::{BackendId, Item, Kind, Offer};
+use vmcp_model::{BackendId, Era, Item, Kind, Offer};
 
 use crate::{
-    Annotations, Catalog, DropReason, Dropped, Naming, Override, Rules, ToolRules, Visibility,
-    merge,
+    Annotations, Catalog, DropReason, Dropped, NameSet, Naming, Override, Rules, ToolRules,
+    Visibility,
 };
 
 mod listed;
 mod lists;
+mod mapped;
 mod names;
 mod properties;
+mod readable;
 mod resources;
 mod stored;
 mod visibility;
@@ -29,7 +31,7 @@ fn check(rules: &Rules, offered: &str, expected: &str) {
     let mut found: Vec<_> = Kind::ALL.into_iter().flat_map(|kind| shown(&catalog, kind)).collect();
     found.extend(dropped.iter().map(|dropped| {
         let Dropped { kind, key, backend, reason } = dropped;
-        format!("dropped {}{backend}/{key}: {}", label(*kind), why(reason))
+        format!("dropped {}{backend}/{key}: {}", kind.map_or("declaration ", label), why(reason))
     }));
     let expected: Vec<_> =
         expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
@@ -53,6 +55,9 @@ fn shown(catalog: &Catalog, kind: Kind) -> Vec<String> {
 
 fn why(reason: &DropReason) -> String {
     match reason {
+        DropReason::Unfit { why, only: None } => why.to_string(),
+        DropReason::Unfit { why, only: Some(era) } => format!("{why} ({era:?})"),
+        DropReason::WithoutOutput => "without output".to_owned(),
         DropReason::Unnamed => "unnamed".to_owned(),
         DropReason::ListedTwice => "listed twice".to_owned(),
         DropReason::Ambiguous { member } => format!("ambiguous {member}"),
@@ -62,6 +67,11 @@ fn why(reason: &DropReason) -> String {
         DropReason::Taken { name, by } => format!("{name} is taken by {by}"),
         DropReason::Shadowed { by } => format!("shadowed by {by}"),
     }
+}
+
+/// Merges for legacy clients.
+fn merge(offers: &BTreeMap<BackendId, Arc<Offer>>, rules: &Rules) -> (Catalog, Vec<Dropped>) {
+    crate::merge(offers, rules, Era::Legacy)
 }
 
 fn label(kind: Kind) -> &'static str {
@@ -93,11 +103,22 @@ fn offers(text: &str) -> BTreeMap<BackendId, Arc<Offer>> {
 }
 
 fn item(kind: Kind, key: &str) -> Item {
-    raw_item(kind, &format!("{{{:?}:{}}}", kind.key(), serde_json::to_string(key).unwrap()))
+    raw_item(kind, &json(kind, key))
+}
+
+/// The least that clients take.
+fn json(kind: Kind, key: &str) -> String {
+    let key = serde_json::to_string(key).unwrap();
+    match kind {
+        Kind::Tool => format!(r#"{{"name":{key},"inputSchema":{{"type":"object"}}}}"#),
+        Kind::Resource => format!(r#"{{"uri":{key},"name":"r"}}"#),
+        Kind::ResourceTemplate => format!(r#"{{"uriTemplate":{key},"name":"r"}}"#),
+        Kind::Prompt => format!(r#"{{"name":{key}}}"#),
+    }
 }
 
 fn raw_item(kind: Kind, json: &str) -> Item {
-    Item::parse(kind, Bytes::copy_from_slice(json.as_bytes())).expect("an item")
+    Item::parse(kind, Era::Legacy, Bytes::copy_from_slice(json.as_bytes())).expect("an item")
 }
 
 fn offer_of(backend: &str, kind: Kind, items: Vec<Item>) -> BTreeMap<BackendId, Arc<Offer>> {

@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use bytes::Bytes;
 use vmcp_backend::Advertised;
 use vmcp_catalog::{InvalidLists, read_lists, write_lists};
-use vmcp_model::{BackendId, Digest, Kind, Offer};
+use vmcp_model::{BackendId, Digest, Era, Kind, Offer};
 
 /// The lists that a backend shows to one session. Immutable; equal ones have equal digests.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ impl OwnOffer {
     /// # Errors
     /// If this is not, to the byte, what [`OwnOffer::to_bytes`] writes.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, InvalidLists> {
-        read_lists(bytes).map(|lists| Self::new(lists, bytes))
+        read_lists(bytes, Era::Legacy).map(|lists| Self::new(lists, bytes))
     }
 
     fn new(lists: Offer, stored: &[u8]) -> Self {

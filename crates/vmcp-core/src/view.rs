@@ -35,6 +35,9 @@ pub use state::{BackendState, OfferStatus};
 /// their clients are told.
 const GATHER: Duration = Duration::from_millis(500);
 
+/// How much of what a merge leaves out is named in the log, each with what to do about it.
+const TOLD: usize = 20;
+
 /// The offers of all backends to clients that they cannot tell apart, merged into one catalog.
 #[derive(Debug)]
 pub struct View {
@@ -102,15 +105,12 @@ impl View {
         let since = Instant::now();
         let backends = backends.map(|(id, known)| {
             let mut state = BackendState::unknown(since);
-            if let Some(known) = known {
-                // On which side it was read is not known any more.
-                state.offered(&id, Era::Modern, Offer::clone(&known));
-            }
+            state.offer = known;
             (id, state)
         });
         let backends: BTreeMap<_, _> = backends.collect();
         let dirty = backends.values().any(|state| state.offer.is_some());
-        let (empty, _nothing_dropped) = merge(&BTreeMap::new(), &rules);
+        let (empty, _nothing_dropped) = merge(&BTreeMap::new(), &rules, client.version().era());
         let capabilities = match client.version().era() {
             Era::Legacy => ClientCapabilities::parse(client.capabilities_for(Era::Legacy)),
             Era::Modern => ClientCapabilities::parse_modern(client.capabilities_for(Era::Modern)),
@@ -303,9 +303,7 @@ impl View {
         for id in backends.iter().map(|backend| backend.id()).filter(|id| new(id)) {
             let unknown = BackendState::unknown(since);
             let state = match offers.backends.remove(id) {
-                Some(BackendState { offer, readable, .. }) => {
-                    BackendState { offer, readable, ..unknown }
-                }
+                Some(BackendState { offer, .. }) => BackendState { offer, ..unknown },
                 None => unknown,
             };
             offers.backends.insert(id.clone(), state);
@@ -341,16 +339,13 @@ impl View {
         if !std::mem::take(&mut offers.dirty) {
             return;
         }
-        let known = offers.backends.iter().filter_map(|(id, state)| {
-            state.shown(self.era()).map(|offer| (id.clone(), Arc::clone(offer)))
-        });
-        let (catalog, dropped) = merge(&known.collect(), &offers.rules);
-        if offers.dropped != dropped {
-            for item in &dropped {
-                tracing::warn!("{item}");
-            }
-            offers.dropped = dropped;
-        }
+        let known = offers
+            .backends
+            .iter()
+            .filter_map(|(id, state)| Some((id.clone(), Arc::clone(state.offer.as_ref()?))));
+        let (catalog, dropped) = merge(&known.collect(), &offers.rules, self.era());
+        tell(&offers.dropped, &dropped);
+        offers.dropped = dropped;
         let changed = self.catalog.load().digest() != catalog.digest();
         if changed {
             self.catalog.store(Arc::new(catalog));
@@ -373,10 +368,10 @@ impl View {
             Ok(advertised) => {
                 state.terms = Terms::of(&advertised);
                 state.read = Some(advertised.read);
-                let (problem, side) = (advertised.problem(), advertised.side);
+                let problem = advertised.problem();
                 let offer = advertised.completed(state.offer.as_deref());
                 if state.offer.as_deref() != Some(&offer) {
-                    state.offered(backend, side, offer);
+                    state.offer = Some(Arc::new(offer));
                     dirty = true;
                 }
                 problem.map_or(OfferStatus::Good, OfferStatus::Partial)
@@ -433,5 +428,16 @@ impl View {
 
     fn offers(&self) -> MutexGuard<'_, Offers> {
         self.offers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Names what is left out now and was not before, each with what to do about it.
+fn tell(before: &[Dropped], dropped: &[Dropped]) {
+    let news: Vec<_> = dropped.iter().filter(|item| before.binary_search(item).is_err()).collect();
+    for item in news.iter().take(TOLD) {
+        tracing::warn!("{item}");
+    }
+    if let Some(more) = news.len().checked_sub(TOLD).filter(|more| *more > 0) {
+        tracing::warn!("{more} more are left out; GET /status names them");
     }
 }

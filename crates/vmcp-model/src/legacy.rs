@@ -4,14 +4,15 @@
 //! objects. A client that meets something else refuses the whole list, so what cannot be read is put
 //! into an object with the one member `result`, as the official SDKs do, or left out alone.
 
-use std::fmt;
-
 use bytes::Bytes;
 
 use crate::{
-    Item, Kind, Offer,
     raw::{self, Edit, Members},
+    schema::{self, Unfit},
 };
+
+/// What is wrong with an input schema that cannot be read.
+const NO_OBJECT: &str = "is not that of an object";
 
 /// The `$comment` of an output schema that was put into an object here, by which its results are known.
 const WRAPPED: &str = "vmcp: in an object for clients before revision 2026-07-28";
@@ -22,29 +23,45 @@ const WITHIN: &str = "#/properties/result";
 /// How deep a schema is looked into.
 const DEPTH: usize = 64;
 
-/// What a legacy client is not shown of a tool.
+/// A tool as legacy clients can read it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LeftOut {
-    pub tool: Box<str>,
-    pub what: Part,
+pub(crate) struct LegacyTool {
+    pub(crate) json: Bytes,
+    /// It is shown without its output schema, which could not be put into an object.
+    pub(crate) lacks_output: bool,
 }
 
-/// A part of a tool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
-    /// All of it: its input schema is not that of an object.
-    Tool,
-    OutputSchema,
+/// Writes a tool for legacy clients. An output schema of another type is put into an object only if the
+/// tool's results will be, too, as those of a modern backend are: `wraps`.
+///
+/// # Errors
+/// If they cannot read it at all.
+pub(crate) fn legacy_tool(json: &Bytes, wraps: bool) -> Result<LegacyTool, Unfit> {
+    let json = schema::legacy_fitted(json)?.unwrap_or_else(|| json.clone());
+    let members = Members::parse(&json).ok_or(Unfit::new("is not an object"))?;
+    let edits_of = |name, edits: &dyn Fn(&[u8]) -> Option<Vec<Edit>>| {
+        let span = members.span(name)?;
+        Some(moved(edits(&json[span.clone()])?, span.start))
+    };
+    let input = edits_of("inputSchema", &object_edits);
+    let input = input.ok_or(Unfit::new(NO_OBJECT).within("inputSchema"))?;
+    let output = edits_of("outputSchema", &|schema| output_edits(schema, wraps));
+    let lacks_output = output.is_none() && members.span("outputSchema").is_some();
+    let edits: Vec<_> = input.into_iter().chain(output.into_iter().flatten()).collect();
+    let mut written = if edits.is_empty() { json.clone() } else { raw::splice(&json, edits) };
+    if lacks_output {
+        written = raw::without(&written, |name| name == "outputSchema");
+    }
+    Ok(LegacyTool { json: written, lacks_output })
 }
 
-/// An offer as legacy clients can read it, and what of it they cannot.
-pub fn legacy_offer(offer: &Offer) -> (Offer, Vec<LeftOut>) {
-    let mut left_out = Vec::new();
-    let tools = offer.tools.iter().filter_map(|item| legacy_tool(item, &mut left_out)).collect();
-    (Offer { tools, ..offer.clone() }, left_out)
+/// Whether a schema says of itself that it is that of an object.
+pub(crate) fn is_schema_of_object(schema: &[u8]) -> bool {
+    Members::parse(schema)
+        .is_some_and(|members| is_object(schema, &members) && !members.is_ambiguous("type"))
 }
 
-/// Whether the output schema of this tool was put into an object by [`legacy_offer`], and so its
+/// Whether the output schema of this tool was put into an object here, and so its
 /// structured content must be, too.
 pub fn is_wrapped(tool: &[u8]) -> bool {
     if memchr::memmem::find(tool, WRAPPED.as_bytes()).is_none() {
@@ -68,48 +85,19 @@ pub fn legacy_content(result: &[u8], is_wrapped: bool) -> Option<Edit> {
     Some(Edit { span, with: [br#"{"result":"#, content, b"}"].concat().into() })
 }
 
-fn legacy_tool(item: &Item, left_out: &mut Vec<LeftOut>) -> Option<Item> {
-    let mut leave_out = |what| left_out.push(LeftOut { tool: item.key().into(), what });
-    let (json, members) = (item.json(), Members::parse(item.json())?);
-    // Of a member that stands there twice, others may read the other.
-    let only = |name| members.span(name).filter(|_| !members.is_ambiguous(name));
-    let input = only("inputSchema").and_then(|span| {
-        let edits = object_edits(&json[span.clone()])?;
-        Some(moved(edits, span.start))
-    });
-    let Some(mut edits) = input else {
-        leave_out(Part::Tool);
-        return None;
-    };
-    let output = only("outputSchema").and_then(|span| {
-        let edits = output_edits(&json[span.clone()])?;
-        Some(moved(edits, span.start))
-    });
-    let has_output = output.is_some() || members.span("outputSchema").is_none();
-    if !has_output {
-        leave_out(Part::OutputSchema);
-    }
-    edits.extend(output.into_iter().flatten());
-    if edits.is_empty() && has_output {
-        return Some(item.clone());
-    }
-    let mut json = raw::splice(json, edits);
-    if !has_output {
-        json = raw::without(&json, |name| name == "outputSchema");
-    }
-    Item::parse(Kind::Tool, json).ok()
-}
-
 fn moved(edits: Vec<Edit>, by: usize) -> Vec<Edit> {
     let moved = |Edit { span, with }| Edit { span: span.start + by..span.end + by, with };
     edits.into_iter().map(moved).collect()
 }
 
 /// What makes an output schema that of an object. `None` if nothing does.
-fn output_edits(schema: &[u8]) -> Option<Vec<Edit>> {
+fn output_edits(schema: &[u8], wraps: bool) -> Option<Vec<Edit>> {
     let members = Members::parse(schema)?;
     if is_object(schema, &members) {
         return object_edits(schema);
+    }
+    if !wraps {
+        return None;
     }
     Some(vec![Edit { span: 0..schema.len(), with: wrapped(schema, &members)? }])
 }
@@ -209,16 +197,6 @@ fn refer_within(
         }
     }
     Some(())
-}
-
-impl fmt::Display for LeftOut {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { tool, what } = self;
-        match what {
-            Part::Tool => write!(f, "tool {tool:?}, whose inputSchema is not that of an object"),
-            Part::OutputSchema => write!(f, "the outputSchema of tool {tool:?}"),
-        }
-    }
 }
 
 #[cfg(test)]

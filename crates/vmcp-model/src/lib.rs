@@ -4,6 +4,7 @@
 //! understand is kept as the bytes it arrived in (see [`raw`]).
 
 mod backend_id;
+pub mod declared;
 mod digest;
 pub mod legacy;
 mod log_level;
@@ -11,12 +12,15 @@ mod mirror;
 mod offer;
 mod principal;
 pub mod raw;
+mod schema;
+pub mod sound;
 mod version;
 
 pub use backend_id::{BackendId, InvalidBackendId};
 pub use digest::Digest;
 pub use log_level::LogLevel;
 pub use mirror::{InvalidMirror, Mirror};
-pub use offer::{InvalidItem, Item, Kind, Offer};
+pub use offer::{InvalidItem, Item, Kind, LeftOut, Offer, Readable};
 pub use principal::Principal;
+pub use schema::Unfit;
 pub use version::{Era, ProtocolVersion};

@@ -1,8 +1,16 @@
 //! What a backend advertises.
 
+use std::{borrow::Cow, fmt};
+
 use bytes::Bytes;
 
-use crate::raw::{self, Members};
+use crate::{
+    Era,
+    legacy::{LegacyTool, legacy_tool},
+    raw::{self, Members},
+    schema::{self, Unfit},
+    sound::{self, Unsound},
+};
 
 /// The four kinds of capability.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -13,11 +21,32 @@ pub enum Kind {
     Prompt,
 }
 
-/// One capability as its backend advertises it: the whole JSON object, in the backend's own bytes.
+/// One capability as its backend advertises it: the whole JSON object, in the backend's own bytes, and
+/// what clients of each era can read of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
     key: Box<str>,
     json: Bytes,
+    /// For legacy clients and for modern ones; `None` if both read it as it is.
+    readings: Option<Box<[Reading; 2]>>,
+}
+
+/// What clients of an era read of an item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Reading {
+    AsIs,
+    As(Readable),
+    /// They would refuse the whole list for it.
+    Unfit(Unfit),
+}
+
+/// An item as clients of an era can read it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Readable {
+    /// The whole object.
+    pub json: Bytes,
+    /// A tool's output schema is left out, because they could not read it.
+    pub lacks_output: bool,
 }
 
 /// What one backend advertises to one view of it.
@@ -32,6 +61,19 @@ pub struct Offer {
     pub resources: Vec<Item>,
     pub templates: Vec<Item>,
     pub prompts: Vec<Item>,
+    /// What it advertises beside, and nobody can use.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// Something that a backend advertises and that nobody can use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Of a list, or a member of its `capabilities`.
+    pub of: Option<Kind>,
+    /// What it is called, as far as that can be told, and not longer than [`LeftOut::NAME`].
+    pub name: Box<str>,
+    /// A sentence about it: `its title is not a string`.
+    pub why: Box<str>,
 }
 
 /// Why an advertised capability cannot be used.
@@ -43,6 +85,10 @@ pub enum InvalidItem {
     Unnamed(&'static str),
     /// The member that names it stands there twice, so two readers could see two names.
     NamedTwice(&'static str),
+    /// It is longer than [`Item::LIMIT`].
+    TooLong,
+    /// It is JSON that some reader refuses.
+    Unsound(Unsound),
 }
 
 impl Kind {
@@ -90,8 +136,14 @@ impl Kind {
 }
 
 impl Item {
-    /// Takes one element of a list result.
-    pub fn parse(kind: Kind, json: Bytes) -> Result<Self, InvalidItem> {
+    /// The longest item that anybody is shown, in bytes.
+    pub const LIMIT: usize = 1024 * 1024;
+
+    /// Takes one element of a list result, which was read on this `side` of its backend.
+    ///
+    /// # Errors
+    /// If clients of no era could use it, whatever is made of it.
+    pub fn parse(kind: Kind, side: Era, json: Bytes) -> Result<Self, InvalidItem> {
         let members = Members::parse(&json).ok_or(InvalidItem::NotAnObject)?;
         if members.is_ambiguous(kind.key()) {
             return Err(InvalidItem::NamedTwice(kind.key()));
@@ -100,7 +152,12 @@ impl Item {
             .value(&json, kind.key())
             .and_then(raw::as_string)
             .ok_or(InvalidItem::Unnamed(kind.key()))?;
-        Ok(Self { key: key.into(), json })
+        if json.len() > Self::LIMIT {
+            return Err(InvalidItem::TooLong);
+        }
+        sound::check(&json).map_err(InvalidItem::Unsound)?;
+        let readings = readings(kind, side, &json);
+        Ok(Self { key: key.into(), json, readings })
     }
 
     /// The name, URI or URI template.
@@ -108,9 +165,77 @@ impl Item {
         &self.key
     }
 
-    /// The whole object.
+    /// The whole object, as its backend wrote it.
     pub fn json(&self) -> &Bytes {
         &self.json
+    }
+
+    /// What clients of an era can read of it.
+    ///
+    /// # Errors
+    /// If they would refuse it, and the whole list with it.
+    pub fn readable(&self, era: Era) -> Result<Readable, &Unfit> {
+        let as_is = || Readable { json: self.json.clone(), lacks_output: false };
+        let Some(readings) = &self.readings else { return Ok(as_is()) };
+        match &readings[era as usize] {
+            Reading::AsIs => Ok(as_is()),
+            Reading::As(readable) => Ok(readable.clone()),
+            Reading::Unfit(why) => Err(why),
+        }
+    }
+}
+
+/// What clients of each era read of an item, if that differs from what its backend wrote.
+fn readings(kind: Kind, side: Era, json: &Bytes) -> Option<Box<[Reading; 2]>> {
+    let modern = match schema::fitted(kind, json) {
+        Ok(modern) => modern,
+        Err(why) => return Some(Box::new([Reading::Unfit(why.clone()), Reading::Unfit(why)])),
+    };
+    let text = modern.as_ref().unwrap_or(json);
+    let legacy = match kind {
+        Kind::Tool => match legacy_tool(text, side == Era::Modern) {
+            Ok(LegacyTool { json: read, lacks_output }) if lacks_output || read != *json => {
+                Reading::As(Readable { json: read, lacks_output })
+            }
+            Ok(_) => Reading::AsIs,
+            Err(why) => Reading::Unfit(why),
+        },
+        Kind::Resource | Kind::ResourceTemplate | Kind::Prompt => Reading::of(modern.clone()),
+    };
+    let modern = Reading::of(modern);
+    (legacy != Reading::AsIs || modern != Reading::AsIs).then(|| Box::new([legacy, modern]))
+}
+
+impl Reading {
+    fn of(changed: Option<Bytes>) -> Self {
+        let readable = |json| Readable { json, lacks_output: false };
+        changed.map_or(Self::AsIs, |json| Self::As(readable(json)))
+    }
+}
+
+impl LeftOut {
+    /// The longest name that is told, in characters.
+    pub const NAME: usize = 200;
+
+    /// Something that is left out, by its name.
+    pub fn new(of: Option<Kind>, name: &str, why: &impl fmt::Display) -> Self {
+        Self { of, name: Self::shortened(name).into(), why: why.to_string().into() }
+    }
+
+    /// A name that is not too long to be told.
+    pub fn shortened(name: &str) -> Cow<'_, str> {
+        match name.char_indices().nth(Self::NAME) {
+            Some((end, _)) => Cow::Owned(format!("{}…", &name[..end])),
+            None => Cow::Borrowed(name),
+        }
+    }
+
+    /// An element of a list; `index` counts from 0.
+    pub fn of_list(kind: Kind, index: usize, json: &[u8], why: &InvalidItem) -> Self {
+        let name = Members::parse(json)
+            .and_then(|members| members.value(json, kind.key()).and_then(raw::as_string));
+        let name = name.unwrap_or_else(|| format!("#{}", index + 1));
+        Self::new(Some(kind), &name, why)
     }
 }
 
@@ -136,12 +261,14 @@ impl Offer {
     }
 }
 
-impl std::fmt::Display for InvalidItem {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for InvalidItem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotAnObject => f.write_str("not a JSON object"),
-            Self::Unnamed(key) => write!(f, "has no string member {key:?}"),
-            Self::NamedTwice(key) => write!(f, "has more than one member {key:?}"),
+            Self::NotAnObject => f.write_str("it is not an object"),
+            Self::Unnamed(key) => write!(f, "its {key} is missing or not a string"),
+            Self::NamedTwice(key) => write!(f, "its {key} stands there twice"),
+            Self::TooLong => write!(f, "it is longer than {} bytes", Item::LIMIT),
+            Self::Unsound(why) => why.fmt(f),
         }
     }
 }

@@ -16,6 +16,9 @@ use crate::{
     respond,
 };
 
+/// How much of what is left out `GET /status` names; how much there is, it always says.
+const DROPPED: usize = 1000;
+
 /// Whether the process answers at all.
 pub(crate) fn health() -> Response<Body> {
     answer(StatusCode::OK, &json!({"status": "ok"}))
@@ -61,9 +64,9 @@ pub(crate) async fn status(edge: &Edge) -> Response<Body> {
             }
         }
         for item in view.dropped() {
-            dropped.entry(item.to_string()).or_insert_with(|| {
-                json!({"kind": item.kind.noun(), "name": item.key, "backend": item.backend.as_str()})
-            });
+            dropped.entry(item.to_string()).or_insert_with(
+                || json!({"kind": item.noun(), "name": item.key, "backend": item.backend.as_str()}),
+            );
         }
     }
     let backends: Vec<Value> = vmcp
@@ -74,8 +77,10 @@ pub(crate) async fn status(edge: &Edge) -> Response<Body> {
             backend_status(backend, state, vmcp.kept_sessions(backend))
         })
         .collect();
+    let dropped_total = dropped.len();
     let dropped: Vec<Value> = dropped
         .into_iter()
+        .take(DROPPED)
         .map(|(why, mut item)| {
             item["reason"] = Value::String(why);
             item
@@ -107,6 +112,7 @@ pub(crate) async fn status(edge: &Edge) -> Response<Body> {
         "records": edge.sessions.records().await.ok(),
         "backends": backends,
         "dropped": dropped,
+        "dropped_total": dropped_total,
     });
     answer(StatusCode::OK, &body)
 }

@@ -131,10 +131,15 @@ impl Findings {
                 list.push(entry);
             }
         }
+        let lines = |conflicts: bool| {
+            let dropped = self.dropped.iter().filter(|one| one.is_conflict() == conflicts);
+            dropped.map(ToString::to_string).collect::<Vec<_>>()
+        };
         json!({
             "backends": self.backends.iter().map(backend).collect::<Vec<_>>(),
             "catalog": catalog,
-            "conflicts": self.dropped.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "conflicts": lines(true),
+            "leftOut": lines(false),
         })
     }
 
@@ -148,12 +153,16 @@ impl Findings {
         for kind in Kind::ALL {
             self.show_kind(kind)?;
         }
-        if !self.dropped.is_empty() {
-            line(format_args!("\n{STRONG}Conflicts{STRONG:#}"))?;
+        self.show_dropped("Conflicts", Dropped::is_conflict)?;
+        self.show_dropped("Left out", |one| !one.is_conflict())
+    }
+
+    fn show_dropped(&self, title: &str, which: impl Fn(&Dropped) -> bool) -> anyhow::Result<()> {
+        let mut dropped = self.dropped.iter().filter(|one| which(one)).peekable();
+        if dropped.peek().is_some() {
+            line(format_args!("\n{STRONG}{title}{STRONG:#}"))?;
         }
-        self.dropped
-            .iter()
-            .try_for_each(|one| line(format_args!("  {}", printable::line(&one.to_string()))))
+        dropped.try_for_each(|one| line(format_args!("  {}", printable::line(&one.to_string()))))
     }
 
     fn show_kind(&self, kind: Kind) -> anyhow::Result<()> {

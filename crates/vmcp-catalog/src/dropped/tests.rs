@@ -5,7 +5,7 @@ use vmcp_model::{BackendId, Kind};
 
 #[track_caller]
 fn check(kind: Kind, reason: DropReason, expected: &str) {
-    let dropped = Dropped { kind, key: "t\n".to_owned(), backend: id("a"), reason };
+    let dropped = Dropped { kind: Some(kind), key: "t\n".to_owned(), backend: id("a"), reason };
     assert_eq!(dropped.to_string(), expected);
 }
 

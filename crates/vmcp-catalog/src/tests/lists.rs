@@ -17,7 +17,7 @@ fn check_page(rules: &Rules, tool: &str, expected: &str) {
 
 #[test]
 fn an_item_is_advertised_byte_for_byte() {
-    let tool = r#"{ "x":1.10,"name":"t" , "_meta":{"b":1E400,"a":"\u0061"}}"#;
+    let tool = r#"{ "x":1.10,"name":"t" , "_meta":{"b":1E300,"a":"\u0061"},"inputSchema":{"type":"object"}}"#;
     check_page(&manual(), tool, tool);
     check_page(&manual(), &format!(" \n{tool}\t"), tool);
 }
@@ -26,8 +26,8 @@ fn an_item_is_advertised_byte_for_byte() {
 fn only_the_name_changes_under_a_prefix() {
     check_page(
         &prefix(),
-        r#"{ "x":1.10,"name":"t" , "_meta":{"b":1E400,"name":"t"}}"#,
-        r#"{ "x":1.10,"name":"a_t" , "_meta":{"b":1E400,"name":"t"}}"#,
+        r#"{ "x":1.10,"name":"t" , "_meta":{"b":1E300,"name":"t"},"inputSchema":{"type":"object"}}"#,
+        r#"{ "x":1.10,"name":"a_t" , "_meta":{"b":1E300,"name":"t"},"inputSchema":{"type":"object"}}"#,
     );
 }
 
@@ -43,8 +43,8 @@ fn an_override_changes_only_what_it_names() {
     let rules = Rules { tools: [(id("a"), entry)].into(), ..prefix() };
     check_page(
         &rules,
-        r#"{"icons":[],"description":"","name":"t","annotations":{"x":1,"readOnlyHint":false}}"#,
-        r#"{"icons":[],"description":"say \"hi\"","name":"a_u","annotations":{"x":1,"readOnlyHint":true}}"#,
+        r#"{"icons":[],"description":"","name":"t","annotations":{"x":1,"readOnlyHint":false},"inputSchema":{"type":"object"}}"#,
+        r#"{"icons":[],"description":"say \"hi\"","name":"a_u","annotations":{"x":1,"readOnlyHint":true},"inputSchema":{"type":"object"}}"#,
     );
 }
 
@@ -77,7 +77,7 @@ fn a_cursor_is_good_for_its_own_list_of_its_own_catalog() {
     let cursor = first["nextCursor"].as_str().unwrap();
     assert!(cursor.len() < 100 && cursor.is_ascii());
 
-    let second = br#"{"tools":[{"name":"u"}]}"#.as_slice();
+    let second = br#"{"tools":[{"name":"u","inputSchema":{"type":"object"}}]}"#.as_slice();
     assert_eq!(again.page(Kind::Tool, Some(cursor)).unwrap().json, second);
     assert_eq!(catalog.page(Kind::Prompt, Some(cursor)), Err(InvalidCursor));
     assert_eq!(other.page(Kind::Tool, Some(cursor)), Err(InvalidCursor));

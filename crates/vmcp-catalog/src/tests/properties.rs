@@ -18,7 +18,11 @@ const NAMES: [&str; 8] = ["t", "b_t", "c_t", "_", "", "é", "a_name_of_more_than
 
 /// Offers over few names, so that they clash often.
 fn any_offers() -> impl Strategy<Value = Vec<(&'static str, Offer)>> {
-    let items = |kind| {
+    let item = |kind, name: &str| match kind {
+        Kind::Resource if !name.is_empty() => item(kind, &format!("x:{name}")),
+        _ => item(kind, name),
+    };
+    let items = move |kind| {
         vec(select(&NAMES), 0..6)
             .prop_map(move |names| names.iter().map(|name| item(kind, name)).collect())
     };
@@ -181,7 +185,7 @@ proptest! {
 
     #[test]
     fn long_names_stay_apart_and_within_the_limit(
-        head in "[a-zé]{60,90}", tails in vec("[a-z]{0,9}", 1..9), limit in 0..200_usize,
+        head in "[a-z._-]{60,90}", tails in vec("[a-z]{0,9}", 1..9), limit in 0..200_usize,
     ) {
         let names: BTreeSet<_> = tails.iter().map(|tail| format!("{head}{tail}")).collect();
         let items = names.iter().map(|name| item(Kind::Tool, name)).collect();
@@ -245,7 +249,7 @@ proptest! {
         template in "\\PC{0,20}|(x|/|\\{[+#./;?&]?[a-c]{1,2}(\\*|:[0-9]{1,4})?(,b)?\\}|%|é){0,9}",
         uri in "\\PC{0,20}|[x/a-c.;?&=#%]{0,20}",
     ) {
-        let json = serde_json::json!({"uriTemplate": template}).to_string();
+        let json = serde_json::json!({"uriTemplate": template, "name": "r"}).to_string();
         let items = vec![raw_item(Kind::ResourceTemplate, &json)];
         let (catalog, _) = merge(&offer_of("a", Kind::ResourceTemplate, items), &manual());
         let _ = catalog.resource(&uri);

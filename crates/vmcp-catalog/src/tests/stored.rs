@@ -6,10 +6,10 @@ use super::{BackendId, Catalog, Kind, Rules, id, manual, merge, offers, prefix};
 use crate::InvalidCatalog;
 use vmcp_model::{Digest, raw::Members};
 
-const STORED: &str = r#"{"version":1,"pageSize":1000,"backends":["a","b"],"capabilities":{"tools":{"listChanged":true}},"instructions":"use \"it\"","tools":[["a_t","a","t",{"name":"a_t"}]],"resources":[["x://1","b",null,{"uri":"x://1"}]],"resourceTemplates":[],"prompts":[]}"#;
+const STORED: &str = r#"{"version":1,"pageSize":1000,"backends":["a","b"],"capabilities":{"tools":{"listChanged":true}},"instructions":"use \"it\"","tools":[["a_t","a","t",{"name":"a_t","inputSchema":{"type":"object"}}]],"resources":[["x://1","b",null,{"uri":"x://1","name":"r"}]],"resourceTemplates":[],"prompts":[]}"#;
 
 /// The same, where the lists are not sorted.
-const IN_ORDER: &str = r#"{"version":1,"pageSize":1000,"backends":["a","b"],"capabilities":{"tools":{"listChanged":true},"vmcp/order":[[2,0,1],[],[],[]]},"instructions":null,"tools":[["a_u","a","u",{"name":"a_u"}],["b_t","b","t",{"name":"b_t"}],["b_v","b","v",{"name":"b_v"}]],"resources":[["x://1","b",null,{"uri":"x://1"}]],"resourceTemplates":[],"prompts":[]}"#;
+const IN_ORDER: &str = r#"{"version":1,"pageSize":1000,"backends":["a","b"],"capabilities":{"tools":{"listChanged":true},"vmcp/order":[[2,0,1],[],[],[]]},"instructions":null,"tools":[["a_u","a","u",{"name":"a_u","inputSchema":{"type":"object"}}],["b_t","b","t",{"name":"b_t","inputSchema":{"type":"object"}}],["b_v","b","v",{"name":"b_v","inputSchema":{"type":"object"}}]],"resources":[["x://1","b",null,{"uri":"x://1","name":"r"}]],"resourceTemplates":[],"prompts":[]}"#;
 
 fn in_order() -> Catalog {
     let mut offers = offers(
@@ -130,6 +130,6 @@ fn what_vmcp_did_not_write_is_refused() {
     check_refused(&with("1000", "0"), "altered");
     check_refused(&with(r#""a_t","a""#, r#""a_t","c""#), "altered");
     check_refused(&with(r#"["a","b"]"#, r#"["b","a"]"#), "altered");
-    check_refused(&with(r#"{"name":"a_t"}"#, "7"), "altered");
+    check_refused(&with(r#"{"name":"a_t","inputSchema":{"type":"object"}}"#, "7"), "altered");
     check_refused(&with(r#""tools":["#, r#""tools":[["b","a","t",{}],"#), "altered");
 }

@@ -92,7 +92,7 @@ impl View {
         for (id, mut state) in of_base {
             match kinds.get(&id) {
                 Some(Kinds::Watched) if backends.contains_key(&id) => continue,
-                Some(Kinds::Read { own: Some(own), .. }) => state.offered_to_kind(own),
+                Some(Kinds::Read { own: Some(own), .. }) => state.offer = Some(Arc::clone(own)),
                 Some(Kinds::Read { own: None, .. } | Kinds::Watched) | None => {}
             }
             let before = backends.get(&id).and_then(|before| before.offer.as_deref());

@@ -30,7 +30,7 @@ pub(super) struct OwnMerges {
 impl View {
     /// What a backend has offered last.
     pub fn offer(&self, backend: &BackendId) -> Option<Arc<Offer>> {
-        self.offers().backends.get(backend).and_then(|state| state.shown(self.era()).cloned())
+        self.offers().backends.get(backend)?.offer.clone()
     }
 
     /// Whether the view's catalog has the very lists of an own offer. What has come in and is not
@@ -47,7 +47,7 @@ impl View {
         let (known, rules, generation) = {
             let offers = self.offers();
             let known = offers.backends.iter().filter_map(|(id, state)| {
-                let of_view = state.shown(self.era());
+                let of_view = state.offer.as_ref();
                 let own =
                     own.get(id).map(|own| Arc::new(own.in_place_of(of_view.map(Arc::as_ref))));
                 own.or_else(|| of_view.cloned()).map(|offer| (id.clone(), offer))
@@ -58,7 +58,7 @@ impl View {
         if let Some(merged) = self.own_merges().find(generation, &key) {
             return merged;
         }
-        let (catalog, dropped) = merge(&known, &rules);
+        let (catalog, dropped) = merge(&known, &rules, self.era());
         let of_view = self.dropped();
         for item in dropped.iter().filter(|item| !of_view.contains(item)) {
             tracing::warn!("{item}, for a session to which a backend lists something of its own");

@@ -1,12 +1,9 @@
-//! What is known of one backend, and what of it legacy clients can read.
+//! What is known of one backend.
 
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use vmcp_model::{
-    BackendId, Era, Offer,
-    legacy::{LeftOut, legacy_offer},
-};
+use vmcp_model::Offer;
 
 use super::fresh::Terms;
 
@@ -15,8 +12,6 @@ use super::fresh::Terms;
 pub struct BackendState {
     /// The last good offer, which is used whatever happened since.
     pub offer: Option<Arc<Offer>>,
-    /// The same as legacy clients can read it, where that differs.
-    pub(super) readable: Option<Readable>,
     pub status: OfferStatus,
     pub since: Instant,
     /// For how long the last good offer may be taken for true.
@@ -37,18 +32,11 @@ pub enum OfferStatus {
     Failed(String),
 }
 
-/// An offer for legacy clients, and what of it they cannot read.
-#[derive(Debug, Clone)]
-pub(super) struct Readable {
-    offer: Arc<Offer>,
-    left_out: Vec<LeftOut>,
-}
-
 impl BackendState {
     /// Of a backend that has not been asked, or not since it was changed.
     pub(super) fn unknown(since: Instant) -> Self {
         let (status, terms) = (OfferStatus::Unknown, Terms::unknown());
-        Self { offer: None, readable: None, status, since, terms, read: None }
+        Self { offer: None, status, since, terms, read: None }
     }
 
     /// Whether nothing is known yet that could be shown.
@@ -59,33 +47,5 @@ impl BackendState {
     /// Whether the backend has said what it offers when it was asked last.
     pub(super) fn has_answered(&self) -> bool {
         matches!(self.status, OfferStatus::Good | OfferStatus::Partial(_))
-    }
-
-    /// Takes in an offer with what legacy clients can read of it. What they cannot is named once.
-    pub(super) fn offered(&mut self, backend: &BackendId, side: Era, offer: Offer) {
-        let before = self.readable.take();
-        if side == Era::Modern {
-            let (readable, left_out) = legacy_offer(&offer);
-            let known = before.map(|before| before.left_out).unwrap_or_default();
-            for what in left_out.iter().filter(|what| !known.contains(what)) {
-                tracing::warn!(%backend, "clients before revision 2026-07-28 are not shown {what}");
-            }
-            let differs = readable != offer;
-            self.readable = differs.then(|| Readable { offer: Arc::new(readable), left_out });
-        }
-        self.offer = Some(Arc::new(offer));
-    }
-
-    /// Takes in what a kind of clients is offered of its own, which they can read.
-    pub(super) fn offered_to_kind(&mut self, offer: &Arc<Offer>) {
-        (self.offer, self.readable) = (Some(Arc::clone(offer)), None);
-    }
-
-    /// The offer as clients of this era can read it.
-    pub(super) fn shown(&self, era: Era) -> Option<&Arc<Offer>> {
-        match (&self.readable, era) {
-            (Some(readable), Era::Legacy) => Some(&readable.offer),
-            (Some(_) | None, _) => self.offer.as_ref(),
-        }
     }
 }

@@ -26,7 +26,7 @@ pub fn fidelity() -> RawServer {
         .form(Form::Json)
         .server_info(r#"{"name":"fidelity","version":"1.10","x-info":1,"icons":[{"src":"data:image/png;base64,AA==","sizes":["48x48"],"theme":"dark"}]}"#)
         .instructions("Nothing here may change.")
-        .tool(r#"{"x-first":1.0,"name":"numbers","title":"Numbers","description":"é \u0041","icons":[{"src":"https://127.0.0.1/i.png","mimeType":"image/png","x-icon":0}],"inputSchema":{"type":"object","properties":{"z":{"type":"number","maximum":1E400},"a":{"default":1.10}},"x-schema":{}},"outputSchema":{"type":"object"},"execution":{"taskSupport":"forbidden"},"annotations":{"readOnlyHint":true,"x-hint":12345678901234567890123},"_meta":{"vendor/key":[1.0]}}"#, NUMBERS)
+        .tool(r#"{"x-first":1.0,"name":"numbers","title":"Numbers","description":"é \u0041","icons":[{"src":"https://127.0.0.1/i.png","mimeType":"image/png","x-icon":0}],"inputSchema":{"type":"object","properties":{"z":{"type":"number","maximum":1E300},"a":{"default":1.10}},"x-schema":{}},"outputSchema":{"type":"object"},"execution":{"taskSupport":"forbidden"},"annotations":{"readOnlyHint":true,"x-hint":12345678901234567890123},"_meta":{"vendor/key":[1.0]}}"#, NUMBERS)
         .tool(&tool("order"), ORDER)
         .tool(&tool("unknown"), UNKNOWN)
         .tool(&tool("unicode"), UNICODE)
@@ -36,7 +36,7 @@ pub fn fidelity() -> RawServer {
             let params = String::from_utf8_lossy(&call.params).into_owned();
             format!(r#"{{"content":[],"structuredContent":{params}}}"#).into()
         }))
-        .resource(r#"{"uri":"fidelity://one","name":"one","size":12345678901234567890123,"x-resource":{},"annotations":{"priority":0.50,"audience":["user","x-who"]}}"#, r#"{"contents":[{"uri":"fidelity://one","text":"1.10","x-content":1.10}],"x-result":[ ]}"#)
+        .resource(r#"{"uri":"fidelity://one","name":"one","size":5000000000,"x-resource":{},"annotations":{"priority":0.50,"audience":["user"],"x-who":12345678901234567890123}}"#, r#"{"contents":[{"uri":"fidelity://one","text":"1.10","x-content":1.10}],"x-result":[ ]}"#)
         .offer(Kind::Templates, r#"{"uriTemplate":"fidelity://item/{id}","name":"item","x-template":1.0}"#, fixed(r#"{"contents":[{"uri":"fidelity://item/7","blob":"AA==","x-blob":1e0}]}"#))
         .prompt(r#"{"name":"prompt","arguments":[{"name":"a","required":true,"x-argument":1.0}],"x-prompt":[]}"#, r#"{"messages":[{"role":"user","content":{"type":"text","text":"\u0041"},"x-message":1.10}],"description":"prompt"}"#)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use vmcp_catalog::{Annotations, Naming, Override, Rules, ToolRules, Visibility};
+use vmcp_catalog::{Annotations, NameSet, Naming, Override, Rules, ToolRules, Visibility};
 use vmcp_model::BackendId;
 
 use super::{backends::Names, reader::Reader, value::Value};
@@ -19,6 +19,7 @@ pub(super) fn read(reader: &Reader<'_>, names: &Names) -> Rules {
     let rules = Rules {
         naming: naming(reader, names),
         order: names.ids().collect(),
+        names: reader.choice("names", &[NameSet::AsIs, NameSet::Safe]).unwrap_or_default(),
         name_limit: reader.count("nameLimit"),
         page_size: reader.count("pageSize"),
         exclude_all_tools: reader.flag("excludeAllTools").unwrap_or_default(),
@@ -46,6 +47,11 @@ fn naming(reader: &Reader<'_>, names: &Names) -> Naming {
     {
         value.problem("only takes effect with conflictResolution: priority");
     }
+    if let (None | Some(Strategy::Prefix), Some(value), Some(format)) =
+        (strategy, config.value("prefixFormat"), &format)
+    {
+        warn_of_likeness(&value, format, names);
+    }
     let format = format.unwrap_or_else(|| Naming::DEFAULT_FORMAT.to_owned());
     match strategy {
         None | Some(Strategy::Prefix) => Naming::Prefix { format },
@@ -65,6 +71,24 @@ fn prefix_format(value: &Value<'_>, names: &Names) -> Option<String> {
         return None;
     }
     Some(format)
+}
+
+/// Names the backends that can make each other's names: a tool of one, behind its prefix, may have the
+/// name of a tool of the other, and then neither is shown.
+fn warn_of_likeness(value: &Value<'_>, format: &str, names: &Names) {
+    let naming = Naming::Prefix { format: format.to_owned() };
+    let prefixes: Vec<_> = names.ids().map(|id| (naming.prefixed(&id, ""), id)).collect();
+    for (short, one) in &prefixes {
+        for (long, other) in &prefixes {
+            if long.len() > short.len() && long.starts_with(short.as_str()) {
+                value.warning(format!(
+                    "a tool of {one} may have the name of one of {other}, as {long:?} begins with \
+                     {short:?}, and then neither is shown; end the prefix with what no backend's \
+                     name has, such as \"__\", or rename a backend"
+                ));
+            }
+        }
+    }
 }
 
 fn priority_order(value: &Value<'_>, names: &Names) -> Vec<BackendId> {

@@ -175,6 +175,14 @@ const AGGREGATION: &[Key] = &[
     )
     .default("allow"),
     Key::new("tools", Shape::Sections(TOOLS), "what holds for the tools of single backends"),
+    Key::choice(
+        "names",
+        &["as-is", "safe"],
+        &[],
+        "what names consist of: as-is maps what the specification does not let tools have, safe also \
+         what the interfaces of models refuse (all but A-Z, a-z, 0-9, _ and -)",
+    )
+    .default("as-is"),
     Key::new(
         "nameLimit",
         Shape::Count { default: 64, least: 16, most: 128 },

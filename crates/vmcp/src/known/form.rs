@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 use vmcp_backend::ClientView;
 use vmcp_catalog::{InvalidLists, read_lists, write_lists};
 use vmcp_core::{Found, Known, KnownKind, KnownKinds};
-use vmcp_model::{BackendId, Era, Kind, Offer, ProtocolVersion, raw::Members};
+use vmcp_model::{BackendId, Era, Kind, Offer, ProtocolVersion, declared, raw::Members};
 
 /// The stored form that this version writes.
 const VERSION: u64 = 1;
@@ -204,7 +204,9 @@ impl Entry<'_> {
         let id = BackendId::new(&id).map_err(|_invalid| Unreadable::Altered)?;
         let capabilities = Bytes::copy_from_slice(capabilities.get().as_bytes());
         Members::parse(&capabilities).ok_or(Unreadable::Altered)?;
-        let lists = read_lists(lists.get().as_bytes()).map_err(Unreadable::Lists)?;
+        let (capabilities, _left_out) = declared::fitted(&capabilities);
+        // On which side they were read is not known any more.
+        let lists = read_lists(lists.get().as_bytes(), Era::Modern).map_err(Unreadable::Lists)?;
         Ok((id, Arc::new(Offer { capabilities, instructions, ..lists })))
     }
 }

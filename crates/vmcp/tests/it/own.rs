@@ -295,13 +295,17 @@ async fn what_is_too_much_is_not_shown() {
     let client = connect(&process).await;
     assert_eq!(text(&client, "a_unlock", "{}").await, "done");
     assert_eq!(tools(&client).await, UNLOCKED);
-    let long = "x".repeat(1 << 19);
-    let arguments = format!(r#"{{"kind":"resources","name":"x://{long}"}}"#);
-    assert_eq!(text(&client, "a_unlock", &arguments).await, "done");
+    let long = "x".repeat(1 << 18);
+    let many = ["1", "2", "3"]
+        .map(|number| format!(r#"{{"kind":"resources","name":"x://{number}{long}"}}"#));
+    for arguments in &many {
+        assert_eq!(text(&client, "a_unlock", arguments).await, "done");
+    }
     eventually("the view's is shown", async || (tools(&client).await == PLAIN).then_some(())).await;
     process.logged("lists more bytes to a session").await;
-    let arguments = format!(r#"{{"kind":"resources","name":"x://{long}"}}"#);
-    assert_eq!(text(&client, "a_lock", &arguments).await, "done");
+    for arguments in &many {
+        assert_eq!(text(&client, "a_lock", arguments).await, "done");
+    }
     eventually("it is shown again", async || (tools(&client).await == UNLOCKED).then_some(()))
         .await;
     drop(state);

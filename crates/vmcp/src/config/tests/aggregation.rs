@@ -1,6 +1,6 @@
 //! `aggregation`.
 
-use super::check;
+use super::{check, complete, parsed};
 
 #[test]
 fn a_prefix_tells_backends_apart() {
@@ -148,4 +148,39 @@ aggregation:
          github/a.b: None Some(\"\") None
          github/c: None None Some(\"C ----\")",
     );
+}
+
+#[test]
+fn names_can_be_made_safe_for_models() {
+    check(
+        "aggregation: {conflictResolution: manual, names: safe}",
+        "naming manual \"{workload}_\"\nnames Safe",
+    );
+    check(
+        "aggregation: {conflictResolution: manual, names: unsafe}",
+        "vmcp.yaml:1:50: aggregation.names: must be as-is or safe, not \"unsafe\"",
+    );
+}
+
+#[test]
+fn backends_that_can_take_each_others_names_are_warned_about() {
+    let backends = "
+backends:
+  - {name: a, url: 'http://127.0.0.1:1/mcp'}
+  - {name: b, url: 'http://127.0.0.1:2/mcp'}
+  - {name: a_b, url: 'http://127.0.0.1:3/mcp'}
+aggregation: {conflictResolution: prefix, conflictResolutionConfig: {prefixFormat: ";
+    let warnings = |format: &str| {
+        let text = complete(&format!("{backends}'{format}'}}}}\n"));
+        parsed(&text).unwrap().warnings
+    };
+    assert_eq!(
+        warnings("{workload}_"),
+        [
+            "vmcp.yaml:5:84: aggregation.conflictResolutionConfig.prefixFormat: a tool of a may have the \
+             name of one of a_b, as \"a_b_\" begins with \"a_\", and then neither is shown; end the prefix \
+             with what no backend's name has, such as \"__\", or rename a backend"
+        ]
+    );
+    assert_eq!(warnings("{workload}__"), Vec::<String>::new());
 }

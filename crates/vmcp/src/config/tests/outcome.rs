@@ -249,6 +249,7 @@ fn of_rules(rules: &Rules, backends: &[BackendSettings]) -> Vec<String> {
     let Rules {
         naming,
         order,
+        names,
         name_limit,
         page_size,
         exclude_all_tools,
@@ -265,6 +266,7 @@ fn of_rules(rules: &Rules, backends: &[BackendSettings]) -> Vec<String> {
         format!("naming {naming}"),
         format!("name limit {name_limit} page {page_size}"),
         format!("exclude all {exclude_all_tools} default {default_visibility:?}"),
+        format!("names {names:?}"),
     ];
     for (id, ToolRules { filter, exclude_all, overrides }) in tools {
         lines.push(format!("tools of {id}: {filter:?} exclude {exclude_all}"));

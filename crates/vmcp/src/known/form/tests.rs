@@ -4,14 +4,14 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use vmcp_backend::ClientView;
 use vmcp_core::{Found, Known, KnownKinds};
-use vmcp_model::{BackendId, Item, Kind, Offer, ProtocolVersion};
+use vmcp_model::{BackendId, Era, Item, Kind, Offer, ProtocolVersion};
 
 use super::{MOST, MOST_OF_ONE, read, write};
 
 const STORED: &str = r#"{"version":1,"offers":[["a",{"tools":{"listChanged": true}},"use \"it\"",{"version":1,"tools":[{"name":"t", "x":1.10}],"resources":[],"resourceTemplates":[],"prompts":[]}],["b",{},null,{"version":1,"tools":[],"resources":[{"uri":"x://1"}],"resourceTemplates":[],"prompts":[]}]],"kinds":[["2025-06-18",{"sampling": {}},["b"],[["a",{},null,{"version":1,"tools":[{"name":"u"}],"resources":[],"resourceTemplates":[],"prompts":[]}]]]]}"#;
 
 fn item(kind: Kind, json: &str) -> Item {
-    Item::parse(kind, json.to_owned().into()).unwrap()
+    Item::parse(kind, Era::Legacy, json.to_owned().into()).unwrap()
 }
 
 fn id(name: &str) -> BackendId {
@@ -56,8 +56,10 @@ fn sampler() -> ClientView {
 }
 
 fn large(bytes: usize) -> Arc<Offer> {
-    let json = format!(r#"{{"name":"t","description":"{}"}}"#, "x".repeat(bytes));
-    let tools = vec![item(Kind::Tool, &json)];
+    let json = |part| format!(r#"{{"name":"t","description":"{}"}}"#, "x".repeat(part));
+    let part = Item::LIMIT - 100;
+    let parts = std::iter::repeat_n(part, bytes / part).chain([bytes % part]);
+    let tools = parts.map(|part| item(Kind::Tool, &json(part))).collect();
     Arc::new(Offer { capabilities: "{}".into(), tools, ..Offer::default() })
 }
 

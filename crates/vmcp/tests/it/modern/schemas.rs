@@ -16,7 +16,8 @@ async fn legacy_clients_see_outputs_in_objects_and_modern_ones_as_they_are() {
     let listing =
         format!(r#"{{"name":"listing","inputSchema":{{"type":"object"}},"outputSchema":{items}}}"#);
     let either = r#"{"name":"either","inputSchema":{"type":"object"},"outputSchema":{"anyOf":[{"type":"object"},{"type":"null"}]}}"#;
-    let shapeless = r#"{"name":"shapeless","inputSchema":true}"#;
+    // Only the modern era lets a property's schema be anything.
+    let shapeless = r#"{"name":"shapeless","inputSchema":{"type":"object","properties":{"a":[]}}}"#;
     let new = ModernServer::builder()
         .tool(&listing, complete(r#""content":[],"structuredContent":[1,2,3]"#))
         .tool(either, complete(r#""content":[],"structuredContent":{"a":1}"#))

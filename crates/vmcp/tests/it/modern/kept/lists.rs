@@ -312,12 +312,18 @@ async fn what_is_too_much_is_not_shown() {
     let client = &kept.client;
     assert_eq!(text(client, "a_unlock", json!({})).await, "done");
     assert_eq!(tools(client).await, UNLOCKED);
-    let long = json!({"kind": "resources", "name": format!("x://{}", "x".repeat(1 << 19))});
-    assert_eq!(text(client, "a_unlock", long.clone()).await, "done");
+    let long = "x".repeat(1 << 18);
+    let many = ["1", "2", "3"]
+        .map(|number| json!({"kind": "resources", "name": format!("x://{number}{long}")}));
+    for arguments in &many {
+        assert_eq!(text(client, "a_unlock", arguments.clone()).await, "done");
+    }
     eventually("the view's is shown", async || (tools(client).await == PLAIN).then_some(())).await;
     let log = kept.process.log();
     assert!(log.contains("lists more bytes to a kept session"), "{log}");
-    assert_eq!(text(client, "a_lock", long).await, "done");
+    for arguments in many {
+        assert_eq!(text(client, "a_lock", arguments).await, "done");
+    }
     eventually("it is shown again", async || (tools(client).await == UNLOCKED).then_some(())).await;
 }
 
