@@ -347,6 +347,39 @@ def eras(setting, address):
     return f"{len(said)} clients of both eras at once: {parts}, one catalog; {time.monotonic() - start:.1f} s"
 
 
+def odd(setting):
+    """Servers of both eras list odd items. The models of every SDK read what vmcp makes of the lists, and
+    find in it what clients of their era can read, whichever server has listed it."""
+    testkit = str(Path(setting.vmcp).with_name("vmcp-testkit"))
+    servers, backends = [], {}
+    for name, peer in (("old", "odd"), ("new", "odd-modern")):
+        port = free_port()
+        command = [testkit, peer, "--port", str(port)]
+        servers.append(Program(peer, command, setting.work / f"{peer}.log", port))
+        backends[name] = {"url": f"http://127.0.0.1:{port}/mcp"}
+    file = setting.work / "vmcp-odd.yaml"
+    file.write_text(configuration(backends))
+    vmcp = setting.gateway("odd", ["--config", str(file)])
+    address = f"http://127.0.0.1:{vmcp.port}/mcp"
+    clients = {(sdk, "1", "legacy"): setting.client(sdk, "odd") for sdk in MODERN}
+    for era in ("legacy", "modern"):
+        clients |= {(sdk, "2", era): setting.modern(sdk, "odd_modern") for sdk in MODERN}
+    try:
+        said = at_once({who: [*command, address, who[2]] for who, command in clients.items()})
+        for era in ("legacy", "modern"):
+            read = {names for (_sdk, _version, of), names in said.items() if of == era}
+            if len(read) != 1:
+                raise Failed(f"{era} clients read other lists: {said}")
+            names = read.pop().split(": ", 1)[1].split()
+            labels = {name.removeprefix("old_").removeprefix("new_").split("-")[0] for name in names}
+            if labels - {"fit", era} or "fit" not in labels:
+                raise Failed(f"{era} clients are shown what they should not be: {names}")
+            yield f"{era} clients of every SDK read {len(names)} items among odd ones"
+        yield f"vmcp before odd lists: {end(vmcp)}"
+    except Failed as failure:
+        raise Failed(f"{failure}\n{logs(vmcp, *servers)}") from None
+
+
 def direct_modern(setting):
     for sdk in MODERN:
         _server, url = setting.modern_server(sdk)
@@ -389,6 +422,7 @@ def main():
     if through:
         parts["mixed"] = (mixed,)
         parts["replicas"] = (replicas,)
+        parts["odd"] = (odd,)
     parts["modern"] = (modern if through else direct_modern,)
     parts = [part for name, part in parts.items() if not wanted or name in wanted]
     try:

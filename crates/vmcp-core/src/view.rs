@@ -344,7 +344,9 @@ impl View {
             .iter()
             .filter_map(|(id, state)| Some((id.clone(), Arc::clone(state.offer.as_ref()?))));
         let (catalog, dropped) = merge(&known.collect(), &offers.rules, self.era());
-        tell(&offers.dropped, &dropped);
+        // What is left out for the base, too, is named there.
+        let of_base = self.base.as_ref().map(|base| base.dropped()).unwrap_or_default();
+        tell([&offers.dropped, &of_base], &dropped);
         offers.dropped = dropped;
         let changed = self.catalog.load().digest() != catalog.digest();
         if changed {
@@ -431,9 +433,10 @@ impl View {
     }
 }
 
-/// Names what is left out now and was not before, each with what to do about it.
-fn tell(before: &[Dropped], dropped: &[Dropped]) {
-    let news: Vec<_> = dropped.iter().filter(|item| before.binary_search(item).is_err()).collect();
+/// Names what is left out now and is not known to be, each with what to do about it.
+fn tell(known: [&[Dropped]; 2], dropped: &[Dropped]) {
+    let is_new = |item: &&Dropped| known.iter().all(|known| known.binary_search(item).is_err());
+    let news: Vec<_> = dropped.iter().filter(is_new).collect();
     for item in news.iter().take(TOLD) {
         tracing::warn!("{item}");
     }

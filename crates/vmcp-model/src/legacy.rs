@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::{
     raw::{self, Edit, Members},
-    schema::{self, Unfit},
+    schema::Unfit,
 };
 
 /// What is wrong with an input schema that cannot be read.
@@ -37,8 +37,7 @@ pub(crate) struct LegacyTool {
 /// # Errors
 /// If they cannot read it at all.
 pub(crate) fn legacy_tool(json: &Bytes, wraps: bool) -> Result<LegacyTool, Unfit> {
-    let json = schema::legacy_fitted(json)?.unwrap_or_else(|| json.clone());
-    let members = Members::parse(&json).ok_or(Unfit::new("is not an object"))?;
+    let members = Members::parse(json).ok_or(Unfit::new("is not an object"))?;
     let edits_of = |name, edits: &dyn Fn(&[u8]) -> Option<Vec<Edit>>| {
         let span = members.span(name)?;
         Some(moved(edits(&json[span.clone()])?, span.start))
@@ -48,7 +47,7 @@ pub(crate) fn legacy_tool(json: &Bytes, wraps: bool) -> Result<LegacyTool, Unfit
     let output = edits_of("outputSchema", &|schema| output_edits(schema, wraps));
     let lacks_output = output.is_none() && members.span("outputSchema").is_some();
     let edits: Vec<_> = input.into_iter().chain(output.into_iter().flatten()).collect();
-    let mut written = if edits.is_empty() { json.clone() } else { raw::splice(&json, edits) };
+    let mut written = if edits.is_empty() { json.clone() } else { raw::splice(json, edits) };
     if lacks_output {
         written = raw::without(&written, |name| name == "outputSchema");
     }

@@ -105,6 +105,14 @@ const TOOL: &[Field] = &[
     ICONS,
     META,
     required("inputSchema", Shape::ObjectSchema),
+    // Revision 2026-07-28 does not name it, but models of official SDKs read it in either era.
+    optional(
+        "execution",
+        Shape::Record(&[optional(
+            "taskSupport",
+            Shape::OneOf(&["forbidden", "optional", "required"]),
+        )]),
+    ),
     optional("outputSchema", Shape::Record(&[optional("$schema", Shape::Text)])),
     optional(
         "annotations",
@@ -117,12 +125,6 @@ const TOOL: &[Field] = &[
         ]),
     ),
 ];
-
-/// What a tool has before revision 2026-07-28 only.
-const LEGACY_TOOL: &[Field] = &[optional(
-    "execution",
-    Shape::Record(&[optional("taskSupport", Shape::OneOf(&["forbidden", "optional", "required"]))]),
-)];
 
 const RESOURCE: &[Field] = &[
     required("uri", Shape::Uri),
@@ -181,11 +183,6 @@ pub(crate) fn fitted(kind: Kind, json: &[u8]) -> Result<Option<Bytes>, Unfit> {
         Kind::Prompt => PROMPT,
     };
     record(json, fields).map(Fitted::changed)
-}
-
-/// The same with what only legacy readers look at in a tool, as far as it stands outside of its schemas.
-pub(crate) fn legacy_fitted(tool: &[u8]) -> Result<Option<Bytes>, Unfit> {
-    record(tool, LEGACY_TOOL).map(Fitted::changed)
 }
 
 /// Looks at what a server says of its tasks.

@@ -25,6 +25,7 @@ mod host;
 pub mod identity;
 pub mod modern;
 pub mod modern_client;
+pub mod odd;
 pub mod pairing;
 pub mod peers;
 pub mod process;
@@ -34,7 +35,7 @@ mod rmcp_client;
 mod rmcp_host;
 mod sse_host;
 
-pub use rmcp_client::{RustClient, RustSubscription};
+pub use rmcp_client::{RustClient, RustSubscription, items_by_rmcp};
 pub use rmcp_host::RmcpServer;
 pub use sse_host::{SseServer, chatting_sse};
 

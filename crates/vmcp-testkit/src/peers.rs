@@ -21,6 +21,7 @@ use std::io;
 use crate::{
     RmcpServer,
     conformance::{self, Part},
+    odd::{odd, odd_modern},
     raw::{Lost, Running},
 };
 
@@ -84,6 +85,10 @@ pub enum Peer {
     Modern,
     /// Both eras
     Turning,
+    /// Lists and capabilities with items that are not as the specification has them
+    Odd,
+    /// The same in the modern era
+    OddModern,
 }
 
 /// Any running peer.
@@ -105,6 +110,10 @@ impl Peer {
             Self::EndlessHeaders => return endless_headers(port).await.map(RunningPeer::Socket),
             Self::Modern => return modern().port(port).start().await.map(RunningPeer::Modern),
             Self::Turning => return turning().port(port).start().await.map(RunningPeer::Modern),
+            Self::OddModern => {
+                return odd_modern().port(port).start().await.map(RunningPeer::Modern);
+            }
+            Self::Odd => odd(),
             Self::Stateful => stateful(),
             Self::Slow => slow(),
             Self::Forgetting => forgetting(Lost::NotFound),

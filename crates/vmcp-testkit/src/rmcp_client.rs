@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use http::{Request, Response, uri::PathAndQuery};
 use hyper::{
     body::Incoming, client::conn::http1 as client, server::conn::http1 as server,
@@ -23,7 +23,8 @@ use rmcp::{
     ServiceExt as _,
     model::{
         ClientConfig, ClientRequest, CreateMessageRequestParams, CreateMessageResult,
-        ElicitRequestParams, ElicitResult, ListRootsResult, LoggingMessageNotificationParam,
+        ElicitRequestParams, ElicitResult, ListPromptsResult, ListResourceTemplatesResult,
+        ListResourcesResult, ListRootsResult, ListToolsResult, LoggingMessageNotificationParam,
         ProgressNotificationParam, ProtocolVersion, ResourceUpdatedNotificationParam,
     },
     service::{
@@ -63,6 +64,20 @@ struct Handler(Heard);
 
 /// Ends the carrying when the client is dropped.
 struct OnDrop(Life);
+
+/// How many items the models of the Rust SDK find in the result of a list, given as JSON text.
+pub fn items_by_rmcp(list: &str, result: &str) -> Result<usize> {
+    Ok(match list {
+        "tools" => serde_json::from_str::<ListToolsResult>(result)?.tools.len(),
+        "resources" => serde_json::from_str::<ListResourcesResult>(result)?.resources.len(),
+        "resourceTemplates" => {
+            let read: ListResourceTemplatesResult = serde_json::from_str(result)?;
+            read.resource_templates.len()
+        }
+        "prompts" => serde_json::from_str::<ListPromptsResult>(result)?.prompts.len(),
+        other => bail!("no list is called {other}"),
+    })
+}
 
 impl RustClient {
     /// Opens a session on the server at `http://host:port/path`, in the legacy era.

@@ -25,6 +25,7 @@ mod limits;
 mod lost;
 mod merging;
 mod modern;
+mod odd;
 mod outgoing;
 mod own;
 mod partial;
