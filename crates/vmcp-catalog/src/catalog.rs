@@ -1,6 +1,6 @@
 //! The merged view: what is advertised, and where each entry leads.
 
-use std::fmt;
+use std::{borrow::Cow, collections::BTreeSet, fmt, sync::OnceLock};
 
 use bytes::Bytes;
 use vmcp_model::{BackendId, Digest, Kind, Mirror, legacy};
@@ -9,6 +9,7 @@ use crate::{
     contents::{Contents, Entry, InvalidCatalog, Route},
     cursor::{self, InvalidCursor},
     pages::Pages,
+    spelling::{Spellings, as_template},
     template::Template,
 };
 
@@ -22,6 +23,8 @@ pub struct Catalog {
     pages: [Pages; 4],
     /// One for each entry of its kind; `None` where it is malformed.
     templates: Vec<Option<Template>>,
+    /// Made when it is first needed.
+    spellings: OnceLock<Spellings>,
 }
 
 /// One page of a list.
@@ -59,7 +62,7 @@ impl Catalog {
             .iter()
             .map(|entry| Template::parse(&entry.key))
             .collect();
-        Self { digest, contents, pages, templates }
+        Self { digest, contents, pages, templates, spellings: OnceLock::new() }
     }
 
     /// The hash of everything that a client or a router can see: the [`Digest`] of
@@ -89,6 +92,30 @@ impl Catalog {
             let place = self.templates.iter().position(fits)?;
             Some(&self.entries(Kind::ResourceTemplate)[place].route)
         })
+    }
+
+    /// A URI as its backend writes it, if it leads nowhere as it stands but only differs in how it is
+    /// written.
+    pub fn spelled(&self, uri: &str) -> Option<Cow<'_, str>> {
+        if self.resource(uri).is_some() {
+            return None;
+        }
+        let spellings = self.spellings.get_or_init(|| Spellings::of(self.keys(Kind::Resource)));
+        if let Some(place) = spellings.place(uri) {
+            return Some(Cow::Borrowed(&self.entries(Kind::Resource)[place].key));
+        }
+        let templates = self.keys(Kind::ResourceTemplate).zip(&self.templates);
+        let mut spelled =
+            templates.filter_map(|(key, template)| as_template(uri, key, template.as_ref()?));
+        spelled.next().map(Cow::Owned)
+    }
+
+    /// The only backend that has resources or templates, if there is just one.
+    pub fn sole_with_resources(&self) -> Option<&BackendId> {
+        let kinds = [Kind::Resource, Kind::ResourceTemplate];
+        let entries = kinds.into_iter().flat_map(|kind| self.entries(kind));
+        let backends: BTreeSet<_> = entries.map(|entry| &entry.route.backend).collect();
+        backends.first().copied().filter(|_| backends.len() == 1)
     }
 
     /// Where a template leads, by its own text.

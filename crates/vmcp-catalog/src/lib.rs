@@ -20,6 +20,7 @@ mod order;
 mod overrides;
 mod pages;
 mod rules;
+mod spelling;
 mod template;
 
 pub use catalog::{Catalog, Changed, Page};

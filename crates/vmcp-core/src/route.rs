@@ -109,15 +109,7 @@ impl Vmcp {
             ("resources/read", _)
             | ("resources/subscribe" | "resources/unsubscribe", Era::Legacy) => {
                 let uri = required(message.string(params.uri.as_ref()), "uri")?;
-                let mut routed = match (caller.catalog.resource(&uri), self.sole(caller.catalog)) {
-                    (Some(route), _) => self.renamed(message, route, None, Then::Relay)?,
-                    // A result may link to resources that are not listed.
-                    (None, Some(only)) => Routed::plain(only, message, Then::Relay),
-                    (None, None) => return Err(Fault::ResourceNotFound { uri: uri.to_string() }),
-                };
-                // A URI is the same everywhere, and the route of a template is not one.
-                routed.target = Some(uri);
-                Ok(routed)
+                self.resource(caller, message, uri)
             }
             ("completion/complete", _) => self.completion(caller, message),
             ("tasks/get" | "tasks/cancel" | "tasks/update", Era::Modern)
@@ -147,6 +139,41 @@ impl Vmcp {
                 None => Err(Fault::MethodNotFound(method.to_owned())),
             },
         }
+    }
+
+    /// A request about a resource. A URI is the same everywhere, but for how it may be written.
+    fn resource<'a>(
+        &self,
+        caller: &Caller<'a>,
+        message: &'a Message,
+        uri: Cow<'a, str>,
+    ) -> Result<Routed<'a>, Fault> {
+        let catalog = caller.catalog;
+        if let Some(route) = catalog.resource(&uri) {
+            let routed = self.renamed(message, route, None, Then::Relay)?;
+            // The route of a template is no URI.
+            return Ok(Routed { target: Some(uri), ..routed });
+        }
+        if let Some(spelled) = catalog.spelled(&uri)
+            && let Some(route) = catalog.resource(&spelled)
+            && let Some(span) = &message.params().uri
+        {
+            let text = raw::splice(
+                message.text(),
+                vec![Edit { span: span.clone(), with: raw::string(&spelled).into() }],
+            );
+            let backend = self.known(&route.backend)?;
+            let mut routed = Routed::plain(backend, message, Then::Relay);
+            let respelled = Message::parse(text).map_err(internal)?;
+            let own = unpublished(&respelled, route.backend.as_str())?.into_owned();
+            (routed.message, routed.target) = (Cow::Owned(own), Some(spelled));
+            return Ok(routed);
+        }
+        // A result may link to resources that are not listed.
+        let only =
+            self.sole(catalog).or_else(|| self.backend(catalog.sole_with_resources()?.as_str()));
+        let only = only.ok_or_else(|| Fault::ResourceNotFound { uri: uri.to_string() })?;
+        Ok(Routed { target: Some(uri), ..Routed::plain(only, message, Then::Relay) })
     }
 
     /// A request about a task, whose id names its backend.

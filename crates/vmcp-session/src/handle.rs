@@ -251,7 +251,12 @@ impl Session {
         subscribe: bool,
         log: Option<&Arc<StreamLog>>,
     ) -> Result<Reply, Fault> {
-        let uri = message.string(message.params().uri.as_ref()).map(|uri| Box::<str>::from(&*uri));
+        let catalog = self.catalog.load_full();
+        // As its backend writes it, which is how updates name it.
+        let uri = message.string(message.params().uri.as_ref()).map(|uri| {
+            let spelled = catalog.spelled(&uri);
+            Box::<str>::from(spelled.as_deref().unwrap_or(&uri))
+        });
         if uri.as_ref().is_some_and(|uri| uri.len() > MAX_URI) {
             let why = format!("a URI to subscribe to must not be over {MAX_URI} bytes");
             return Err(Fault::InvalidParams(why.into()));

@@ -25,6 +25,7 @@ const EARLY: usize = 16;
 
 /// What is on its way to a receiver.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are messages")]
 pub(super) enum Arrival {
     Message(Message, Option<OwnedSemaphorePermit>),
     /// Dropped when all that stands before it has been dealt with.

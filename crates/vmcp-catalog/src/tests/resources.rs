@@ -81,3 +81,45 @@ fn a_template_by_its_own_text_is_a_listed_uri() {
     check_route("z://{broken", Some("b/z://{broken"));
     check_route("z://fixed", None);
 }
+
+#[track_caller]
+fn check_spelled(uri: &str, expected: Option<&str>) {
+    let offered = "a resources: Note:One, x://Host/é, http://HOST/a%41, y:a%2fb
+                   b templates: NOTE://{id}, z://é/{id}, w:a/{x}";
+    let (catalog, _) = merge(&offers(offered), &prefix());
+    assert_eq!(catalog.spelled(uri).as_deref(), expected, "{uri}");
+}
+
+#[test]
+fn a_uri_that_is_written_in_another_way_is_found() {
+    for (sent, listed) in [
+        ("note:One", "Note:One"),
+        ("x://Host/%C3%A9", "x://Host/é"),
+        ("http://host/aA", "http://HOST/a%41"),
+        ("http://host:80/aA", "http://HOST/a%41"),
+        ("y:a%2Fb", "y:a%2fb"),
+        ("note://5", "NOTE://5"),
+        ("w:%61/5", "w:a/5"),
+    ] {
+        check_spelled(sent, Some(listed));
+    }
+}
+
+#[test]
+fn what_leads_somewhere_or_means_something_else_stays_as_it_is() {
+    for sent in ["Note:One", "NOTE://5", "z://%C3%A9/5", "note:one", "y:a/b", "no uri", "q://x", ""]
+    {
+        check_spelled(sent, None);
+    }
+}
+
+#[test]
+fn the_only_backend_with_resources_is_known() {
+    let sole = |offered: &str| {
+        let (catalog, _) = merge(&offers(offered), &prefix());
+        catalog.sole_with_resources().cloned()
+    };
+    assert_eq!(sole("a: t\nb resources: x://1\nb templates: x://{y}"), Some(id("b")));
+    assert_eq!(sole("a resources: y://1\nb templates: x://{y}"), None);
+    assert_eq!(sole("a: t\nb: t"), None);
+}

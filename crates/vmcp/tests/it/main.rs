@@ -36,6 +36,7 @@ mod reload;
 mod requests;
 mod round;
 mod sdk;
+mod spelling;
 mod sse;
 mod state;
 mod stdio;
