@@ -20,9 +20,11 @@ use crate::{
     era::Eras,
     error::Error,
     events::Events,
+    excess::Excess,
     health::{Health, Sign},
     http::{Http, body::Body},
     links::Links,
+    oddities::Oddities,
     own::OwnIds,
     session::{Facts, Session},
     stats::{Stats, StatsSnapshot},
@@ -53,6 +55,8 @@ pub struct Backend {
     pub(crate) stats: Stats,
     /// Shared with those whose place it has taken: it is the same server.
     pub(crate) health: Arc<Health>,
+    pub(crate) excess: Excess,
+    pub(crate) oddities: Oddities,
 }
 
 /// What a backend has in common with those whose place it has taken.
@@ -157,6 +161,8 @@ impl Backend {
             eras,
             stats: Stats::new(),
             health,
+            excess: Excess::default(),
+            oddities: Oddities::default(),
         })
     }
 

@@ -1,6 +1,6 @@
 //! Asks a backend for everything it advertises.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::{
@@ -14,8 +14,12 @@ use crate::{
     discovery::{METHOD_NOT_FOUND, Refusal, check_complete},
     error::Error,
     freshness::Freshness,
+    oddities::Oddity,
     session::Session,
 };
+use pages::{Next, Pages, Room};
+
+mod pages;
 
 /// What a backend advertises, and for how long that may be taken for true.
 #[derive(Debug, Clone)]
@@ -143,10 +147,12 @@ impl Backend {
         early: impl FnOnce(Advertised),
     ) -> Result<Advertised, Error> {
         let mut reading = JoinSet::new();
+        let room = Room::new(self.limits().list_bytes);
         for kind in Kind::ALL {
             let (backend, session) = (Arc::clone(self), session.clone());
-            let present = has(&session, kind);
-            reading.spawn(async move { (kind, backend.list(&session, kind, present).await) });
+            let (present, pages) = (has(&session, kind), Pages::new(kind, room.clone()));
+            reading
+                .spawn(async move { (kind, backend.list(&session, kind, present, pages).await) });
         }
         let mut lists = [const { None }; Kind::ALL.len()];
         let mut early = Some(early);
@@ -173,21 +179,35 @@ impl Backend {
         }
     }
 
+    /// Reads one list, unless it was too much lately.
     async fn list(
         self: &Arc<Self>,
         session: &Session,
         kind: Kind,
         present: bool,
+        pages: Pages,
+    ) -> Result<List, Error> {
+        if !present {
+            // What says that there is none is what the backend says about itself.
+            let freshness = session.facts().freshness;
+            return Ok(List { items: Vec::new(), freshness, read: Instant::now() });
+        }
+        self.excess.check(kind)?;
+        let read = self.pages(session, kind, pages).await;
+        self.excess.note(kind, read.as_ref().err());
+        read
+    }
+
+    async fn pages(
+        self: &Arc<Self>,
+        session: &Session,
+        kind: Kind,
+        mut pages: Pages,
     ) -> Result<List, Error> {
         let mut list =
             List { items: Vec::new(), freshness: Freshness::default(), read: Instant::now() };
-        if !present {
-            // What says that there is none is what the backend says about itself.
-            return Ok(List { freshness: session.facts().freshness, ..list });
-        }
-        let mut seen = HashSet::new();
         let mut cursor: Option<Bytes> = None;
-        for page in 0..self.limits().list_pages {
+        for number in 0..self.limits().list_pages {
             let params =
                 cursor.as_ref().map(|cursor| [br#"{"cursor":"#, &cursor[..], b"}"].concat());
             let message = match self.ask(session, kind.list_method(), params.as_deref()).await {
@@ -207,31 +227,36 @@ impl Backend {
                 let why = format!("refused {}: {answer}", kind.list_method());
                 return Err(Error::Protocol(why));
             };
+            pages.hold(message.text().len())?;
             let result = message.slice(&result);
             if session.is_stateless() {
                 check_complete(kind.list_method(), &result)?;
-                list.note(page == 0, Freshness::of_result(&result));
+                list.note(number == 0, Freshness::of_result(&result));
             }
-            let next = self.page(session, kind, &result, &mut list.items)?;
-            if list.items.len() > self.limits().list_items {
-                return Err(Error::Protocol(format!(
-                    "lists more than {} {}s",
-                    self.limits().list_items,
-                    kind.noun()
-                )));
+            let mut page = Vec::new();
+            let next = self.page(session, kind, &result, &mut page)?;
+            let next = pages.add(&mut list.items, page, next);
+            let most = self.limits().list_items;
+            if list.items.len() > most {
+                return Err(Error::Excessive(format!("lists more than {most} {}s", kind.noun())));
             }
             match next {
-                None => return Ok(list),
-                Some(next) if seen.insert(next.clone()) => cursor = Some(next),
-                Some(_) => {
-                    return Err(Error::Protocol(format!(
-                        "{} goes round in circles",
-                        kind.list_method()
-                    )));
+                Next::Page(next) => cursor = Some(next),
+                Next::End => {
+                    pages.keep();
+                    return Ok(list);
+                }
+                Next::Circle => {
+                    if self.oddities.is_news(Oddity::Circle) {
+                        let (backend, list) = (self.id(), kind.list_method());
+                        tracing::warn!(%backend, list, "the backend's cursors lead back to what it has listed already; what came before is taken for all");
+                    }
+                    pages.keep();
+                    return Ok(list);
                 }
             }
         }
-        Err(Error::Protocol(format!("{} has too many pages", kind.list_method())))
+        Err(Error::Excessive(format!("{} has too many pages", kind.list_method())))
     }
 
     /// Takes the items of one page and gives the cursor of the next (JSON text).

@@ -116,6 +116,7 @@ impl Backend {
             | Error::SessionGone { .. }
             | Error::Unreachable(_)
             | Error::TooLarge { .. }
+            | Error::Excessive(_)
             | Error::Busy { .. }
             | Error::LeftAlone { .. }
             | Error::Unavailable(_)
