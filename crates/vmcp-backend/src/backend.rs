@@ -16,6 +16,7 @@ use vmcp_model::{BackendId, Digest};
 use vmcp_wire::{IdKey, Lines};
 
 use crate::{
+    conduct::Conduct,
     config::{Config, InvalidConfig, Limits, Timeouts, Transport},
     era::Eras,
     error::Error,
@@ -24,7 +25,6 @@ use crate::{
     health::{Health, Sign},
     http::{Http, body::Body},
     links::Links,
-    oddities::Oddities,
     own::OwnIds,
     session::{Facts, Session},
     stats::{Stats, StatsSnapshot},
@@ -56,7 +56,8 @@ pub struct Backend {
     /// Shared with those whose place it has taken: it is the same server.
     pub(crate) health: Arc<Health>,
     pub(crate) excess: Excess,
-    pub(crate) oddities: Oddities,
+    /// Shared with those whose place it has taken.
+    pub(crate) conduct: Arc<Conduct>,
 }
 
 /// What a backend has in common with those whose place it has taken.
@@ -65,6 +66,7 @@ struct Shared {
     own_ids: Arc<OwnIds>,
     eras: Arc<Eras>,
     health: Arc<Health>,
+    conduct: Arc<Conduct>,
 }
 
 /// How messages travel.
@@ -98,23 +100,28 @@ impl Backend {
     /// Makes a backend ready; nothing is sent yet. `tasks` counts the tasks of its connections.
     pub fn new(config: &Config, tasks: TaskTracker) -> Result<Arc<Self>, InvalidConfig> {
         let nonce = RandomState::new().build_hasher().finish();
+        let conduct: Arc<Conduct> = Arc::default();
         let wire = match &config.transport {
             Transport::Http(endpoint) => {
                 Wire::Http(Box::new(Http::new(endpoint, config, tasks.clone())?))
             }
             Transport::Sse(endpoint) => {
                 let http = Http::new(endpoint, config, tasks.clone())?;
-                Wire::Links(Links::over_sse(config, nonce, http))
+                Wire::Links(Links::over_sse(config, nonce, http, Arc::clone(&conduct)))
             }
-            Transport::Stdio(program) => {
-                Wire::Links(Links::to_processes(config, nonce, program.clone()))
-            }
+            Transport::Stdio(program) => Wire::Links(Links::to_processes(
+                config,
+                nonce,
+                program.clone(),
+                Arc::clone(&conduct),
+            )),
         };
         let shared = Shared {
             lineage: Lineage::begin(),
             own_ids: Arc::new(OwnIds::new(nonce)),
             eras: Arc::default(),
             health: Arc::new(Health::new(config.id.clone())),
+            conduct,
         };
         Ok(Self::sharing(shared, config, tasks, wire))
     }
@@ -139,12 +146,13 @@ impl Backend {
             own_ids: Arc::clone(&self.own_ids),
             eras: Arc::clone(&self.eras),
             health: Arc::clone(&self.health),
+            conduct: Arc::clone(&self.conduct),
         };
         Ok(Self::sharing(shared, config, tasks, wire))
     }
 
     fn sharing(shared: Shared, config: &Config, tasks: TaskTracker, wire: Wire) -> Arc<Self> {
-        let Shared { lineage, own_ids, eras, health } = shared;
+        let Shared { lineage, own_ids, eras, health, conduct } = shared;
         Arc::new(Self {
             id: config.id.clone(),
             lineage,
@@ -162,7 +170,7 @@ impl Backend {
             stats: Stats::new(),
             health,
             excess: Excess::default(),
-            oddities: Oddities::default(),
+            conduct,
         })
     }
 

@@ -4,6 +4,7 @@
 //! Whose session a message belongs to, and what to do when one is lost, is decided above.
 
 mod backend;
+mod conduct;
 mod config;
 mod discovery;
 mod era;
@@ -19,7 +20,6 @@ mod latency;
 mod link;
 mod links;
 mod listening;
-mod oddities;
 mod offer;
 mod outgoing;
 mod own;

@@ -11,10 +11,10 @@ use vmcp_model::{Era, InvalidMirror, Item, Kind, Mirror, Offer, raw, raw::Member
 
 use crate::{
     backend::{Backend, excerpt},
+    conduct::Oddity,
     discovery::{METHOD_NOT_FOUND, Refusal, check_complete},
     error::Error,
     freshness::Freshness,
-    oddities::Oddity,
     session::Session,
 };
 use pages::{Next, Pages, Room};
@@ -247,7 +247,7 @@ impl Backend {
                     return Ok(list);
                 }
                 Next::Circle => {
-                    if self.oddities.is_news(Oddity::Circle) {
+                    if self.conduct.is_news(Oddity::Circle) {
                         let (backend, list) = (self.id(), kind.list_method());
                         tracing::warn!(%backend, list, "the backend's cursors lead back to what it has listed already; what came before is taken for all");
                     }

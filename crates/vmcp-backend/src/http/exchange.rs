@@ -107,7 +107,7 @@ impl Backend {
         let response = response?;
         match response.status() {
             StatusCode::OK if MediaType::of(response.headers()) == MediaType::EventStream => {
-                Ok(Some(Stream::new(self, session, response.into_body())))
+                Ok(Some(Stream::new(self, session, response.into_body(), None)))
             }
             StatusCode::METHOD_NOT_ALLOWED => Ok(None),
             StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST if session.id.is_some() => {
@@ -136,7 +136,7 @@ impl Backend {
                 }
                 MediaType::Json => Ok(Answer::Whole(body)),
                 MediaType::EventStream => {
-                    let stream = Box::new(Stream::new(self, session, body));
+                    let stream = Box::new(Stream::new(self, session, body, id));
                     Ok(Answer::Events(Events::of_stream(stream)))
                 }
                 MediaType::Other => Err(Error::Protocol(format!(

@@ -2,12 +2,13 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use vmcp_wire::{Message, sse};
+use vmcp_wire::{IdKey, Message, Shape, sse};
 
 use super::body::Body;
 use crate::{
     backend::{Backend, excerpt},
     error::Error,
+    events,
     pace::Pace,
     session::Session,
 };
@@ -38,10 +39,20 @@ pub(crate) struct Stream {
     retry: Duration,
     attempts: u32,
     pace: Pace,
+    /// The request that is answered. A stream that is only listened to has none.
+    answers: Option<IdKey>,
+    /// What was skipped last because it is no message.
+    skipped: Option<String>,
 }
 
 impl Stream {
-    pub(crate) fn new(backend: &Arc<Backend>, session: &Session, body: Body) -> Self {
+    /// `answers` is the request that is answered on the stream, if there is one.
+    pub(crate) fn new(
+        backend: &Arc<Backend>,
+        session: &Session,
+        body: Body,
+        answers: Option<&IdKey>,
+    ) -> Self {
         Self {
             backend: Arc::clone(backend),
             session: session.clone(),
@@ -53,6 +64,8 @@ impl Stream {
             retry: RETRY,
             attempts: 0,
             pace: Pace::default(),
+            answers: answers.cloned(),
+            skipped: None,
         }
     }
 
@@ -63,7 +76,7 @@ impl Stream {
     pub(crate) async fn next(&mut self) -> Result<Option<Message>, Error> {
         loop {
             while let Some(event) = self.decoded.pop_front() {
-                if let Some(message) = self.take(event)? {
+                if let Some(message) = self.take(event) {
                     return Ok(Some(message));
                 }
             }
@@ -71,21 +84,12 @@ impl Stream {
             let Some(body) = &mut self.body else {
                 // Boxed, as it is rare and large.
                 if !Box::pin(self.resume()).await? {
-                    return Ok(None);
+                    return self.over().map(|()| None);
                 }
                 continue;
             };
             match body.chunk().await {
-                Some(Ok(chunk)) => {
-                    let mut events = Vec::new();
-                    self.decoder.feed(&chunk, &mut events).map_err(
-                        |sse::EventTooLarge { limit }| Error::TooLarge {
-                            what: "sent an event",
-                            limit,
-                        },
-                    )?;
-                    self.decoded.extend(events);
-                }
+                Some(Ok(chunk)) => self.feed(&chunk)?,
                 Some(Err(error)) if self.last_event_id.is_none() => return Err(error),
                 Some(Err(_)) | None => self.body = None,
             }
@@ -95,9 +99,32 @@ impl Stream {
     /// Leaves out from now on what messages say about the subscription that they belong to.
     pub(crate) fn forget_subscription(&mut self) {
         self.of_subscription = true;
+        self.answers = None;
     }
 
-    fn take(&mut self, event: sse::Event) -> Result<Option<Message>, Error> {
+    /// The stream has ended. Without the answer, what was skipped is most likely what was meant as one.
+    fn over(&mut self) -> Result<(), Error> {
+        match (&self.answers, self.skipped.take()) {
+            (Some(_), Some(what)) => Err(Error::Protocol(format!(
+                "ended its stream without an answer, and sent an event that is no message ({what})"
+            ))),
+            (Some(_) | None, _) => Ok(()),
+        }
+    }
+
+    fn feed(&mut self, chunk: &[u8]) -> Result<(), Error> {
+        let mut events = Vec::new();
+        self.decoder.feed(chunk, &mut events).map_err(|sse::EventTooLarge { limit }| {
+            Error::TooLarge { what: "sent an event", limit }
+        })?;
+        self.decoded.extend(events);
+        self.pace.read(chunk.len(), self.decoder.take_lines());
+        self.pace.rest(self.backend.conduct.waste(self.decoder.take_waste()));
+        Ok(())
+    }
+
+    /// The message that an event holds. What holds none is skipped.
+    fn take(&mut self, event: sse::Event) -> Option<Message> {
         // The modern era knows no way to take a stream up again.
         if let Some(id) = event.id.filter(|_| !self.session.is_stateless()) {
             self.last_event_id = Some(id).filter(|id| !id.is_empty());
@@ -106,20 +133,35 @@ impl Stream {
             self.retry = Duration::from_millis(milliseconds).clamp(MIN_RETRY, MAX_RETRY);
         }
         self.pace.count();
-        // Events of other types are no messages, whatever they carry.
-        if event.data.is_empty() || !matches!(event.name.as_str(), "" | "message") {
-            return Ok(None);
+        if event.data.is_empty() {
+            return None;
         }
-        let excerpt = excerpt(&event.data);
-        let parsed = Message::parse(event.data).and_then(|message| {
-            if !self.of_subscription || message.params().meta.inner.is_none() {
-                return Ok(message);
+        // Events of other types are no messages, whatever they carry.
+        let read = match event.name.as_str() {
+            "" | "message" => events::read(event.data),
+            name => Err(format!("an event of the name {:?}", excerpt(name.as_bytes()))),
+        };
+        match read {
+            Ok(message) => Some(self.own(message)),
+            Err(what) => {
+                self.backend.conduct.skipped(self.backend.id(), &what);
+                self.skipped = Some(what);
+                None
             }
-            Message::parse(message.unreserved(Vec::new()))
-        });
-        parsed.map(Some).map_err(|why| {
-            Error::Protocol(format!("sent an event that is no message ({why}): {excerpt}"))
-        })
+        }
+    }
+
+    /// The message as it is handed on.
+    fn own(&self, message: Message) -> Message {
+        if self.of_subscription && message.params().meta.inner.is_some() {
+            return Message::parse(message.unreserved(Vec::new())).unwrap_or(message);
+        }
+        match &self.answers {
+            Some(id) if message.shape() == Shape::Response => {
+                self.backend.conduct.retyped(self.backend.id(), message, id)
+            }
+            Some(_) | None => message,
+        }
     }
 
     /// Takes the stream up again. `false` if there is nothing to take up.

@@ -22,6 +22,7 @@ mod health;
 mod kinds;
 mod lies;
 mod limits;
+mod literal;
 mod lost;
 mod merging;
 mod modern;
