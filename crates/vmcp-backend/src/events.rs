@@ -1,9 +1,8 @@
 //! The messages that a call, or listening, brings.
 
-use bytes::Bytes;
-use vmcp_wire::{Malformed, Message};
+use vmcp_wire::Message;
 
-use crate::{backend::excerpt, error::Error, http::stream::Stream, link::Arrivals};
+use crate::{error::Error, http::stream::Stream, link::Arrivals};
 
 /// A stream of messages. Dropping it stops listening, which cancels nothing at a legacy backend; to a
 /// modern one it is the cancellation.
@@ -68,13 +67,4 @@ impl Events {
             Source::Link(arrivals) => arrivals.next().await,
         }
     }
-}
-
-/// The message that an event or a line holds, some of which begin with a byte order mark. The error
-/// says why there is none, and shows it.
-pub(crate) fn read(text: Bytes) -> Result<Message, String> {
-    const MARK: &[u8] = b"\xEF\xBB\xBF";
-    let text = if text.starts_with(MARK) { text.slice(MARK.len()..) } else { text };
-    let parsed = Message::parse(text.clone());
-    parsed.map_err(|why: Malformed| format!("{why}: {}", excerpt(&text)))
 }

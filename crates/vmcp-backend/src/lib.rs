@@ -24,6 +24,7 @@ mod offer;
 mod outgoing;
 mod own;
 mod pace;
+mod reading;
 mod session;
 mod sse;
 mod stats;

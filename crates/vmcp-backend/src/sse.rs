@@ -10,10 +10,10 @@ use crate::{
     backend::excerpt,
     conduct::Conduct,
     error::Error,
-    events,
     http::{Http, body::Body},
     link::{Link, Outbox},
     pace::Pace,
+    reading,
 };
 
 /// The stream of one session.
@@ -81,7 +81,7 @@ impl Stream {
                 continue;
             }
             let read = match event.name.as_str() {
-                "" | "message" => events::read(event.data),
+                "" | "message" => reading::message(link.backend(), event.data),
                 name => Err(format!("an event of the name {:?}", excerpt(name.as_bytes()))),
             };
             let answered = match read {

@@ -8,8 +8,8 @@ use super::body::Body;
 use crate::{
     backend::{Backend, excerpt},
     error::Error,
-    events,
     pace::Pace,
+    reading,
     session::Session,
 };
 
@@ -138,7 +138,7 @@ impl Stream {
         }
         // Events of other types are no messages, whatever they carry.
         let read = match event.name.as_str() {
-            "" | "message" => events::read(event.data),
+            "" | "message" => reading::message(self.backend.id(), event.data),
             name => Err(format!("an event of the name {:?}", excerpt(name.as_bytes()))),
         };
         match read {

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::{io::AsyncReadExt as _, process::ChildStdout};
 
 use super::stderr::Allowance;
-use crate::{events, link::Link, pace::Pace};
+use crate::{link::Link, pace::Pace, reading};
 
 /// Lines that are no message, and their bytes, after which nothing more is expected of a program that
 /// has sent no message at all. Some print a greeting first.
@@ -117,7 +117,7 @@ async fn take(
     garbage: &mut Garbage,
 ) -> Result<(), String> {
     let text = line.slice_ref(line.trim_ascii());
-    let answered = match events::read(text.clone()) {
+    let answered = match reading::message(link.backend(), text.clone()) {
         Ok(message) => {
             garbage.is_server = true;
             link.receive(message).await

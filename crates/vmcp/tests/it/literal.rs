@@ -106,7 +106,7 @@ async fn every_framing_of_an_answer_is_read() {
 #[tokio::test]
 async fn an_answer_that_can_mean_one_request_only_is_taken_for_it() {
     let result = r#""result":{"content":[{"type":"text","text":"said"}]}"#;
-    for way in [Way::Sse, Way::HttpSse, Way::Stdio] {
+    for way in [Way::Json, Way::Sse, Way::HttpSse, Way::Stdio] {
         let (_server, process, client) = before(way).await;
         for (id, answer) in [
             ("7", format!(r#"{{"jsonrpc":"2.0","id":"7",{result}}}"#)),
@@ -140,4 +140,59 @@ async fn a_program_may_print_much_in_one_line_and_end_without_ending_its_last() 
     let last = json!({"before": ANSWER, "times": 0, "end": true});
     assert_eq!(say(&client, "3", &last).await.as_deref(), Ok("said"));
     assert!(process.memory().unwrap() < 64 << 20);
+}
+
+/// What stands where an answer should be, and is none: small, or so large that it is passed on while it
+/// comes.
+#[tokio::test]
+async fn answers_that_are_no_json_or_no_response_become_errors() {
+    let result = |result: &str| format!(r#"{{"jsonrpc":"2.0","id":$id,"result":{result}}}"#);
+    let lies = [
+        result(r#"{"a":[}"#),
+        result(r#"{"a":[1,]}"#),
+        result(r#"{"a":01}"#),
+        result("{a:nope}"),
+        result(r#"{"a":nope}"#),
+        result(r#"{"a":"\q"}"#),
+        result("{\"a\":\"\u{1}\"}"),
+        result("{\"a\":\"x\ty\"}"),
+        result(r#"{"a":1} x"#),
+        result("[]"),
+        result("null"),
+        result(r#""text""#),
+        r#"{"id":$id,"result":{}}"#.to_owned(),
+        r#"{"jsonrpc":"1.0","id":$id,"result":{}}"#.to_owned(),
+        r#"{"jsonrpc":"2.0","id":$id,"Result":{}}"#.to_owned(),
+        r#"{"jsonrpc":"2.0","id":$id,"error":"x"}"#.to_owned(),
+        r#"{"jsonrpc":"2.0","id":$id,"error":[]}"#.to_owned(),
+        r#"{"jsonrpc":"2.0","id":$id}"#.to_owned(),
+        r#"{"jsonrpc":"2.0","result":{}}"#.to_owned(),
+        r#"{"jsonrpc":"2.0","id":null,"result":{}}"#.to_owned(),
+        r#"{"jsonrpc":"2.0","id":$id,"method":"ping"}"#.to_owned(),
+        r#"[{"jsonrpc":"2.0","id":$id,"result":{}}]"#.to_owned(),
+        "null".to_owned(),
+        "<html></html>".to_owned(),
+        String::new(),
+    ];
+    let large = format!(r#"{{"vendor":"{}","#, "x".repeat(300_000));
+    for way in [Way::Json, Way::Sse] {
+        let (_server, _process, client) = before(way).await;
+        for (number, lie) in lies.iter().enumerate() {
+            for (text, id) in
+                [(lie.clone(), 2 * number), (lie.replacen('{', &large, 1), 2 * number + 1)]
+            {
+                let text = json!({"before": way.framed(&text), "times": 0});
+                let told = match client.call(&id.to_string(), "odd_say", &text.to_string()).await {
+                    Ok(answer) => answer.error().unwrap_or_default().to_owned(),
+                    // Broken off: what has been passed on cannot be taken for a response.
+                    Err(error) if lie.len() > 1000 || id % 2 == 1 => {
+                        format!("backend odd: {error}")
+                    }
+                    Err(error) => format!("{error:#}"),
+                };
+                assert!(told.contains("backend odd"), "{lie}, {way:?}: {told}");
+            }
+        }
+        assert_eq!(client.call("90", "odd_count", "{}").await.unwrap().text().unwrap(), "1");
+    }
 }
