@@ -205,6 +205,11 @@ impl Backend {
         StatsSnapshot { in_flight, streams, links, ..self.stats.snapshot() }
     }
 
+    /// Counts a notification of progress that nobody had asked for.
+    pub fn note_stray_progress(&self) {
+        self.stats.stray_progress.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// What this backend said about itself last, or nothing yet.
     pub fn facts(&self) -> Arc<Facts> {
         Arc::clone(&self.facts.lock().unwrap_or_else(PoisonError::into_inner))

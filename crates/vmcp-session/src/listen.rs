@@ -214,6 +214,10 @@ impl Session {
 
     /// Hands a message of a backend's own stream to the client.
     async fn receive(&self, backend: &Arc<Backend>, open: &BackendSession, message: Message) {
+        if message.method() == "notifications/progress" && !self.is_of_task(&message) {
+            backend.note_stray_progress();
+            return;
+        }
         match vmcp_core::receive(backend, open, self.capabilities, message).await {
             Some(Inbound::Notice(notice)) => {
                 if self.wants(&notice) {
@@ -224,6 +228,14 @@ impl Session {
             Some(Inbound::ListChanged) => self.note_lists_changed(backend),
             Some(Inbound::Response(_)) | None => {}
         }
+    }
+
+    /// Whether a progress is that of a task: it says so, or its token is that of a call that began one.
+    fn is_of_task(&self, progress: &Message) -> bool {
+        let token = progress.progress_token();
+        progress.params().meta.related_task.is_some()
+            || token
+                .is_some_and(|token| self.with_activity(|activity| activity.knows_token(&token)))
     }
 
     /// Whether the client is to get a notification.

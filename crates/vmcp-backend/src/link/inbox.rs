@@ -255,9 +255,7 @@ impl Inbox {
     }
 
     fn progressed(&self, message: Message, shared: bool) -> Whose {
-        let span = message.params().progress_token.clone();
-        let token = span.as_ref().and_then(|span| Id::parse(&message.text()[span.clone()]));
-        let token = token.map(Id::key);
+        let (span, token) = (message.params().progress_token.clone(), message.progress_token());
         let call = self.calls.iter().find(|call| call.token.is_some() && call.token == token);
         let Some((call, span)) = call.zip(span) else {
             // A task's token is good beyond its call.
@@ -347,8 +345,7 @@ impl Queue {
 impl Waiting {
     /// A call under its own id. `None` if the message is no request.
     pub(super) fn plain(number: u64, message: &Message, own: bool, queue: Queue) -> Option<Self> {
-        let token = message.params().meta.progress_token.clone();
-        let token = token.and_then(|span| Id::parse(&message.text()[span])).map(Id::key);
+        let token = message.requested_token();
         let (id, origin) = (message.id()?.key(), None);
         let place = queue.sender.clone().try_reserve_owned().ok()?;
         Some(Self { number, id, token, origin, own, queue, place })

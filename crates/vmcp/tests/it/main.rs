@@ -40,6 +40,7 @@ mod sse;
 mod state;
 mod stdio;
 mod storage;
+mod strays;
 mod streams;
 mod tasks;
 mod timeouts;
