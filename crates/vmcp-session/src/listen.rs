@@ -11,15 +11,15 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
-use vmcp_backend::{Backend, Error, Lineage, Session as BackendSession};
+use vmcp_backend::{Backend, Error, Lineage, Reopening, Session as BackendSession};
 use vmcp_core::{BackendSessions as _, Inbound, Notice, NoticeKind};
 use vmcp_model::BackendId;
 use vmcp_wire::Message;
 
 use crate::session::Session;
 
-/// How long to wait, at least and at most, before a stream that ended is opened again.
-const AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+/// How long before a stream is opened again a call may have changed lists that nobody has read since.
+const BEFORE: Duration = Duration::from_secs(30);
 
 /// How long the first call on a backend session waits for its stream, for a backend that does not
 /// begin to answer before it has something to say.
@@ -186,12 +186,14 @@ impl Session {
         Some(beginning)
     }
 
-    /// Follows one stream to its end. `false` if the backend offers none.
+    /// Follows one stream to its end. `false` if the backend offers none. `has_brought` learns that
+    /// something came.
     async fn follow(
         &self,
         backend: &Arc<Backend>,
         open: &BackendSession,
         begun: &mut Option<oneshot::Sender<()>>,
+        has_brought: &mut bool,
     ) -> Result<bool, Error> {
         let began = Instant::now();
         let Some(mut stream) = backend.listen(open).await? else { return Ok(false) };
@@ -199,10 +201,11 @@ impl Session {
             // Nobody may wait for it.
             Some(begun) => _ = begun.send(()),
             // What a call has changed while nobody listened is found by asking.
-            None if self.has_called_since(began - AGAIN.1) => self.read_lists_soon(backend),
+            None if self.has_called_since(began - BEFORE) => self.read_lists_soon(backend),
             None => {}
         }
         while let Some(message) = stream.next().await? {
+            *has_brought = true;
             // A flood of one backend must not push out what others have said to the client.
             if let Some(log) = self.with_activity(|activity| activity.standalone.clone()) {
                 log.wait_for_room().await;
@@ -263,11 +266,11 @@ async fn keep_following(
     again: &Notify,
 ) {
     let mut begun = Some(begun);
-    let mut wait = AGAIN.0;
+    let mut reopening = Reopening::default();
     while let Some(session) = me.upgrade() {
-        let began = Instant::now();
-        match session.follow(backend, open, &mut begun).await {
-            Ok(true) => {}
+        let (began, mut has_brought) = (Instant::now(), false);
+        let wait = match session.follow(backend, open, &mut begun, &mut has_brought).await {
+            Ok(true) => reopening.ended(began.elapsed(), has_brought),
             // There is none to follow.
             Ok(false) => return,
             Err(Error::SessionLost) => {
@@ -281,10 +284,10 @@ async fn keep_following(
             Err(error) => {
                 tracing::debug!(backend = %backend.id(), %error, "a backend's stream ended");
                 begun = None;
+                reopening.failed(began.elapsed(), has_brought)
             }
-        }
+        };
         drop(session);
-        wait = if began.elapsed() > AGAIN.1 { AGAIN.0 } else { (wait * 2).min(AGAIN.1) };
         let _sooner = tokio::time::timeout(wait, again.notified()).await;
     }
 }

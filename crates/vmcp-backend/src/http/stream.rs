@@ -2,6 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
+use tokio::time::Instant;
 use vmcp_wire::{IdKey, Message, Shape, sse};
 
 use super::body::Body;
@@ -10,6 +11,7 @@ use crate::{
     error::Error,
     pace::Pace,
     reading,
+    reopening::Reopening,
     session::Session,
 };
 
@@ -38,6 +40,12 @@ pub(crate) struct Stream {
     of_subscription: bool,
     retry: Duration,
     attempts: u32,
+    /// When it is taken up again, while it is broken off.
+    resume_at: Option<Instant>,
+    /// Of a stream that is only listened to; that of a call is taken up when the backend says.
+    reopening: Reopening,
+    /// A message has come since it was taken up last.
+    has_brought: bool,
     pace: Pace,
     /// The request that is answered. A stream that is only listened to has none.
     answers: Option<IdKey>,
@@ -63,6 +71,9 @@ impl Stream {
             of_subscription: false,
             retry: RETRY,
             attempts: 0,
+            resume_at: None,
+            reopening: Reopening::default(),
+            has_brought: false,
             pace: Pace::default(),
             answers: answers.cloned(),
             skipped: None,
@@ -142,7 +153,10 @@ impl Stream {
             name => Err(format!("an event of the name {:?}", excerpt(name.as_bytes()))),
         };
         match read {
-            Ok(message) => Some(self.own(message)),
+            Ok(message) => {
+                self.has_brought = true;
+                Some(self.own(message))
+            }
             Err(what) => {
                 self.backend.conduct.skipped(self.backend.id(), &what);
                 self.skipped = Some(what);
@@ -164,16 +178,35 @@ impl Stream {
         }
     }
 
-    /// Takes the stream up again. `false` if there is nothing to take up.
-    async fn resume(&mut self) -> Result<bool, Error> {
-        let Some(last_event_id) = self.last_event_id.clone() else { return Ok(false) };
+    /// When the stream is taken up again.
+    fn next_attempt(&mut self, last_event_id: &str) -> Result<Instant, Error> {
         if self.attempts >= MAX_ATTEMPTS {
             return Err(Error::Broken("the stream broke off and could not be resumed".to_owned()));
         }
         self.attempts += 1;
-        tracing::debug!(backend = %self.backend.id(), last_event_id, wait = ?self.retry, "takes up a stream that broke off");
-        tokio::time::sleep(self.retry).await;
-        match self.backend.open_stream(&self.session, Some(&last_event_id)).await {
+        let has_brought = std::mem::take(&mut self.has_brought);
+        let wait = match self.answers {
+            Some(_) => self.retry,
+            None => self.reopening.ended_with(self.retry, has_brought),
+        };
+        tracing::debug!(backend = %self.backend.id(), last_event_id, ?wait, "takes up a stream that broke off");
+        let at = Instant::now() + wait;
+        self.resume_at = Some(at);
+        Ok(at)
+    }
+
+    /// Takes the stream up again. `false` if there is nothing to take up.
+    async fn resume(&mut self) -> Result<bool, Error> {
+        let Some(last_event_id) = self.last_event_id.clone() else { return Ok(false) };
+        let at = match self.resume_at {
+            Some(at) => at,
+            None => self.next_attempt(&last_event_id)?,
+        };
+        // Whoever waits may look after something else meanwhile, and come again.
+        tokio::time::sleep_until(at).await;
+        let resumed = self.backend.open_stream(&self.session, Some(&last_event_id)).await;
+        self.resume_at = None;
+        match resumed {
             Ok(Some(resumed)) => {
                 self.body = resumed.body;
                 self.decoder = resumed.decoder;

@@ -10,4 +10,5 @@ mod refusals;
 mod server;
 mod sides;
 mod stateless;
+mod streams;
 mod tls;
