@@ -205,6 +205,17 @@ impl Backend {
         StatsSnapshot { in_flight, streams, links, ..self.stats.snapshot() }
     }
 
+    /// Whether sessions of the backend are to be listened to for as long as they live: it asks on
+    /// their streams whether somebody is there, and may end those where nobody is.
+    pub fn is_to_be_heard(&self) -> bool {
+        self.conduct.pings()
+    }
+
+    /// Tells of a client's session that the backend has lost.
+    pub fn note_session_lost(&self) {
+        self.conduct.note_lost(&self.id);
+    }
+
     /// Counts a notification of progress that nobody had asked for.
     pub fn note_stray_progress(&self) {
         self.stats.stray_progress.fetch_add(1, Ordering::Relaxed);

@@ -3,7 +3,7 @@
 
 use std::sync::{
     Mutex, PoisonError,
-    atomic::{AtomicU32, Ordering},
+    atomic::{AtomicBool, AtomicU32, Ordering},
 };
 use std::time::Duration;
 
@@ -21,12 +21,19 @@ const LINE: u64 = 64;
 /// How far what was taken may be ahead of that rate.
 const AHEAD: Duration = Duration::from_millis(100);
 
+/// How often at most lost sessions are told.
+const TOLD: Duration = Duration::from_secs(10);
+
 /// How one backend behaves.
 #[derive(Debug)]
 pub(crate) struct Conduct {
     told: AtomicU32,
     /// When what was taken of useless bytes is paid for.
     paid: Mutex<Instant>,
+    /// It asks on streams that are only listened to whether somebody is there.
+    pings: AtomicBool,
+    /// When a lost session was told of last, and how many have been lost since.
+    lost: Mutex<Option<(Instant, u32)>>,
 }
 
 /// Something odd.
@@ -67,6 +74,32 @@ impl Conduct {
         Message::parse(message.with_id(&id.to_json())).unwrap_or(message)
     }
 
+    /// Notes that it asks whether somebody is there on streams that are only listened to.
+    pub(crate) fn note_ping(&self) {
+        self.pings.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it does.
+    pub(crate) fn pings(&self) -> bool {
+        self.pings.load(Ordering::Relaxed)
+    }
+
+    /// Tells of a session that the backend has lost, and of those since the last time, now and then.
+    pub(crate) fn note_lost(&self, backend: &BackendId) {
+        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        let others = match &mut *lost {
+            Some((told, others)) if told.elapsed() < TOLD => {
+                *others += 1;
+                return;
+            }
+            Some((_, others)) => *others,
+            None => 0,
+        };
+        *lost = Some((Instant::now(), 0));
+        drop(lost);
+        tracing::warn!(%backend, others, "the backend has lost a client's session, and with it whatever it kept there; it goes on with a new one");
+    }
+
     /// Notes what was useless, and says when more may be read, if not at once.
     pub(crate) fn waste(&self, waste: Waste) -> Option<Instant> {
         if waste == Waste::default() {
@@ -84,7 +117,12 @@ impl Conduct {
 
 impl Default for Conduct {
     fn default() -> Self {
-        Self { told: AtomicU32::new(0), paid: Mutex::new(Instant::now()) }
+        Self {
+            told: AtomicU32::new(0),
+            paid: Mutex::new(Instant::now()),
+            pings: AtomicBool::new(false),
+            lost: Mutex::default(),
+        }
     }
 }
 

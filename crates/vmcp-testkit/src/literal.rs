@@ -8,7 +8,10 @@
 use std::{
     collections::HashMap,
     io,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -42,6 +45,7 @@ pub enum Way {
 pub struct Literal {
     way: Way,
     host: Option<Host>,
+    state: Arc<State>,
 }
 
 /// Bytes that a flood writes at once.
@@ -51,6 +55,7 @@ const PIECE: usize = 64 << 10;
 #[derive(Default)]
 struct State {
     sessions: Mutex<HashMap<String, Session>>,
+    begun: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -81,15 +86,28 @@ impl Literal {
     /// Starts a server that writes there.
     pub async fn start(way: Way) -> io::Result<Self> {
         if way == Way::Stdio {
-            return Ok(Self { way, host: None });
+            return Ok(Self { way, host: None, state: Arc::default() });
         }
         let (life, state): (Life, Arc<State>) = Default::default();
-        let tasks = life.clone();
+        let (tasks, kept) = (life.clone(), Arc::clone(&state));
         let host = Host::http(0, life, move |request| {
-            let (state, life) = (Arc::clone(&state), tasks.clone());
+            let (state, life) = (Arc::clone(&kept), tasks.clone());
             async move { respond(way, &state, &life, request).await }
         });
-        Ok(Self { way, host: Some(host.await?) })
+        Ok(Self { way, host: Some(host.await?), state })
+    }
+
+    /// How many sessions have a stream open.
+    pub fn streams(&self) -> usize {
+        let sessions = self.state.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_open =
+            |session: &&Session| session.stream.as_ref().is_some_and(|it| !it.is_closed());
+        sessions.values().filter(is_open).count()
+    }
+
+    /// Forgets its sessions.
+    pub fn forget_sessions(&self) {
+        self.state.sessions.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// The configuration of a backend of this name.
@@ -125,6 +143,9 @@ async fn respond(
     let Some(id) = asked.get("id").filter(|_| asked.get("method").is_some()) else {
         return Ok(reply(StatusCode::ACCEPTED, None, body::whole("")));
     };
+    if asked["method"] != "initialize" && way != Way::HttpSse && !state.knows(&session) {
+        return Ok(reply(StatusCode::NOT_FOUND, None, body::whole("")));
+    }
     if asked["params"]["name"] == "say" {
         let text = Text::of(&asked["params"]["arguments"], id);
         return Ok(say(way, state, life, &session, text, id).await);
@@ -235,9 +256,14 @@ impl Text {
 impl State {
     fn begin(&self) -> String {
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        let id = format!("session-{}", sessions.len());
+        let id = format!("session-{}", self.begun.fetch_add(1, Ordering::Relaxed));
         sessions.insert(id.clone(), Session::default());
         id
+    }
+
+    fn knows(&self, session: &str) -> bool {
+        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.contains_key(session)
     }
 
     fn with<T>(&self, session: &str, work: impl FnOnce(&mut Session) -> T) -> T {

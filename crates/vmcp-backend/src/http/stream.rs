@@ -174,6 +174,10 @@ impl Stream {
             Some(id) if message.shape() == Shape::Response => {
                 self.backend.conduct.retyped(self.backend.id(), message, id)
             }
+            None if message.shape() == Shape::Request && message.method() == "ping" => {
+                self.backend.conduct.note_ping();
+                message
+            }
             Some(_) | None => message,
         }
     }

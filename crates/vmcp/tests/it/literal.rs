@@ -4,7 +4,7 @@
 use serde_json::json;
 use vmcp_testkit::{
     client::Client,
-    gateway::Gateway,
+    gateway::{Gateway, eventually},
     literal::{Literal, Way},
     process::Process,
 };
@@ -195,4 +195,40 @@ async fn answers_that_are_no_json_or_no_response_become_errors() {
         }
         assert_eq!(client.call("90", "odd_count", "{}").await.unwrap().text().unwrap(), "1");
     }
+}
+
+/// A server that asks on its streams whether somebody is there ends the sessions where nobody is.
+#[tokio::test]
+async fn a_session_whose_server_asks_for_signs_of_life_is_listened_to() {
+    let server = Literal::start(Way::Get).await.unwrap();
+    let process = serve(&Gateway::before(&[]).backend(&server.backend("odd"))).await;
+    let streams = async |count: usize| {
+        let what = format!("{count} streams");
+        eventually(&what, async || (server.streams() == count).then_some(())).await;
+    };
+    // That of the watch.
+    streams(1).await;
+    let silent = connect(&process).await;
+    silent.call("1", "odd_count", "{}").await.unwrap();
+    let hearing = connect(&process).await;
+    let stream = hearing.listen(None).await.unwrap();
+    hearing.call("1", "odd_count", "{}").await.unwrap();
+    streams(2).await;
+    let ping = Way::Get.framed(r#"{"jsonrpc":"2.0","id":"p","method":"ping"}"#);
+    let ping = json!({"before": ping, "times": 0});
+    hearing.call("2", "odd_say", &ping.to_string()).await.unwrap();
+    drop(stream);
+    let other = connect(&process).await;
+    other.call("1", "odd_count", "{}").await.unwrap();
+    // For as long as they live, though no client listens.
+    streams(3).await;
+    other.delete().await.unwrap();
+    streams(2).await;
+    assert!(!process.log().contains("has lost a client's session"));
+    server.forget_sessions();
+    assert_eq!(hearing.call("3", "odd_count", "{}").await.unwrap().text().unwrap(), "1");
+    eventually("the loss is told", async || {
+        process.log().contains("has lost a client's session").then_some(())
+    })
+    .await;
 }
