@@ -16,10 +16,12 @@ use vmcp_model::{BackendId, Digest};
 use vmcp_wire::{IdKey, Lines};
 
 use crate::{
+    conduct::Conduct,
     config::{Config, InvalidConfig, Limits, Timeouts, Transport},
     era::Eras,
     error::Error,
     events::Events,
+    excess::Excess,
     health::{Health, Sign},
     http::{Http, body::Body},
     links::Links,
@@ -53,6 +55,9 @@ pub struct Backend {
     pub(crate) stats: Stats,
     /// Shared with those whose place it has taken: it is the same server.
     pub(crate) health: Arc<Health>,
+    pub(crate) excess: Excess,
+    /// Shared with those whose place it has taken.
+    pub(crate) conduct: Arc<Conduct>,
 }
 
 /// What a backend has in common with those whose place it has taken.
@@ -61,6 +66,7 @@ struct Shared {
     own_ids: Arc<OwnIds>,
     eras: Arc<Eras>,
     health: Arc<Health>,
+    conduct: Arc<Conduct>,
 }
 
 /// How messages travel.
@@ -94,23 +100,28 @@ impl Backend {
     /// Makes a backend ready; nothing is sent yet. `tasks` counts the tasks of its connections.
     pub fn new(config: &Config, tasks: TaskTracker) -> Result<Arc<Self>, InvalidConfig> {
         let nonce = RandomState::new().build_hasher().finish();
+        let conduct: Arc<Conduct> = Arc::default();
         let wire = match &config.transport {
             Transport::Http(endpoint) => {
                 Wire::Http(Box::new(Http::new(endpoint, config, tasks.clone())?))
             }
             Transport::Sse(endpoint) => {
                 let http = Http::new(endpoint, config, tasks.clone())?;
-                Wire::Links(Links::over_sse(config, nonce, http))
+                Wire::Links(Links::over_sse(config, nonce, http, Arc::clone(&conduct)))
             }
-            Transport::Stdio(program) => {
-                Wire::Links(Links::to_processes(config, nonce, program.clone()))
-            }
+            Transport::Stdio(program) => Wire::Links(Links::to_processes(
+                config,
+                nonce,
+                program.clone(),
+                Arc::clone(&conduct),
+            )),
         };
         let shared = Shared {
             lineage: Lineage::begin(),
             own_ids: Arc::new(OwnIds::new(nonce)),
             eras: Arc::default(),
             health: Arc::new(Health::new(config.id.clone())),
+            conduct,
         };
         Ok(Self::sharing(shared, config, tasks, wire))
     }
@@ -135,12 +146,13 @@ impl Backend {
             own_ids: Arc::clone(&self.own_ids),
             eras: Arc::clone(&self.eras),
             health: Arc::clone(&self.health),
+            conduct: Arc::clone(&self.conduct),
         };
         Ok(Self::sharing(shared, config, tasks, wire))
     }
 
     fn sharing(shared: Shared, config: &Config, tasks: TaskTracker, wire: Wire) -> Arc<Self> {
-        let Shared { lineage, own_ids, eras, health } = shared;
+        let Shared { lineage, own_ids, eras, health, conduct } = shared;
         Arc::new(Self {
             id: config.id.clone(),
             lineage,
@@ -157,6 +169,8 @@ impl Backend {
             eras,
             stats: Stats::new(),
             health,
+            excess: Excess::default(),
+            conduct,
         })
     }
 
@@ -189,6 +203,22 @@ impl Backend {
             Wire::Links(links) => links.under_way(),
         };
         StatsSnapshot { in_flight, streams, links, ..self.stats.snapshot() }
+    }
+
+    /// Whether sessions of the backend are to be listened to for as long as they live: it asks on
+    /// their streams whether somebody is there, and may end those where nobody is.
+    pub fn is_to_be_heard(&self) -> bool {
+        self.conduct.pings()
+    }
+
+    /// Tells of a client's session that the backend has lost.
+    pub fn note_session_lost(&self) {
+        self.conduct.note_lost(&self.id);
+    }
+
+    /// Counts a notification of progress that nobody had asked for.
+    pub fn note_stray_progress(&self) {
+        self.stats.stray_progress.fetch_add(1, Ordering::Relaxed);
     }
 
     /// What this backend said about itself last, or nothing yet.

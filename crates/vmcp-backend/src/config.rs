@@ -94,6 +94,8 @@ pub struct Limits {
     pub list_pages: usize,
     /// Items of one list that are kept.
     pub list_items: usize,
+    /// Bytes of all lists of one reading, every page counted whole.
+    pub list_bytes: usize,
 }
 
 impl Config {
@@ -189,6 +191,7 @@ impl Default for Limits {
             links: 256,
             list_pages: 1000,
             list_items: 100_000,
+            list_bytes: 32 << 20,
         }
     }
 }

@@ -34,6 +34,9 @@ pub enum Error {
     /// The backend sends more than vmcp takes, by a bound of vmcp's own.
     #[error("{what} of more than {limit} bytes")]
     TooLarge { what: &'static str, limit: usize },
+    /// The backend offers more than vmcp takes, by a bound of vmcp's own.
+    #[error("{0}")]
+    Excessive(String),
     /// The backend has as many of these as it may have.
     #[error("has {limit} {what} already ({key}); try again later")]
     Busy { what: &'static str, key: &'static str, limit: usize },
@@ -68,7 +71,8 @@ impl Error {
             | Self::Timeout(_)
             | Self::Refused { .. }
             | Self::Protocol(_)
-            | Self::TooLarge { .. } => false,
+            | Self::TooLarge { .. }
+            | Self::Excessive(_) => false,
         }
     }
 
@@ -101,7 +105,8 @@ impl Error {
             | Self::Broken(_)
             | Self::Refused { .. }
             | Self::Protocol(_)
-            | Self::TooLarge { .. } => {
+            | Self::TooLarge { .. }
+            | Self::Excessive(_) => {
                 Fault::Backend { backend: backend.to_string(), reason: self.to_string().into() }
             }
         }

@@ -353,9 +353,12 @@ impl Verdict {
         match error {
             // What is too large for vmcp is no failure of the backend's.
             None
-            | Some(Error::SessionLost | Error::SessionGone { .. } | Error::TooLarge { .. }) => {
-                Self::Alive
-            }
+            | Some(
+                Error::SessionLost
+                | Error::SessionGone { .. }
+                | Error::TooLarge { .. }
+                | Error::Excessive(_),
+            ) => Self::Alive,
             Some(Error::Refused { status: 401 | 403, .. }) => Self::Denied,
             Some(Error::Refused { status, .. }) if *status < 500 => Self::Alive,
             Some(

@@ -36,6 +36,9 @@ pub(crate) mod stream;
 /// Characters of a credential by which it is known again.
 const SECRET: usize = 6;
 
+/// Characters of an encoding's name that are told.
+const SAID: usize = 40;
+
 /// Redirects that are followed, all on the backend's own host.
 const MAX_REDIRECTS: usize = 3;
 
@@ -69,6 +72,7 @@ impl Http {
             HeaderValue::from_str(authority.as_str()).map_err(|_error| InvalidConfig::Url)?;
         let mut base = HeaderMap::with_capacity(8);
         base.insert(header::HOST, host);
+        base.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         base.insert(
             header::USER_AGENT,
             HeaderValue::from_static(concat!("vmcp/", env!("CARGO_PKG_VERSION"))),
@@ -147,6 +151,9 @@ impl Http {
         let last_event_id = last_event_id.and_then(|id| HeaderValue::from_str(id).ok());
         let request = self.request(Method::GET, session);
         let response = self.send(&Request { accept, last_event_id, ..request }).await?;
+        if response.status().is_success() {
+            readable(response.headers())?;
+        }
         Ok(endless(response, permit))
     }
 
@@ -241,6 +248,19 @@ impl Http {
         }
         Err(Error::Protocol(format!("redirects more than {MAX_REDIRECTS} times")))
     }
+}
+
+/// Refuses a body that is encoded in a way that nobody has asked for.
+fn readable(headers: &HeaderMap) -> Result<(), Error> {
+    let Some(encoding) = headers.get(header::CONTENT_ENCODING) else { return Ok(()) };
+    let encoding = encoding.to_str().unwrap_or("unknown");
+    if encoding.is_empty() || encoding.eq_ignore_ascii_case("identity") {
+        return Ok(());
+    }
+    let encoding: String = encoding.chars().take(SAID).collect();
+    Err(Error::Protocol(format!(
+        "answered with Content-Encoding {encoding}, though it was asked for identity; turn compression off there"
+    )))
 }
 
 /// A stream that is listened to has no length: each event is bounded instead.

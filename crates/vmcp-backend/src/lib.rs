@@ -4,11 +4,13 @@
 //! Whose session a message belongs to, and what to do when one is lost, is decided above.
 
 mod backend;
+mod conduct;
 mod config;
 mod discovery;
 mod era;
 mod error;
 mod events;
+mod excess;
 mod freshness;
 mod gauge;
 mod handshake;
@@ -22,6 +24,8 @@ mod offer;
 mod outgoing;
 mod own;
 mod pace;
+mod reading;
+mod reopening;
 mod session;
 mod sse;
 mod stats;
@@ -42,5 +46,6 @@ pub use link::ListsChanged;
 pub use offer::Advertised;
 pub use outgoing::Outgoing;
 pub use own::Declined;
+pub use reopening::Reopening;
 pub use session::{CLIENT_INFO, ClientView, Facts, Session};
 pub use stats::StatsSnapshot;

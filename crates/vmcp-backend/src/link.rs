@@ -27,7 +27,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use vmcp_model::BackendId;
 use vmcp_wire::{Fault, Message, Shape, reply};
 
-use crate::{backend::Answer, error::Error, events::Events, gauge::Permit};
+use crate::{backend::Answer, conduct::Conduct, error::Error, events::Events, gauge::Permit};
 pub(crate) use arrivals::Arrivals;
 use arrivals::Call;
 use inbox::{Inbox, Queue, Waiting};
@@ -51,6 +51,7 @@ const REFUSALS: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Link {
     backend: BackendId,
+    conduct: Arc<Conduct>,
     /// Who shares it: several sessions, or one.
     shared: bool,
     outbox: Outbox,
@@ -102,10 +103,12 @@ impl Link {
         shared: bool,
         outbox: Outbox,
         event_bytes: usize,
+        conduct: Arc<Conduct>,
     ) -> Self {
         let kilobytes = (event_bytes >> 10).clamp(1, Semaphore::MAX_PERMITS >> 1);
         Self {
             backend,
+            conduct,
             shared,
             outbox,
             inbox: Mutex::default(),
@@ -142,6 +145,10 @@ impl Link {
 
     pub(crate) fn may_give_way(&self) -> bool {
         self.gives_way.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn conduct(&self) -> &Arc<Conduct> {
+        &self.conduct
     }
 
     pub(crate) fn backend(&self) -> &BackendId {

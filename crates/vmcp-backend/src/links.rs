@@ -25,13 +25,14 @@ use vmcp_wire::IdKey;
 
 use crate::{
     backend::{Answer, Backend},
+    conduct::Conduct,
     config::{Config, Isolation, Program},
     error::Error,
     events::Events,
     gauge::{Gauge, Permit},
     handshake::{Opening, Purpose, Unopened},
     http::Http,
-    link::{Link, ListsChanged, Member},
+    link::{Link, ListsChanged, Member, Outbox},
     session::{CLIENT_INFO, ClientView, Facts, Session},
     sse, stdio,
 };
@@ -64,6 +65,7 @@ pub(crate) struct Links {
     /// Beside the places, so that no client is refused one for it.
     read: Gauge,
     event_bytes: usize,
+    conduct: Arc<Conduct>,
     crashes: Mutex<Crashes>,
     /// Those that were closed and have not ended yet.
     ending: Ending,
@@ -82,16 +84,26 @@ enum Opener {
 
 impl Links {
     /// Links to child processes.
-    pub(crate) fn to_processes(config: &Config, nonce: u64, program: Program) -> Arc<Self> {
-        Self::new(config, nonce, Opener::Process(program))
+    pub(crate) fn to_processes(
+        config: &Config,
+        nonce: u64,
+        program: Program,
+        conduct: Arc<Conduct>,
+    ) -> Arc<Self> {
+        Self::new(config, nonce, Opener::Process(program), conduct)
     }
 
     /// Links over HTTP+SSE.
-    pub(crate) fn over_sse(config: &Config, nonce: u64, http: Http) -> Arc<Self> {
-        Self::new(config, nonce, Opener::Sse(Arc::new(http)))
+    pub(crate) fn over_sse(
+        config: &Config,
+        nonce: u64,
+        http: Http,
+        conduct: Arc<Conduct>,
+    ) -> Arc<Self> {
+        Self::new(config, nonce, Opener::Sse(Arc::new(http)), conduct)
     }
 
-    fn new(config: &Config, nonce: u64, opener: Opener) -> Arc<Self> {
+    fn new(config: &Config, nonce: u64, opener: Opener, conduct: Arc<Conduct>) -> Arc<Self> {
         let what = match &opener {
             Opener::Process(_) => "processes running",
             Opener::Sse(_) => "connections open",
@@ -110,6 +122,7 @@ impl Links {
             places: Gauge::new(what, "limits.linksPerBackend", config.limits.links),
             read: Gauge::new(what, "a bound of vmcp's own", READ),
             event_bytes: config.limits.event_bytes,
+            conduct,
             crashes: Mutex::default(),
             ending: Ending::default(),
             given_way: Mutex::default(),
@@ -315,7 +328,7 @@ impl Links {
         let started = stdio::start(program, &self.backend);
         let (process, outbox) = started.inspect_err(|_| self.crashes().note(true))?;
         let shared = program.isolation == Isolation::Shared;
-        let link = Link::new(self.backend.clone(), shared, outbox, self.event_bytes);
+        let link = self.link(shared, outbox);
         let link = Arc::new(link.with_process(process.id(), purpose == Purpose::Watch));
         self.keep(id, &link);
         let (me, id, event_bytes) = (self.me.clone(), Box::<str>::from(id), self.event_bytes);
@@ -333,8 +346,8 @@ impl Links {
     }
 
     async fn open_sse(&self, id: &str, http: &Arc<Http>, place: Permit) -> Result<(), Error> {
-        let (stream, outbox) = sse::connect(http, self.event_bytes).await?;
-        let link = Arc::new(Link::new(self.backend.clone(), false, outbox, self.event_bytes));
+        let (stream, outbox) = sse::connect(http, self.event_bytes, &self.conduct).await?;
+        let link = Arc::new(self.link(false, outbox));
         self.keep(id, &link);
         let (me, id) = (self.me.clone(), Box::<str>::from(id));
         self.drivers.spawn(async move {
@@ -346,6 +359,11 @@ impl Links {
             }
         });
         Ok(())
+    }
+
+    fn link(&self, shared: bool, outbox: Outbox) -> Link {
+        let (backend, conduct) = (self.backend.clone(), Arc::clone(&self.conduct));
+        Link::new(backend, shared, outbox, self.event_bytes, conduct)
     }
 
     fn keep(&self, id: &str, link: &Arc<Link>) {

@@ -1,6 +1,6 @@
 //! Asks a backend for everything it advertises.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::{
@@ -11,11 +11,15 @@ use vmcp_model::{InvalidMirror, Item, Kind, LeftOut, Mirror, Offer, raw, raw::Me
 
 use crate::{
     backend::{Backend, excerpt},
+    conduct::Oddity,
     discovery::{METHOD_NOT_FOUND, Refusal, check_complete},
     error::Error,
     freshness::Freshness,
     session::Session,
 };
+use pages::{Next, Pages, Room};
+
+mod pages;
 
 /// What a backend advertises, and for how long that may be taken for true.
 #[derive(Debug, Clone)]
@@ -137,10 +141,12 @@ impl Backend {
         early: impl FnOnce(Advertised),
     ) -> Result<Advertised, Error> {
         let mut reading = JoinSet::new();
+        let room = Room::new(self.limits().list_bytes);
         for kind in Kind::ALL {
             let (backend, session) = (Arc::clone(self), session.clone());
-            let present = has(&session, kind);
-            reading.spawn(async move { (kind, backend.list(&session, kind, present).await) });
+            let (present, pages) = (has(&session, kind), Pages::new(kind, room.clone()));
+            reading
+                .spawn(async move { (kind, backend.list(&session, kind, present, pages).await) });
         }
         let mut lists = [const { None }; Kind::ALL.len()];
         let mut early = Some(early);
@@ -167,25 +173,33 @@ impl Backend {
         }
     }
 
+    /// Reads one list, unless it was too much lately.
     async fn list(
         self: &Arc<Self>,
         session: &Session,
         kind: Kind,
         present: bool,
+        pages: Pages,
     ) -> Result<List, Error> {
-        let mut list = List {
-            items: Vec::new(),
-            left_out: Vec::new(),
-            freshness: Freshness::default(),
-            read: Instant::now(),
-        };
         if !present {
             // What says that there is none is what the backend says about itself.
-            return Ok(List { freshness: session.facts().freshness, ..list });
+            return Ok(List::empty(session.facts().freshness));
         }
-        let mut seen = HashSet::new();
+        self.excess.check(kind)?;
+        let read = self.pages(session, kind, pages).await;
+        self.excess.note(kind, read.as_ref().err());
+        read
+    }
+
+    async fn pages(
+        self: &Arc<Self>,
+        session: &Session,
+        kind: Kind,
+        mut pages: Pages,
+    ) -> Result<List, Error> {
+        let mut list = List::empty(Freshness::default());
         let mut cursor: Option<Bytes> = None;
-        for page in 0..self.limits().list_pages {
+        for number in 0..self.limits().list_pages {
             let params =
                 cursor.as_ref().map(|cursor| [br#"{"cursor":"#, &cursor[..], b"}"].concat());
             let message = match self.ask(session, kind.list_method(), params.as_deref()).await {
@@ -205,41 +219,57 @@ impl Backend {
                 let why = format!("refused {}: {answer}", kind.list_method());
                 return Err(Error::Protocol(why));
             };
+            pages.hold(message.text().len())?;
             let result = message.slice(&result);
             if session.is_stateless() {
                 check_complete(kind.list_method(), &result)?;
-                list.note(page == 0, Freshness::of_result(&result));
+                list.note(number == 0, Freshness::of_result(&result));
             }
-            let next = list.take_page(session, kind, &result)?;
-            if list.items.len() + list.left_out.len() > self.limits().list_items {
-                return Err(Error::Protocol(format!(
-                    "lists more than {} {}s",
-                    self.limits().list_items,
-                    kind.noun()
-                )));
+            let (before, mut page) = (list.left_out.len(), Vec::new());
+            let next = list.take_page(session, kind, &result, &mut page)?;
+            let (held, came) = (list.items.len(), page.len());
+            let next = pages.add(&mut list.items, page, next);
+            if came > 0 && list.items.len() == held {
+                // It has been there before.
+                list.left_out.truncate(before);
+            }
+            let most = self.limits().list_items;
+            if list.items.len() + list.left_out.len() > most {
+                return Err(Error::Excessive(format!("lists more than {most} {}s", kind.noun())));
             }
             match next {
-                None => return Ok(list),
-                Some(next) if seen.insert(next.clone()) => cursor = Some(next),
-                Some(_) => {
-                    return Err(Error::Protocol(format!(
-                        "{} goes round in circles",
-                        kind.list_method()
-                    )));
+                Next::Page(next) => cursor = Some(next),
+                Next::End => {
+                    pages.keep();
+                    return Ok(list);
+                }
+                Next::Circle => {
+                    if self.conduct.is_news(Oddity::Circle) {
+                        let (backend, list) = (self.id(), kind.list_method());
+                        tracing::warn!(%backend, list, "the backend's cursors lead back to what it has listed already; what came before is taken for all");
+                    }
+                    pages.keep();
+                    return Ok(list);
                 }
             }
         }
-        Err(Error::Protocol(format!("{} has too many pages", kind.list_method())))
+        Err(Error::Excessive(format!("{} has too many pages", kind.list_method())))
     }
 }
 
 impl List {
-    /// Takes the items of one page and gives the cursor of the next (JSON text).
+    fn empty(freshness: Freshness) -> Self {
+        Self { items: Vec::new(), left_out: Vec::new(), freshness, read: Instant::now() }
+    }
+
+    /// Takes the items of one page and gives the cursor of the next (JSON text). What nobody can use is
+    /// noted at once.
     fn take_page(
         &mut self,
         session: &Session,
         kind: Kind,
         result: &Bytes,
+        page: &mut Vec<Item>,
     ) -> Result<Option<Bytes>, Error> {
         let shape =
             || Error::Protocol(format!("answered {} with the wrong shape", kind.list_method()));
@@ -254,11 +284,11 @@ impl List {
                 // not offered (2026-07-28, basic/transports/streamable-http, "Custom Headers from
                 // Tool Parameters"). What others say in this way means nothing.
                 Ok(item) => match mirrors(session, kind, &item) {
-                    Ok(()) => self.items.push(item),
+                    Ok(()) => page.push(item),
                     Err(why) => self.left_out.push(LeftOut::new(Some(kind), item.key(), &why)),
                 },
                 Err(why) => {
-                    let index = self.items.len() + self.left_out.len();
+                    let index = self.items.len() + page.len() + self.left_out.len();
                     self.left_out.push(LeftOut::of_list(kind, index, &json, &why));
                 }
             }

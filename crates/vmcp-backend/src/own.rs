@@ -108,6 +108,7 @@ impl Backend {
         };
         let message = Message::parse(text)
             .map_err(|why| Error::Protocol(format!("answered badly: {why}")))?;
+        let message = self.conduct.retyped(self.id(), message, id);
         if message.shape() != Shape::Response || !message.id().is_some_and(|found| found.is(id)) {
             return Err(Error::Protocol(
                 "answered another request than the one it was asked".to_owned(),

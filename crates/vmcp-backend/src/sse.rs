@@ -4,14 +4,16 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use http::{StatusCode, Uri, uri::PathAndQuery};
-use vmcp_wire::{Message, headers::MediaType, sse};
+use vmcp_wire::{headers::MediaType, sse};
 
 use crate::{
     backend::excerpt,
+    conduct::Conduct,
     error::Error,
     http::{Http, body::Body},
     link::{Link, Outbox},
     pace::Pace,
+    reading,
 };
 
 /// The stream of one session.
@@ -19,12 +21,15 @@ pub(crate) struct Stream {
     body: Body,
     decoder: sse::Decoder,
     decoded: VecDeque<sse::Event>,
+    pace: Pace,
+    conduct: Arc<Conduct>,
 }
 
 /// Opens the stream and waits until it names the endpoint.
 pub(crate) async fn connect(
     http: &Arc<Http>,
     event_bytes: usize,
+    conduct: &Arc<Conduct>,
 ) -> Result<(Stream, Outbox), Error> {
     let response = http.listen(None, None).await?;
     match response.status() {
@@ -35,7 +40,9 @@ pub(crate) async fn connect(
         status => return Err(Error::refused(status.as_u16())),
     }
     let decoder = sse::Decoder::new(event_bytes);
-    let mut stream = Stream { body: response.into_body(), decoder, decoded: VecDeque::new() };
+    let (body, conduct) = (response.into_body(), Arc::clone(conduct));
+    let (decoded, pace) = (VecDeque::new(), Pace::default());
+    let mut stream = Stream { body, decoder, decoded, pace, conduct };
     while let Some(event) = stream.event().await? {
         if event.name != "endpoint" {
             continue;
@@ -67,20 +74,27 @@ impl Stream {
     }
 
     async fn follow(&mut self, link: &Link) -> Result<(), Error> {
-        let mut pace = Pace::default();
         while let Some(event) = self.event().await? {
-            let mut answered = false;
-            if !event.data.is_empty() && matches!(event.name.as_str(), "" | "message") {
-                let text = excerpt(&event.data);
-                let message = Message::parse(event.data).map_err(|why| {
-                    Error::Protocol(format!("sent an event that is no message ({why}): {text}"))
-                })?;
-                answered = link.receive(message).await;
+            if event.data.is_empty() {
+                self.pace.count();
+                self.pace.keep().await;
+                continue;
             }
+            let read = match event.name.as_str() {
+                "" | "message" => reading::message(link.backend(), event.data),
+                name => Err(format!("an event of the name {:?}", excerpt(name.as_bytes()))),
+            };
+            let answered = match read {
+                Ok(message) => link.receive(message).await,
+                Err(what) => {
+                    self.conduct.skipped(link.backend(), &what);
+                    false
+                }
+            };
             // Answers are bounded by what was asked.
             if !answered {
-                pace.count();
-                pace.keep().await;
+                self.pace.count();
+                self.pace.keep().await;
             }
         }
         Ok(())
@@ -92,12 +106,15 @@ impl Stream {
             if let Some(event) = self.decoded.pop_front() {
                 return Ok(Some(event));
             }
+            self.pace.keep().await;
             let Some(chunk) = self.body.chunk().await.transpose()? else { return Ok(None) };
             let mut events = Vec::new();
             self.decoder
                 .feed(&chunk, &mut events)
                 .map_err(|error| Error::Protocol(error.to_string()))?;
             self.decoded.extend(events);
+            self.pace.read(chunk.len(), self.decoder.take_lines());
+            self.pace.rest(self.conduct.waste(self.decoder.take_waste()));
         }
     }
 }

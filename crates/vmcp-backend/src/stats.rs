@@ -10,6 +10,7 @@ pub(crate) struct Stats {
     pub(crate) sessions_opened: AtomicU64,
     pub(crate) requests: AtomicU64,
     pub(crate) failures: AtomicU64,
+    pub(crate) stray_progress: AtomicU64,
     pub(crate) latency: Latency,
 }
 
@@ -19,6 +20,8 @@ pub struct StatsSnapshot {
     pub sessions_opened: u64,
     pub requests: u64,
     pub failures: u64,
+    /// Notifications of progress that nobody had asked for, which were dropped.
+    pub stray_progress: u64,
     /// Requests under way.
     pub in_flight: usize,
     /// GET streams open.
@@ -35,6 +38,7 @@ impl Stats {
             sessions_opened: AtomicU64::new(0),
             requests: AtomicU64::new(0),
             failures: AtomicU64::new(0),
+            stray_progress: AtomicU64::new(0),
             latency: Latency::new(),
         }
     }
@@ -45,6 +49,7 @@ impl Stats {
             sessions_opened: self.sessions_opened.load(Ordering::Relaxed),
             requests: self.requests.load(Ordering::Relaxed),
             failures: self.failures.load(Ordering::Relaxed),
+            stray_progress: self.stray_progress.load(Ordering::Relaxed),
             in_flight: 0,
             streams: 0,
             links: 0,

@@ -108,7 +108,7 @@ impl Process {
         let (mut reading, mut chatter, mut writing) =
             (JoinSet::new(), JoinSet::new(), JoinSet::new());
         reading.spawn(lines::read(stdout, Arc::clone(&link), line_bytes));
-        chatter.spawn(stderr::follow(stderr, backend.clone(), Arc::clone(&tail)));
+        chatter.spawn(stderr::follow(stderr, Arc::clone(&link), Arc::clone(&tail)));
         writing.spawn(write(stdin, outgoing));
         let stop = tokio::select! {
             () = link.closing().cancelled() => Stop::Asked,

@@ -52,6 +52,8 @@ pub struct CallStream {
     session: Session,
     events: Events,
     id: IdKey,
+    /// The client's progress token, if it wants to be told of progress.
+    token: Option<IdKey>,
     finish: Finish,
     capabilities: ClientCapabilities,
     /// When the call has taken too long, questions to the client aside.
@@ -71,7 +73,7 @@ impl CallStream {
         backend: Arc<Backend>,
         session: Session,
         events: Events,
-        id: IdKey,
+        (id, token): (IdKey, Option<IdKey>),
         finish: Finish,
         capabilities: ClientCapabilities,
         sent: Instant,
@@ -80,7 +82,18 @@ impl CallStream {
         let last = now + backend.timeouts().absolute;
         let heard = if events.has_begun() { now } else { sent };
         let open_questions = Arc::default();
-        Self { backend, session, events, id, finish, capabilities, last, heard, open_questions }
+        Self {
+            backend,
+            session,
+            events,
+            id,
+            token,
+            finish,
+            capabilities,
+            last,
+            heard,
+            open_questions,
+        }
     }
 
     pub fn backend(&self) -> &Arc<Backend> {
@@ -116,7 +129,11 @@ impl CallStream {
                     return Err(error.fault(self.backend.id()));
                 }
             };
-            let Some(message) = self.finish.recognized(message) else { continue };
+            let recognized = self.finish.recognized(message);
+            let Some(message) = recognized.filter(|message| self.wants(message)) else {
+                self.backend.note_stray_progress();
+                continue;
+            };
             match receive(&self.backend, &self.session, self.capabilities, message).await {
                 Some(Inbound::Notice(notice)) => return Ok(CallEvent::Notice(notice)),
                 Some(Inbound::ListChanged) => return Ok(CallEvent::ListChanged),
@@ -136,6 +153,13 @@ impl CallStream {
                 None => {}
             }
         }
+    }
+
+    /// Whether a message is no progress, or that of this very call: its token is the client's, with the
+    /// same JSON type.
+    fn wants(&self, message: &Message) -> bool {
+        message.method() != "notifications/progress"
+            || (self.token.is_some() && message.progress_token() == self.token)
     }
 
     /// The next message, in time.

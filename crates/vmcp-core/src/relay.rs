@@ -16,6 +16,9 @@ use vmcp_wire::{Fault, IdKey, ResponseScan};
 /// becomes a proper error.
 const WHOLE: usize = 64 << 10;
 
+/// What a piece counts at least: small ones cost no less.
+const PIECE: usize = 16;
+
 /// What a result may bring at full speed. What comes behind it is paced: results of that size are
 /// rare, and carrying one as fast as the machine can would take the time of everybody else's calls.
 const BURST: usize = 4 << 20;
@@ -60,14 +63,19 @@ impl Relay {
         let begun = Instant::now();
         let last = begun + timeouts.absolute;
         let mut until = (begun + timeouts.idle).min(last);
-        let mut scan = ResponseScan::new(id.clone());
         let mut head: Option<Bytes> = None;
+        // A piece costs something, however small it is.
+        let mut read = 0;
         loop {
             let chunk = tokio::time::timeout_at(until, body.chunk());
             let chunk =
                 chunk.await.map_err(|_elapsed| Error::Timeout(timeouts.idle))?.transpose()?;
             let Some(chunk) = chunk else { break };
-            check(scan.feed(&chunk))?;
+            read += chunk.len().max(PIECE);
+            if head.is_none() && body.is_end() {
+                // As nearly all: small, and in one piece.
+                return backend.response(chunk, id).map(Read::Whole);
+            }
             head = Some(match head {
                 None => chunk,
                 Some(read) => {
@@ -79,7 +87,10 @@ impl Relay {
             if body.is_end() {
                 break;
             }
-            if head.as_ref().is_some_and(|head| head.len() >= WHOLE) {
+            if read >= WHOLE {
+                let head = head.map(|head| head.slice_ref(unmarked(&head)));
+                let mut scan = ResponseScan::new(id.clone());
+                check(scan.feed(head.as_deref().unwrap_or_default()))?;
                 let deadline = Box::pin(tokio::time::sleep(timeouts.idle));
                 let (backend, idle) = (Arc::clone(backend), timeouts.idle);
                 let relay = Self {
@@ -99,12 +110,7 @@ impl Relay {
             }
             until = (Instant::now() + timeouts.idle).min(last);
         }
-        check(scan.finish())?;
-        let whole = head.unwrap_or_default();
-        match simdutf8::basic::from_utf8(&whole) {
-            Ok(_text) => Ok(Read::Whole(whole)),
-            Err(error) => Err(Error::Protocol(format!("answered with broken text: {error}"))),
-        }
+        backend.response(head.unwrap_or_default(), id).map(Read::Whole)
     }
 
     /// Polls for the next piece. After an error the answer must be broken off, so that its reader
@@ -145,7 +151,7 @@ impl Relay {
         }
         Poll::Ready(match self.body.poll_chunk(context) {
             Poll::Ready(Some(Ok(chunk))) => {
-                self.passed += chunk.len();
+                self.passed += chunk.len().max(PIECE);
                 if self.passed >= self.rest_at {
                     self.rest_at = self.passed + STRIDE;
                     self.rest.as_mut().reset(Instant::now() + REST);
@@ -167,6 +173,11 @@ impl Relay {
             },
         })
     }
+}
+
+/// The beginning of a result without a byte order mark.
+fn unmarked(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text)
 }
 
 fn check(scanned: Result<(), vmcp_wire::ScanError>) -> Result<(), Error> {

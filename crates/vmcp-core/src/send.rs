@@ -148,7 +148,7 @@ impl Vmcp {
                     Arc::clone(backend),
                     session.clone(),
                     events,
-                    id.clone(),
+                    (id.clone(), routed.message.requested_token()),
                     finish,
                     caller.capabilities,
                     sent,

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 mod cursor;
 
-pub use cursor::{Cursor, NotJson};
+pub use cursor::{Cursor, NotJson, has_control};
 
 /// Where the members of one JSON object stand in the text that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -17,11 +17,11 @@ use vmcp_wire::{Fault, IdKey};
 
 use crate::{early::Early, listen::Listening, log::StreamLog, session::Session};
 
-/// How long a call that the client has cancelled may still bring its answer.
-const CANCEL_GRACE: Duration = Duration::from_secs(2);
-
 /// Answered questions that are remembered, so that an answer sent twice is delivered once.
 const ANSWERED: usize = 64;
+
+/// Progress tokens of tasks that one session remembers.
+const TASK_TOKENS: usize = 256;
 
 /// How long a client may take to answer a question.
 const MAX_QUESTION_AGE: Duration = Duration::from_secs(3600);
@@ -43,6 +43,8 @@ pub(crate) struct Activity {
     pub(crate) calm: Option<Arc<Notify>>,
     /// Ends the listening to the backends' own streams.
     pub(crate) listening: Option<Listening>,
+    /// Progress tokens of calls that run as tasks, and so are good beyond them; the newest last.
+    task_tokens: VecDeque<IdKey>,
     /// Backends that may ask before they are sent the first call.
     pub(crate) early: Vec<Early>,
 }
@@ -84,8 +86,8 @@ pub(crate) struct Signal {
 enum Told {
     #[default]
     Nothing,
-    /// The client has cancelled it, and this is how long its answer may still come.
-    Cancelled { until: Instant },
+    /// The client has cancelled it: nothing more is delivered.
+    Cancelled,
     /// It must end now, for this reason.
     Cut(&'static str),
     /// It cannot come to an end any more.
@@ -117,6 +119,19 @@ impl Activity {
                 Ok(())
             }
         }
+    }
+
+    /// Remembers the progress token of a call that runs as a task.
+    pub(crate) fn remember_token(&mut self, token: IdKey) {
+        if self.task_tokens.len() == TASK_TOKENS {
+            self.task_tokens.pop_front();
+        }
+        self.task_tokens.push_back(token);
+    }
+
+    /// Whether a progress token is that of a task.
+    pub(crate) fn knows_token(&self, token: &IdKey) -> bool {
+        self.task_tokens.contains(token)
     }
 
     /// Enters a question. `false` if there are too many.
@@ -189,6 +204,7 @@ impl Activity {
             && self.answered.is_empty()
             && self.standalone.is_none()
             && self.streams.is_empty()
+            && self.task_tokens.is_empty()
             && self.listening.is_none()
             && self.early.is_empty()
     }
@@ -197,10 +213,9 @@ impl Activity {
 impl Signal {
     /// The client has cancelled the call.
     pub(crate) fn cancel(&self) {
-        let until = Instant::now() + CANCEL_GRACE;
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if matches!(*told, Told::Nothing) {
-            *told = Told::Cancelled { until };
+            *told = Told::Cancelled;
         }
         self.wake.notify_one();
     }
@@ -208,7 +223,7 @@ impl Signal {
     /// Whether the client has cancelled the call.
     pub(crate) fn is_cancelled(&self) -> bool {
         let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        matches!(*told, Told::Cancelled { .. })
+        matches!(*told, Told::Cancelled)
     }
 
     /// The call must end now.
@@ -231,11 +246,7 @@ impl Signal {
                 Told::Nothing => self.wake.notified().await,
                 Told::Cut(why) => return Fault::Unavailable(why.into()),
                 Told::Failed(fault) => return fault,
-                Told::Cancelled { until } => {
-                    if tokio::time::timeout_at(until, self.wake.notified()).await.is_err() {
-                        return Fault::Cancelled;
-                    }
-                }
+                Told::Cancelled => return Fault::Cancelled,
             }
         }
     }

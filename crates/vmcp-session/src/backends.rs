@@ -217,7 +217,10 @@ impl Session {
                     self.begin_opening(&mut slots, backend, Some(record))
                 }
                 Some(Slot::Open(_)) | None => {
-                    let lost = lost.map(|lost| self.record_of(backend, lost));
+                    let lost = lost.map(|lost| {
+                        backend.note_session_lost();
+                        self.record_of(backend, lost)
+                    });
                     self.begin_opening(&mut slots, backend, lost)
                 }
             }

@@ -44,13 +44,18 @@ pub enum Reply {
 /// A large response, whose call is in flight until it has been passed on.
 pub struct Relaying {
     relay: Box<Relay>,
-    _in_flight: InFlight,
+    in_flight: InFlight,
 }
 
 impl Relaying {
     /// Polls for the next piece. After an error the answer must be broken off.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
-        self.relay.poll_next(context)
+        let polled = self.relay.poll_next(context);
+        // Looked at with each piece: a backend that brings none is looked at by its deadline.
+        if self.in_flight.signal.is_cancelled() {
+            return Poll::Ready(Some(Err(Fault::Cancelled)));
+        }
+        polled
     }
 }
 
@@ -177,15 +182,21 @@ impl Session {
             }
         }
         let in_flight = self.begin_call(&id, &routed.backend)?;
+        if let (Some(_), Some(token)) = (&message.params().task, message.requested_token()) {
+            self.with_activity(|activity| activity.remember_token(token));
+        }
         let signal = Arc::clone(&in_flight.signal);
         let answered = tokio::select! {
             biased;
             answered = self.shared.vmcp.send(caller, routed, &id) => answered?,
             fault = signal.fired() => return Err(fault),
         };
+        if signal.is_cancelled() {
+            return Err(Fault::Cancelled);
+        }
         match answered {
             CoreReply::Ready(text) | CoreReply::Refused { text, .. } => Ok(Reply::Ready(text)),
-            CoreReply::Relay(relay) => Ok(Reply::Relay(Relaying { relay, _in_flight: in_flight })),
+            CoreReply::Relay(relay) => Ok(Reply::Relay(Relaying { relay, in_flight })),
             CoreReply::Stream(stream) => match log {
                 Some(log) => {
                     Box::pin(self.pump(*stream, in_flight, Arc::clone(log))).await;

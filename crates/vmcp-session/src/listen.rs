@@ -11,15 +11,15 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
-use vmcp_backend::{Backend, Error, Lineage, Session as BackendSession};
+use vmcp_backend::{Backend, Error, Lineage, Reopening, Session as BackendSession};
 use vmcp_core::{BackendSessions as _, Inbound, Notice, NoticeKind};
 use vmcp_model::BackendId;
 use vmcp_wire::Message;
 
-use crate::session::Session;
+use crate::{activity::Activity, session::Session};
 
-/// How long to wait, at least and at most, before a stream that ended is opened again.
-const AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+/// How long before a stream is opened again a call may have changed lists that nobody has read since.
+const BEFORE: Duration = Duration::from_secs(30);
 
 /// How long the first call on a backend session waits for its stream, for a backend that does not
 /// begin to answer before it has something to say.
@@ -29,6 +29,9 @@ const BEGIN: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(crate) struct Listening {
     stop: CancellationToken,
+    /// The client wants to hear from all backends. Otherwise only those are listened to that would end
+    /// the session if nobody were there.
+    wanted: bool,
     /// The backend sessions that are listened to, or offer nothing to listen to.
     followed: HashMap<(BackendId, Lineage), Followed>,
     /// Wakes whoever waits before a stream that ended is opened again.
@@ -40,20 +43,22 @@ pub(crate) struct Listening {
 /// The listening to one backend session.
 #[derive(Debug)]
 struct Followed {
+    backend: Arc<Backend>,
     id: Option<Box<str>>,
     stop: CancellationToken,
 }
 
 impl Listening {
     fn new(stop: CancellationToken) -> Self {
-        Self { stop, followed: HashMap::new(), again: Arc::default(), called: None }
+        let (wanted, followed) = (false, HashMap::new());
+        Self { stop, wanted, followed, again: Arc::default(), called: None }
     }
 
     /// Notes that a backend session is listened to, and gives what ends that and what calls it back
     /// to work. `None` if it is listened to already.
     fn enter(
         &mut self,
-        backend: &Backend,
+        backend: &Arc<Backend>,
         open: &BackendSession,
     ) -> Option<(CancellationToken, Arc<Notify>)> {
         let id = open.id().map(Box::<str>::from);
@@ -63,10 +68,22 @@ impl Listening {
         }
         let stop = self.stop.child_token();
         // Whoever listens to a link keeps it from ending.
-        if let Some(before) = self.followed.insert(key, Followed { id, stop: stop.clone() }) {
+        let followed = Followed { backend: Arc::clone(backend), id, stop: stop.clone() };
+        if let Some(before) = self.followed.insert(key, followed) {
             before.stop.cancel();
         }
         Some((stop, Arc::clone(&self.again)))
+    }
+
+    /// Listens on only to those backends that would end the session if nobody were there. `false` if
+    /// there is none.
+    fn keep_needed(&mut self) -> bool {
+        self.wanted = false;
+        for (_, left) in self.followed.extract_if(|_, followed| !followed.backend.is_to_be_heard())
+        {
+            left.stop.cancel();
+        }
+        !self.followed.is_empty()
     }
 
     fn has(&self, backend: &Backend) -> bool {
@@ -86,6 +103,12 @@ impl Session {
         self.with_activity(|activity| {
             activity.listening.as_mut().is_some_and(|listening| listening.leave(backend))
         })
+    }
+
+    /// The listening of the session, which begins if there is none.
+    fn listening<'a>(&self, activity: &'a mut Activity) -> &'a mut Listening {
+        let begin = || Listening::new(self.shared.background.stop().child_token());
+        activity.listening.get_or_insert_with(begin)
     }
 
     /// Whether somebody listens to a backend.
@@ -116,11 +139,7 @@ impl Session {
             return Vec::new();
         }
         let begun = self.with_activity(|activity| {
-            let begin = activity.listening.is_none();
-            activity
-                .listening
-                .get_or_insert_with(|| Listening::new(self.shared.background.stop().child_token()));
-            begin
+            !std::mem::replace(&mut self.listening(activity).wanted, true)
         });
         if !begun {
             return Vec::new();
@@ -152,7 +171,13 @@ impl Session {
         let listening = self.with_activity(|activity| {
             // A new stream may have taken the place of the one that has just ended.
             let streams = activity.standalone.as_ref().is_some_and(|log| log.is_attached());
-            if streams && !ended { None } else { activity.listening.take() }
+            if streams && !ended {
+                return None;
+            }
+            if !ended && activity.listening.as_mut().is_some_and(Listening::keep_needed) {
+                return None;
+            }
+            activity.listening.take()
         });
         if let Some(listening) = listening {
             listening.stop.cancel();
@@ -176,7 +201,11 @@ impl Session {
         open: &BackendSession,
     ) -> Option<oneshot::Receiver<()>> {
         let (stop, again) = self.with_activity(|activity| {
-            activity.listening.as_mut().and_then(|listening| listening.enter(backend, open))
+            if backend.is_to_be_heard() && !self.streams_elsewhere() {
+                return self.listening(activity).enter(backend, open);
+            }
+            let listening = activity.listening.as_mut().filter(|listening| listening.wanted);
+            listening.and_then(|listening| listening.enter(backend, open))
         })?;
         let (begun, beginning) = oneshot::channel();
         let (me, backend, open) = (self.me.clone(), Arc::clone(backend), open.clone());
@@ -186,12 +215,14 @@ impl Session {
         Some(beginning)
     }
 
-    /// Follows one stream to its end. `false` if the backend offers none.
+    /// Follows one stream to its end. `false` if the backend offers none. `has_brought` learns that
+    /// something came.
     async fn follow(
         &self,
         backend: &Arc<Backend>,
         open: &BackendSession,
         begun: &mut Option<oneshot::Sender<()>>,
+        has_brought: &mut bool,
     ) -> Result<bool, Error> {
         let began = Instant::now();
         let Some(mut stream) = backend.listen(open).await? else { return Ok(false) };
@@ -199,10 +230,11 @@ impl Session {
             // Nobody may wait for it.
             Some(begun) => _ = begun.send(()),
             // What a call has changed while nobody listened is found by asking.
-            None if self.has_called_since(began - AGAIN.1) => self.read_lists_soon(backend),
+            None if self.has_called_since(began - BEFORE) => self.read_lists_soon(backend),
             None => {}
         }
         while let Some(message) = stream.next().await? {
+            *has_brought = true;
             // A flood of one backend must not push out what others have said to the client.
             if let Some(log) = self.with_activity(|activity| activity.standalone.clone()) {
                 log.wait_for_room().await;
@@ -214,6 +246,10 @@ impl Session {
 
     /// Hands a message of a backend's own stream to the client.
     async fn receive(&self, backend: &Arc<Backend>, open: &BackendSession, message: Message) {
+        if message.method() == "notifications/progress" && !self.is_of_task(&message) {
+            backend.note_stray_progress();
+            return;
+        }
         match vmcp_core::receive(backend, open, self.capabilities, message).await {
             Some(Inbound::Notice(notice)) => {
                 if self.wants(&notice) {
@@ -224,6 +260,14 @@ impl Session {
             Some(Inbound::ListChanged) => self.note_lists_changed(backend),
             Some(Inbound::Response(_)) | None => {}
         }
+    }
+
+    /// Whether a progress is that of a task: it says so, or its token is that of a call that began one.
+    fn is_of_task(&self, progress: &Message) -> bool {
+        let token = progress.progress_token();
+        progress.params().meta.related_task.is_some()
+            || token
+                .is_some_and(|token| self.with_activity(|activity| activity.knows_token(&token)))
     }
 
     /// Whether the client is to get a notification.
@@ -251,11 +295,11 @@ async fn keep_following(
     again: &Notify,
 ) {
     let mut begun = Some(begun);
-    let mut wait = AGAIN.0;
+    let mut reopening = Reopening::default();
     while let Some(session) = me.upgrade() {
-        let began = Instant::now();
-        match session.follow(backend, open, &mut begun).await {
-            Ok(true) => {}
+        let (began, mut has_brought) = (Instant::now(), false);
+        let wait = match session.follow(backend, open, &mut begun, &mut has_brought).await {
+            Ok(true) => reopening.ended(began.elapsed(), has_brought),
             // There is none to follow.
             Ok(false) => return,
             Err(Error::SessionLost) => {
@@ -269,10 +313,10 @@ async fn keep_following(
             Err(error) => {
                 tracing::debug!(backend = %backend.id(), %error, "a backend's stream ended");
                 begun = None;
+                reopening.failed(began.elapsed(), has_brought)
             }
-        }
+        };
         drop(session);
-        wait = if began.elapsed() > AGAIN.1 { AGAIN.0 } else { (wait * 2).min(AGAIN.1) };
         let _sooner = tokio::time::timeout(wait, again.notified()).await;
     }
 }

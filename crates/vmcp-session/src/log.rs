@@ -138,6 +138,13 @@ impl StreamLog {
         }
     }
 
+    /// Drops whatever is kept: nobody is to be given it any more.
+    pub(crate) fn forget(&self) {
+        let mut state = self.state();
+        state.events.clear();
+        (state.bytes, state.unsent, state.unsent_bytes) = (0, state.next, 0);
+    }
+
     /// Marks the stream as complete: nothing will be appended.
     pub(crate) fn finish(&self) {
         let mut state = self.state();
@@ -178,8 +185,10 @@ impl StreamLog {
         state.epoch += 1;
         state.attached = true;
         let epoch = state.epoch;
+        // Of what is complete and was read to its end, there is nothing to resume again.
+        let has_more = state.finished.is_none() || cursor < state.next && !state.events.is_empty();
         wake(state);
-        let priming = primed
+        let priming = (primed && has_more)
             .then(|| sse::encode_priming(&event_id(self.number, cursor.saturating_sub(1)), RETRY));
         Reader { log: Arc::clone(self), epoch, cursor, priming }
     }

@@ -21,10 +21,13 @@ impl Session {
     pub(crate) fn stream(self: &Arc<Self>, call: CallStream, in_flight: InFlight) -> EventStream {
         let log = self.new_stream();
         let stream = self.attach(&log, None);
-        let session = Arc::clone(self);
+        let (session, signal) = (Arc::clone(self), Arc::clone(&in_flight.signal));
         // Boxed, or it would be moved about while the task is made.
         self.shared.background.tasks().spawn(Box::pin(async move {
             session.pump(call, in_flight, Arc::clone(&log)).await;
+            if signal.is_cancelled() {
+                log.forget();
+            }
             log.finish();
         }));
         stream
@@ -39,10 +42,13 @@ impl Session {
     ) {
         let mut lists_changed = false;
         loop {
-            log.wait_for_room().await;
             let event = tokio::select! {
-                event = call.next() => event,
+                biased;
                 fault = in_flight.signal.fired() => Err(fault),
+                event = async {
+                    log.wait_for_room().await;
+                    call.next().await
+                } => event,
             };
             match event {
                 Ok(CallEvent::Notice(notice)) => {

@@ -126,8 +126,26 @@ def call(name, arguments, meta):
     return None
 
 
+def say(number, before="", fill="", times=None, after="", stderr=False, end=False):
+    """Writes literally what it is told, with the id of the call for `$id`; see literal.rs."""
+    before, fill, after = (part.replace("$id", json.dumps(number)).encode() for part in (before, fill, after))
+    out = (sys.stderr if stderr else sys.stdout).buffer
+    at_once = max(1, 65536 // max(1, len(fill)))
+    with out_lock:
+        out.write(before)
+        out.flush()
+        while fill and (times is None or times > 0):
+            now = at_once if times is None else min(times, at_once)
+            out.write(fill * now)
+            times = times if times is None else times - now
+        out.write(after)
+        out.flush()
+        if end:
+            os._exit(0)
+
+
 def tools():
-    names = "echo count cancelled pid environment sleep die progress log ask ask_aside aside close flood garbage noise big spawn change roots client"
+    names = "echo count cancelled pid environment sleep die progress log ask ask_aside aside close flood garbage noise say big spawn change roots client"
     names = names.split() + (["extra"] if state["extra"] else [])
     # What only clients can use that can be asked for samples.
     if "--by-kind" in sys.argv and "sampling" in state["can"]:
@@ -161,6 +179,9 @@ def respond(request):
         result = {"resourceTemplates": []}
     elif method == "resources/read":
         result = {"contents": [{"uri": params["uri"], "text": "one"}]}
+    elif method == "tools/call" and params["name"] == "say":
+        say(request["id"], **params.get("arguments", {}))
+        return
     elif method == "tools/call":
         result = call(params["name"], params.get("arguments", {}), params.get("_meta", {}))
     elif method in ("ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"):

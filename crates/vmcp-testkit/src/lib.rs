@@ -7,6 +7,7 @@
 //! - [`client`]: a small strict client that shows bytes as they came
 //! - [`modern_client`]: the same for the modern era
 //! - [`identity`]: an identity provider that signs whatever it is told to
+//! - [`literal`]: a server for every transport that says literally what it is told
 //! - [`pairing`]: a server and a client on rmcp for the pairing test of `tools/pairings`
 //! - [`gateway`]: configurations of the gateway, piece by piece
 //! - [`redis`]: real Redis servers
@@ -23,6 +24,7 @@ pub mod conformance;
 pub mod gateway;
 mod host;
 pub mod identity;
+pub mod literal;
 pub mod modern;
 pub mod modern_client;
 pub mod odd;

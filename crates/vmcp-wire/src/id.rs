@@ -74,6 +74,12 @@ impl<'a> Id<'a> {
         }
     }
 
+    /// Whether it is that id but for its JSON type: `7` and `"7"`.
+    pub fn resembles(self, key: &IdKey) -> bool {
+        let own = self.0.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
+        own.unwrap_or(self.0) == key.0.strip_prefix(b"\"").unwrap_or(&key.0)
+    }
+
     /// Whether this is the id that a key was made from.
     pub fn is(self, key: &IdKey) -> bool {
         match self.as_string() {

@@ -9,7 +9,7 @@ use std::{borrow::Cow, ops::Range};
 use bytes::Bytes;
 use vmcp_model::raw::{self, Edit};
 
-use crate::id::{Id, unquote};
+use crate::id::{Id, IdKey, unquote};
 
 mod parse;
 
@@ -170,6 +170,20 @@ impl Message {
     /// Where the `result` of a response stands.
     pub fn result_span(&self) -> Option<Span> {
         self.result.clone()
+    }
+
+    /// The token that a `notifications/progress` is about.
+    pub fn progress_token(&self) -> Option<IdKey> {
+        self.params.progress_token.clone().and_then(|span| self.key_at(span))
+    }
+
+    /// The token under which a request wants to be told of its progress.
+    pub fn requested_token(&self) -> Option<IdKey> {
+        self.params.meta.progress_token.clone().and_then(|span| self.key_at(span))
+    }
+
+    fn key_at(&self, span: Span) -> Option<IdKey> {
+        Id::parse(&self.text[span]).map(Id::key)
     }
 
     /// The text of a JSON string that stands at `span`. `None` if something else stands there.

@@ -2,27 +2,37 @@
 //!
 //! A large result is relayed as it arrives, before its end is known. What must still hold is that
 //! the bytes are one JSON-RPC response to the request that was asked, so that a backend can answer
-//! nothing but its own call. This scanner follows the structure of the text at the speed of a
-//! string search, keeps nothing but the id, and leaves the validity of the result to its reader.
+//! nothing but its own call, and that they are JSON. This scanner follows the text at the speed of a
+//! string search and keeps nothing but the id and what is open. That strings are UTF-8 is left to their
+//! reader.
 
-use vmcp_model::raw::same_name;
+mod number;
+
+use vmcp_model::raw::{has_control, same_name};
 
 use crate::id::{Id, IdKey, unquote};
+use number::Number;
 
 /// The longest member name and id that are looked at, in bytes.
 const MAX_TOKEN: usize = 1024;
+
+/// How deep a response may be nested.
+const MAX_DEPTH: usize = 1 << 20;
 
 /// Follows one response. Feed it every chunk, then call [`ResponseScan::finish`].
 #[derive(Debug)]
 pub struct ResponseScan {
     expected: IdKey,
-    state: State,
-    depth: u32,
-    text: Text,
+    at: At,
+    /// What closes the containers that are open.
+    open: Vec<u8>,
     token: Vec<u8>,
     /// `None` until a member's name has been read.
     member: Member,
     id_seen: bool,
+    version_seen: bool,
+    /// Which of `result` and `error` stand there, `null` included.
+    named: [bool; 2],
     outcome_seen: bool,
 }
 
@@ -31,6 +41,8 @@ pub struct ResponseScan {
 pub enum ScanError {
     #[error("answered with something that is not one JSON object")]
     NotAnObject,
+    #[error("answered with something that is not valid JSON")]
+    NotJson,
     #[error("answered in another protocol than JSON-RPC 2.0")]
     OtherProtocol,
     #[error("answered with a member \"id\", \"result\" or \"error\" that stands twice")]
@@ -39,36 +51,51 @@ pub enum ScanError {
     WrongId,
     #[error("ended its answer in the middle")]
     Truncated,
-    #[error("answered with neither a result nor an error")]
+    #[error("answered with neither a result nor an error that is an object")]
     NoOutcome,
 }
 
+/// What comes next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// Before the opening brace.
-    Before,
-    /// Inside the object.
-    Inside,
-    /// Behind the closing brace.
-    After,
-}
-
-/// Whether the next byte is structure, or part of a string.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Text {
-    Structure,
-    String,
-    /// In a string, behind a backslash.
-    Escape,
+enum At {
+    /// Only a value.
+    Value,
+    /// A value, or the end of the array that has just begun.
+    FirstValue,
+    /// Only a name.
+    Name,
+    /// A name, or the end of the object that has just begun.
+    FirstName,
+    Colon,
+    /// A comma, or the end of what is open.
+    Behind,
+    /// Nothing but space.
+    Over,
+    /// More of a string, which may be a member's name.
+    String {
+        is_name: bool,
+    },
+    /// What stands behind a backslash in a string.
+    Escape {
+        is_name: bool,
+    },
+    /// So many more hexadecimal digits of an escape.
+    Hex {
+        is_name: bool,
+        left: u8,
+    },
+    /// More of a number.
+    Number(Number),
+    /// More of `true`, `false` or `null`.
+    Word(&'static [u8]),
 }
 
 /// Which member of the response the scanner stands in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Member {
-    /// Between a comma or brace and the colon: a name is being read.
-    Name,
     Id,
     Version,
+    Outcome,
     Other,
 }
 
@@ -77,12 +104,13 @@ impl ResponseScan {
     pub fn new(expected: IdKey) -> Self {
         Self {
             expected,
-            state: State::Before,
-            depth: 0,
-            text: Text::Structure,
+            at: At::Value,
+            open: Vec::new(),
             token: Vec::new(),
-            member: Member::Name,
+            member: Member::Other,
             id_seen: false,
+            version_seen: false,
+            named: [false; 2],
             outcome_seen: false,
         }
     }
@@ -90,106 +118,150 @@ impl ResponseScan {
     /// Follows the next bytes. After an error nothing more of the response may be relayed.
     pub fn feed(&mut self, chunk: &[u8]) -> Result<(), ScanError> {
         let mut rest = chunk;
-        while !rest.is_empty() {
-            if self.text != Text::Structure {
-                rest = self.string(rest)?;
-                continue;
-            }
-            // In a result, nothing matters but strings and brackets.
-            let deep = self.state == State::Inside && self.depth > 1;
-            let (byte, behind) = (rest[0], &rest[1..]);
-            match (deep, byte) {
-                (_, b'"') if self.state == State::Inside => {
-                    self.text = Text::String;
-                    self.keep(b'"')?;
+        while let Some((byte, behind)) = rest.split_first() {
+            rest = match self.at {
+                At::String { is_name } => self.string(rest, is_name)?,
+                At::Escape { is_name } => self.escape(*byte, behind, is_name)?,
+                At::Hex { is_name, left } => self.hex(*byte, behind, is_name, left)?,
+                At::Number(number) => self.number(rest, number)?,
+                At::Word(word) => self.word(rest, word)?,
+                _ if matches!(byte, b' ' | b'\t' | b'\r' | b'\n') => behind,
+                _ => {
+                    self.structure(*byte)?;
+                    behind
                 }
-                (_, b'{' | b'[') => self.open(byte)?,
-                (_, b'}' | b']') => self.close()?,
-                (true, _) => {}
-                (false, b' ' | b'\t' | b'\r' | b'\n') => {}
-                (false, b':') if self.member == Member::Name => self.name()?,
-                (false, b',') if self.state == State::Inside => self.value()?,
-                (false, _) if self.state == State::Inside => self.keep(byte)?,
-                (false, _) => return Err(ScanError::NotAnObject),
-            }
-            rest = behind;
+            };
         }
         Ok(())
     }
 
     /// Checks that the response is complete.
     pub fn finish(&self) -> Result<(), ScanError> {
-        if self.state != State::After {
-            return Err(ScanError::Truncated);
+        match self.at {
+            At::Over if !self.id_seen => Err(ScanError::WrongId),
+            At::Over if !self.version_seen => Err(ScanError::OtherProtocol),
+            At::Over if !self.outcome_seen => Err(ScanError::NoOutcome),
+            At::Over => Ok(()),
+            _ => Err(ScanError::Truncated),
         }
-        if !self.id_seen {
-            return Err(ScanError::WrongId);
-        }
-        if self.outcome_seen { Ok(()) } else { Err(ScanError::NoOutcome) }
     }
 
-    /// Follows a string to its end or the chunk's, and gives what is behind it.
-    fn string<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], ScanError> {
-        if self.text == Text::Escape {
-            self.text = Text::String;
-            self.keep(bytes[0])?;
-            return Ok(&bytes[1..]);
-        }
-        let Some(at) = memchr::memchr2(b'"', b'\\', bytes) else {
-            self.keep_all(bytes)?;
-            return Ok(&[]);
-        };
-        self.keep_all(&bytes[..=at])?;
-        self.text = if bytes[at] == b'\\' { Text::Escape } else { Text::Structure };
-        Ok(&bytes[at + 1..])
-    }
-
-    fn open(&mut self, byte: u8) -> Result<(), ScanError> {
-        match self.state {
-            State::Before if byte == b'{' => self.state = State::Inside,
-            State::Inside if self.depth > 1 || self.member == Member::Other => {}
-            State::Inside => {
-                return Err(match self.member {
-                    Member::Id => ScanError::WrongId,
-                    Member::Version => ScanError::OtherProtocol,
-                    Member::Name | Member::Other => ScanError::NotAnObject,
-                });
+    fn structure(&mut self, byte: u8) -> Result<(), ScanError> {
+        match (self.at, byte) {
+            (At::Value | At::FirstValue, b'{' | b'[') => self.begin(byte),
+            (At::Value | At::FirstValue, _) if self.open.is_empty() => Err(ScanError::NotAnObject),
+            (At::FirstName, b'}') | (At::FirstValue, b']') => self.end(byte),
+            (At::Behind, b'}' | b']') => self.end(byte),
+            (At::Behind, b',') => {
+                self.at = if self.open.last() == Some(&b'}') { At::Name } else { At::Value };
+                Ok(())
             }
-            State::Before | State::After => return Err(ScanError::NotAnObject),
+            (At::Colon, b':') => {
+                self.at = At::Value;
+                Ok(())
+            }
+            (At::Name | At::FirstName, b'"') => {
+                self.at = At::String { is_name: true };
+                self.keep(b"\"")
+            }
+            (At::Value | At::FirstValue, _) => self.scalar(byte),
+            (At::Over, _) => Err(ScanError::NotAnObject),
+            (_, _) => Err(ScanError::NotJson),
         }
-        self.depth = self.depth.checked_add(1).ok_or(ScanError::NotAnObject)?;
-        Ok(())
     }
 
-    fn close(&mut self) -> Result<(), ScanError> {
-        if self.state != State::Inside {
+    /// A value begins that holds no other.
+    fn scalar(&mut self, byte: u8) -> Result<(), ScanError> {
+        if self.is_top() && self.member == Member::Outcome && byte != b'n' {
+            return Err(ScanError::NoOutcome);
+        }
+        self.at = match byte {
+            b'"' => At::String { is_name: false },
+            b't' => At::Word(b"rue"),
+            b'f' => At::Word(b"alse"),
+            b'n' => At::Word(b"ull"),
+            _ => At::Number(Number::begin(byte).ok_or(ScanError::NotJson)?),
+        };
+        self.keep(&[byte])
+    }
+
+    fn begin(&mut self, byte: u8) -> Result<(), ScanError> {
+        if self.open.is_empty() && byte != b'{' {
             return Err(ScanError::NotAnObject);
         }
-        self.depth -= 1;
-        if self.depth == 0 {
-            if self.member != Member::Name || !self.token.is_empty() {
-                self.value()?;
+        if self.is_top() {
+            match self.member {
+                Member::Id => return Err(ScanError::WrongId),
+                Member::Version => return Err(ScanError::OtherProtocol),
+                Member::Outcome if byte != b'{' => return Err(ScanError::NoOutcome),
+                Member::Outcome if std::mem::replace(&mut self.outcome_seen, true) => {
+                    return Err(ScanError::Ambiguous);
+                }
+                Member::Outcome | Member::Other => {}
             }
-            self.state = State::After;
         }
+        if self.open.len() >= MAX_DEPTH {
+            return Err(ScanError::NotJson);
+        }
+        let (closing, at) = match byte {
+            b'{' => (b'}', At::FirstName),
+            _ => (b']', At::FirstValue),
+        };
+        self.open.push(closing);
+        self.at = at;
         Ok(())
     }
 
-    /// A member's name is complete: a colon stands behind it.
+    fn end(&mut self, byte: u8) -> Result<(), ScanError> {
+        if self.open.pop() != Some(byte) {
+            return Err(ScanError::NotJson);
+        }
+        self.value()
+    }
+
+    /// A value is complete.
+    fn value(&mut self) -> Result<(), ScanError> {
+        self.at = if self.open.is_empty() { At::Over } else { At::Behind };
+        if !self.is_top() {
+            return Ok(());
+        }
+        match self.member {
+            Member::Id if !Id::parse(&self.token).is_some_and(|id| id.is(&self.expected)) => {
+                return Err(ScanError::WrongId);
+            }
+            Member::Version if self.token != br#""2.0""# => return Err(ScanError::OtherProtocol),
+            Member::Id | Member::Version | Member::Outcome | Member::Other => {}
+        }
+        self.token.clear();
+        Ok(())
+    }
+
+    /// A member's name is complete.
     fn name(&mut self) -> Result<(), ScanError> {
-        let name = unquote(&self.token).ok_or(ScanError::NotAnObject)?;
+        self.at = At::Colon;
+        if !self.is_top() {
+            return Ok(());
+        }
+        let name = unquote(&self.token).ok_or(ScanError::NotJson)?;
         self.member = Member::Other;
         if same_name(&name, "id") {
             if std::mem::replace(&mut self.id_seen, true) || name != "id" {
                 return Err(ScanError::Ambiguous);
             }
             self.member = Member::Id;
-        } else if name == "jsonrpc" {
+        } else if same_name(&name, "jsonrpc") {
+            if std::mem::replace(&mut self.version_seen, true) || name != "jsonrpc" {
+                return Err(ScanError::OtherProtocol);
+            }
             self.member = Member::Version;
-        } else if same_name(&name, "result") || same_name(&name, "error") {
-            if std::mem::replace(&mut self.outcome_seen, true) {
+        } else if let Some(which) = ["result", "error"].iter().position(|it| same_name(&name, it)) {
+            if std::mem::replace(&mut self.named[which], true) {
                 return Err(ScanError::Ambiguous);
             }
+            if name != ["result", "error"][which] {
+                return Err(ScanError::NoOutcome);
+            }
+            self.member = Member::Outcome;
         } else if same_name(&name, "method") {
             return Err(ScanError::NoOutcome);
         }
@@ -198,28 +270,103 @@ impl ResponseScan {
         Ok(())
     }
 
-    /// A member's value is complete: a comma or the closing brace stands behind it.
-    fn value(&mut self) -> Result<(), ScanError> {
-        match self.member {
-            Member::Id if !Id::parse(&self.token).is_some_and(|id| id.is(&self.expected)) => {
-                return Err(ScanError::WrongId);
-            }
-            Member::Version if self.token != br#""2.0""# => return Err(ScanError::OtherProtocol),
-            Member::Name => return Err(ScanError::NotAnObject),
-            Member::Id | Member::Version | Member::Other => {}
+    /// Follows a string to its end or the chunk's, and gives what is behind it.
+    fn string<'a>(&mut self, bytes: &'a [u8], is_name: bool) -> Result<&'a [u8], ScanError> {
+        let at = memchr::memchr2(b'"', b'\\', bytes);
+        let plain = &bytes[..at.unwrap_or(bytes.len())];
+        if has_control(plain) {
+            return Err(ScanError::NotJson);
         }
-        self.token.clear();
-        self.member = Member::Name;
-        Ok(())
+        let Some(at) = at else {
+            self.keep(bytes)?;
+            return Ok(&[]);
+        };
+        self.keep(&bytes[..=at])?;
+        match (bytes[at], is_name) {
+            (b'\\', _) => self.at = At::Escape { is_name },
+            (_, true) => self.name()?,
+            (_, false) => self.value()?,
+        }
+        Ok(&bytes[at + 1..])
     }
 
-    fn keep(&mut self, byte: u8) -> Result<(), ScanError> {
-        self.keep_all(&[byte])
+    fn escape<'a>(
+        &mut self,
+        byte: u8,
+        behind: &'a [u8],
+        is_name: bool,
+    ) -> Result<&'a [u8], ScanError> {
+        self.at = match byte {
+            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => At::String { is_name },
+            b'u' => At::Hex { is_name, left: 4 },
+            _ => return Err(ScanError::NotJson),
+        };
+        self.keep(&[byte])?;
+        Ok(behind)
+    }
+
+    fn hex<'a>(
+        &mut self,
+        byte: u8,
+        behind: &'a [u8],
+        is_name: bool,
+        left: u8,
+    ) -> Result<&'a [u8], ScanError> {
+        if !byte.is_ascii_hexdigit() {
+            return Err(ScanError::NotJson);
+        }
+        self.at = match left {
+            1 => At::String { is_name },
+            _ => At::Hex { is_name, left: left - 1 },
+        };
+        self.keep(&[byte])?;
+        Ok(behind)
+    }
+
+    fn number<'a>(&mut self, bytes: &'a [u8], mut number: Number) -> Result<&'a [u8], ScanError> {
+        for (at, byte) in bytes.iter().enumerate() {
+            let Some(next) = number.next(*byte) else {
+                self.keep(&bytes[..at])?;
+                if !number.is_whole() {
+                    return Err(ScanError::NotJson);
+                }
+                self.value()?;
+                return Ok(&bytes[at..]);
+            };
+            number = next;
+        }
+        self.at = At::Number(number);
+        self.keep(bytes)?;
+        Ok(&[])
+    }
+
+    fn word<'a>(&mut self, bytes: &'a [u8], word: &'static [u8]) -> Result<&'a [u8], ScanError> {
+        let length = word.len().min(bytes.len());
+        if bytes[..length] != word[..length] {
+            return Err(ScanError::NotJson);
+        }
+        self.keep(&bytes[..length])?;
+        match &word[length..] {
+            [] => self.value()?,
+            left => self.at = At::Word(left),
+        }
+        Ok(&bytes[length..])
+    }
+
+    /// Whether it stands in the response itself, and not in what one of its members holds.
+    fn is_top(&self) -> bool {
+        self.open.len() == 1
     }
 
     /// Keeps bytes of a name, of the id or of the version; those of other values are let go.
-    fn keep_all(&mut self, bytes: &[u8]) -> Result<(), ScanError> {
-        if self.depth > 1 || self.member == Member::Other {
+    fn keep(&mut self, bytes: &[u8]) -> Result<(), ScanError> {
+        let is_name = matches!(
+            self.at,
+            At::String { is_name: true }
+                | At::Escape { is_name: true }
+                | At::Hex { is_name: true, .. }
+        );
+        if !self.is_top() || !(is_name || matches!(self.member, Member::Id | Member::Version)) {
             return Ok(());
         }
         if self.token.len() + bytes.len() > MAX_TOKEN {

@@ -22,6 +22,14 @@ pub struct EventTooLarge {
     pub limit: usize,
 }
 
+/// What a stream has brought that says nothing: comments, empty lines, unknown fields, and those that
+/// take the place of an equal one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Waste {
+    pub lines: usize,
+    pub bytes: usize,
+}
+
 /// Reads events out of chunks that may be cut anywhere.
 #[derive(Debug)]
 pub struct Decoder {
@@ -34,6 +42,9 @@ pub struct Decoder {
     /// The last line ended with a carriage return: a line feed that follows belongs to it.
     after_return: bool,
     started: bool,
+    /// How many lines have been read.
+    count: usize,
+    waste: Waste,
 }
 
 impl Decoder {
@@ -46,6 +57,8 @@ impl Decoder {
             lines: None,
             after_return: false,
             started: false,
+            count: 0,
+            waste: Waste::default(),
         }
     }
 
@@ -79,6 +92,16 @@ impl Decoder {
         Ok(())
     }
 
+    /// How many lines have been read since this was asked last.
+    pub fn take_lines(&mut self) -> usize {
+        std::mem::take(&mut self.count)
+    }
+
+    /// What was read since this was asked last that says nothing.
+    pub fn take_waste(&mut self) -> Waste {
+        std::mem::take(&mut self.waste)
+    }
+
     fn grow(&self, by: usize) -> Result<(), EventTooLarge> {
         if self.line.len() + self.lines.as_ref().map_or(0, BytesMut::len) + by > self.limit {
             return Err(EventTooLarge { limit: self.limit });
@@ -92,33 +115,51 @@ impl Decoder {
         } else {
             line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line)
         };
+        self.count += 1;
         if line.is_empty() {
             self.dispatch(into);
             return;
         }
         let (field, value) = match memchr::memchr(b':', line) {
-            Some(0) => return, // a comment
+            // A comment.
+            Some(0) => return self.waste.add(line),
             Some(at) => (&line[..at], line[at + 1..].strip_prefix(b" ").unwrap_or(&line[at + 1..])),
             None => (line, &[][..]),
         };
         match field {
             b"data" => match &mut self.lines {
                 Some(lines) => {
+                    if value.is_empty() {
+                        self.waste.add(line);
+                    }
                     lines.put_u8(b'\n');
                     lines.extend_from_slice(value);
                 }
                 None => self.lines = Some(BytesMut::from(value)),
             },
-            b"event" => self.event.name = String::from_utf8_lossy(value).into_owned(),
-            b"id" if !value.contains(&0) => {
-                self.event.id = Some(String::from_utf8_lossy(value).into_owned());
-            }
-            b"retry" => {
-                if let Some(retry) = std::str::from_utf8(value).ok().and_then(|v| v.parse().ok()) {
-                    self.event.retry = Some(retry);
+            b"event" => {
+                let before = std::mem::replace(
+                    &mut self.event.name,
+                    String::from_utf8_lossy(value).into_owned(),
+                );
+                if !before.is_empty() {
+                    self.waste.add(line);
                 }
             }
-            _ => {}
+            b"id" if !value.contains(&0) => {
+                let id = String::from_utf8_lossy(value).into_owned();
+                if self.event.id.replace(id).is_some() {
+                    self.waste.add(line);
+                }
+            }
+            b"retry" => {
+                let retry = std::str::from_utf8(value).ok().and_then(|value| value.parse().ok());
+                if retry.is_none() || self.event.retry.is_some() {
+                    self.waste.add(line);
+                }
+                self.event.retry = retry.or(self.event.retry);
+            }
+            _ => self.waste.add(line),
         }
     }
 
@@ -128,7 +169,16 @@ impl Decoder {
         if lines.is_some() || event.id.is_some() || event.retry.is_some() {
             event.data = lines.unwrap_or_default().freeze();
             into.push(event);
+        } else {
+            self.waste.add(b"");
         }
+    }
+}
+
+impl Waste {
+    fn add(&mut self, line: &[u8]) {
+        self.lines += 1;
+        self.bytes += line.len() + 1;
     }
 }
 

@@ -116,6 +116,7 @@ impl Backend {
             | Error::SessionGone { .. }
             | Error::Unreachable(_)
             | Error::TooLarge { .. }
+            | Error::Excessive(_)
             | Error::Busy { .. }
             | Error::LeftAlone { .. }
             | Error::Unavailable(_)
@@ -148,7 +149,7 @@ impl Backend {
         }
         let text = match MediaType::of(response.headers()) {
             MediaType::EventStream if status.is_success() => {
-                let stream = Stream::new(self, &session, response.into_body());
+                let stream = Stream::new(self, &session, response.into_body(), Some(&request.id));
                 let answer = Answer::Events(Events::of_stream(Box::new(stream)));
                 match self.own_answer(&session, answer, &request.id).await {
                     Ok(answer) => answer.into_text(),

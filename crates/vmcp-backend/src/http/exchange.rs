@@ -7,7 +7,7 @@ use http::{Response, StatusCode};
 use vmcp_model::Era;
 use vmcp_wire::{IdKey, Lines, Message, Shape, headers::MediaType};
 
-use super::{Http, body::Body, refusal, stream::Stream};
+use super::{Http, body::Body, readable, refusal, stream::Stream};
 use crate::{
     backend::{Answer, Backend, REFUSAL_BYTES, within},
     discovery::{Refusal, is_doubtful},
@@ -107,7 +107,7 @@ impl Backend {
         let response = response?;
         match response.status() {
             StatusCode::OK if MediaType::of(response.headers()) == MediaType::EventStream => {
-                Ok(Some(Stream::new(self, session, response.into_body())))
+                Ok(Some(Stream::new(self, session, response.into_body(), None)))
             }
             StatusCode::METHOD_NOT_ALLOWED => Ok(None),
             StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST if session.id.is_some() => {
@@ -127,16 +127,18 @@ impl Backend {
     ) -> Result<Answer, Error> {
         let status = response.status();
         let media_type = MediaType::of(response.headers());
+        let readable = readable(response.headers());
         let body = response.into_body();
         if status.is_success() {
+            if id.is_none() {
+                body.collect(REFUSAL_BYTES).await?;
+                return Ok(Answer::Accepted);
+            }
+            readable?;
             return match media_type {
-                _ if id.is_none() => {
-                    body.collect(REFUSAL_BYTES).await?;
-                    Ok(Answer::Accepted)
-                }
                 MediaType::Json => Ok(Answer::Whole(body)),
                 MediaType::EventStream => {
-                    let stream = Box::new(Stream::new(self, session, body));
+                    let stream = Box::new(Stream::new(self, session, body, id));
                     Ok(Answer::Events(Events::of_stream(stream)))
                 }
                 MediaType::Other => Err(Error::Protocol(format!(
@@ -147,6 +149,7 @@ impl Backend {
         let text = match body.collect(REFUSAL_BYTES).await {
             // However much it has to say, it refuses.
             Err(Error::TooLarge { .. }) => Bytes::new(),
+            Ok(_) if readable.is_err() => Bytes::new(),
             text => text?,
         };
         let status = status.as_u16();

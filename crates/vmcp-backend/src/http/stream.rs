@@ -2,13 +2,16 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use vmcp_wire::{Message, sse};
+use tokio::time::Instant;
+use vmcp_wire::{IdKey, Message, Shape, sse};
 
 use super::body::Body;
 use crate::{
     backend::{Backend, excerpt},
     error::Error,
     pace::Pace,
+    reading,
+    reopening::Reopening,
     session::Session,
 };
 
@@ -37,11 +40,27 @@ pub(crate) struct Stream {
     of_subscription: bool,
     retry: Duration,
     attempts: u32,
+    /// When it is taken up again, while it is broken off.
+    resume_at: Option<Instant>,
+    /// Of a stream that is only listened to; that of a call is taken up when the backend says.
+    reopening: Reopening,
+    /// A message has come since it was taken up last.
+    has_brought: bool,
     pace: Pace,
+    /// The request that is answered. A stream that is only listened to has none.
+    answers: Option<IdKey>,
+    /// What was skipped last because it is no message.
+    skipped: Option<String>,
 }
 
 impl Stream {
-    pub(crate) fn new(backend: &Arc<Backend>, session: &Session, body: Body) -> Self {
+    /// `answers` is the request that is answered on the stream, if there is one.
+    pub(crate) fn new(
+        backend: &Arc<Backend>,
+        session: &Session,
+        body: Body,
+        answers: Option<&IdKey>,
+    ) -> Self {
         Self {
             backend: Arc::clone(backend),
             session: session.clone(),
@@ -52,7 +71,12 @@ impl Stream {
             of_subscription: false,
             retry: RETRY,
             attempts: 0,
+            resume_at: None,
+            reopening: Reopening::default(),
+            has_brought: false,
             pace: Pace::default(),
+            answers: answers.cloned(),
+            skipped: None,
         }
     }
 
@@ -63,7 +87,7 @@ impl Stream {
     pub(crate) async fn next(&mut self) -> Result<Option<Message>, Error> {
         loop {
             while let Some(event) = self.decoded.pop_front() {
-                if let Some(message) = self.take(event)? {
+                if let Some(message) = self.take(event) {
                     return Ok(Some(message));
                 }
             }
@@ -71,21 +95,12 @@ impl Stream {
             let Some(body) = &mut self.body else {
                 // Boxed, as it is rare and large.
                 if !Box::pin(self.resume()).await? {
-                    return Ok(None);
+                    return self.over().map(|()| None);
                 }
                 continue;
             };
             match body.chunk().await {
-                Some(Ok(chunk)) => {
-                    let mut events = Vec::new();
-                    self.decoder.feed(&chunk, &mut events).map_err(
-                        |sse::EventTooLarge { limit }| Error::TooLarge {
-                            what: "sent an event",
-                            limit,
-                        },
-                    )?;
-                    self.decoded.extend(events);
-                }
+                Some(Ok(chunk)) => self.feed(&chunk)?,
                 Some(Err(error)) if self.last_event_id.is_none() => return Err(error),
                 Some(Err(_)) | None => self.body = None,
             }
@@ -95,9 +110,32 @@ impl Stream {
     /// Leaves out from now on what messages say about the subscription that they belong to.
     pub(crate) fn forget_subscription(&mut self) {
         self.of_subscription = true;
+        self.answers = None;
     }
 
-    fn take(&mut self, event: sse::Event) -> Result<Option<Message>, Error> {
+    /// The stream has ended. Without the answer, what was skipped is most likely what was meant as one.
+    fn over(&mut self) -> Result<(), Error> {
+        match (&self.answers, self.skipped.take()) {
+            (Some(_), Some(what)) => Err(Error::Protocol(format!(
+                "ended its stream without an answer, and sent an event that is no message ({what})"
+            ))),
+            (Some(_) | None, _) => Ok(()),
+        }
+    }
+
+    fn feed(&mut self, chunk: &[u8]) -> Result<(), Error> {
+        let mut events = Vec::new();
+        self.decoder.feed(chunk, &mut events).map_err(|sse::EventTooLarge { limit }| {
+            Error::TooLarge { what: "sent an event", limit }
+        })?;
+        self.decoded.extend(events);
+        self.pace.read(chunk.len(), self.decoder.take_lines());
+        self.pace.rest(self.backend.conduct.waste(self.decoder.take_waste()));
+        Ok(())
+    }
+
+    /// The message that an event holds. What holds none is skipped.
+    fn take(&mut self, event: sse::Event) -> Option<Message> {
         // The modern era knows no way to take a stream up again.
         if let Some(id) = event.id.filter(|_| !self.session.is_stateless()) {
             self.last_event_id = Some(id).filter(|id| !id.is_empty());
@@ -106,32 +144,73 @@ impl Stream {
             self.retry = Duration::from_millis(milliseconds).clamp(MIN_RETRY, MAX_RETRY);
         }
         self.pace.count();
-        // Events of other types are no messages, whatever they carry.
-        if event.data.is_empty() || !matches!(event.name.as_str(), "" | "message") {
-            return Ok(None);
+        if event.data.is_empty() {
+            return None;
         }
-        let excerpt = excerpt(&event.data);
-        let parsed = Message::parse(event.data).and_then(|message| {
-            if !self.of_subscription || message.params().meta.inner.is_none() {
-                return Ok(message);
+        // Events of other types are no messages, whatever they carry.
+        let read = match event.name.as_str() {
+            "" | "message" => reading::message(self.backend.id(), event.data),
+            name => Err(format!("an event of the name {:?}", excerpt(name.as_bytes()))),
+        };
+        match read {
+            Ok(message) => {
+                self.has_brought = true;
+                Some(self.own(message))
             }
-            Message::parse(message.unreserved(Vec::new()))
-        });
-        parsed.map(Some).map_err(|why| {
-            Error::Protocol(format!("sent an event that is no message ({why}): {excerpt}"))
-        })
+            Err(what) => {
+                self.backend.conduct.skipped(self.backend.id(), &what);
+                self.skipped = Some(what);
+                None
+            }
+        }
+    }
+
+    /// The message as it is handed on.
+    fn own(&self, message: Message) -> Message {
+        if self.of_subscription && message.params().meta.inner.is_some() {
+            return Message::parse(message.unreserved(Vec::new())).unwrap_or(message);
+        }
+        match &self.answers {
+            Some(id) if message.shape() == Shape::Response => {
+                self.backend.conduct.retyped(self.backend.id(), message, id)
+            }
+            None if message.shape() == Shape::Request && message.method() == "ping" => {
+                self.backend.conduct.note_ping();
+                message
+            }
+            Some(_) | None => message,
+        }
+    }
+
+    /// When the stream is taken up again.
+    fn next_attempt(&mut self, last_event_id: &str) -> Result<Instant, Error> {
+        if self.attempts >= MAX_ATTEMPTS {
+            return Err(Error::Broken("the stream broke off and could not be resumed".to_owned()));
+        }
+        self.attempts += 1;
+        let has_brought = std::mem::take(&mut self.has_brought);
+        let wait = match self.answers {
+            Some(_) => self.retry,
+            None => self.reopening.ended_with(self.retry, has_brought),
+        };
+        tracing::debug!(backend = %self.backend.id(), last_event_id, ?wait, "takes up a stream that broke off");
+        let at = Instant::now() + wait;
+        self.resume_at = Some(at);
+        Ok(at)
     }
 
     /// Takes the stream up again. `false` if there is nothing to take up.
     async fn resume(&mut self) -> Result<bool, Error> {
         let Some(last_event_id) = self.last_event_id.clone() else { return Ok(false) };
-        if self.attempts >= MAX_ATTEMPTS {
-            return Err(Error::Broken("the stream broke off and could not be resumed".to_owned()));
-        }
-        self.attempts += 1;
-        tracing::debug!(backend = %self.backend.id(), last_event_id, wait = ?self.retry, "takes up a stream that broke off");
-        tokio::time::sleep(self.retry).await;
-        match self.backend.open_stream(&self.session, Some(&last_event_id)).await {
+        let at = match self.resume_at {
+            Some(at) => at,
+            None => self.next_attempt(&last_event_id)?,
+        };
+        // Whoever waits may look after something else meanwhile, and come again.
+        tokio::time::sleep_until(at).await;
+        let resumed = self.backend.open_stream(&self.session, Some(&last_event_id)).await;
+        self.resume_at = None;
+        match resumed {
             Ok(Some(resumed)) => {
                 self.body = resumed.body;
                 self.decoder = resumed.decoder;

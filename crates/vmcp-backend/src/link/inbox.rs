@@ -52,6 +52,9 @@ pub(super) struct Inbox {
     early: Option<Vec<Message>>,
     /// What the client has been asked and has not answered.
     asked: HashSet<IdKey>,
+    /// Whether calls have had ids that are numbers, and strings. Those of vmcp's own do not count: no
+    /// number looks like one.
+    id_types: [bool; 2],
     /// Why the link has ended.
     ended: Option<String>,
 }
@@ -123,6 +126,7 @@ impl Inbox {
     pub(super) fn enter(&mut self, call: Waiting) -> bool {
         if self.ended.is_none() {
             if !call.own {
+                self.id_types[usize::from(call.id.begins_with(""))] = true;
                 self.hand_over(&call.queue);
             }
             self.calls.push(call);
@@ -242,9 +246,9 @@ impl Inbox {
     }
 
     fn answered(&mut self, message: Message) -> Whose {
-        let found =
-            self.calls.iter().position(|call| message.id().is_some_and(|id| id.is(&call.id)));
-        let Some(index) = found else { return Whose::Nobodys(message) };
+        let Some(index) = message.id().and_then(|id| self.answered_by(id)) else {
+            return Whose::Nobodys(message);
+        };
         let call = self.calls.remove(index);
         let restored = call.origin.as_ref().map(|origin| origin.of_response(&message));
         match restored {
@@ -254,10 +258,16 @@ impl Inbox {
         }
     }
 
+    /// Which call is answered under an id: the one that has it, or else the one whose id differs from it
+    /// in nothing but the JSON type, if no other can be meant: not even one that is over.
+    fn answered_by(&self, id: Id<'_>) -> Option<usize> {
+        let exact = self.calls.iter().position(|call| id.is(&call.id));
+        let alike = || self.calls.iter().position(|call| id.resembles(&call.id));
+        exact.or_else(|| if self.id_types == [true; 2] { None } else { alike() })
+    }
+
     fn progressed(&self, message: Message, shared: bool) -> Whose {
-        let span = message.params().progress_token.clone();
-        let token = span.as_ref().and_then(|span| Id::parse(&message.text()[span.clone()]));
-        let token = token.map(Id::key);
+        let (span, token) = (message.params().progress_token.clone(), message.progress_token());
         let call = self.calls.iter().find(|call| call.token.is_some() && call.token == token);
         let Some((call, span)) = call.zip(span) else {
             // A task's token is good beyond its call.
@@ -347,8 +357,7 @@ impl Queue {
 impl Waiting {
     /// A call under its own id. `None` if the message is no request.
     pub(super) fn plain(number: u64, message: &Message, own: bool, queue: Queue) -> Option<Self> {
-        let token = message.params().meta.progress_token.clone();
-        let token = token.and_then(|span| Id::parse(&message.text()[span])).map(Id::key);
+        let token = message.requested_token();
         let (id, origin) = (message.id()?.key(), None);
         let place = queue.sender.clone().try_reserve_owned().ok()?;
         Some(Self { number, id, token, origin, own, queue, place })
@@ -359,6 +368,11 @@ impl Waiting {
         let mapping::Mapped { id, token, origin, text: _ } = mapped;
         let place = queue.sender.clone().try_reserve_owned().ok()?;
         Some(Self { number, id, token, origin: Some(origin), own: false, queue, place })
+    }
+
+    /// Its id, if the caller knows it by the same.
+    pub(super) fn own_id(&self) -> Option<&IdKey> {
+        self.origin.is_none().then_some(&self.id)
     }
 
     /// Hands the answer over, which always has a place.

@@ -26,6 +26,10 @@ impl Link {
             Whose::Answer(waiting, message) => {
                 self.touch();
                 self.answers.fetch_add(1, Ordering::Relaxed);
+                let message = match waiting.own_id() {
+                    Some(id) => self.conduct.retyped(&self.backend, message, id),
+                    None => message,
+                };
                 waiting.answer(message);
                 return true;
             }

@@ -9,6 +9,9 @@ use std::{
 use bytes::BytesMut;
 use tokio::{io::AsyncReadExt as _, process::ChildStderr, time::Instant};
 use vmcp_model::BackendId;
+use vmcp_wire::sse::Waste;
+
+use crate::link::Link;
 
 /// Bytes of a line that are kept.
 const LINE: usize = 1 << 10;
@@ -35,22 +38,28 @@ pub(super) struct Allowance {
     refused: u64,
 }
 
-/// Reads until the end, so that the process never waits for it.
-pub(super) async fn follow(mut stderr: ChildStderr, backend: BackendId, tail: Arc<Tail>) {
+/// Reads until the end, at the pace of what is useless: a process that writes faster waits.
+pub(super) async fn follow(mut stderr: ChildStderr, link: Arc<Link>, tail: Arc<Tail>) {
+    let backend = link.backend().clone();
     let mut allowance = Allowance::default();
     let mut buffer = BytesMut::with_capacity(CHUNK);
     // The line that is not complete yet, as much of it as is kept.
     let mut line = Vec::new();
     while let Ok(1..) = stderr.read_buf(&mut buffer).await {
         let mut rest = &buffer[..];
+        let mut waste = Waste { lines: 1, bytes: buffer.len() };
         while let Some(at) = memchr::memchr(b'\n', rest) {
             keep(&mut line, &rest[..at]);
             report(&line, &backend, &tail, &mut allowance);
             line.clear();
+            waste.lines += 1;
             rest = &rest[at + 1..];
         }
         keep(&mut line, rest);
         buffer.clear();
+        if let Some(until) = link.conduct().waste(waste) {
+            tokio::time::sleep_until(until).await;
+        }
     }
     report(&line, &backend, &tail, &mut allowance);
     if allowance.refused > 0 {

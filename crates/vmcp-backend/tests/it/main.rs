@@ -3,10 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
 
 mod era;
+mod lists;
 mod offer;
 mod peer;
 mod refusals;
 mod server;
 mod sides;
 mod stateless;
+mod streams;
 mod tls;

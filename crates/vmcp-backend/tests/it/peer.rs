@@ -62,6 +62,8 @@ pub(crate) enum Say {
     Error(u16, Value),
     /// A body of any kind.
     Raw(u16, &'static str, String),
+    /// The same with one more header.
+    With(&'static str, &'static str, Box<Self>),
     /// A stream that takes what the test sends, and ends when the test ends it.
     Stream(mpsc::Receiver<String>),
     /// Nothing, ever.
@@ -181,7 +183,12 @@ async fn respond(
     let open = Open(Arc::clone(&state));
     let script = Arc::clone(&*state.script.lock().unwrap());
     let id = &asked.body["id"];
-    Ok(match script(&asked) {
+    let (said, more) = match script(&asked) {
+        Say::With(name, value, said) => (*said, Some((name, value))),
+        said => (said, None),
+    };
+    let mut response = match said {
+        Say::With(..) => panic!("one more header at most"),
         Say::Result(result) => {
             let body = json!({"jsonrpc": "2.0", "id": id, "result": result});
             whole(200, "application/json", body.to_string())
@@ -198,7 +205,11 @@ async fn respond(
             let _open = open;
             std::future::pending().await
         }
-    })
+    };
+    if let Some((name, value)) = more {
+        response.headers_mut().insert(name, value.parse().unwrap());
+    }
+    Ok(response)
 }
 
 /// The events of a stream, each as one frame.

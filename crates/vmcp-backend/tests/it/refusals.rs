@@ -216,3 +216,45 @@ async fn a_credential_that_a_backend_repeats_is_not_passed_on() {
     let refused = backend.open(&view(LEGACY, "{}")).await.unwrap_err();
     assert_eq!(refused.to_string(), "refused the request with HTTP status 422");
 }
+
+/// Nobody has asked for it, and it is said what is wrong.
+#[tokio::test]
+async fn an_encoded_answer_is_refused_by_its_name() {
+    for encoding in ["gzip", "br", "deflate", "zstd", "gzip, br"] {
+        for kind in ["application/json", "text/event-stream"] {
+            let peer = Peer::start(move |asked: &Asked| match asked.method() {
+                "tools/call" => {
+                    let encoded = Say::Raw(200, kind, "\u{1f}\u{8b}\u{8}".to_owned());
+                    Say::With("content-encoding", encoding, Box::new(encoded))
+                }
+                // What a notification is answered is of no importance.
+                "notifications/initialized" => {
+                    Say::With("content-encoding", encoding, Box::new(raw(200, "")))
+                }
+                _ => legacy(asked),
+            })
+            .await;
+            let backend = peer.backend();
+            let session = backend.open(&view(LEGACY, "{}")).await.unwrap();
+            let error = call(&backend, &session).await.unwrap_err().to_string();
+            assert!(error.contains(&format!("Content-Encoding {encoding}")), "{error}");
+            let asked = peer.seen();
+            assert!(asked.iter().all(|asked| asked.header("accept-encoding") == Some("identity")));
+        }
+    }
+    // What is not encoded may say so, and a refusal counts by its status.
+    let peer = Peer::start(|asked: &Asked| match asked.method() {
+        "tools/call" => {
+            let result = Say::Result(json!({"content": []}));
+            Say::With("content-encoding", "identity", Box::new(result))
+        }
+        "ping" => Say::With("content-encoding", "gzip", Box::new(raw(422, "\u{1f}\u{8b}\u{8}"))),
+        _ => legacy(asked),
+    })
+    .await;
+    let backend = peer.backend();
+    let session = backend.open(&view(LEGACY, "{}")).await.unwrap();
+    assert!(call(&backend, &session).await.unwrap().result().is_some());
+    let refused = backend.ask(&session, "ping", None).await.unwrap_err();
+    assert!(matches!(refused, Error::Refused { status: 422, said: None }), "{refused:?}");
+}

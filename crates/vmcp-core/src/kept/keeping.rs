@@ -8,7 +8,7 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
-use vmcp_backend::{Backend, Declined, Error, Events, Session};
+use vmcp_backend::{Backend, Declined, Error, Events, Reopening, Session};
 use vmcp_wire::Shape;
 
 use super::session::{KeptSession, Open, Opened, tell_level};
@@ -17,9 +17,6 @@ use crate::inbound::Inbound;
 /// How long the first call waits for the stream to open, so that nothing is asked before somebody is
 /// there to decline it.
 const BEGIN: Duration = Duration::from_millis(500);
-
-/// The first and the longest wait before a stream that broke off is opened again.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
 /// The keeping of one backend session.
 struct Keeping {
@@ -135,9 +132,9 @@ impl Keeping {
     /// when it is listened to, or cannot be.
     async fn listen(&self, session: &Session, begins: oneshot::Sender<()>) {
         let mut begins = Some(begins);
-        let mut wait = BACKOFF.0;
+        let mut reopening = Reopening::default();
         loop {
-            let began = Instant::now();
+            let (began, mut has_brought) = (Instant::now(), false);
             let stream = self.backend.overhear(session).await;
             if begins.take().is_none() && matches!(stream, Ok(Some(_))) {
                 // What has changed while nobody listened is found by asking.
@@ -145,7 +142,7 @@ impl Keeping {
                 self.kept.read_lists_soon(&open);
             }
             let ended = match stream {
-                Ok(Some(stream)) => self.hear(session, stream).await,
+                Ok(Some(stream)) => self.hear(session, stream, &mut has_brought).await,
                 // It has none to offer.
                 Ok(None) | Err(Error::Refused { .. } | Error::Protocol(_)) => {
                     return std::future::pending().await;
@@ -156,23 +153,24 @@ impl Keeping {
                 return;
             }
             tracing::debug!(backend = %self.backend.id(), error = %ended, "a kept session is not listened to");
-            if began.elapsed() > BACKOFF.1 {
-                wait = BACKOFF.0;
-            }
+            let wait = match ended {
+                Error::Broken(_) => reopening.ended(began.elapsed(), has_brought),
+                _ => reopening.failed(began.elapsed(), has_brought),
+            };
             tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(BACKOFF.1);
         }
     }
 
     /// Declines what is asked, since nobody can tell which call it belongs to, and lets the lists be
     /// read again that have changed. Gives what ended the stream.
-    async fn hear(&self, session: &Session, mut stream: Events) -> Error {
+    async fn hear(&self, session: &Session, mut stream: Events, has_brought: &mut bool) -> Error {
         loop {
             let message = match stream.next().await {
                 Ok(Some(message)) => message,
                 Ok(None) => return Error::Broken("the stream ended".to_owned()),
                 Err(error) => return error,
             };
+            *has_brought = true;
             match message.shape() {
                 Shape::Request => {
                     if let Err(error) =

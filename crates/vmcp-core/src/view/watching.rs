@@ -122,8 +122,9 @@ impl Watch {
                 Err(_) if self.has_given_way(current.as_ref()) => self.sleep(current).await,
                 Err(error) => {
                     failures = if began.elapsed() > BACKOFF.1 { 1 } else { failures + 1 };
-                    // What is left alone was not asked, and its session is as good as it was.
-                    if !matches!(error, Error::LeftAlone { .. })
+                    // What is left alone was not asked, and what lists too much is asked no more than
+                    // before: the session is as good as it was.
+                    if !matches!(error, Error::LeftAlone { .. } | Error::Excessive(_))
                         && let Some(lost) = current.take()
                     {
                         let _gone = self.backend.close(&lost.session).await;

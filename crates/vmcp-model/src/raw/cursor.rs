@@ -16,6 +16,13 @@ pub struct Cursor<'a> {
     at: usize,
 }
 
+/// Whether a part of a string holds a control character, which must be written as an escape there.
+#[inline]
+pub fn has_control(plain: &[u8]) -> bool {
+    // Without a branch, so that many bytes are looked at at once.
+    plain.iter().fold(u8::MAX, |least, byte| least.min(*byte)) < b' '
+}
+
 impl<'a> Cursor<'a> {
     pub fn new(text: &'a str) -> Self {
         Self { text, at: 0 }
@@ -162,8 +169,7 @@ impl<'a> Cursor<'a> {
         loop {
             let rest = &bytes[self.at..];
             let plain = memchr::memchr2(b'"', b'\\', rest).ok_or(NotJson)?;
-            // Without a branch, so that many bytes are looked at at once.
-            if rest[..plain].iter().fold(false, |found, byte| found | (*byte < b' ')) {
+            if has_control(&rest[..plain]) {
                 return Err(NotJson);
             }
             self.at += plain + 1;

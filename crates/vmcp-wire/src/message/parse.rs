@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use vmcp_model::raw::{Cursor, NotJson, same_name};
+use vmcp_model::raw::{self, Cursor, NotJson, same_name};
 
 use super::{Malformed, Message, Meta, Params, Shape, Span};
 use crate::{
@@ -22,6 +22,10 @@ pub(super) fn message(text: Bytes) -> Result<Message, Malformed> {
         Ok(()) => {}
         Err(Stop::NotJson) => return Err(Malformed::NotJson),
         Err(Stop::Refused(why)) => return Err(Malformed::NotAMessage(why)),
+    }
+    if let Some(absent) = parts.absent(&text) {
+        // Not for clients either, of which some refuse it.
+        return message(raw::without(&text, |name| name == absent));
     }
     let shape = parts.shape(&text).map_err(|why| Malformed::NotAMessage(why.into()))?;
     let Parts { id, method, result, params, .. } = parts;
@@ -84,6 +88,17 @@ impl Parts {
             *slot = Some(cursor.value()?);
             Ok(())
         })
+    }
+
+    /// The outcome that a response says it does not have: some write `null` for it.
+    fn absent(&self, text: &[u8]) -> Option<&'static str> {
+        let (result, error) = self.result.clone().zip(self.error.clone())?;
+        match (&text[result], &text[error]) {
+            (b"null", b"null") => None,
+            (b"null", _) => Some("result"),
+            (_, b"null") => Some("error"),
+            (_, _) => None,
+        }
     }
 
     /// Decides what the message is, and refuses what JSON-RPC 2.0 or MCP does not allow.

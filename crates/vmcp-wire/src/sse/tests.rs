@@ -56,6 +56,29 @@ fn a_byte_order_mark_is_skipped() {
 }
 
 #[test]
+fn what_says_nothing_is_counted() {
+    let waste_of = |text: &str| {
+        let mut decoder = Decoder::new(100);
+        decoder.feed(text.as_bytes(), &mut Vec::new()).unwrap();
+        let super::Waste { lines, bytes } = decoder.take_waste();
+        assert_eq!(decoder.take_waste(), super::Waste::default());
+        (lines, bytes)
+    };
+    let event = "event: message\nid: 7\nretry: 5\ndata: {\ndata: }\n\n";
+    assert_eq!(waste_of(event), (0, 0));
+    assert_eq!(waste_of(&event.replace('\n', "\r\n")), (0, 0));
+    for (useless, bytes) in [(":\n", 2), (": ping\n", 7), ("\n", 1), ("a\n", 2), ("retry: x\n", 9)]
+    {
+        assert_eq!(waste_of(&useless.repeat(10)), (10, 10 * bytes), "{useless:?}");
+        assert_eq!(waste_of(&format!("{event}{useless}{event}")), (1, bytes), "{useless:?}");
+    }
+    // The last one of these counts, and the first data line.
+    for useless in ["event: a\n", "id: a\n", "retry: 9\n", "data\n"] {
+        assert_eq!(waste_of(&useless.repeat(10)).0, 9, "{useless:?}");
+    }
+}
+
+#[test]
 fn an_event_over_the_bound_is_refused() {
     let mut decoder = Decoder::new(10);
     let mut events = Vec::new();

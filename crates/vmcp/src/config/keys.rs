@@ -420,6 +420,7 @@ const LIMITS: &[Key] = &[
     Key::count("views", 256, 1_000_000, "kinds of callers whose catalogs are kept"),
     Key::count("listPages", 1000, 1_000_000, "pages of a backend's list that are followed"),
     Key::count("listItems", 100_000, 10_000_000, "items of a backend's list that are kept"),
+    Key::size("listBytes", 32 << 20, "all lists of a backend, with all their pages"),
 ];
 
 const ADMIN: &[Key] =

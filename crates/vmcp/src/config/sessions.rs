@@ -70,5 +70,6 @@ pub(super) fn backend_limits(reader: &Reader<'_>) -> vmcp_backend::Limits {
         links: reader.count("linksPerBackend"),
         list_pages: reader.count("listPages"),
         list_items: reader.count("listItems"),
+        list_bytes: reader.size("listBytes"),
     }
 }

@@ -29,7 +29,7 @@ async fn a_request_is_written_as_it_should_be() {
     let asked = sent(&peer, CLOSING, peer.http.post(Some(&one), "{}".into(), true, None)).await;
     assert_eq!(
         asked,
-        "POST /mcp?a=1 HTTP/1.1\r\nhost: HOST\r\nuser-agent: vmcp/VERSION\r\n\
+        "POST /mcp?a=1 HTTP/1.1\r\nhost: HOST\r\naccept-encoding: identity\r\nuser-agent: vmcp/VERSION\r\n\
          mcp-protocol-version: 2025-11-25\r\nmcp-session-id: one\r\n\
          content-type: application/json\r\naccept: application/json, text/event-stream\r\n\
          content-length: 2\r\n\r\n{}"
@@ -39,13 +39,13 @@ async fn a_request_is_written_as_it_should_be() {
     let asked = sent(&peer, CLOSING, peer.http.listen(Some(&session(None)), Some("7"))).await;
     assert_eq!(
         asked,
-        "GET /mcp?a=1 HTTP/1.1\r\nhost: HOST\r\nuser-agent: vmcp/VERSION\r\n\
+        "GET /mcp?a=1 HTTP/1.1\r\nhost: HOST\r\naccept-encoding: identity\r\nuser-agent: vmcp/VERSION\r\n\
          mcp-protocol-version: 2025-11-25\r\naccept: text/event-stream\r\nlast-event-id: 7\r\n\r\n"
     );
     let asked = sent(&peer, CLOSING, peer.http.delete(&one)).await;
     assert_eq!(
         asked,
-        "DELETE /mcp?a=1 HTTP/1.1\r\nhost: HOST\r\nuser-agent: vmcp/VERSION\r\n\
+        "DELETE /mcp?a=1 HTTP/1.1\r\nhost: HOST\r\naccept-encoding: identity\r\nuser-agent: vmcp/VERSION\r\n\
          mcp-protocol-version: 2025-11-25\r\nmcp-session-id: one\r\n\r\n"
     );
 }

@@ -95,6 +95,26 @@ fn answers_go_to_their_calls_and_progress_to_its_token() {
 }
 
 #[test]
+fn an_id_of_the_other_type_is_that_of_the_call_unless_both_are_used() {
+    for (own, other) in [("7", "\"7\""), ("\"7\"", "7")] {
+        for shared in [false, true] {
+            let mut desk = if shared { Desk::shared() } else { Desk::default() };
+            desk.call("a", ONE, &request(own, "1"));
+            let (asked, answered) = if shared { ("\"0\"", own) } else { (other, other) };
+            let answer = |id: &str| format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#);
+            desk.check(&answer(asked), &format!("a: {}", answer(answered)));
+            desk.check(&answer(asked), "");
+        }
+        let mut desk = Desk::default();
+        desk.call("a", ONE, &request(own, "1"));
+        let answer = format!(r#"{{"jsonrpc":"2.0","id":{own},"result":{{}}}}"#);
+        desk.check(&answer, &format!("a: {answer}"));
+        desk.call("b", ONE, &request(other, "1"));
+        desk.check(&answer, "");
+    }
+}
+
+#[test]
 fn changes_go_to_listeners_and_the_rest_to_the_newest_call() {
     let mut desk = Desk::default();
     let changed = r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#;

@@ -193,6 +193,7 @@ fn of_backend(backend: &BackendSettings) -> Vec<String> {
         links,
         list_pages,
         list_items,
+        list_bytes,
     } = limits;
     let line = |text: String| format!("{id}: {text}");
     vec![
@@ -201,7 +202,7 @@ fn of_backend(backend: &BackendSettings) -> Vec<String> {
         line(format!("idle {idle:?} absolute {absolute:?}")),
         line(format!("response {response_bytes} event {event_bytes}")),
         line(format!("in flight {in_flight} streams {streams} links {links}")),
-        line(format!("list pages {list_pages} items {list_items}")),
+        line(format!("list pages {list_pages} items {list_items} bytes {list_bytes}")),
     ]
 }
 

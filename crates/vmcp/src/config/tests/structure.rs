@@ -152,13 +152,13 @@ metadata: {same: *label}",
          one: idle 30s absolute 3600s
          one: response 104857600 event 16777216
          one: in flight 1024 streams 10000 links 256
-         one: list pages 1000 items 100000
+         one: list pages 1000 items 100000 bytes 33554432
          two: http://h/2 unauthenticated ca 0 {\"a\": \"b\"}
          two: connect 5s initialize 30s
          two: idle 30s absolute 3600s
          two: response 104857600 event 16777216
          two: in flight 1024 streams 10000 links 256
-         two: list pages 1000 items 100000",
+         two: list pages 1000 items 100000 bytes 33554432",
     );
     check(
         "

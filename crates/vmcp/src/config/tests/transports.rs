@@ -18,31 +18,31 @@ operational: {timeouts: {perWorkload: {a: 31s}}}",
          a: idle 31s absolute 3600s
          a: response 104857600 event 16777216
          a: in flight 1024 streams 10000 links 256
-         a: list pages 1000 items 100000
+         a: list pages 1000 items 100000 bytes 33554432
          b: runs run [\"1\", \"true\", \"\"] {} in None Session idle 600s {}
          b: connect 5s initialize 120s
          b: idle 30s absolute 3600s
          b: response 104857600 event 16777216
          b: in flight 1024 streams 10000 links 256
-         b: list pages 1000 items 100000
+         b: list pages 1000 items 100000 bytes 33554432
          c: http://h/ unauthenticated ca 0 {}
          c: connect 5s initialize 30s
          c: idle 30s absolute 3600s
          c: response 104857600 event 16777216
          c: in flight 1024 streams 10000 links 256
-         c: list pages 1000 items 100000
+         c: list pages 1000 items 100000 bytes 33554432
          d: http://h/ unauthenticated cookie:\"a=b\" ca 0 {}
          d: connect 5s initialize 30s
          d: idle 30s absolute 3600s
          d: response 104857600 event 16777216
          d: in flight 1024 streams 10000 links 256
-         d: list pages 1000 items 100000
+         d: list pages 1000 items 100000 bytes 33554432
          e: sse http://h/ unauthenticated ca 0 {}
          e: connect 5s initialize 30s
          e: idle 30s absolute 3600s
          e: response 104857600 event 16777216
          e: in flight 1024 streams 10000 links 256
-         e: list pages 1000 items 100000",
+         e: list pages 1000 items 100000 bytes 33554432",
     );
 }
 
@@ -83,7 +83,7 @@ outgoingAuth: {default: {type: header_injection, headerInjection: {headerName: X
          a: idle 30s absolute 3600s
          a: response 104857600 event 16777216
          a: in flight 1024 streams 10000 links 256
-         a: list pages 1000 items 100000",
+         a: list pages 1000 items 100000 bytes 33554432",
     );
     check(
         "

@@ -1,0 +1,156 @@
+//! What a backend does that no server should and that harms nobody: it is made the best of, paced, and
+//! told in the log once for each backend.
+
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicBool, AtomicU32, Ordering},
+};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use vmcp_model::BackendId;
+use vmcp_wire::{Id, IdKey, Message, Shape, sse::Waste};
+
+/// Useless bytes that all streams and processes of one backend may bring in a second. More waits at
+/// the backend.
+const RATE: u64 = 8 << 20;
+
+/// What a line costs, whatever its length.
+const LINE: u64 = 64;
+
+/// How far what was taken may be ahead of that rate.
+const AHEAD: Duration = Duration::from_millis(100);
+
+/// How often at most lost sessions are told.
+const TOLD: Duration = Duration::from_secs(10);
+
+/// How one backend behaves.
+#[derive(Debug)]
+pub(crate) struct Conduct {
+    told: AtomicU32,
+    /// When what was taken of useless bytes is paid for.
+    paid: Mutex<Instant>,
+    /// It asks on streams that are only listened to whether somebody is there.
+    pings: AtomicBool,
+    /// When a lost session was told of last, and how many have been lost since.
+    lost: Mutex<Option<(Instant, u32)>>,
+}
+
+/// Something odd.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Oddity {
+    /// A list whose cursors lead back to what was there before.
+    Circle,
+    /// Something on a stream, or between lines, that is no message.
+    NoMessage,
+    /// An answer whose id is of another JSON type than that of its request.
+    IdType,
+}
+
+impl Conduct {
+    /// Whether this is the first of its kind, so that it is to be told.
+    pub(crate) fn is_news(&self, oddity: Oddity) -> bool {
+        let bit = 1 << oddity as u32;
+        self.told.fetch_or(bit, Ordering::Relaxed) & bit == 0
+    }
+
+    /// Notes that something was skipped because it is no message.
+    pub(crate) fn skipped(&self, backend: &BackendId, what: &str) {
+        if self.is_news(Oddity::NoMessage) {
+            tracing::warn!(%backend, what, "the backend sent something that is no MCP message, which is skipped; further ones are not told");
+        }
+    }
+
+    /// The response with the id of its request, if that differs from its own in nothing but the JSON type.
+    pub(crate) fn retyped(&self, backend: &BackendId, message: Message, id: &IdKey) -> Message {
+        let resembles = |found: Id<'_>| !found.is(id) && found.resembles(id);
+        if message.shape() != Shape::Response || !message.id().is_some_and(resembles) {
+            return message;
+        }
+        if self.is_news(Oddity::IdType) {
+            let answered = message.id().map(|id| String::from_utf8_lossy(id.text()).into_owned());
+            tracing::warn!(%backend, answered, request = ?id, "the backend answers with ids of another JSON type than it is sent");
+        }
+        Message::parse(message.with_id(&id.to_json())).unwrap_or(message)
+    }
+
+    /// Notes that it asks whether somebody is there on streams that are only listened to.
+    pub(crate) fn note_ping(&self) {
+        self.pings.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it does.
+    pub(crate) fn pings(&self) -> bool {
+        self.pings.load(Ordering::Relaxed)
+    }
+
+    /// Tells of a session that the backend has lost, and of those since the last time, now and then.
+    pub(crate) fn note_lost(&self, backend: &BackendId) {
+        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        let others = match &mut *lost {
+            Some((told, others)) if told.elapsed() < TOLD => {
+                *others += 1;
+                return;
+            }
+            Some((_, others)) => *others,
+            None => 0,
+        };
+        *lost = Some((Instant::now(), 0));
+        drop(lost);
+        tracing::warn!(%backend, others, "the backend has lost a client's session, and with it whatever it kept there; it goes on with a new one");
+    }
+
+    /// Notes what was useless, and says when more may be read, if not at once.
+    pub(crate) fn waste(&self, waste: Waste) -> Option<Instant> {
+        if waste == Waste::default() {
+            return None;
+        }
+        let cost = waste.bytes as u64 + LINE * waste.lines as u64;
+        let cost = Duration::from_nanos(cost.saturating_mul(1_000_000_000 / RATE));
+        let now = Instant::now();
+        let mut paid = self.paid.lock().unwrap_or_else(PoisonError::into_inner);
+        *paid = (*paid).max(now) + cost;
+        let until = *paid - AHEAD;
+        (until > now).then_some(until)
+    }
+}
+
+impl Default for Conduct {
+    fn default() -> Self {
+        Self {
+            told: AtomicU32::new(0),
+            paid: Mutex::new(Instant::now()),
+            pings: AtomicBool::new(false),
+            lost: Mutex::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn all_streams_of_a_backend_share_what_may_be_useless() {
+        let (conduct, began) = (Conduct::default(), Instant::now());
+        // Two streams at once, of which each waits as it is told.
+        for _turn in 0..100 {
+            let waits = [(); 2].map(|()| conduct.waste(Waste { lines: 1000, bytes: 2000 }));
+            if let Some(until) = waits.into_iter().flatten().max() {
+                tokio::time::sleep_until(until).await;
+            }
+        }
+        let expected = Duration::from_millis(200 * 66_000 * 1000 / RATE);
+        let took = began.elapsed() + AHEAD;
+        assert!(took > expected.mul_f64(0.95) && took < expected.mul_f64(1.05), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_heartbeat_waits_for_nothing() {
+        let conduct = Conduct::default();
+        for _second in 0..1000 {
+            assert_eq!(conduct.waste(Waste { lines: 2, bytes: 30 }), None);
+            tokio::time::advance(Duration::from_millis(1)).await;
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Reads what backends send: the message in an event, a line or a body, made the best of.
+
+use bytes::Bytes;
+use vmcp_model::{BackendId, raw::Members};
+use vmcp_wire::{IdKey, Message, Shape, is_plain_response, reply};
+
+use crate::{
+    backend::{Backend, excerpt},
+    error::Error,
+};
+
+/// A byte order mark, with which some begin.
+const MARK: &[u8] = b"\xEF\xBB\xBF";
+
+impl Backend {
+    /// The response to the request of this id, which has come whole as the answer to it.
+    ///
+    /// # Errors
+    /// If it is anything else.
+    pub fn response(&self, text: Bytes, id: &IdKey) -> Result<Bytes, Error> {
+        if is_plain_response(&text, id) {
+            return Ok(text);
+        }
+        self.odd_response(text, id)
+    }
+
+    /// The same of what is not as it should be.
+    #[cold]
+    fn odd_response(&self, text: Bytes, id: &IdKey) -> Result<Bytes, Error> {
+        let refused = |why: &str| Error::Protocol(format!("answered badly: {why}"));
+        let message = Message::parse(unmarked(text)).map_err(|why| refused(&why.to_string()))?;
+        if message.shape() != Shape::Response {
+            return Err(refused("with something else than a response"));
+        }
+        let message = self.conduct.retyped(self.id(), message, id);
+        if !message.id().is_some_and(|answered| answered.is(id)) {
+            return Err(Error::Protocol(
+                "answered another request than the one it was asked".to_owned(),
+            ));
+        }
+        match shapeless(&message) {
+            Some(why) => Err(refused(why)),
+            None => Ok(message.into_text()),
+        }
+    }
+}
+
+/// The message that an event or a line holds. Of a response that holds nothing which could be passed
+/// on, an error in its place. The error says why there is none, and shows it.
+pub(crate) fn message(backend: &BackendId, text: Bytes) -> Result<Message, String> {
+    let text = unmarked(text);
+    let parsed = Message::parse(text.clone());
+    let message = parsed.map_err(|why| format!("{why}: {}", excerpt(&text)))?;
+    let why = if message.shape() == Shape::Response { shapeless(&message) } else { None };
+    let Some(why) = why else { return Ok(message) };
+    let fault = Error::Protocol(format!("answered badly: {why}")).fault(backend);
+    Message::parse(reply::error(message.id(), &fault)).map_err(|why| why.to_string())
+}
+
+fn unmarked(text: Bytes) -> Bytes {
+    if text.starts_with(MARK) { text.slice(MARK.len()..) } else { text }
+}
+
+/// Why neither the result nor the error of a response could be read by a client.
+fn shapeless(response: &Message) -> Option<&'static str> {
+    let is_object = |value: &[u8]| value.starts_with(b"{");
+    match response.result() {
+        Some(result) => (!is_object(result)).then_some("its result is no object"),
+        None => {
+            let text = response.text();
+            let error = Members::parse(text).and_then(|members| members.span("error"));
+            let is_object = error.is_some_and(|error| is_object(&text[error]));
+            (!is_object).then_some("its error is no object")
+        }
+    }
+}
