@@ -6,6 +6,7 @@
 //! - [`conformance`]: what the official conformance suite expects of a server, on rmcp
 //! - [`client`]: a small strict client that shows bytes as they came
 //! - [`modern_client`]: the same for the modern era
+//! - [`framing`]: HTTP as literal bytes and frames
 //! - [`identity`]: an identity provider that signs whatever it is told to
 //! - [`pairing`]: a server and a client on rmcp for the pairing test of `tools/pairings`
 //! - [`gateway`]: configurations of the gateway, piece by piece
@@ -20,6 +21,7 @@ mod certificate;
 pub mod client;
 pub mod cluster;
 pub mod conformance;
+pub mod framing;
 pub mod gateway;
 mod host;
 pub mod identity;
