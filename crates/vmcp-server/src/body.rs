@@ -70,6 +70,21 @@ impl Body {
         Self::events_from(Source::Live(live), keep_alive, None)
     }
 
+    /// Ready when the call has ended that the body belongs to, however much of it has been taken. Whoever
+    /// does not take more for a while asks, as nothing else ends a call that nobody polls.
+    pub(crate) fn poll_over(&mut self, context: &mut Context<'_>) -> Poll<Fault> {
+        match self {
+            Self::Relay(relaying) => relaying.poll_over(context),
+            Self::Events(events) => {
+                if let Source::Live(live) = &mut events.source {
+                    live.make(context);
+                }
+                Poll::Pending
+            }
+            Self::Whole(_) | Self::Parts(_) => Poll::Pending,
+        }
+    }
+
     fn events_from(source: Source, keep_alive: Duration, permit: Option<StreamPermit>) -> Self {
         let idle = Box::pin(tokio::time::sleep(keep_alive));
         Self::Events(Box::new(Events { source, keep_alive, idle, _permit: permit }))

@@ -5,6 +5,7 @@
 mod body;
 mod edge;
 mod http1;
+mod http2;
 mod mcp;
 mod modern;
 mod origin;
@@ -12,6 +13,7 @@ mod request;
 mod respond;
 mod stall;
 mod status;
+mod times;
 mod worker;
 
 pub use edge::{Config, Edge, Listens};

@@ -18,6 +18,7 @@ mod programs;
 mod reload;
 mod shutdown;
 mod support;
+mod unread;
 
 use vmcp_testkit::{client::Client, gateway::Gateway, process::Process};
 
