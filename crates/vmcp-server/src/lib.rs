@@ -2,6 +2,7 @@
 //!
 //! What a message means is decided below; this crate knows statuses, headers, streams and limits.
 
+mod accept;
 mod body;
 mod edge;
 mod http1;

@@ -3,6 +3,7 @@
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
 use vmcp_wire::Fault;
 
 use crate::{http1, http2};
@@ -67,4 +68,22 @@ impl RequestBody {
         };
         piece.map(|piece| piece.map(|piece| piece.map_err(|error| broken(&error))))
     }
+}
+
+/// Whether somebody has sent the request on for somebody else.
+pub(crate) fn is_forwarded(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| {
+        let name = name.as_str();
+        name.starts_with("x-forwarded-")
+            || matches!(
+                name,
+                "forwarded"
+                    | "via"
+                    | "x-real-ip"
+                    | "x-client-ip"
+                    | "true-client-ip"
+                    | "cf-connecting-ip"
+                    | "x-envoy-external-address"
+            )
+    })
 }

@@ -8,6 +8,7 @@
     reason = "what the tests share fails them just as they fail themselves"
 )]
 
+mod accept;
 mod asking;
 mod auth;
 mod batches;
