@@ -136,7 +136,13 @@ impl Connection {
         self.socket.read_exact(&mut payload).await?;
         let stream = u32::from_be_bytes(stream);
         if kind == kind::SETTINGS && flags & flag::ACK == 0 {
-            self.socket.write_all(&frame(kind::SETTINGS, flag::ACK, 0, b"")).await?;
+            let taken = self.socket.write_all(&frame(kind::SETTINGS, flag::ACK, 0, b"")).await;
+            // What the server said before it closed can still be read.
+            if let Err(error) = taken
+                && !is_end(&error)
+            {
+                return Err(error.into());
+            }
         }
         Ok(Some(Frame { kind, flags, stream, payload }))
     }

@@ -19,6 +19,7 @@ mod deploy;
 mod doors;
 mod early;
 mod fidelity;
+mod framing;
 mod health;
 mod kinds;
 mod lies;
