@@ -17,6 +17,10 @@ use vmcp_http1::{is_bodiless, write};
 use super::metered::Traffic;
 use crate::body::Body;
 
+/// How much room on its connection a stream claims at once. The streams of a connection take turns, so a
+/// client with a slow line and many streams must not wait for each as long as for one that is stalled.
+const TURN: usize = 16 << 10;
+
 /// A request that is being answered.
 pub(super) struct Stream {
     pub(super) respond: SendResponse<Bytes>,
@@ -128,7 +132,6 @@ impl<'a> Sending<'a> {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Some(Ok(frame))) => {
                     self.piece = frame.into_data().unwrap_or_default();
-                    self.stream.reserve_capacity(self.piece.len());
                 }
                 Poll::Ready(Some(Err(fault))) => {
                     tracing::debug!(%fault, "a response broke off");
@@ -143,6 +146,7 @@ impl<'a> Sending<'a> {
     /// Sends as much of a piece as the client has room for. While it has none, the call is watched: its
     /// body is not asked for more, so nothing else would end it.
     fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Ended>> {
+        self.stream.reserve_capacity(self.piece.len().min(TURN));
         let room = match self.stream.capacity() {
             0 => match self.stream.poll_capacity(context) {
                 Poll::Ready(Some(Ok(room))) => room,
