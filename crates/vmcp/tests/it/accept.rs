@@ -36,7 +36,7 @@ async fn an_answer_comes_in_the_form_that_the_client_takes() {
     for accept in [JSON, EVENTS] {
         let mut client = Client::new(&process.url()).with_header("accept", accept);
         client.initialize().await.unwrap();
-
+        // A large answer is passed on as it arrives.
         for (method, params) in [
             ("ping", "{}"),
             ("tools/list", "{}"),
