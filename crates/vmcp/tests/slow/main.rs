@@ -6,6 +6,7 @@
 )]
 #![expect(clippy::print_stdout, reason = "the figures are a result of the tests")]
 
+mod burst;
 mod cluster;
 mod expiry;
 mod idle;
