@@ -22,6 +22,7 @@ pub(crate) struct Asked {
 
 impl Asked {
     /// `None` if the client takes both forms, as nearly all do.
+    #[inline]
     pub(crate) fn of(accepts: Accepts, incoming: &vmcp_wire::Incoming) -> Option<Self> {
         if accepts.json && accepts.events {
             return None;

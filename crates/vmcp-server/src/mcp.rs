@@ -108,20 +108,8 @@ impl Edge {
             Err(fault) => return respond::failed(None, &fault),
         };
         let asked = Asked::of(accepts, &incoming);
-        let response = self.answer_to(incoming, &parts.headers, caller).await;
-        match asked {
-            None => response,
-            Some(asked) => Box::pin(asked.fit(response)).await,
-        }
-    }
-
-    async fn answer_to(
-        self: &Arc<Self>,
-        incoming: Incoming,
-        headers: &HeaderMap,
-        caller: &Caller,
-    ) -> Response<Body> {
-        match incoming {
+        let headers = &parts.headers;
+        let response = match incoming {
             Incoming::Single(message) if speaks_modern(headers, &message) => {
                 // Boxed, so that a call of the legacy era does not carry room for it.
                 Box::pin(self.modern(headers, message, caller)).await
@@ -134,6 +122,10 @@ impl Edge {
                 };
                 answered.unwrap_or_else(|fault| respond::failed(None, &fault))
             }
+        };
+        match asked {
+            None => response,
+            Some(asked) => Box::pin(asked.fit(response)).await,
         }
     }
 

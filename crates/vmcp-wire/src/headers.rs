@@ -138,8 +138,10 @@ pub fn ambiguous(headers: &HeaderMap) -> Option<&'static HeaderName> {
 
 /// Whether a body is sent as it is, by its `Content-Encoding`.
 pub fn is_plain(headers: &HeaderMap) -> bool {
-    let mut values = headers.get_all(header::CONTENT_ENCODING).iter();
-    values.all(|value| {
+    if !headers.contains_key(header::CONTENT_ENCODING) {
+        return true;
+    }
+    headers.get_all(header::CONTENT_ENCODING).iter().all(|value| {
         value.to_str().is_ok_and(|codings| {
             items(codings, ',')
                 .all(|coding| coding.is_empty() || coding.eq_ignore_ascii_case("identity"))

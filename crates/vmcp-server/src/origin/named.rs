@@ -59,5 +59,6 @@ fn port_of(digits: &str) -> Option<u16> {
 /// Whether a byte may stand in a name: unreserved, a sub-delimiter or of an escape (RFC 3986, section
 /// 3.2.2).
 fn is_of_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&byte)
+    matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$')
+        || matches!(byte, b'&'..=b',' | b';' | b'=')
 }
