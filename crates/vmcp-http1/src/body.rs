@@ -1,6 +1,7 @@
 //! Where the body of a message ends (RFC 9112, sections 6 and 7).
 
 use bytes::{Buf as _, Bytes, BytesMut};
+use http::{HeaderName, HeaderValue};
 
 use crate::write::CHUNK_END;
 
@@ -58,7 +59,7 @@ pub enum BadBody {
     Size,
     #[error("a chunk does not end where it should")]
     End,
-    #[error("the lines behind the last chunk are too long")]
+    #[error("the lines behind the last chunk are no header lines, or too long")]
     Trailers,
     #[error("the connection was closed in mid-body")]
     Truncated,
@@ -151,7 +152,7 @@ impl Decoder {
                     };
                     if line == 0 {
                         self.0 = State::Over;
-                    } else if *read + line + 2 > MAX_TRAILERS {
+                    } else if *read + line + 2 > MAX_TRAILERS || !is_field(&buffer[..line]) {
                         return Err(BadBody::Trailers);
                     } else {
                         *read += line + 2;
@@ -211,6 +212,13 @@ fn size(line: &[u8]) -> Option<u64> {
     }
     let digits = std::str::from_utf8(&line[..digits]).ok()?;
     u64::from_str_radix(digits, 16).ok()
+}
+
+/// Whether a line names a field and gives it a value (RFC 9112, section 5).
+fn is_field(line: &[u8]) -> bool {
+    let Some(colon) = memchr::memchr(b':', line) else { return false };
+    let (name, value) = (&line[..colon], &line[colon + 1..]);
+    HeaderName::from_bytes(name).is_ok() && HeaderValue::from_bytes(value).is_ok()
 }
 
 #[cfg(test)]

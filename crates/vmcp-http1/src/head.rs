@@ -99,6 +99,10 @@ impl HeadScan {
             return Err(BadHead::Malformed);
         };
         let method = Method::from_bytes(method.as_bytes()).map_err(|_error| BadHead::Malformed)?;
+        // It would be cut off, and other readers do not (RFC 9112, section 3.2).
+        if memchr::memchr(b'#', target.as_bytes()).is_some() {
+            return Err(BadHead::Malformed);
+        }
         let target = Uri::from_maybe_shared(text.slice_ref(target.as_bytes()));
         let target = target.map_err(|_error| BadHead::Malformed)?;
         let version = version(parsed.version);

@@ -52,6 +52,15 @@ pub fn chunked(out: &mut BytesMut) {
 
 /// When this response is made (RFC 9110, section 6.6.1).
 pub fn date(out: &mut BytesMut) {
+    with_date(|date| line(out, &header::DATE, date.as_bytes()));
+}
+
+/// The same for who does not write lines.
+pub fn date_value() -> HeaderValue {
+    with_date(|date| HeaderValue::from_str(date).expect("a date is visible ASCII"))
+}
+
+fn with_date<R>(with: impl FnOnce(&str) -> R) -> R {
     thread_local! {
         /// The last date that was written, and its second: most responses share it.
         static LAST: RefCell<(u64, String)> = const { RefCell::new((0, String::new())) };
@@ -62,8 +71,8 @@ pub fn date(out: &mut BytesMut) {
         if *last != second || text.is_empty() {
             (*last, *text) = (second, httpdate::fmt_http_date(now));
         }
-        line(out, &header::DATE, text.as_bytes());
-    });
+        with(text)
+    })
 }
 
 /// The empty line behind the last header.

@@ -14,6 +14,9 @@ use vmcp_session::{EventStream, Relaying};
 use vmcp_wire::{Fault, sse};
 
 use crate::{edge::StreamPermit, modern::Live};
+use event::AsEvent;
+
+mod event;
 
 /// A body on its way to a client.
 pub(crate) enum Body {
@@ -23,6 +26,8 @@ pub(crate) enum Body {
     Parts(VecDeque<Bytes>),
     /// A large response under way.
     Relay(Box<Relaying>),
+    /// The same as one event.
+    AsEvent(Box<AsEvent>),
     /// A stream of events.
     Events(Box<Events>),
 }
@@ -70,6 +75,35 @@ impl Body {
         Self::events_from(Source::Live(live), keep_alive, None)
     }
 
+    /// A body that is one message, as an event that carries it.
+    pub(crate) fn into_event(self) -> Self {
+        match self {
+            Self::Whole(text) => Self::whole(sse::encode(None, &text.unwrap_or_default())),
+            Self::Parts(parts) => {
+                let parts: Vec<_> = parts.into();
+                Self::whole(sse::encode(None, &parts.concat()))
+            }
+            Self::Relay(relaying) => Self::AsEvent(Box::new(AsEvent::new(*relaying))),
+            events @ (Self::AsEvent(_) | Self::Events(_)) => events,
+        }
+    }
+
+    /// Ready when the call has ended that the body belongs to, however much of it has been taken. Whoever
+    /// does not take more for a while asks, as nothing else ends a call that nobody polls.
+    pub(crate) fn poll_over(&mut self, context: &mut Context<'_>) -> Poll<Fault> {
+        match self {
+            Self::Relay(relaying) => relaying.poll_over(context),
+            Self::AsEvent(event) => event.poll_over(context),
+            Self::Events(events) => {
+                if let Source::Live(live) = &mut events.source {
+                    live.make(context);
+                }
+                Poll::Pending
+            }
+            Self::Whole(_) | Self::Parts(_) => Poll::Pending,
+        }
+    }
+
     fn events_from(source: Source, keep_alive: Duration, permit: Option<StreamPermit>) -> Self {
         let idle = Box::pin(tokio::time::sleep(keep_alive));
         Self::Events(Box::new(Events { source, keep_alive, idle, _permit: permit }))
@@ -91,6 +125,9 @@ impl http_body::Body for Body {
             Self::Relay(relaying) => {
                 relaying.poll_next(context).map(|next| next.map(|chunk| chunk.map(Frame::data)))
             }
+            Self::AsEvent(event) => {
+                event.poll_next(context).map(|next| next.map(|piece| piece.map(Frame::data)))
+            }
             Self::Events(events) => {
                 events.poll_next(context).map(|next| next.map(|bytes| Ok(Frame::data(bytes))))
             }
@@ -101,7 +138,7 @@ impl http_body::Body for Body {
         match self {
             Self::Whole(bytes) => bytes.is_none(),
             Self::Parts(parts) => parts.is_empty(),
-            Self::Relay(_) | Self::Events(_) => false,
+            Self::Relay(_) | Self::AsEvent(_) | Self::Events(_) => false,
         }
     }
 
@@ -111,7 +148,7 @@ impl http_body::Body for Body {
             Self::Parts(parts) => {
                 SizeHint::with_exact(parts.iter().map(|part| part.len() as u64).sum())
             }
-            Self::Relay(_) | Self::Events(_) => SizeHint::default(),
+            Self::Relay(_) | Self::AsEvent(_) | Self::Events(_) => SizeHint::default(),
         }
     }
 }

@@ -15,12 +15,12 @@ use tokio_util::sync::CancellationToken;
 use vmcp_auth::{Authenticator, METADATA_PATH};
 use vmcp_core::Background;
 use vmcp_session::Sessions;
-use vmcp_wire::{Fault, lines};
+use vmcp_wire::{Fault, headers, lines};
 
 use crate::{
     body::Body,
-    origin::{AllowedHost, AllowedOrigin, Doors},
-    request::RequestBody,
+    origin::{AllowedHost, AllowedOrigin, Doors, host_of},
+    request::{RequestBody, is_forwarded},
     respond, status,
 };
 
@@ -159,12 +159,16 @@ impl Edge {
         listens: Listens,
     ) -> Response<Body> {
         let path = request.uri().path();
+        let host = match host_of(&request) {
+            Ok(host) => host,
+            Err(fault) => return respond::failed(None, &fault),
+        };
         match path {
             "/health" => return status::health(),
             "/readyz" => return status::readiness(self),
             _ => {}
         }
-        if let Err(fault) = self.doors.check_host(request.uri(), request.headers()) {
+        if let Err(fault) = self.doors.check_host(host).and_then(|()| unambiguous(&request)) {
             return respond::failed(None, &fault);
         }
         let origin = match self.doors.check_origin(request.headers()) {
@@ -184,7 +188,11 @@ impl Edge {
         } else if let Some(resource) = metadata_of {
             self.metadata(request.method(), resource)
         } else if serves_admin && path == "/status" {
-            status::status(self).await
+            if listens == Listens::ClientsAndAdmin && is_forwarded(request.headers()) {
+                respond::failed(None, &Fault::Forbidden(FORWARDED.into()))
+            } else {
+                status::status(self).await
+            }
         } else {
             self.no_such_route()
         };
@@ -232,6 +240,19 @@ impl Edge {
 impl Drop for StreamPermit {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What is told to whom a proxy on this machine has let in.
+const FORWARDED: &str = "/status is for this machine only, and a proxy has passed this request on; to serve it to others set admin.listen and ask there";
+
+/// Refuses a request whose headers two readers could take differently.
+fn unambiguous<B>(request: &Request<B>) -> Result<(), Fault> {
+    match headers::ambiguous(request.headers()) {
+        Some(name) => Err(Fault::InvalidRequest(
+            format!("the header {name} stands there twice, with different values").into(),
+        )),
+        None => Ok(()),
     }
 }
 

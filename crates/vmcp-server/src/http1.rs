@@ -24,7 +24,7 @@ pub(crate) use reading::Incoming;
 use reading::{Arrivals, Head};
 use writing::{Framing, Writing};
 
-use crate::body::Body;
+use crate::{body::Body, times::Times};
 
 mod reading;
 mod writing;
@@ -35,12 +35,10 @@ mod writing;
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Serves a connection until it ends. Once `close` is cancelled it ends with the answer under way.
-///
-/// `patience` bounds the wait for the head of a request.
 pub(crate) async fn serve<F>(
     stream: TcpStream,
     answer: impl Fn(Request<Incoming>) -> F,
-    patience: Duration,
+    times: Times,
     close: &CancellationToken,
 ) -> io::Result<()>
 where
@@ -48,8 +46,8 @@ where
 {
     let (reading, writing) = stream.into_split();
     let arrivals = Arc::new(Arrivals::new(reading));
-    let mut writing = Writing::new(writing);
-    let mut waiting = Waiting::new(patience, close);
+    let mut writing = Writing::new(writing, times.stalled);
+    let mut waiting = Waiting::new(times.head, close);
     loop {
         let RequestHead { request, length, keeps_alive, awaits_continue } =
             match waiting.head(&arrivals).await? {

@@ -2,9 +2,11 @@
 //!
 //! What a message means is decided below; this crate knows statuses, headers, streams and limits.
 
+mod accept;
 mod body;
 mod edge;
 mod http1;
+mod http2;
 mod mcp;
 mod modern;
 mod origin;
@@ -12,6 +14,7 @@ mod request;
 mod respond;
 mod stall;
 mod status;
+mod times;
 mod worker;
 
 pub use edge::{Config, Edge, Listens};

@@ -10,14 +10,15 @@ use vmcp_model::{Principal, ProtocolVersion};
 use vmcp_session::{ClientKey, Reply, Session};
 use vmcp_wire::{
     Fault, Incoming, Malformed, Message, Shape,
-    headers::{self, MediaType},
+    headers::{self, Accepts, MediaType},
 };
 
 use crate::{
+    accept::Asked,
     body::Body,
     edge::{Edge, Listens},
     modern::speaks_modern,
-    request::RequestBody,
+    request::{RequestBody, is_forwarded},
     respond,
 };
 
@@ -85,13 +86,16 @@ impl Edge {
         caller: &Caller,
     ) -> Response<Body> {
         let (parts, body) = request.into_parts();
+        let accepts = Accepts::of(&parts.headers);
         let incoming = async {
             if MediaType::of(&parts.headers) != MediaType::Json {
                 return Err(Fault::UnsupportedMediaType);
             }
-            let both = ["application/json", "text/event-stream"];
-            if !both.iter().all(|media_type| headers::accepts(&parts.headers, media_type)) {
-                return Err(Fault::NotAcceptable("both application/json and text/event-stream"));
+            if !headers::is_plain(&parts.headers) {
+                return Err(Fault::UnsupportedCoding);
+            }
+            if !accepts.json && !accepts.events {
+                return Err(Fault::NotAcceptable("application/json or text/event-stream"));
             }
             let text = self.read(body).await?;
             Incoming::parse(text).map_err(|malformed| match malformed {
@@ -99,20 +103,29 @@ impl Edge {
                 Malformed::NotAMessage(why) => Fault::InvalidRequest(why),
             })
         };
-        match incoming.await {
-            Ok(Incoming::Single(message)) if speaks_modern(&parts.headers, &message) => {
+        let incoming = match incoming.await {
+            Ok(incoming) => incoming,
+            Err(fault) => return respond::failed(None, &fault),
+        };
+        let asked = Asked::of(accepts, &incoming);
+        let headers = &parts.headers;
+        let response = match incoming {
+            Incoming::Single(message) if speaks_modern(headers, &message) => {
                 // Boxed, so that a call of the legacy era does not carry room for it.
-                Box::pin(self.modern(&parts.headers, message, caller)).await
+                Box::pin(self.modern(headers, message, caller)).await
             }
-            Ok(Incoming::Single(message)) => self.single(&parts.headers, message, caller).await,
-            Ok(Incoming::Batch(messages)) => {
-                let answered = match self.session(&parts.headers, caller).await {
+            Incoming::Single(message) => self.single(headers, message, caller).await,
+            Incoming::Batch(messages) => {
+                let answered = match self.session(headers, caller).await {
                     Ok(session) => self.replied(Box::pin(session.handle_batch(messages)).await),
                     Err(fault) => Err(fault),
                 };
                 answered.unwrap_or_else(|fault| respond::failed(None, &fault))
             }
-            Err(fault) => respond::failed(None, &fault),
+        };
+        match asked {
+            None => response,
+            Some(asked) => Box::pin(asked.fit(response)).await,
         }
     }
 
@@ -159,7 +172,7 @@ impl Edge {
     }
 
     async fn get(&self, headers: &HeaderMap, caller: &Caller) -> Result<Response<Body>, Fault> {
-        if !headers::accepts(headers, "text/event-stream") {
+        if !Accepts::of(headers).events {
             return Err(Fault::NotAcceptable("text/event-stream"));
         }
         let session = self.session(headers, caller).await?;
@@ -226,14 +239,6 @@ impl Caller {
     pub(crate) fn key(&self) -> ClientKey {
         ClientKey::of(&self.principal, self.address)
     }
-}
-
-/// Whether somebody has sent the request on for somebody else.
-fn is_forwarded(headers: &HeaderMap) -> bool {
-    headers.keys().any(|name| {
-        let name = name.as_str();
-        matches!(name, "forwarded" | "via" | "x-real-ip") || name.starts_with("x-forwarded-")
-    })
 }
 
 fn session_id(headers: &HeaderMap) -> Result<&str, Fault> {

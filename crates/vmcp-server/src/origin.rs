@@ -6,8 +6,12 @@
 
 use std::{fmt, str::FromStr};
 
-use http::{HeaderMap, HeaderValue, Uri, header, uri::Authority};
+use http::{HeaderMap, HeaderValue, Request, Version, header};
 use vmcp_wire::Fault;
+
+use named::{Named, origin};
+
+mod named;
 
 /// A host that requests may be meant for: a name or address, with a port or with any.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +31,35 @@ pub struct InvalidPattern(&'static str);
 /// Names that only this machine has.
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
+const NO_HOST: &str = "the request needs one Host header with a host, and a port if there is one";
+
+/// The host that a request is meant for, `None` if it may leave that open. One that is told in a wrong
+/// way, or in two, is refused whatever it asks for.
+pub(crate) fn host_of<B>(request: &Request<B>) -> Result<Option<Named<'_>>, Fault> {
+    let bad = || Fault::InvalidRequest(NO_HOST.into());
+    let headers = request.headers();
+    let line = headers.get(header::HOST).map(|line| line.to_str().ok().and_then(Named::parse));
+    let line = line.map(|line| line.ok_or_else(bad)).transpose()?;
+    // Most requests have no header twice.
+    let is_doubled =
+        headers.len() > headers.keys_len() && headers.get_all(header::HOST).iter().nth(1).is_some();
+    let target = request.uri().authority();
+    let target = target.map(|target| Named::parse(target.as_str()).ok_or_else(bad)).transpose()?;
+    match (request.version(), target, line) {
+        _ if is_doubled => Err(bad()),
+        // It knew no hosts.
+        (Version::HTTP_10, target, line) => Ok(target.or(line)),
+        // RFC 9112, sections 3.2 and 3.2.2: the target counts, and Host must stand there all the same.
+        (Version::HTTP_11, target, Some(line)) => Ok(Some(target.unwrap_or(line))),
+        (Version::HTTP_11, _, None) => Err(bad()),
+        // RFC 9113, section 8.3.1: Host says the same, if it is there.
+        (_, Some(target), Some(line)) if !target.is_same(&line) => {
+            Err(Fault::InvalidRequest("the Host header differs from :authority".into()))
+        }
+        (_, target, line) => target.or(line).map(Some).ok_or_else(bad),
+    }
+}
+
 /// What is let in.
 #[derive(Debug)]
 pub(crate) struct Doors {
@@ -42,19 +75,12 @@ impl Doors {
     }
 
     /// Checks the host that a request is meant for.
-    pub(crate) fn check_host(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Fault> {
-        let mut named = headers.get_all(header::HOST).iter();
-        let host = match (named.next(), named.next()) {
-            (Some(host), None) => host.to_str().ok().and_then(|host| host.parse().ok()),
-            (None, _) => uri.authority().cloned(),
-            (Some(_), Some(_)) => None,
-        };
-        let host: Authority =
-            host.ok_or(Fault::Forbidden("the request needs one valid Host header".into()))?;
-        if is_loopback(host.host()) || self.hosts.iter().any(|allowed| allowed.matches(&host)) {
+    pub(crate) fn check_host(&self, host: Option<Named<'_>>) -> Result<(), Fault> {
+        let host = host.ok_or(Fault::InvalidRequest(NO_HOST.into()))?;
+        if is_loopback(host.name) || self.hosts.iter().any(|allowed| allowed.matches(&host)) {
             return Ok(());
         }
-        let why = format!("host {:?} is not allowed; add it to allowedHosts", host.as_str());
+        let why = format!("host {:?} is not allowed; add it to allowedHosts", host.text);
         Err(Fault::Forbidden(why.into()))
     }
 
@@ -78,9 +104,9 @@ impl Doors {
 }
 
 impl AllowedHost {
-    fn matches(&self, host: &Authority) -> bool {
-        self.name.eq_ignore_ascii_case(host.host())
-            && self.port.is_none_or(|port| host.port_u16() == Some(port))
+    fn matches(&self, host: &Named<'_>) -> bool {
+        self.name.eq_ignore_ascii_case(host.name)
+            && self.port.is_none_or(|port| host.port == Some(port))
     }
 }
 
@@ -88,21 +114,18 @@ fn is_loopback(host: &str) -> bool {
     LOOPBACK.iter().any(|name| name.eq_ignore_ascii_case(host))
 }
 
-fn is_loopback_origin(origin: &str) -> bool {
-    let Ok(uri) = origin.parse::<Uri>() else { return false };
-    matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(is_loopback)
+fn is_loopback_origin(text: &str) -> bool {
+    origin(text)
+        .is_some_and(|(scheme, host)| matches!(scheme, "http" | "https") && is_loopback(host.name))
 }
 
 impl FromStr for AllowedHost {
     type Err = InvalidPattern;
 
     fn from_str(text: &str) -> Result<Self, InvalidPattern> {
-        let invalid = InvalidPattern("a host is a name or address, with or without a port");
-        let authority: Authority = text.parse().map_err(|_error| invalid.clone())?;
-        if authority.as_str().contains('@') || authority.host().is_empty() {
-            return Err(invalid);
-        }
-        Ok(Self { name: authority.host().to_owned(), port: authority.port_u16() })
+        let host = Named::parse(text)
+            .ok_or(InvalidPattern("a host is a name or address, with or without a port"))?;
+        Ok(Self { name: host.name.to_owned(), port: host.port })
     }
 }
 
@@ -110,17 +133,10 @@ impl FromStr for AllowedOrigin {
     type Err = InvalidPattern;
 
     fn from_str(text: &str) -> Result<Self, InvalidPattern> {
-        let invalid =
-            InvalidPattern("an origin is scheme://host or scheme://host:port, nothing behind it");
-        let uri: Uri = text.parse().map_err(|_error| invalid.clone())?;
-        let whole = uri
-            .scheme_str()
-            .zip(uri.authority())
-            .map(|(scheme, host)| format!("{scheme}://{host}"));
-        match whole {
-            Some(whole) if whole.eq_ignore_ascii_case(text) => Ok(Self(text.to_owned())),
-            Some(_) | None => Err(invalid),
-        }
+        origin(text).ok_or(InvalidPattern(
+            "an origin is scheme://host or scheme://host:port, nothing behind it",
+        ))?;
+        Ok(Self(text.to_owned()))
     }
 }
 

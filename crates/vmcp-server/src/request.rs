@@ -1,20 +1,17 @@
 //! The body of a request, however it comes.
 
-use std::{
-    pin::Pin,
-    task::{Context, Poll, ready},
-};
+use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
-use http_body::Body as _;
+use http::HeaderMap;
 use vmcp_wire::Fault;
 
-use crate::http1;
+use crate::{http1, http2};
 
 /// The body of a request.
 pub(crate) enum RequestBody {
     Http1(http1::Incoming),
-    Http2(hyper::body::Incoming),
+    Http2(http2::Incoming),
 }
 
 impl RequestBody {
@@ -45,14 +42,14 @@ impl RequestBody {
     fn expected(&self) -> u64 {
         match self {
             Self::Http1(body) => body.expected(),
-            Self::Http2(body) => body.size_hint().lower(),
+            Self::Http2(body) => body.expected(),
         }
     }
 
     fn is_over(&self) -> bool {
         match self {
             Self::Http1(body) => body.is_over(),
-            Self::Http2(body) => body.is_end_stream(),
+            Self::Http2(body) => body.is_over(),
         }
     }
 
@@ -65,22 +62,28 @@ impl RequestBody {
         let broken = |error: &dyn std::fmt::Display| {
             Fault::InvalidRequest(format!("the body broke off: {error}").into())
         };
-        match self {
-            Self::Http1(body) => body
-                .poll_piece(limit, context)
-                .map(|piece| piece.map(|piece| piece.map_err(|error| broken(&error)))),
-            Self::Http2(body) => loop {
-                let frame = match ready!(Pin::new(&mut *body).poll_frame(context)) {
-                    None => return Poll::Ready(None),
-                    Some(frame) => frame.map_err(|error| broken(&error)),
-                };
-                match frame.map(http_body::Frame::into_data) {
-                    Ok(Ok(data)) => return Poll::Ready(Some(Ok(data))),
-                    // Trailers mean nothing here.
-                    Ok(Err(_trailers)) => {}
-                    Err(fault) => return Poll::Ready(Some(Err(fault))),
-                }
-            },
-        }
+        let piece = match self {
+            Self::Http1(body) => body.poll_piece(limit, context),
+            Self::Http2(body) => body.poll_piece(context),
+        };
+        piece.map(|piece| piece.map(|piece| piece.map_err(|error| broken(&error))))
     }
+}
+
+/// Whether somebody has sent the request on for somebody else.
+pub(crate) fn is_forwarded(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| {
+        let name = name.as_str();
+        name.starts_with("x-forwarded-")
+            || matches!(
+                name,
+                "forwarded"
+                    | "via"
+                    | "x-real-ip"
+                    | "x-client-ip"
+                    | "true-client-ip"
+                    | "cf-connecting-ip"
+                    | "x-envoy-external-address"
+            )
+    })
 }

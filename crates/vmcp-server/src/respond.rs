@@ -26,10 +26,15 @@ pub(crate) fn typed(status: StatusCode, media_type: HeaderValue, body: Body) -> 
 
 /// A stream of events, which nothing on the way may hold back.
 pub(crate) fn events(body: Body) -> Response<Body> {
-    let mut response = typed(StatusCode::OK, headers::EVENT_STREAM, body);
-    let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
-    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    as_events(Response::new(body))
+}
+
+/// The same for a response that may have headers of its own.
+pub(crate) fn as_events(mut response: Response<Body>) -> Response<Body> {
+    let fields = response.headers_mut();
+    fields.insert(header::CONTENT_TYPE, headers::EVENT_STREAM);
+    fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
+    fields.insert("x-accel-buffering", HeaderValue::from_static("no"));
     response
 }
 
@@ -85,6 +90,10 @@ fn failed_with(status: StatusCode, id: Option<Id<'_>>, fault: &Fault) -> Respons
 fn with_hints(mut response: Response<Body>, fault: &Fault) -> Response<Body> {
     if let Some(seconds) = fault.retry_after().filter(|_| !response.status().is_success()) {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if matches!(fault, Fault::UnsupportedCoding) {
+        let none = HeaderValue::from_static("identity");
+        response.headers_mut().insert(header::ACCEPT_ENCODING, none);
     }
     if matches!(fault, Fault::MethodNotAllowed) {
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST, GET, DELETE"));

@@ -10,20 +10,25 @@ use std::{
     time::Duration,
 };
 
-use hyper::rt::{Read, ReadBufCursor, Write};
-use tokio::time::Sleep;
-
-/// How long a client may take nothing of what is sent to it.
-const PATIENCE: Duration = Duration::from_secs(30);
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Sleep,
+};
 
 /// How long the writes of one connection have waited.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Patience {
+    /// How long a client may take nothing of what is sent to it.
+    limit: Duration,
     /// Set while a write waits, so that one that does not costs no timer.
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
 impl Patience {
+    pub(crate) fn new(limit: Duration) -> Self {
+        Self { limit, waiting: None }
+    }
+
     /// Judges what a write came to: it fails when nothing can be written for too long.
     pub(crate) fn judge<R>(
         &mut self,
@@ -34,9 +39,10 @@ impl Patience {
             self.waiting = None;
             return written;
         }
-        let waiting = self.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(PATIENCE)));
+        let limit = self.limit;
+        let waiting = self.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
         ready!(waiting.as_mut().poll(context));
-        let why = format!("the client has read nothing for {PATIENCE:?}");
+        let why = format!("the client has read nothing for {limit:?}");
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, why)))
     }
 }
@@ -49,22 +55,22 @@ pub(crate) struct EndStalled<T> {
 }
 
 impl<T> EndStalled<T> {
-    pub(crate) fn new(io: T) -> Self {
-        Self { io, patience: Patience::default() }
+    pub(crate) fn new(io: T, limit: Duration) -> Self {
+        Self { io, patience: Patience::new(limit) }
     }
 }
 
-impl<T: Read + Unpin> Read for EndStalled<T> {
+impl<T: AsyncRead + Unpin> AsyncRead for EndStalled<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-        buffer: ReadBufCursor<'_>,
+        buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_read(context, buffer)
     }
 }
 
-impl<T: Write + Unpin> Write for EndStalled<T> {
+impl<T: AsyncWrite + Unpin> AsyncWrite for EndStalled<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -100,13 +106,6 @@ impl<T: Write + Unpin> Write for EndStalled<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
-
-    use bytes::Bytes;
-    use http::Response;
-    use http_body_util::Full;
-    use hyper::{server::conn::http1, service::service_fn};
-    use hyper_util::rt::TokioIo;
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream},
         time::Instant,
@@ -114,65 +113,56 @@ mod tests {
 
     use super::*;
 
-    /// Bytes of a response, which is more than the connection and hyper hold.
+    /// What a client is given.
+    const LIMIT: Duration = Duration::from_secs(30);
+
+    /// Bytes of a response, which is more than the connection holds.
     const LARGE: usize = 1 << 20;
 
     /// Bytes that the connection holds.
     const HELD: usize = 4096;
 
-    async fn serve(stream: DuplexStream) -> hyper::Result<()> {
-        let service = service_fn(|_request| async {
-            Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(vec![b'x'; LARGE]))))
-        });
-        let stream = EndStalled::new(TokioIo::new(stream));
-        http1::Builder::new().serve_connection(stream, service).await
-    }
-
-    async fn ask(client: &mut DuplexStream) {
-        client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.unwrap();
+    async fn send(stream: DuplexStream) -> io::Result<()> {
+        let mut stream = EndStalled::new(stream, LIMIT);
+        stream.write_all(&vec![b'x'; LARGE]).await
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_stops_reading_loses_its_connection() {
-        let (mut client, server) = tokio::io::duplex(HELD);
-        ask(&mut client).await;
+        let (_client, server) = tokio::io::duplex(HELD);
         let begun = Instant::now();
-        let error = serve(server).await.unwrap_err();
-        let cause = std::error::Error::source(&error).unwrap().downcast_ref::<io::Error>().unwrap();
-        assert_eq!(cause.kind(), io::ErrorKind::TimedOut);
-        assert_eq!(begun.elapsed().as_secs(), PATIENCE.as_secs());
+        assert_eq!(send(server).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert_eq!(begun.elapsed().as_secs(), LIMIT.as_secs());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_reads_slowly_keeps_its_connection() {
         let (mut client, server) = tokio::io::duplex(HELD);
-        ask(&mut client).await;
         let reading = async {
             let mut read = 0;
             let mut piece = [0; HELD];
             loop {
-                tokio::time::sleep(PATIENCE - Duration::from_secs(1)).await;
+                tokio::time::sleep(LIMIT - Duration::from_secs(1)).await;
                 match client.read(&mut piece).await.unwrap() {
                     0 => return read,
                     length => read += length,
                 }
             }
         };
-        let (served, read) = tokio::join!(serve(server), reading);
-        served.unwrap();
-        assert!(read > LARGE, "{read}");
+        let (sent, read) = tokio::join!(send(server), reading);
+        sent.unwrap();
+        assert_eq!(read, LARGE);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_with_nothing_to_send_may_rest() {
         let (mut client, server) = tokio::io::duplex(HELD);
+        let mut server = EndStalled::new(server, LIMIT);
         let resting = async {
-            tokio::time::sleep(PATIENCE * 10).await;
-            ask(&mut client).await;
-            client.read_to_end(&mut Vec::new()).await.unwrap()
+            tokio::time::sleep(LIMIT * 10).await;
+            client.write_all(b"x").await.unwrap();
         };
-        let (served, read) = tokio::join!(serve(server), resting);
-        served.unwrap();
-        assert!(read > LARGE, "{read}");
+        let (read, ()) = tokio::join!(server.read_u8(), resting);
+        assert_eq!(read.unwrap(), b'x');
     }
 }

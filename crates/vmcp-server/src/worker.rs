@@ -1,10 +1,8 @@
 //! The workers: one thread a core, each with a runtime and connections of its own.
 
 use std::{
-    convert::Infallible,
     io,
     net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream},
-    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -13,14 +11,8 @@ use std::{
     time::Duration,
 };
 
-use hyper::{
-    body::Incoming,
-    server::conn::http2,
-    service::{Service, service_fn},
-};
-
-use http::{Request, Response};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use http::Request;
+use rustix::net::sockopt;
 use tokio::{
     io::AsyncWriteExt as _,
     net::{TcpListener, TcpStream},
@@ -28,18 +20,17 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use vmcp_core::Background;
-use vmcp_http1::MAX_HEAD;
 
 use crate::{
-    body::Body,
     edge::{Edge, Listens},
-    http1,
+    http1, http2,
     request::RequestBody,
-    stall::EndStalled,
+    times::Times,
 };
 
-/// How long a connection may wait for its next request, or take to send the head of one.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
+/// After how long without a word a client is asked whether it is still there, how often and how many
+/// times until it counts as gone. What was sent to it must be acknowledged as soon.
+const VANISHED: (Duration, Duration, u32) = (Duration::from_secs(60), Duration::from_secs(15), 4);
 
 /// Accepted sockets that wait for a worker.
 const QUEUE: usize = 1024;
@@ -102,6 +93,7 @@ pub fn serve(
     let connections: Arc<AtomicUsize> = Arc::default();
     for (listener, listens) in listeners {
         listener.set_nonblocking(true)?;
+        notice_vanished(&listener)?;
         let acceptor = Acceptor {
             listens,
             queues: queues.clone(),
@@ -137,6 +129,23 @@ impl Serving {
             }
         }
     }
+}
+
+/// Has the system end connections of clients that vanish without a word, as they do with their network
+/// or their power. Accepted sockets are set as their listener is.
+fn notice_vanished(listener: &StdListener) -> io::Result<()> {
+    let (after, every, times) = VANISHED;
+    sockopt::set_socket_keepalive(listener, true)?;
+    sockopt::set_tcp_keepidle(listener, after)?;
+    sockopt::set_tcp_keepintvl(listener, every)?;
+    sockopt::set_tcp_keepcnt(listener, times)?;
+    // Nothing is asked while something sent waits to be acknowledged.
+    #[cfg(target_os = "linux")]
+    {
+        let patience = (after + every * times).as_millis();
+        sockopt::set_tcp_user_timeout(listener, u32::try_from(patience).unwrap_or(u32::MAX))?;
+    }
+    Ok(())
 }
 
 /// Accepts sockets and hands them out evenly.
@@ -220,20 +229,19 @@ async fn connection(accepted: Accepted, edge: Arc<Edge>, close: CancellationToke
             return;
         }
     };
+    let times = Times::default();
     let answer = |request: Request<RequestBody>| Arc::clone(&edge).answer(request, peer, listens);
-    let ended = match speaks_http2(&stream).await {
+    let ended = match speaks_http2(&stream, times).await {
         Ok(false) => {
             let answer =
                 |request: Request<http1::Incoming>| answer(request.map(RequestBody::Http1));
-            http1::serve(stream, answer, HEAD_TIMEOUT, &close).await
+            http1::serve(stream, answer, times, &close).await
         }
         // Boxed, as it is rare and large.
         Ok(true) => {
-            let service = service_fn(|request: Request<Incoming>| {
-                let answered = answer(request.map(RequestBody::Http2));
-                async { Ok::<_, Infallible>(answered.await) }
-            });
-            Box::pin(serve_http2(stream, service, &close)).await.map_err(io::Error::other)
+            let answer =
+                |request: Request<http2::Incoming>| answer(request.map(RequestBody::Http2));
+            Box::pin(http2::serve(stream, answer, times, &close)).await
         }
         Err(error) => {
             tracing::debug!(%error, %peer, "a connection ended before its first request");
@@ -245,35 +253,11 @@ async fn connection(accepted: Accepted, edge: Arc<Edge>, close: CancellationToke
     }
 }
 
-/// Serves a connection that speaks HTTP/2 from its first byte (RFC 9113, section 3.3).
-async fn serve_http2<S>(
-    stream: TcpStream,
-    service: S,
-    close: &CancellationToken,
-) -> hyper::Result<()>
-where
-    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
-    S::Future: Send + 'static,
-{
-    let mut builder = http2::Builder::new(TokioExecutor::new());
-    builder.timer(TokioTimer::new()).max_header_list_size(MAX_HEAD as u32);
-    let mut serving =
-        pin!(builder.serve_connection(EndStalled::new(TokioIo::new(stream)), service));
-    tokio::select! {
-        biased;
-        ended = serving.as_mut() => ended,
-        () = close.cancelled() => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
-        }
-    }
-}
-
 /// Whether a connection begins with the preface of HTTP/2. Nothing is taken from it.
-async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
+async fn speaks_http2(stream: &TcpStream, times: Times) -> io::Result<bool> {
     const PREFACE: &[u8] = b"PRI * HTTP/2.0";
     let mut beginning = [0; PREFACE.len()];
-    let peeked = tokio::time::timeout(HEAD_TIMEOUT, stream.peek(&mut beginning)).await??;
+    let peeked = tokio::time::timeout(times.head, stream.peek(&mut beginning)).await??;
     // No method of HTTP/1 begins like this, so the first bytes decide.
     Ok(peeked > 3 && PREFACE.starts_with(&beginning[..peeked]))
 }
@@ -281,5 +265,25 @@ async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_that_vanish_are_noticed_on_every_accepted_socket() {
+        let listener = StdListener::bind("127.0.0.1:0").unwrap();
+        notice_vanished(&listener).unwrap();
+        let _client = StdStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        assert!(sockopt::socket_keepalive(&accepted).unwrap());
+        let (after, every, times) = VANISHED;
+        assert_eq!(sockopt::tcp_keepidle(&accepted).unwrap(), after);
+        assert_eq!(sockopt::tcp_keepintvl(&accepted).unwrap(), every);
+        assert_eq!(sockopt::tcp_keepcnt(&accepted).unwrap(), times);
+        #[cfg(target_os = "linux")]
+        assert_eq!(sockopt::tcp_user_timeout(&accepted).unwrap(), 120_000);
     }
 }

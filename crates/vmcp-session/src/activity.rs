@@ -11,7 +11,7 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::task::task_tracker::TaskTrackerToken;
-use vmcp_backend::Backend;
+use vmcp_backend::{Backend, Error};
 use vmcp_core::OpenQuestion;
 use vmcp_wire::{Fault, IdKey};
 
@@ -247,6 +247,26 @@ impl Signal {
                 Told::Cut(why) => return Fault::Unavailable(why.into()),
                 Told::Failed(fault) => return fault,
                 Told::Cancelled => return Fault::Cancelled,
+            }
+        }
+    }
+}
+
+impl InFlight {
+    /// Waits until a call that began to answer then must end, whatever still comes, and says why.
+    pub(crate) fn over(&self, since: Instant) -> impl Future<Output = Fault> + Send + use<> {
+        let signal = Arc::clone(&self.signal);
+        let backend = self.session.with_activity(|activity| {
+            activity.calls.get(&self.id).map(|call| Arc::clone(&call.backend))
+        });
+        async move {
+            let Some(backend) = backend else { return signal.fired().await };
+            let absolute = backend.timeouts().absolute;
+            tokio::select! {
+                fault = signal.fired() => fault,
+                () = tokio::time::sleep_until(since + absolute) => {
+                    Error::Timeout(absolute).fault(backend.id())
+                }
             }
         }
     }

@@ -1,12 +1,14 @@
 //! What a session does with a message of its client.
 
 use std::{
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
+use tokio::time::Instant;
 use vmcp_backend::{Backend, Session as BackendSession};
 use vmcp_core::{BackendSessions as _, Caller, Relay, Reply as CoreReply, Routed, level_params};
 use vmcp_model::{Kind, LogLevel};
@@ -45,6 +47,9 @@ pub enum Reply {
 pub struct Relaying {
     relay: Box<Relay>,
     in_flight: InFlight,
+    since: Instant,
+    /// See [`Relaying::poll_over`]. Made when it is asked for first.
+    over: Option<Pin<Box<dyn Future<Output = Fault> + Send>>>,
 }
 
 impl Relaying {
@@ -56,6 +61,14 @@ impl Relaying {
             return Poll::Ready(Some(Err(Fault::Cancelled)));
         }
         polled
+    }
+
+    /// Ready when the call must end though not all of the response has been passed on: its time is up, or
+    /// it has been cancelled or cut off. Whoever takes no more for a while asks.
+    pub fn poll_over(&mut self, context: &mut Context<'_>) -> Poll<Fault> {
+        let Self { in_flight, since, over, .. } = self;
+        let over = over.get_or_insert_with(|| Box::pin(in_flight.over(*since)));
+        over.as_mut().poll(context)
     }
 }
 
@@ -196,7 +209,10 @@ impl Session {
         }
         match answered {
             CoreReply::Ready(text) | CoreReply::Refused { text, .. } => Ok(Reply::Ready(text)),
-            CoreReply::Relay(relay) => Ok(Reply::Relay(Relaying { relay, in_flight })),
+            CoreReply::Relay(relay) => {
+                let since = Instant::now();
+                Ok(Reply::Relay(Relaying { relay, in_flight, since, over: None }))
+            }
             CoreReply::Stream(stream) => match log {
                 Some(log) => {
                     Box::pin(self.pump(*stream, in_flight, Arc::clone(log))).await;

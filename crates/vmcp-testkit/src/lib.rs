@@ -6,6 +6,7 @@
 //! - [`conformance`]: what the official conformance suite expects of a server, on rmcp
 //! - [`client`]: a small strict client that shows bytes as they came
 //! - [`modern_client`]: the same for the modern era
+//! - [`framing`]: HTTP as literal bytes and frames
 //! - [`identity`]: an identity provider that signs whatever it is told to
 //! - [`literal`]: a server for every transport that says literally what it is told
 //! - [`pairing`]: a server and a client on rmcp for the pairing test of `tools/pairings`
@@ -21,6 +22,7 @@ mod certificate;
 pub mod client;
 pub mod cluster;
 pub mod conformance;
+pub mod framing;
 pub mod gateway;
 mod host;
 pub mod identity;

@@ -53,6 +53,9 @@ pub enum Fault {
     /// The `Content-Type` is not JSON.
     #[error("unsupported media type: send application/json")]
     UnsupportedMediaType,
+    /// The body has another `Content-Encoding` than none.
+    #[error("unsupported content coding: send the body as it is, without Content-Encoding")]
+    UnsupportedCoding,
     /// The HTTP method has no meaning on the endpoint.
     #[error("method not allowed: use POST, GET or DELETE")]
     MethodNotAllowed,
@@ -130,6 +133,7 @@ impl Fault {
             | Self::UnsupportedVersion { .. }
             | Self::NotAcceptable(_)
             | Self::UnsupportedMediaType
+            | Self::UnsupportedCoding
             | Self::MethodNotAllowed
             | Self::NoSuchRoute { .. }
             | Self::Forbidden(_)
@@ -167,7 +171,9 @@ impl Fault {
             Self::NotAcceptable(_) => StatusCode::NOT_ACCEPTABLE,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::UnsupportedMediaType | Self::UnsupportedCoding => {
+                StatusCode::UNSUPPORTED_MEDIA_TYPE
+            }
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,

@@ -13,6 +13,7 @@ mod init;
 mod known;
 mod list;
 mod logging;
+mod memory;
 mod output;
 mod printable;
 mod private;

@@ -23,6 +23,7 @@ use crate::{
     connect,
     known::Known,
     logging::{Logging, Threshold},
+    memory,
     output::{STRONG, progress},
     reload::{Reloader, Source},
     sources,
@@ -96,6 +97,7 @@ async fn serve(
         () = stopped => {}
         () = watched => {}
         () = reloaded => {}
+        never = memory::give_back() => match never {},
     }
     running.stop().await
 }

@@ -83,6 +83,10 @@ fn a_chunk_that_can_be_understood_in_two_ways_is_refused() {
     check(Length::Chunked, "1\r\n!\n0\r\n\r\n", Err(BadBody::End));
     check(Length::Chunked, "0\r\n\n", Err(BadBody::Trailers));
     check(Length::Chunked, "0\r\na: b\n\r\n", Err(BadBody::Trailers));
+    // What is no field is not passed over: it may be a request that another reader sees.
+    for line in ["GET / HTTP/1.1", "a", ":", " a: b", "a : b", "a\0: b", "a: \x01", "a: b\rc"] {
+        check(Length::Chunked, &format!("0\r\nx: y\r\n{line}\r\n\r\n"), Err(BadBody::Trailers));
+    }
 }
 
 #[test]

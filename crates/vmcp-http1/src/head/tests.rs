@@ -107,6 +107,7 @@ fn requests_that_are_none_are_refused() {
         "GET / HTTP/2\n\n",
         "GET / HTTP/1.2\n\n",
         "GET  / HTTP/1.1\n\n",
+        "GET /a#b HTTP/1.1\n\n",
         "G@T / HTTP/1.1\n\n",
         "GET / HTTP/1.1\na\n\n",
         "GET / HTTP/1.1\na : b\n\n",

@@ -11,6 +11,7 @@ use tokio::{
     task::JoinSet,
 };
 
+use super::writing::Sent;
 use super::*;
 use crate::request::RequestBody;
 
@@ -36,7 +37,8 @@ impl Fixture {
         let (stream, _) = listener.accept().await.unwrap();
         let (close, mut server) = (CancellationToken::new(), JoinSet::new());
         let closing = close.clone();
-        server.spawn(async move { serve(stream, answer, patience, &closing).await });
+        let times = Times { head: patience, ..Times::default() };
+        server.spawn(async move { serve(stream, answer, times, &closing).await });
         Self { client, close, server }
     }
 
@@ -245,6 +247,12 @@ impl http_body::Body for Broken {
     }
 }
 
+impl Sent for Broken {
+    fn poll_over(&mut self, _context: &mut Context<'_>) -> Poll<io::Error> {
+        Poll::Pending
+    }
+}
+
 #[tokio::test]
 async fn a_body_that_breaks_off_is_never_completed() {
     let (server, client) = (TcpSocket::new_v4().unwrap(), TcpSocket::new_v4().unwrap());
@@ -256,7 +264,7 @@ async fn a_body_that_breaks_off_is_never_completed() {
     let (reading, writing) = listener.accept().await.unwrap().0.into_split();
     let framing = Framing { is_head: false, knows_chunks: true, keeps_alive: true };
     let arrivals = Arrivals::new(reading);
-    let mut writing = Writing::new(writing);
+    let mut writing = Writing::new(writing, Times::default().stalled);
     let response = Response::new(Broken(0));
     let sending = async {
         let error = writing.send(response, framing, &arrivals).await.unwrap_err();

@@ -6,6 +6,7 @@ use std::{
     io::{self, IoSlice},
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::{Buf as _, Bytes, BytesMut};
@@ -15,9 +16,10 @@ use tokio::{
     net::tcp::OwnedWriteHalf,
 };
 use vmcp_http1::{is_bodiless, write};
+use vmcp_wire::Fault;
 
 use super::reading::Arrivals;
-use crate::stall::Patience;
+use crate::{body::Body, stall::Patience};
 
 /// Pieces up to this size are copied together, so that they go out as one.
 const COPIED: usize = 4 << 10;
@@ -55,11 +57,14 @@ pub(super) struct Framing {
 pub(super) trait Sent:
     http_body::Body<Data = Bytes, Error: Error + Send + Sync + 'static> + Unpin
 {
+    /// Ready when it must not be waited for any more that all of it is taken.
+    fn poll_over(&mut self, context: &mut Context<'_>) -> Poll<Self::Error>;
 }
 
-impl<B> Sent for B where
-    B: http_body::Body<Data = Bytes, Error: Error + Send + Sync + 'static> + Unpin
-{
+impl Sent for Body {
+    fn poll_over(&mut self, context: &mut Context<'_>) -> Poll<Fault> {
+        Self::poll_over(self, context)
+    }
 }
 
 /// How the end of a response is told.
@@ -80,8 +85,9 @@ struct Queue {
 }
 
 impl Writing {
-    pub(super) fn new(half: OwnedWriteHalf) -> Self {
-        Self { half, queue: Queue::default(), patience: Patience::default() }
+    /// A client that takes nothing for `limit` loses its connection.
+    pub(super) fn new(half: OwnedWriteHalf, limit: Duration) -> Self {
+        Self { half, queue: Queue::default(), patience: Patience::new(limit) }
     }
 
     /// Sends a response while the client is there. Gives whether the connection can be used again.
@@ -148,6 +154,9 @@ impl Writing {
                 // Not asked again, whatever has gone out: what comes behind an error is no answer.
                 Taken::Broken(error) => return Poll::Ready(Err(error)),
                 Taken::Enough if is_sent => {}
+                Taken::Enough if let Poll::Ready(fault) = body.poll_over(context) => {
+                    return Poll::Ready(Err(io::Error::other(fault)));
+                }
                 Taken::All | Taken::Enough | Taken::Available => {
                     ready!(arrivals.poll_gone(context));
                     return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));

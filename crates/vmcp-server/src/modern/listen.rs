@@ -13,6 +13,7 @@ use vmcp_core::{Background, Borrower, View, Vmcp};
 use vmcp_model::{BackendId, raw, raw::Members};
 use vmcp_wire::{
     Fault, Id, Message,
+    headers::Accepts,
     meta::{SERVER_INFO, SUBSCRIPTION_ID},
     reply,
 };
@@ -67,6 +68,9 @@ impl Edge {
         view: Arc<View>,
         caller: &Caller,
     ) -> Result<Response<Body>, Fault> {
+        if !Accepts::of(request.headers).events {
+            return Err(Fault::NotAcceptable("text/event-stream"));
+        }
         let wanted = Wanted::read(request.message)?;
         if self.is_draining() {
             return Err(Fault::Unavailable("vmcp is shutting down".into()));

@@ -45,12 +45,17 @@ impl Live {
     }
 
     pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        self.make(context);
+        self.events.poll_recv(context)
+    }
+
+    /// Makes events, as far as there is room for them.
+    pub(crate) fn make(&mut self, context: &mut Context<'_>) {
         if let Some(maker) = &mut self.maker
             && maker.as_mut().poll(context).is_ready()
         {
             self.maker = None;
         }
-        self.events.poll_recv(context)
     }
 }
 

@@ -8,6 +8,7 @@
     reason = "what the tests share fails them just as they fail themselves"
 )]
 
+mod accept;
 mod asking;
 mod auth;
 mod batches;
@@ -18,6 +19,7 @@ mod deploy;
 mod doors;
 mod early;
 mod fidelity;
+mod framing;
 mod health;
 mod kinds;
 mod lies;

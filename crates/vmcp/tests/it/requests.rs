@@ -38,8 +38,9 @@ async fn bodies_and_their_headers() {
         (&[("accept", "application/*, text/*;q=0.5")], PING, (200, None)),
         (&[("content-type", "text/plain")], PING, (415, Some(-32600))),
         (&[("content-type", "application/jsonl")], PING, (415, Some(-32600))),
-        (&[("accept", "application/json")], PING, (406, Some(-32600))),
-        (&[("accept", "text/event-stream")], PING, (406, Some(-32600))),
+        (&[("accept", "application/json")], PING, (200, None)),
+        (&[("accept", "text/html")], PING, (406, Some(-32600))),
+        (&[("content-encoding", "gzip")], PING, (415, Some(-32600))),
         (&[], &large, (413, Some(-32600))),
         (&[], "", (400, Some(-32700))),
         (&[], "{", (400, Some(-32700))),
@@ -55,6 +56,15 @@ async fn bodies_and_their_headers() {
     ] {
         assert_eq!(posted(&client, headers, body).await, expected, "{headers:?} {body:.60}");
     }
+}
+
+#[tokio::test]
+async fn a_client_is_told_that_no_content_coding_is_known() {
+    let (_backend, _process, client) = fixture().await;
+    let coded = [("content-encoding", "gzip")];
+    let refused = client.send(Method::POST, &coded, Bytes::from_static(b"\x1f\x8b")).await.unwrap();
+    assert_eq!(refused.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    assert_eq!(refused.header("accept-encoding"), Some("identity"));
 }
 
 /// Whoever reads a message must read the same names out of it: vmcp, the backend, a log.

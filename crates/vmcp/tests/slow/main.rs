@@ -6,6 +6,7 @@
 )]
 #![expect(clippy::print_stdout, reason = "the figures are a result of the tests")]
 
+mod burst;
 mod cluster;
 mod expiry;
 mod idle;
@@ -18,6 +19,7 @@ mod programs;
 mod reload;
 mod shutdown;
 mod support;
+mod unread;
 
 use vmcp_testkit::{client::Client, gateway::Gateway, process::Process};
 

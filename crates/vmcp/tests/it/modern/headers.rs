@@ -182,7 +182,7 @@ async fn only_requests_and_notifications_may_be_sent_one_at_a_time() {
     let response = send(&process, &raw(notification.to_owned())).await;
     assert_eq!(response.status(), 202);
     assert_eq!(response.bytes().await.unwrap(), Bytes::new());
-    for (name, value) in [("accept", "application/json"), ("content-type", "text/plain")] {
+    for (name, value) in [("accept", "text/html"), ("content-type", "text/plain")] {
         let status = send(&process, &call(&[(name, value)])).await.status().as_u16();
         assert!(status == 406 || status == 415, "{name}: {status}");
     }
