@@ -170,8 +170,7 @@ impl Vmcp {
             return Ok(routed);
         }
         // A result may link to resources that are not listed.
-        let only =
-            self.sole(catalog).or_else(|| self.backend(catalog.sole_with_resources()?.as_str()));
+        let only = self.sole(catalog).or_else(|| self.sole_with_resources(catalog));
         let only = only.ok_or_else(|| Fault::ResourceNotFound { uri: uri.to_string() })?;
         Ok(Routed { target: Some(uri), ..Routed::plain(only, message, Then::Relay) })
     }

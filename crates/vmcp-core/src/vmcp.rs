@@ -174,6 +174,14 @@ impl Vmcp {
         }
     }
 
+    /// The only backend that has resources, if it is known of every backend what it has.
+    pub(crate) fn sole_with_resources(&self, catalog: &Catalog) -> Option<Arc<Backend>> {
+        let backends = self.backends.load();
+        let all = backends.keys().all(|id| catalog.backends().binary_search(id).is_ok());
+        let only = catalog.sole_with_resources().filter(|_| all)?;
+        backends.get(only).cloned()
+    }
+
     /// All backends, in the order of their names.
     pub fn backends(&self) -> Vec<Arc<Backend>> {
         self.backends.load().values().cloned().collect()
