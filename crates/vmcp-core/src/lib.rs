@@ -4,6 +4,7 @@
 //! are parameters. It knows no transport, no session lifecycle and no store.
 
 mod background;
+mod budget;
 mod call;
 mod caller;
 mod eras;
@@ -25,6 +26,7 @@ mod views;
 mod vmcp;
 
 pub use background::Background;
+pub use budget::Budget;
 pub use call::{CallEvent, CallStream, OpenQuestion, Outcome};
 pub use caller::{BackendSessions, Caller, ClientCapabilities, Pending};
 pub use inbound::{Inbound, Notice, NoticeKind, Question, receive};

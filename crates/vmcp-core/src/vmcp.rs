@@ -19,6 +19,7 @@ use vmcp_wire::Fault;
 
 use crate::{
     background::Background,
+    budget::Budget,
     call::CallStream,
     kept::{Borrower, Bridge, Kept, Shown, Unread},
     known::{Known, KnownKinds},
@@ -57,6 +58,8 @@ pub struct Config {
     pub known: Known,
     /// How clients without sessions use backend sessions.
     pub bridge: Bridge,
+    /// Bytes that all streamed answers may hold.
+    pub held_bytes: usize,
 }
 
 /// All backends behind one front.
@@ -65,6 +68,7 @@ pub struct Vmcp {
     /// Never changed, only exchanged as a whole.
     backends: ArcSwap<Backends>,
     views: Arc<Views>,
+    budget: Arc<Budget>,
     kept: Arc<Kept>,
     rules: ArcSwap<Rules>,
     /// Ticks when some backend has given its place to another, or is gone.
@@ -119,13 +123,14 @@ impl Vmcp {
         let states = States::new(config.keys.clone(), config.state_life);
         let server_info = config.server_info.clone();
         let rules = ArcSwap::from_pointee(config.rules.clone());
-        let bridge = config.bridge;
+        let (bridge, budget) = (config.bridge, Budget::new(config.held_bytes));
         let views = Views::new(backends.values().cloned().collect(), config, background.clone());
         let views = Arc::new(views);
         let kept = Arc::new(Kept::new(bridge, background, Arc::clone(&views)));
         Arc::new(Self {
             backends: ArcSwap::from_pointee(backends),
             views,
+            budget,
             kept,
             rules,
             replaced: watch::Sender::new(0),
@@ -172,6 +177,11 @@ impl Vmcp {
             [only] if backends.len() == 1 => backends.get(only).cloned(),
             _ => None,
         }
+    }
+
+    /// What all streamed answers may hold.
+    pub fn budget(&self) -> &Arc<Budget> {
+        &self.budget
     }
 
     /// The only backend that has resources, if it is known of every backend what it has.

@@ -183,7 +183,8 @@ impl Edge {
             }
             Ok(Err(fault)) => return Err(fault),
         };
-        let live = Live::of_call(*stream, first, request.level, id, held);
+        let live =
+            Live::of_call(*stream, first, request.level, id, held, self.sessions.vmcp().budget());
         Ok(respond::events(Body::live(live, self.config.keep_alive)))
     }
 }

@@ -4,7 +4,7 @@ use std::{future::poll_fn, sync::Arc};
 
 use bytes::BytesMut;
 use vmcp_model::ProtocolVersion;
-use vmcp_wire::{Fault, Id, Message, Shape, reply};
+use vmcp_wire::{Fault, Id, Message, Shape};
 
 use crate::{handle::Reply, log::StreamLog, session::Session};
 
@@ -65,8 +65,10 @@ impl Session {
             }
             Err(fault) => Err(fault),
         };
-        let text = text.unwrap_or_else(|fault| reply::error(Id::parse(&id), &fault));
         log.wait_for_room().await;
-        log.append(&text);
+        match text {
+            Ok(text) => log.answer(Id::parse(&id), &text),
+            Err(fault) => log.fail(Id::parse(&id), &fault),
+        }
     }
 }

@@ -14,7 +14,7 @@ use tokio::{
 use vmcp_backend::{Backend, Lineage, Session as BackendSession};
 use vmcp_core::{BackendSessions as _, Inbound, Question};
 use vmcp_model::BackendId;
-use vmcp_wire::{Fault, Id, Message, reply};
+use vmcp_wire::{Fault, Id, Message};
 
 use crate::{
     activity::{Asked, InFlight},
@@ -220,7 +220,7 @@ impl Session {
                 Err(Fault::Cancelled) => {}
                 Err(fault) => {
                     let id = message.id().map(|id| id.text().to_vec()).unwrap_or_default();
-                    log.append(&reply::error(Id::parse(&id), &fault));
+                    log.fail(Id::parse(&id), &fault);
                 }
             }
             log.finish();

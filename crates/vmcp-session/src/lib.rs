@@ -18,6 +18,7 @@ mod kept;
 mod kind;
 mod listen;
 mod log;
+mod logs;
 mod notify;
 mod own_lists;
 mod own_offers;

@@ -9,10 +9,15 @@ use std::{
 
 use bytes::Bytes;
 use tokio::{sync::Notify, time::Instant};
-use vmcp_wire::sse;
+use vmcp_wire::{Fault, Id, reply, sse};
+
+use crate::logs::Logs;
 
 /// How long a writer waits for a reader that takes nothing before it lets go of it.
 const STALL: Duration = Duration::from_secs(30);
+
+/// How long a reader has taken nothing before its log may be emptied when there is no room.
+const STALLED: Duration = Duration::from_secs(2);
 
 /// How long a client is to wait before it resumes a stream, in milliseconds.
 const RETRY: u64 = 1000;
@@ -27,6 +32,24 @@ pub(crate) struct StreamLog {
     state: Mutex<State>,
     /// Wakes a writer that waits for room.
     room: Notify,
+    /// Of which it is one, and what it is called among them.
+    logs: Arc<Logs>,
+    name: u64,
+}
+
+/// Logs that may be emptied when there is no room, those first that are needed least.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Freed {
+    /// Complete, and its reader has been given everything.
+    Delivered,
+    /// Complete, and nobody reads.
+    Left,
+    /// Nobody reads, or whoever does has taken nothing for a while.
+    Stalled,
+}
+
+impl Freed {
+    pub(crate) const ALL: [Self; 3] = [Self::Delivered, Self::Left, Self::Stalled];
 }
 
 #[derive(Debug)]
@@ -39,8 +62,11 @@ struct State {
     /// The first event that was never handed to a reader, and the bytes from it on.
     unsent: u64,
     unsent_bytes: usize,
-    /// When the newest event came.
+    /// When the newest event came, and when the reader was given one last.
     appended: Instant,
+    taken: Instant,
+    /// The first event that may still be there: what was before has been let go.
+    kept_from: u64,
     finished: Option<Instant>,
     /// Counts the readers: only the newest one reads.
     epoch: u64,
@@ -59,7 +85,7 @@ pub(crate) struct Reader {
 }
 
 impl StreamLog {
-    pub(crate) fn new(number: u64, limit: usize) -> Arc<Self> {
+    pub(crate) fn new(number: u64, limit: usize, logs: &Arc<Logs>) -> Arc<Self> {
         let state = State {
             events: VecDeque::new(),
             bytes: 0,
@@ -67,25 +93,68 @@ impl StreamLog {
             unsent: 1,
             unsent_bytes: 0,
             appended: Instant::now(),
+            taken: Instant::now(),
+            kept_from: 1,
             finished: None,
             epoch: 0,
             attached: false,
             waker: None,
         };
-        Arc::new(Self { number, limit, state: Mutex::new(state), room: Notify::new() })
+        let (name, logs) = (logs.name(), Arc::clone(logs));
+        let (state, room) = (Mutex::new(state), Notify::new());
+        let log = Arc::new(Self { number, limit, state, room, logs, name });
+        log.logs.enter(name, &log);
+        log
     }
 
     pub(crate) fn number(&self) -> u64 {
         self.number
     }
 
-    /// Appends an event. What is oldest goes when there is too much.
-    pub(crate) fn append(&self, data: &[u8]) {
-        let mut state = self.state();
+    /// Appends an event. What is oldest goes when there is too much. `false` if all logs together hold so
+    /// much that there is no room for it.
+    pub(crate) fn append(&self, data: &[u8]) -> bool {
+        if self.try_append(data) {
+            return true;
+        }
+        // Without this log's lock: it empties others.
+        self.logs.free(data.len());
+        self.try_append(data)
+    }
+
+    fn try_append(&self, data: &[u8]) -> bool {
+        let state = self.state();
+        let event = sse::encode(Some(&event_id(self.number, state.next)), data);
+        let Ok(event) = self.logs.budget().count(event) else { return false };
+        self.enter(state, event);
+        true
+    }
+
+    /// Appends the response to a request, or says that there is no room for it.
+    pub(crate) fn answer(&self, id: Option<Id<'_>>, text: &[u8]) {
+        if self.append(text) {
+            return;
+        }
+        tracing::warn!(
+            bytes = text.len(),
+            "let go of an answer: all that clients do not read is as much as may be held (limits.heldBytes)"
+        );
+        self.fail(id, &Fault::NotHeld);
+    }
+
+    /// Appends an error, which always has room.
+    pub(crate) fn fail(&self, id: Option<Id<'_>>, fault: &Fault) {
+        let state = self.state();
+        let event_id = event_id(self.number, state.next);
+        let event = sse::encode(Some(&event_id), &reply::error(id, fault));
+        self.enter(state, event.into());
+    }
+
+    /// Enters the event that has the next number.
+    fn enter(&self, mut state: MutexGuard<'_, State>, event: Bytes) {
         let number = state.next;
         state.next += 1;
         state.appended = Instant::now();
-        let event = sse::encode(Some(&event_id(self.number, number)), data);
         state.bytes += event.len();
         state.unsent_bytes += event.len();
         state.events.push_back((number, event));
@@ -158,6 +227,38 @@ impl StreamLog {
         state.finished.is_some_and(|finished| !state.attached && finished <= by)
     }
 
+    /// Lets go of all that is kept, if the log is one of those that may be emptied like this. Who then
+    /// resumes behind something that is gone is told so.
+    pub(crate) fn empty(&self, which: Freed) {
+        let mut state = self.state();
+        let is_done = state.finished.is_some();
+        let may = match which {
+            Freed::Delivered => is_done && state.unsent_bytes == 0,
+            Freed::Left => is_done && !state.attached,
+            Freed::Stalled => {
+                !state.attached || (state.unsent_bytes > 0 && state.taken.elapsed() >= STALLED)
+            }
+        };
+        if !may || state.events.is_empty() {
+            return;
+        }
+        state.events = VecDeque::new();
+        (state.bytes, state.unsent_bytes) = (0, 0);
+        (state.unsent, state.kept_from) = (state.next, state.next);
+        if which == Freed::Stalled && state.attached {
+            tracing::debug!(stream = self.number, "ends a stream whose client does not read");
+            state.epoch += 1;
+            state.attached = false;
+            wake(state);
+            self.room.notify_waiters();
+        }
+    }
+
+    /// Whether what follows an event is still there.
+    pub(crate) fn has_behind(&self, event: u64) -> bool {
+        event.saturating_add(1) >= self.state().kept_from
+    }
+
     /// Forgets what a reader has had for longer than `age`.
     pub(crate) fn forget_sent(&self, age: Duration) {
         let mut state = self.state();
@@ -224,6 +325,7 @@ impl Reader {
             if number >= state.unsent {
                 state.unsent = number + 1;
                 state.unsent_bytes -= event.len();
+                state.taken = Instant::now();
                 self.log.room.notify_waiters();
             }
             return Poll::Ready(Some(event));
@@ -242,6 +344,12 @@ impl Reader {
     /// Whether no other reader has taken over.
     pub(crate) fn is_newest(&self) -> bool {
         self.log.state().epoch == self.epoch
+    }
+}
+
+impl Drop for StreamLog {
+    fn drop(&mut self) {
+        self.logs.leave(self.name);
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 use vmcp_core::{CallEvent, CallStream, Outcome};
-use vmcp_wire::{Fault, Id, reply};
+use vmcp_wire::{Fault, Id};
 
 use crate::{
     activity::{Asked, InFlight},
@@ -52,8 +52,8 @@ impl Session {
             };
             match event {
                 Ok(CallEvent::Notice(notice)) => {
-                    if self.wants(&notice) {
-                        log.append(&notice.text);
+                    if self.wants(&notice) && !log.append(&notice.text) {
+                        tracing::debug!("there was no room for a notification");
                     }
                 }
                 Ok(CallEvent::ListChanged) if call.session().is_stateless() => {
@@ -80,14 +80,13 @@ impl Session {
                         // Whoever has the answer may use at once what the call has changed.
                         self.lists_read(call.backend()).await;
                     }
-                    log.append(&text);
+                    log.answer(Id::parse(&in_flight.id.to_json()), &text);
                     return;
                 }
                 // The specification wants no response to a cancelled request.
                 Err(Fault::Cancelled) => return,
                 Err(fault) => {
-                    let id = in_flight.id.to_json();
-                    log.append(&reply::error(Id::parse(&id), &fault));
+                    log.fail(Id::parse(&in_flight.id.to_json()), &fault);
                     return;
                 }
             }

@@ -167,12 +167,16 @@ impl Session {
             // An answer that comes here will do.
             Err(error) => tracing::debug!(%error, "could not keep a question in the store"),
         }
-        if self.with_activity(|activity| activity.ask(question.id.clone(), asked)) {
-            log.append(&question.text);
+        let why = if !self.with_activity(|activity| activity.ask(question.id.clone(), asked)) {
+            "the client has too many questions open"
+        } else if !log.append(&question.text) {
+            self.with_activity(|activity| activity.end_answer(&question.id, true));
+            "there is no room for it"
         } else {
-            self.forget_questions([question.id.clone()]);
-            self.refuse(backend, open, &question, "the client has too many questions open");
-        }
+            return;
+        };
+        self.forget_questions([question.id.clone()]);
+        self.refuse(backend, open, &question, why);
     }
 
     /// Tells a backend that its question will not be answered.

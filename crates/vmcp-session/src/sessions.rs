@@ -22,6 +22,7 @@ use vmcp_wire::Fault;
 use crate::{
     clients::{ClientKey, Clients},
     clock::Clock,
+    logs::Logs,
     session::Session,
     shown::{KeptContents, Turns},
 };
@@ -117,6 +118,8 @@ pub(crate) struct Shared {
     /// Counts the calls in flight.
     pub(crate) calls: TaskTracker,
     streams: AtomicU64,
+    /// What is kept of all streams.
+    pub(crate) logs: Arc<Logs>,
     /// What the store keeps of catalogs and own offers.
     pub(crate) kept: KeptContents,
     pub(crate) own_offers: Arc<OwnBounds>,
@@ -137,6 +140,7 @@ impl Sessions {
         let clients = Clients::new(config.limits.sessions_per_client);
         let mut replica = [0; 16];
         ring::rand::SystemRandom::new().fill(&mut replica).expect("the system has randomness");
+        let logs = Logs::new(vmcp.budget());
         let shared = Shared {
             own_offers: Arc::clone(vmcp.own_bounds()),
             vmcp,
@@ -149,6 +153,7 @@ impl Sessions {
             calls: TaskTracker::new(),
             // Random, so that an event id of another replica names no stream here.
             streams: AtomicU64::new(u64::from_be_bytes(first_stream) >> 8 | 1),
+            logs,
             kept: KeptContents::default(),
             turns: Turns::default(),
         };

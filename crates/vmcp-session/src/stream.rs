@@ -87,7 +87,8 @@ impl Session {
                     (None, Some(event))
                 } else {
                     let log = self.with_activity(|activity| activity.streams.get(&stream).cloned());
-                    (Some(log.ok_or_else(gone)?), Some(event))
+                    let log = log.filter(|log| log.has_behind(event)).ok_or_else(gone)?;
+                    (Some(log), Some(event))
                 }
             }
         };
@@ -97,7 +98,10 @@ impl Session {
         let epoch = self.take_stream().await?;
         let log = self.with_activity(|activity| {
             let standalone = &mut activity.standalone;
-            Arc::clone(standalone.get_or_insert_with(|| StreamLog::new(STANDALONE, limit)))
+            Arc::clone(
+                standalone
+                    .get_or_insert_with(|| StreamLog::new(STANDALONE, limit, &self.shared.logs)),
+            )
         });
         log.begin_epoch(epoch);
         // What is open on other replicas is listened to here from now on.
@@ -122,7 +126,7 @@ impl Session {
     pub(crate) fn new_stream(&self) -> Arc<StreamLog> {
         self.forget_old();
         let number = self.shared.next_stream();
-        let log = StreamLog::new(number, self.shared.config.limits.log_bytes);
+        let log = StreamLog::new(number, self.shared.config.limits.log_bytes, &self.shared.logs);
         self.with_activity(|activity| {
             if activity.streams.len() >= KEPT {
                 // Calls under way are bounded elsewhere; of what is finished the oldest goes.
@@ -159,8 +163,10 @@ impl Session {
     /// Sends a message to the client's GET stream. Without one, now or before, it is dropped.
     pub(crate) fn announce(&self, text: &[u8]) {
         let log = self.with_activity(|activity| activity.standalone.clone());
-        if let Some(log) = log {
-            log.append(text);
+        if let Some(log) = log
+            && !log.append(text)
+        {
+            tracing::debug!("there was no room for a message to the client");
         }
     }
 }

@@ -94,6 +94,12 @@ pub enum Fault {
     /// The backend did not answer in time.
     #[error("backend {backend} did not answer within {seconds} s")]
     BackendTimeout { backend: String, seconds: u64 },
+    /// The call has run, and there is no room for its answer.
+    #[error(
+        "the call has run, but its answer was let go: vmcp holds too much that clients do not read; \
+         read answers as they come"
+    )]
+    NotHeld,
     /// The client cancelled the request.
     #[error("the request was cancelled")]
     Cancelled,
@@ -150,6 +156,7 @@ impl Fault {
             Self::TooMany { .. } | Self::Unavailable(_) | Self::BackendUnavailable { .. } => -32000,
             Self::Backend { .. }
             | Self::BackendTimeout { .. }
+            | Self::NotHeld
             | Self::Cancelled
             | Self::Internal(_) => -32603,
         }
@@ -183,6 +190,7 @@ impl Fault {
             | Self::Backend { .. }
             | Self::BackendUnavailable { .. }
             | Self::BackendTimeout { .. }
+            | Self::NotHeld
             | Self::Cancelled => StatusCode::OK,
         }
     }

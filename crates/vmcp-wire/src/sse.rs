@@ -184,8 +184,8 @@ impl Waste {
 
 /// Writes one event that carries a message. Line breaks, which JSON allows between its tokens only,
 /// become several `data` lines.
-pub fn encode(id: Option<&str>, data: &[u8]) -> Bytes {
-    let mut out = BytesMut::with_capacity(data.len() + 48);
+pub fn encode(id: Option<&str>, data: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(data.len() + 64);
     out.put_slice(b"event: message\n");
     put_id(&mut out, id);
     let mut rest = data;
@@ -201,7 +201,7 @@ pub fn encode(id: Option<&str>, data: &[u8]) -> Bytes {
         rest = &rest[at + ending..];
     }
     out.put_slice(b"\n\n");
-    out.freeze()
+    out
 }
 
 /// Writes an event without a message, which gives the client an id to resume from and how long to
@@ -218,7 +218,7 @@ pub fn encode_priming(id: &str, retry_milliseconds: u64) -> Bytes {
 /// A comment, which keeps an idle connection from being taken for dead.
 pub const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
 
-fn put_id(out: &mut BytesMut, id: Option<&str>) {
+fn put_id(out: &mut impl BufMut, id: Option<&str>) {
     if let Some(id) = id {
         out.put_slice(b"id: ");
         out.put_slice(id.as_bytes());

@@ -264,6 +264,7 @@ fn core_config(
         offer_max_age: sessions.offer_max_age,
         known: vmcp_core::Known::default(),
         bridge,
+        held_bytes: limits.held_bytes,
     }
 }
 

@@ -142,6 +142,7 @@ pub(crate) struct FailureHandling {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limits {
     pub(crate) request_bytes: usize,
+    pub(crate) held_bytes: usize,
     pub(crate) connections: usize,
     pub(crate) sessions: usize,
     /// Sessions of one address, or of one principal.

@@ -49,6 +49,7 @@ impl Core {
             offer_max_age: Duration::from_secs(60),
             known: vmcp_core::Known::default(),
             bridge: vmcp_core::Bridge::default(),
+            held_bytes: 1 << 20,
             server_info: Bytes::from_static(b"{}"),
             keys: Keys::new(|| None),
             state_life: Duration::from_secs(60),

@@ -86,7 +86,7 @@ impl Edge {
             background: self.background.clone(),
             _permit: self.enter_stream(false)?,
         };
-        let live = Live::new(|sender| listener.listen(sender));
+        let live = Live::new(self.sessions.vmcp().budget(), |sender| listener.listen(sender));
         Ok(respond::events(Body::live(live, self.config.keep_alive)))
     }
 }

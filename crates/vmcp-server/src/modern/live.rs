@@ -2,12 +2,13 @@
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
-use vmcp_core::{CallStream, Reply};
+use vmcp_core::{Budget, CallStream, Reply};
 use vmcp_model::LogLevel;
 use vmcp_wire::{Fault, Id, IdKey, reply, sse};
 
@@ -25,12 +26,13 @@ pub(crate) struct Live {
 
 impl Live {
     /// A stream of what `make` sends.
-    pub(super) fn new<F>(make: impl FnOnce(Sender) -> F) -> Self
+    pub(super) fn new<F>(budget: &Arc<Budget>, make: impl FnOnce(Sender) -> F) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let (sender, events) = mpsc::channel(QUEUE);
-        Self { events, maker: Some(Box::pin(make(Sender(sender)))) }
+        let (events, receiver) = mpsc::channel(QUEUE);
+        let sender = Sender { events, budget: Arc::clone(budget) };
+        Self { events: receiver, maker: Some(Box::pin(make(sender))) }
     }
 
     /// A call's stream from this notification on, its response at the end.
@@ -40,8 +42,9 @@ impl Live {
         level: Option<LogLevel>,
         id: IdKey,
         held: Held,
+        budget: &Arc<Budget>,
     ) -> Self {
-        Self::new(move |sender| carry(call, first, level, id, held, sender))
+        Self::new(budget, move |sender| carry(call, first, level, id, held, sender))
     }
 
     pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
@@ -60,12 +63,32 @@ impl Live {
 }
 
 /// Sends the events of one stream.
-pub(super) struct Sender(mpsc::Sender<Bytes>);
+pub(super) struct Sender {
+    events: mpsc::Sender<Bytes>,
+    budget: Arc<Budget>,
+}
 
 impl Sender {
-    /// Sends a message, when there is room. `false` if nobody reads any more.
+    /// Sends a message, when the reader has room. `false` if nobody reads any more. What vmcp has no room
+    /// for, because clients do not read, is left out.
     pub(super) async fn send(&self, text: &[u8]) -> bool {
-        self.0.send(sse::encode(None, text)).await.is_ok()
+        match self.budget.count(sse::encode(None, text)) {
+            Ok(event) => self.events.send(event).await.is_ok(),
+            Err(_event) => {
+                tracing::debug!("there was no room for a message to the client");
+                !self.events.is_closed()
+            }
+        }
+    }
+
+    /// Sends the response to a request, or says that there is no room for it.
+    async fn answer(&self, id: &IdKey, text: &[u8]) {
+        let event = self.budget.count(sse::encode(None, text)).unwrap_or_else(|_event| {
+            tracing::warn!(bytes = text.len(), "let go of an answer: all that clients do not read is as much as may be held (limits.heldBytes)");
+            sse::encode(None, &failure(id, &Fault::NotHeld)).into()
+        });
+        // Nobody may read any more.
+        let _sent = self.events.send(event).await;
     }
 }
 
@@ -101,7 +124,7 @@ async fn carry(
             }
             Err(fault) => failure(&id, &fault),
         };
-        sender.send(&text).await;
+        sender.answer(&id, &text).await;
         return;
     }
 }

@@ -8,7 +8,11 @@ use std::{
 
 use tokio::time::Instant;
 
+use vmcp_core::Budget;
+use vmcp_wire::Fault;
+
 use super::{Reader, StreamLog, parse_event_id};
+use crate::logs::Logs;
 
 /// Everything that can be read now, one event a line; `.` at the end of the stream.
 fn read(reader: &mut Reader) -> String {
@@ -31,8 +35,12 @@ fn read(reader: &mut Reader) -> String {
 }
 
 fn log(limit: usize, events: &[&str]) -> Arc<StreamLog> {
-    let log = StreamLog::new(10, limit);
-    events.iter().for_each(|event| log.append(event.as_bytes()));
+    log_among(&Logs::new(&Budget::new(1 << 20)), limit, events)
+}
+
+fn log_among(logs: &Arc<Logs>, limit: usize, events: &[&str]) -> Arc<StreamLog> {
+    let log = StreamLog::new(10, limit, logs);
+    events.iter().for_each(|event| assert!(log.append(event.as_bytes())));
     log
 }
 
@@ -88,7 +96,7 @@ fn what_a_reader_waits_for_is_not_dropped() {
     let event = "x".repeat(100);
     let log = log(150, &[]);
     let mut reader = log.attach(None, false);
-    (0..3).for_each(|_event| log.append(event.as_bytes()));
+    (0..3).for_each(|_event| assert!(log.append(event.as_bytes())));
     assert_eq!(read(&mut reader).matches("data").count(), 3);
 }
 
@@ -127,4 +135,55 @@ fn event_ids_that_are_none_are_refused() {
     for id in ["", "a", "a-", "-1", "a-1-2", "x-1", "a- 1"] {
         assert_eq!(parse_event_id(id), None, "{id}");
     }
+}
+
+/// A log with one event of so many bytes.
+fn filled(logs: &Arc<Logs>, bytes: usize) -> Arc<StreamLog> {
+    log_among(logs, 1 << 20, &[&"x".repeat(bytes)])
+}
+
+/// When there is no room, what was delivered goes first, then what nobody reads, the oldest first; what a
+/// reader is about to take stays.
+#[tokio::test(start_paused = true)]
+async fn what_is_needed_least_makes_room() {
+    let budget = Budget::new(1000);
+    let logs = Logs::new(&budget);
+    let read_by_now = filled(&logs, 200);
+    let mut reader = read_by_now.attach(None, false);
+    assert!(read(&mut reader).starts_with("id: a-1"));
+    let left = [filled(&logs, 200), filled(&logs, 200)];
+    for log in [&read_by_now, &left[0], &left[1]] {
+        log.finish();
+    }
+    let waiting = filled(&logs, 100);
+    let mut wanted = waiting.attach(None, false);
+    let next = filled(&logs, 200);
+    assert!(!read_by_now.has_behind(0) && left.iter().all(|log| log.has_behind(0)));
+    let _more = [filled(&logs, 200), next];
+    assert!(!left[0].has_behind(0) && left[1].has_behind(0));
+    assert!(read(&mut wanted).starts_with("id: a-1"));
+    assert!(budget.used() <= budget.limit());
+}
+
+/// Who takes nothing for a while gives way; who has just begun does not.
+#[tokio::test(start_paused = true)]
+async fn clients_that_do_not_read_keep_nothing_from_others() {
+    let logs = Logs::new(&Budget::new(1000));
+    let log = filled(&logs, 800);
+    let mut stalled = log.attach(None, false);
+    let other = log_among(&logs, 1 << 20, &[]);
+    let id = vmcp_wire::Id::parse(b"7");
+    assert!(!other.append(&[b'x'; 500]));
+    other.answer(id, &[b'x'; 500]);
+    let mut reader = other.attach(None, false);
+    let told = read(&mut reader);
+    assert!(told.contains(&Fault::NotHeld.to_string()) && told.contains("\"id\":7"), "{told}");
+    tokio::time::advance(Duration::from_secs(3)).await;
+    assert!(other.append(&[b'x'; 500]));
+    assert_eq!(
+        read(&mut stalled),
+        ".",
+        "it is ended, and can see that what it had not read is gone"
+    );
+    assert!(!log.has_behind(0));
 }

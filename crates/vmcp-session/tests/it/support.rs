@@ -41,6 +41,7 @@ pub(crate) fn replica_of(
         offer_max_age: ttl,
         known: vmcp_core::Known::default(),
         bridge: vmcp_core::Bridge::default(),
+        held_bytes: 1 << 20,
         server_info: "{}".into(),
         keys: {
             let store = Arc::clone(store);

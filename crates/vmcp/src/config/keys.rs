@@ -398,6 +398,11 @@ const LIMITS: &[Key] = &[
     Key::size("requestBytes", 8 << 20, "the largest request of a client"),
     Key::size("responseBytes", 100 << 20, "the largest response of a backend"),
     Key::size("eventBytes", 16 << 20, "the largest event of a stream"),
+    Key::size(
+        "heldBytes",
+        256 << 20,
+        "all streamed answers that clients have not read, or may resume",
+    ),
     Key::count("connections", 20_000, 1_000_000, "connections of clients"),
     Key::count("sessions", 100_000, 10_000_000, "client sessions"),
     Key::count(

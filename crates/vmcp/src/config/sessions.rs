@@ -51,6 +51,7 @@ pub(super) fn bridge(reader: &Reader<'_>, limits: &Reader<'_>) -> Bridge {
 pub(super) fn limits(reader: &Reader<'_>) -> Limits {
     Limits {
         request_bytes: reader.size("requestBytes"),
+        held_bytes: reader.size("heldBytes"),
         connections: reader.count("connections"),
         sessions: reader.count("sessions"),
         sessions_per_client: reader.count("sessionsPerClient"),

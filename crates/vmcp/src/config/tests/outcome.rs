@@ -164,6 +164,7 @@ fn of_bridge(bridge: &Bridge) -> Vec<String> {
 fn of_limits(limits: &Limits) -> Vec<String> {
     let Limits {
         request_bytes,
+        held_bytes,
         connections,
         sessions,
         sessions_per_client,
@@ -172,7 +173,7 @@ fn of_limits(limits: &Limits) -> Vec<String> {
         views,
     } = limits;
     vec![
-        format!("request {request_bytes}"),
+        format!("request {request_bytes} held {held_bytes}"),
         format!("connections {connections}"),
         format!("sessions {sessions}, {sessions_per_client} a client"),
         format!("calls per session {calls_per_session}"),
