@@ -78,7 +78,7 @@ async fn served_again(other: &Client, end: impl AsyncFnOnce()) {
 
 #[tokio::test]
 async fn a_call_ends_at_its_deadline_though_nobody_reads() {
-    let (_backend, process) = fixture("{default: 2s, absolute: 3s}").await;
+    let (_backend, process) = fixture("{default: 5s, absolute: 10s}").await;
     let other = connect(&process).await;
     assert!(is_served(&other).await);
     let _taken = take_all(&process).await;
