@@ -131,6 +131,32 @@ async fn requests_are_answered_side_by_side() {
 }
 
 #[tokio::test]
+async fn large_answers_come_through_whole() {
+    const SIZE: usize = 8 << 20;
+    let numbers = |_request| async {
+        let text: String = (0..SIZE / 8).map(|number| format!("{number:08}")).collect();
+        Response::new(Body::whole(text))
+    };
+    let mut fixture = Fixture::new(LONG, &[], numbers).await;
+    fixture.get(1, "/").await;
+    fixture.get(3, "/").await;
+    let mut answers: [Vec<u8>; 2] = Default::default();
+    while answers.iter().any(|answer| answer.len() < SIZE) {
+        let data = fixture.client.until(|frame| frame.kind == kind::DATA).await.unwrap();
+        answers[usize::from(data.stream == 3)].extend(&data.payload);
+        let taken = u32::try_from(data.payload.len()).unwrap().to_be_bytes();
+        let room = [data.stream, 0].map(|stream| frame(kind::WINDOW_UPDATE, 0, stream, &taken));
+        if data.flags & flag::END_STREAM == 0 {
+            fixture.client.send(&room.concat()).await.unwrap();
+        } else {
+            fixture.client.send(&room[1]).await.unwrap();
+        }
+    }
+    let text: String = (0..SIZE / 8).map(|number| format!("{number:08}")).collect();
+    assert!(answers.iter().all(|answer| answer == text.as_bytes()));
+}
+
+#[tokio::test]
 async fn a_head_has_no_body() {
     let mut fixture = Fixture::new(LONG, &[], sized).await;
     let headers =
@@ -151,12 +177,13 @@ async fn a_connection_without_a_request_ends() {
         assert_eq!(fixture.ended().await, Some(Why::Idle));
     }
     // One that was used ends as late after its last request.
-    let mut fixture = Fixture::new(SHORT, &[], sized).await;
-    tokio::time::sleep(SHORT.head / 2).await;
+    let times = Times { head: Duration::from_secs(1), closing: SHORT.closing, ..LONG };
+    let mut fixture = Fixture::new(times, &[], sized).await;
+    tokio::time::sleep(times.head / 4).await;
     let begun = Instant::now();
     fixture.get(1, "/9").await;
     assert_eq!(fixture.client.closed().await.unwrap(), Some(NO_ERROR));
-    assert!(begun.elapsed() >= SHORT.head, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() >= times.head, "{:?}", begun.elapsed());
 }
 
 #[tokio::test]

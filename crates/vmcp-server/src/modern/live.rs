@@ -7,7 +7,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
+use vmcp_backend::Error;
 use vmcp_core::{Budget, CallStream, Reply};
 use vmcp_model::LogLevel;
 use vmcp_wire::{Fault, Id, IdKey, reply, sse};
@@ -101,17 +102,23 @@ async fn carry(
     held: Held,
     sender: Sender,
 ) {
-    if let Some(first) = first
-        && !sender.send(&first).await
-    {
-        return;
-    }
-    loop {
-        let text = match super::next(&mut call, level, &held).await {
-            Ok(Step::Told(text)) => {
-                if !sender.send(&text).await {
-                    return;
+    // Nothing is heard of the backend while the client has no room, so its deadline is watched here too.
+    let absolute = call.backend().timeouts().absolute;
+    let deadline = Instant::now() + absolute;
+    let mut told = first;
+    let text = loop {
+        if let Some(text) = told.take() {
+            match tokio::time::timeout_at(deadline, sender.send(&text)).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(_elapsed) => {
+                    break failure(&id, &Error::Timeout(absolute).fault(call.backend().id()));
                 }
+            }
+        }
+        break match super::next(&mut call, level, &held).await {
+            Ok(Step::Told(text)) => {
+                told = Some(text);
                 continue;
             }
             Ok(Step::Answered(Reply::Ready(text) | Reply::Refused { text, .. })) => {
@@ -124,9 +131,10 @@ async fn carry(
             }
             Err(fault) => failure(&id, &fault),
         };
-        sender.answer(&id, &text).await;
-        return;
-    }
+    };
+    // The backend is done with, however long the client takes.
+    drop(call);
+    sender.answer(&id, &text).await;
 }
 
 fn failure(id: &IdKey, fault: &Fault) -> Bytes {

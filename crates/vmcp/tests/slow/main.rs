@@ -18,6 +18,7 @@ mod patience;
 mod programs;
 mod reload;
 mod shutdown;
+mod silent;
 mod support;
 mod unread;
 

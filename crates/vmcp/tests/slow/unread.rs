@@ -3,7 +3,7 @@
 use tokio::time::{Duration, Instant};
 use vmcp_testkit::{
     client::Client,
-    framing::http2::{Connection, request},
+    framing::http2::{Connection, kind, request},
     gateway::{Gateway, eventually},
     peers,
     process::Process,
@@ -53,9 +53,17 @@ async fn take_all(process: &Process) -> Vec<(Client, Connection)> {
             let stream = 2 * u32::try_from(number).unwrap() + 1;
             connection.send(&request(stream, &headers, body.as_bytes())).await.unwrap();
         }
+        begun(&mut connection, CALLS).await;
         taken.push((client, connection));
     }
     taken
+}
+
+/// Waits until so many answers have begun: heads need no room.
+async fn begun(connection: &mut Connection, answers: usize) {
+    for _ in 0..answers {
+        connection.until(|frame| frame.kind == kind::HEADERS).await.unwrap();
+    }
 }
 
 async fn is_served(client: &Client) -> bool {
@@ -67,9 +75,9 @@ async fn is_served(client: &Client) -> bool {
     told.is_err()
 }
 
-/// Waits until others are refused, and then until they are served.
+/// Others are refused; waits until they are served.
 async fn served_again(other: &Client, end: impl AsyncFnOnce()) {
-    eventually("the backend has no room", async || (!is_served(other).await).then_some(())).await;
+    assert!(!is_served(other).await, "the backend has room");
     let begun = Instant::now();
     end().await;
     eventually("the backend has room", async || is_served(other).await.then_some(())).await;
@@ -78,7 +86,7 @@ async fn served_again(other: &Client, end: impl AsyncFnOnce()) {
 
 #[tokio::test]
 async fn a_call_ends_at_its_deadline_though_nobody_reads() {
-    let (_backend, process) = fixture("{default: 2s, absolute: 3s}").await;
+    let (_backend, process) = fixture("{default: 5s, absolute: 10s}").await;
     let other = connect(&process).await;
     assert!(is_served(&other).await);
     let _taken = take_all(&process).await;
@@ -112,6 +120,43 @@ async fn a_call_that_is_cancelled_ends_though_nobody_reads() {
         }
     })
     .await;
+}
+
+/// A modern client's call is made while it is read, and gives its place back all the same.
+#[tokio::test]
+async fn a_modern_call_ends_at_its_deadline_though_nobody_reads() {
+    let backend = peers::flooding().start().await.unwrap();
+    let gateway = Gateway::before(&[("a", backend.url())])
+        .with("limits: {callsPerBackend: 2}")
+        .with("operational: {timeouts: {default: 5s, absolute: 10s}}");
+    let process = serve(&gateway).await;
+    let other = connect(&process).await;
+    let is_served = async || {
+        let answer = other.call(r#""other""#, "a_quiet", "{}").await.unwrap();
+        answer.error().is_err()
+    };
+    assert!(is_served().await);
+    let mut connection = Connection::open(("127.0.0.1", process.port()), NO_WINDOW).await.unwrap();
+    let body = br#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{},"io.modelcontextprotocol/logLevel":"debug"},"name":"a_flood","arguments":{}}}"#;
+    let headers = [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":authority", "localhost"),
+        (":path", "/mcp"),
+        ("content-type", "application/json"),
+        ("accept", "application/json, text/event-stream"),
+        ("mcp-protocol-version", "2026-07-28"),
+        ("mcp-method", "tools/call"),
+        ("mcp-name", "a_flood"),
+    ];
+    for number in 0..2 {
+        connection.send(&request(2 * number + 1, &headers, body)).await.unwrap();
+    }
+    begun(&mut connection, 2).await;
+    assert!(!is_served().await, "the backend has room");
+    let since = Instant::now();
+    eventually("the backend has room", async || is_served().await.then_some(())).await;
+    assert!(since.elapsed() < SOON, "after {:?}", since.elapsed());
 }
 
 /// A client that takes nothing at all is not waited for, however long its calls may take.
