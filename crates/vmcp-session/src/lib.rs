@@ -8,7 +8,6 @@ mod activity;
 mod backends;
 mod batch;
 mod clients;
-mod clock;
 mod detach;
 mod early;
 mod ending;

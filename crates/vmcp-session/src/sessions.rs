@@ -16,12 +16,11 @@ use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 use vmcp_backend::ClientView;
 use vmcp_core::{Background, OwnBounds, View, Vmcp};
 use vmcp_model::{Digest, Principal, ProtocolVersion, raw};
-use vmcp_store::{ClientProfile, Confidence, Key, News, Reach, SessionKey, Store};
+use vmcp_store::{ClientProfile, Clock, Confidence, Key, News, Reach, SessionKey, Store};
 use vmcp_wire::Fault;
 
 use crate::{
     clients::{ClientKey, Clients},
-    clock::Clock,
     logs::Logs,
     session::Session,
     shown::{KeptContents, Turns},
@@ -140,7 +139,7 @@ impl Sessions {
         let clients = Clients::new(config.limits.sessions_per_client);
         let mut replica = [0; 16];
         ring::rand::SystemRandom::new().fill(&mut replica).expect("the system has randomness");
-        let logs = Logs::new(vmcp.budget());
+        let (logs, clock) = (Logs::new(vmcp.budget()), store.clock());
         let shared = Shared {
             own_offers: Arc::clone(vmcp.own_bounds()),
             vmcp,
@@ -148,7 +147,7 @@ impl Sessions {
             replica: BASE64_URL_SAFE_NO_PAD.encode(replica).into(),
             store,
             background: background.clone(),
-            clock: Clock::start(),
+            clock,
             config,
             calls: TaskTracker::new(),
             // Random, so that an event id of another replica names no stream here.

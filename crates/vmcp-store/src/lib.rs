@@ -1,10 +1,11 @@
 //! Where session records live.
 //!
 //! A record is what any replica needs to serve a session. Every change of one is conditional on
-//! its existence, so that a session that has ended never comes back. Times are passed in: nothing
-//! here reads a clock, and an implementation over a network has no say in what "now" is.
+//! its existence, so that a session that has ended never comes back. Times are passed in, of the clock
+//! that the store gives: replicas that share one go by the same time.
 
 mod bus;
+mod clock;
 mod hearing;
 mod memory;
 mod record;
@@ -22,6 +23,7 @@ use vmcp_model::{BackendId, Digest};
 pub use vmcp_keys::{Key, KeyRing};
 
 pub use bus::{Confidence, News, Subscription};
+pub use clock::Clock;
 pub use hearing::{Hearing, Sender, beats};
 pub use memory::Memory;
 pub use record::{
@@ -154,6 +156,11 @@ pub trait Store: Send + Sync {
 
     /// Whether the store can be reached, as far as is known.
     fn reach(&self) -> Reach;
+
+    /// The clock that times are of.
+    fn clock(&self) -> Clock {
+        Clock::of_system()
+    }
 }
 
 /// Whether a store can be reached.

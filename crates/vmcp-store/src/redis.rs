@@ -18,6 +18,7 @@ mod rests;
 mod ring;
 mod scripts;
 mod settings;
+mod time;
 
 use std::{sync::Arc, time::Duration};
 
@@ -29,16 +30,18 @@ use vmcp_model::{BackendId, Digest};
 pub use settings::{Address, Servers, Settings, Tls, Validation};
 
 use crate::{
-    Answer, Error, KeyRing, Reach, Store, Swap,
+    Answer, Clock, Error, KeyRing, Reach, Store, Swap,
     bus::{Confidence, News, Subscription},
     record::{BackendRecord, Change, Record, SessionKey, Timestamp, Tombstone},
 };
 use bus::Bus;
 use link::Link;
 use ring::Ring;
+use time::AgreedTime;
 
-/// How long what nobody looks after is kept after its time.
-const GRACE: Duration = Duration::from_secs(3600);
+/// How long what nobody looks after is kept after its time. Longer than the time of Redis may jump: what
+/// Redis lets go by itself is gone.
+const GRACE: Duration = Duration::from_hours(72);
 
 /// A store in Redis.
 pub struct Redis {
@@ -48,6 +51,7 @@ pub struct Redis {
 struct Inner {
     link: Link,
     ring: Ring,
+    time: AgreedTime,
     bus: Bus,
 }
 
@@ -57,12 +61,13 @@ impl Redis {
     pub fn start(settings: Settings, tasks: &TaskTracker, stop: &CancellationToken) -> Self {
         let inner = Arc::new(Inner {
             ring: Ring::new(&settings),
+            time: AgreedTime::new(&settings.prefix),
             bus: Bus::new(&settings),
             link: Link::new(settings),
         });
         let (keeper, stopped) = (Arc::clone(&inner), stop.clone());
         tasks.spawn(async move {
-            keeper.link.keep(stopped, &keeper.ring).await;
+            keeper.link.keep(stopped, &keeper.ring, &keeper.time).await;
         });
         let (keeper, stopped) = (Arc::clone(&inner), stop.clone());
         tasks.spawn(async move {
@@ -108,8 +113,19 @@ impl Inner {
         read(self.link.send(key, &command).await?)
     }
 
+    /// When a key goes by itself whose time is this.
+    fn expiry(&self, time: Timestamp) -> Vec<u8> {
+        decimal(self.time.in_redis(time).after(GRACE))
+    }
+
     async fn enter_in_index(&self, key: SessionKey, due: Timestamp) -> Result<(), Error> {
         self.send("ZADD", &self.index(), &[&decimal(due), key.as_bytes()]).await
+    }
+
+    /// Something cannot be read. Others may have written it under keys that are not known here.
+    fn unreadable(&self, what: &'static str) -> Error {
+        self.ring.doubt();
+        unreadable(what)
     }
 
     fn catalog_key(&self, digest: Digest) -> Vec<u8> {
@@ -122,7 +138,7 @@ impl Inner {
         catalog: &Bytes,
         until: Timestamp,
     ) -> Result<(), Error> {
-        let (key, until) = (self.catalog_key(digest), decimal(until));
+        let (key, until) = (self.catalog_key(digest), decimal(self.time.in_redis(until)));
         let ring = self.ring.get()?;
         let prolong = async || self.send("PEXPIREAT", &key, &[&until, b"GT"]).await;
         // It is there, as a rule, and need not be sent.
@@ -146,23 +162,18 @@ impl Inner {
         let sealed: Option<Vec<u8>> = self.send("GET", &key, &[]).await?;
         let Some(sealed) = sealed else { return Ok(None) };
         let until: i64 = self.send("PEXPIRETIME", &key, &[]).await?;
-        if u64::try_from(until).is_ok_and(|until| until <= now.0) {
+        if u64::try_from(until).is_ok_and(|until| until <= self.time.in_redis(now).0) {
             return Ok(None);
         }
         let place = [b"catalog", &digest.as_bytes()[..]];
         let catalog = vmcp_keys::open(&*self.ring.get()?, &place, &sealed);
-        catalog.map(|catalog| Some(catalog.into())).ok_or_else(|| unreadable("a catalog"))
+        catalog.map(|catalog| Some(catalog.into())).ok_or_else(|| self.unreadable("a catalog"))
     }
 }
 
 /// A time as Redis takes it.
 fn decimal(time: Timestamp) -> Vec<u8> {
     time.0.to_string().into_bytes()
-}
-
-/// When a key goes by itself whose time is this.
-fn expiry(time: Timestamp) -> Vec<u8> {
-    decimal(time.after(GRACE))
 }
 
 fn read<T: FromRedisValue>(value: Value) -> Result<T, Error> {
@@ -215,6 +226,9 @@ impl Store for Redis {
     }
 
     fn due(&self, now: Timestamp, limit: usize) -> Answer<'_, Vec<SessionKey>> {
+        if self.inner.time.is_settling() {
+            return Box::pin(std::future::ready(Ok(Vec::new())));
+        }
         Box::pin(self.inner.due(now, limit))
     }
 
@@ -266,7 +280,8 @@ impl Store for Redis {
     fn announce_replica(&self, replica: String, until: Timestamp) -> Answer<'_, ()> {
         Box::pin(async move {
             let key = self.inner.key(b"r:", replica.as_bytes());
-            self.inner.send("SET", &key, &[b"", b"PXAT", &decimal(until)]).await
+            let until = decimal(self.inner.time.in_redis(until));
+            self.inner.send("SET", &key, &[b"", b"PXAT", &until]).await
         })
     }
 
@@ -274,6 +289,7 @@ impl Store for Redis {
         Box::pin(async move {
             let key = self.inner.key(b"r:", replica.as_bytes());
             let until: i64 = self.inner.send("PEXPIRETIME", &key, &[]).await?;
+            let now = self.inner.time.in_redis(now);
             Ok(u64::try_from(until).is_ok_and(|until| until > now.0))
         })
     }
@@ -284,7 +300,7 @@ impl Store for Redis {
 
     fn publish(&self, news: News) -> Answer<'_, ()> {
         Box::pin(async move {
-            let Inner { link, ring, bus } = &*self.inner;
+            let Inner { link, ring, bus, .. } = &*self.inner;
             bus.publish(&link.settings, &*ring.get()?, &news).await
         })
     }
@@ -299,6 +315,10 @@ impl Store for Redis {
 
     fn reach(&self) -> Reach {
         self.inner.link.reach()
+    }
+
+    fn clock(&self) -> Clock {
+        self.inner.time.clock().clone()
     }
 }
 

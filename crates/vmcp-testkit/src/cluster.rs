@@ -32,9 +32,8 @@ pub use tally::{Call, Outcome, Tally};
 /// Replicas behind a balancer. They are killed when this is dropped.
 #[derive(Debug)]
 pub struct Cluster {
-    binary: PathBuf,
-    /// The configuration of each replica.
-    configurations: Vec<String>,
+    /// What each replica is started as.
+    programs: Vec<Program>,
     replicas: Vec<Option<Process>>,
     balancer: Balancer,
     started: usize,
@@ -46,17 +45,22 @@ impl Cluster {
         binary: impl Into<PathBuf>,
         configurations: impl IntoIterator<Item = String>,
     ) -> Result<Self> {
-        let configurations: Vec<String> = configurations.into_iter().collect();
+        let binary = binary.into();
+        let programs = configurations.into_iter();
+        Self::of(programs.map(|configuration| Program::vmcp(&binary, &configuration))).await
+    }
+
+    /// Starts these programs as replicas, and waits until all are ready.
+    pub async fn of(programs: impl IntoIterator<Item = Program>) -> Result<Self> {
+        let programs: Vec<_> = programs.into_iter().collect();
         let mut cluster = Self {
-            binary: binary.into(),
-            replicas: configurations.iter().map(|_configuration| None).collect(),
-            balancer: Balancer::start(configurations.len()).await?,
-            configurations,
+            replicas: programs.iter().map(|_program| None).collect(),
+            balancer: Balancer::start(programs.len()).await?,
+            programs,
             started: 0,
         };
         let mut starting = JoinSet::new();
-        for (number, configuration) in cluster.configurations.iter().enumerate() {
-            let program = Program::vmcp(&cluster.binary, configuration);
+        for (number, program) in cluster.programs.iter().cloned().enumerate() {
             starting.spawn(async move { (number, program.start().await) });
         }
         while let Some(started) = starting.join_next().await {
@@ -88,8 +92,7 @@ impl Cluster {
 
     /// Starts a new one in the place of one that has ended, on a port of its own.
     pub async fn restart(&mut self, number: usize) -> Result<()> {
-        let program = Program::vmcp(&self.binary, &self.configurations[number]);
-        let process = program.start().await?;
+        let process = self.programs[number].start().await?;
         self.enter(number, process);
         Ok(())
     }

@@ -20,6 +20,7 @@
 mod body;
 mod certificate;
 pub mod client;
+pub mod clock;
 pub mod cluster;
 pub mod conformance;
 pub mod framing;

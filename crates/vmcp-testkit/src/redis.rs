@@ -15,6 +15,7 @@ use tokio::{
 
 use crate::{
     certificate::Issued,
+    clock::TestClock,
     process::{Process, Program},
 };
 
@@ -58,16 +59,25 @@ impl RedisServer {
 
     /// Starts one with more lines of configuration.
     pub async fn with(configuration: &str) -> Result<Self> {
-        Self::run("", configuration).await
+        Self::run("", configuration, std::convert::identity).await
+    }
+
+    /// Starts one that goes by another clock.
+    pub async fn by(clock: &TestClock) -> Result<Self> {
+        Self::run("", "", |program| clock.over(program)).await
     }
 
     /// Starts a lone Sentinel, which needs no other's vote.
     pub async fn sentinel(master: &Self, configuration: &str) -> Result<Self> {
         let watch = format!("sentinel monitor {MASTER} 127.0.0.1 {} 1\n", master.port());
-        Self::run("--sentinel", &(watch + configuration)).await
+        Self::run("--sentinel", &(watch + configuration), std::convert::identity).await
     }
 
-    async fn run(mode: &str, configuration: &str) -> Result<Self> {
+    async fn run(
+        mode: &str,
+        configuration: &str,
+        change: impl FnOnce(Program) -> Program,
+    ) -> Result<Self> {
         let port = crate::process::free_port()?;
         let text = format!(
             "bind 127.0.0.1\nport {port}\nsave \"\"\nappendonly no\ndaemonize no\n{configuration}\n"
@@ -75,6 +85,7 @@ impl RedisServer {
         let arguments = ["{config}", "--dir", "{dir}", mode];
         let arguments: Vec<_> = arguments.into_iter().filter(|text| !text.is_empty()).collect();
         let program = Program::new("redis-server", &arguments).config(&text).port(port);
+        let program = change(program);
         let mut server = Self { program, process: None, port };
         server.restart().await?;
         Ok(server)
@@ -200,7 +211,9 @@ impl RedisSentinels {
                  sentinel failover-timeout {MASTER} 3000\n",
                 master.port()
             );
-            sentinels.push(RedisServer::run("--sentinel", &configuration).await?);
+            sentinels.push(
+                RedisServer::run("--sentinel", &configuration, std::convert::identity).await?,
+            );
         }
         let ready = async {
             while !copy.say("INFO replication").await?.contains("master_link_status:up") {

@@ -151,13 +151,14 @@ impl Bus {
     async fn listen(&self, mut listening: PubSub, ring: &Ring) {
         let mut messages = listening.on_message();
         while let Some(message) = messages.next().await {
-            self.hear(&*ring.known().await, &message);
+            self.hear(&*ring.known().await, &message, ring);
         }
     }
 
-    fn hear(&self, ring: &KeyRing, message: &Msg) {
-        let message = Message::opened(ring, &self.channel, message.get_payload_bytes());
+    fn hear(&self, keys: &KeyRing, message: &Msg, ring: &Ring) {
+        let message = Message::opened(keys, &self.channel, message.get_payload_bytes());
         let Some(Message { sender, number, content }) = message else {
+            ring.doubt();
             if !self.warned.swap(true, Ordering::Relaxed) {
                 tracing::warn!(channel = %self.channel, "messages on the bus are not of this deployment, or of a replica with other keys; they are dropped");
             }

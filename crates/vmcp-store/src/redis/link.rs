@@ -4,6 +4,7 @@
 //! commands fail at once.
 
 use std::{
+    convert::Infallible,
     io,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -12,7 +13,7 @@ use std::{
 use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
 use tokio::{
     sync::watch,
-    time::{Instant, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +22,7 @@ use super::{
     rests::{Part, Rests},
     ring::Ring,
     settings::Settings,
+    time::{self, AgreedTime},
 };
 use crate::{Error, Reach};
 
@@ -154,15 +156,22 @@ impl Link {
 
     /// Connects, and connects again whenever the connection is lost, until `stop`. First of all the
     /// keys are agreed upon.
-    pub(super) async fn keep(&self, stop: CancellationToken, ring: &Ring) {
+    pub(super) async fn keep(&self, stop: CancellationToken, ring: &Ring, time: &AgreedTime) {
         let keeping = async {
             let mut state = self.state.subscribe();
             for number in 0.. {
-                let connection = self.connect(ring).await;
+                let connection = self.connect(ring, time).await;
                 self.note_reached();
-                self.state.send_replace(State::Up(number, connection));
-                let lost = state.wait_for(|state| !matches!(state, State::Up(..))).await;
-                let Ok(lost) = lost.map(|state| state.clone()) else { return };
+                self.state.send_replace(State::Up(number, connection.clone()));
+                let lost = async {
+                    let lost = state.wait_for(|state| !matches!(state, State::Up(..))).await;
+                    lost.map(|state| state.clone())
+                };
+                let lost = tokio::select! {
+                    lost = lost => lost,
+                    never = self.stay_agreed(connection, ring, time) => match never {},
+                };
+                let Ok(lost) = lost else { return };
                 if let State::Down(why) = lost {
                     self.note_outage(&why);
                 }
@@ -171,16 +180,47 @@ impl Link {
         stop.run_until_cancelled(keeping).await;
     }
 
+    /// Keeps telling what time it is here, and agrees about the keys again when there is reason to.
+    async fn stay_agreed(
+        &self,
+        mut connection: Connection,
+        ring: &Ring,
+        time: &AgreedTime,
+    ) -> Infallible {
+        let patience = self.settings.command_timeout;
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(time::PAUSE) => {
+                    let told = timeout(patience, time.tell(&mut connection)).await;
+                    // Whether the connection is of use is found out by those who need it.
+                    if let Ok(Err(why)) = told {
+                        tracing::debug!(why, "could not tell the store what time it is");
+                    }
+                }
+                () = ring.doubted() => {
+                    let agreed = timeout(patience, ring.agree(connection.clone())).await;
+                    if let Ok(Err(why)) = agreed {
+                        tracing::debug!(why, "could not agree about the keys again");
+                    }
+                }
+            }
+        }
+    }
+
     /// Tries until there is a connection.
-    async fn connect(&self, ring: &Ring) -> Connection {
+    async fn connect(&self, ring: &Ring, time: &AgreedTime) -> Connection {
         let (mut wait, most) = AGAIN;
         loop {
             let connecting = async {
                 let connection = Connection::dial(&self.settings).await;
-                let connection = connection.map_err(|error| error.to_string())?;
+                let mut connection = connection.map_err(|error| error.to_string())?;
+                let silent = |_elapsed| "it does not answer".to_owned();
+                let patience = self.settings.command_timeout;
+                // Before anything is judged by it.
+                let agreeing = time.agree(&mut connection);
+                timeout(patience + time::WAIT, agreeing).await.map_err(silent)??;
                 let agreeing = ring.agree(connection.clone());
-                let agreeing = tokio::time::timeout(self.settings.command_timeout, agreeing);
-                agreeing.await.map_err(|_elapsed| "it does not answer".to_owned())??;
+                timeout(patience, agreeing).await.map_err(silent)??;
                 Ok::<_, String>(connection)
             };
             match connecting.await {

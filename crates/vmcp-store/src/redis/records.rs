@@ -6,7 +6,7 @@ use redis::Value;
 use tokio::task::JoinSet;
 use vmcp_model::{BackendId, Digest};
 
-use super::{Inner, codec, decimal, expiry, read, scripts, unreadable};
+use super::{Inner, codec, decimal, read, scripts, unreadable};
 use crate::{
     Error, Swap,
     record::{BackendRecord, Change, Record, SessionKey, Timestamp, Tombstone},
@@ -26,12 +26,12 @@ impl Inner {
     pub(super) async fn create(&self, key: SessionKey, deadline: Timestamp) -> Result<bool, Error> {
         // First into the index: an entry without a record is harmless, the other way is not.
         self.enter_in_index(key, deadline).await?;
-        self.run(&scripts::CREATE, key, &[&decimal(deadline), &expiry(deadline)]).await
+        self.run(&scripts::CREATE, key, &[&decimal(deadline), &self.expiry(deadline)]).await
     }
 
     pub(super) async fn fill(&self, key: SessionKey, record: &Record) -> Result<bool, Error> {
         let fields = codec::fields(&*self.ring.get()?, key, record);
-        let (expiry, deadline) = (expiry(record.deadline), decimal(record.deadline));
+        let (expiry, deadline) = (self.expiry(record.deadline), decimal(record.deadline));
         let mut arguments: Vec<&[u8]> = vec![&expiry, b"d", &deadline];
         for (field, value) in &fields {
             arguments.extend([&field[..], value]);
@@ -46,7 +46,8 @@ impl Inner {
     ) -> Result<Option<Record>, Error> {
         let fields: HashMap<Vec<u8>, Vec<u8>> =
             self.send("HGETALL", &self.record_key(key), &[]).await?;
-        let record = codec::record(&*self.ring.get()?, key, fields).map_err(unreadable)?;
+        let record =
+            codec::record(&*self.ring.get()?, key, fields).map_err(|what| self.unreadable(what))?;
         Ok(record.filter(|record| record.deadline > now))
     }
 
@@ -106,7 +107,7 @@ impl Inner {
                 Vec::new()
             } else {
                 codec::read_subscriptions(&ring, key, &present)
-                    .ok_or_else(|| unreadable("subscriptions"))?
+                    .ok_or_else(|| self.unreadable("subscriptions"))?
             };
             if !change(&mut uris) {
                 return Ok(true);
@@ -156,7 +157,7 @@ impl Inner {
                 Swapped::Gone => return Ok(Swap::Gone),
                 Swapped::Other(other) => {
                     let session = codec::read_backend(&ring, key, backend, &other)
-                        .ok_or_else(|| unreadable("a backend session"))?;
+                        .ok_or_else(|| self.unreadable("a backend session"))?;
                     if Some(&session) != expected {
                         return Ok(Swap::Lost(session));
                     }
@@ -179,7 +180,7 @@ impl Inner {
             Some(text) if text.is_empty() => Ok(Some(None)),
             Some(text) => codec::read_backend(&*self.ring.get()?, key, backend, text)
                 .map(|session| Some(Some(session)))
-                .ok_or_else(|| unreadable("a backend session")),
+                .ok_or_else(|| self.unreadable("a backend session")),
         }
     }
 
@@ -194,7 +195,7 @@ impl Inner {
         for (at, key) in keys.into_iter().enumerate() {
             let inner = Arc::clone(self);
             asking.spawn(async move {
-                let arguments: [&[u8]; 2] = [&decimal(deadline), &expiry(deadline)];
+                let arguments: [&[u8]; 2] = [&decimal(deadline), &inner.expiry(deadline)];
                 Ok((at, inner.run(&scripts::REFRESH, key, &arguments).await?))
             });
         }
@@ -206,7 +207,7 @@ impl Inner {
     }
 
     pub(super) async fn end(&self, key: SessionKey, now: Timestamp) -> Result<bool, Error> {
-        let ended = self.run(&scripts::END, key, &[&decimal(now), &expiry(now)]).await?;
+        let ended = self.run(&scripts::END, key, &[&decimal(now), &self.expiry(now)]).await?;
         if ended {
             self.enter_in_index(key, now).await?;
         }
@@ -227,7 +228,7 @@ impl Inner {
         now: Timestamp,
         until: Timestamp,
     ) -> Result<Option<Tombstone>, Error> {
-        let arguments: [&[u8]; 3] = [&decimal(now), &decimal(until), &expiry(until)];
+        let arguments: [&[u8]; 3] = [&decimal(now), &decimal(until), &self.expiry(until)];
         let claimed: Vec<Value> = self.run(&scripts::CLAIM, key, &arguments).await?;
         let mut claimed = claimed.into_iter();
         match claimed.next() {

@@ -1,10 +1,16 @@
 //! The keys that all replicas share: from configuration, or kept in Redis.
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use redis::{Cmd, FromRedisValue};
-use tokio::sync::watch;
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 
 use super::{dial::Connection, settings::Settings};
 use crate::{Error, KeyRing};
@@ -16,7 +22,21 @@ pub(super) struct Ring {
     probe: String,
     configured: bool,
     ring: watch::Sender<Option<Arc<KeyRing>>>,
+    doubt: Notify,
+    /// When there was an agreement last.
+    last: Mutex<Option<Instant>>,
 }
+
+/// How long the keys are not doubted again after they were agreed upon.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Attempts to add keys while others do the same.
+const ATTEMPTS: usize = 16;
+
+/// Exchanges a value that is still the same. Arguments: the present value, the new one.
+const EXCHANGE: &str = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+    redis.call('SET', KEYS[1], ARGV[2])
+    return 1";
 
 impl Ring {
     pub(super) fn new(settings: &Settings) -> Self {
@@ -26,6 +46,8 @@ impl Ring {
             probe: format!("{}probe", settings.prefix),
             configured: configured.is_some(),
             ring: watch::Sender::new(configured),
+            doubt: Notify::new(),
+            last: Mutex::new(None),
         }
     }
 
@@ -47,8 +69,25 @@ impl Ring {
         }
     }
 
+    /// Notes that something was written under keys that are not known here: others may have agreed about
+    /// other ones.
+    pub(super) fn doubt(&self) {
+        if !self.configured {
+            self.doubt.notify_one();
+        }
+    }
+
+    /// Waits until there is doubt, and not for a while after there was.
+    pub(super) async fn doubted(&self) {
+        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(last) = last {
+            tokio::time::sleep_until(last + AGAIN).await;
+        }
+        self.doubt.notified().await;
+    }
+
     /// Agrees with the other replicas about the keys: those in Redis, or those that are put there
-    /// now. A Redis that has lost them gets them back.
+    /// now. A Redis that has lost them gets them back, and so do others those that only this replica knows.
     pub(super) async fn agree(&self, mut connection: Connection) -> Result<(), String> {
         if self.configured {
             // A server that takes no writes is of no use.
@@ -56,25 +95,46 @@ impl Ring {
             write.arg(&self.probe).arg("").arg("PX").arg(1000);
             return send::<()>(&mut connection, &write).await;
         }
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         let own = self.ring.borrow().clone();
         let made = own.as_deref().cloned().unwrap_or_else(KeyRing::generate);
         let put: bool =
             send(&mut connection, redis::cmd("SETNX").arg(&self.key).arg(written(&made))).await?;
-        let ring = if put {
-            tracing::warn!(
-                "keys were made and are kept in Redis: whoever can read it can forge sessions and messages; configure sessionStorage.keysFile or keysEnv to keep them elsewhere"
-            );
-            made
-        } else {
+        if put {
+            match own {
+                None => tracing::warn!(
+                    "keys were made and are kept in Redis: whoever can read it can forge sessions and messages; configure sessionStorage.keysFile or keysEnv to keep them elsewhere"
+                ),
+                Some(_) => tracing::warn!("the keys had gone from Redis and were put there again"),
+            }
+            self.ring.send_replace(Some(Arc::new(made)));
+            return Ok(());
+        }
+        for _attempt in 0..ATTEMPTS {
             let text: String = send(&mut connection, redis::cmd("GET").arg(&self.key)).await?;
-            read(&text).ok_or("the keys in Redis cannot be read")?
-        };
-        let ring = match own {
-            Some(own) => ring.knowing(&own),
-            None => ring,
-        };
-        self.ring.send_replace(Some(Arc::new(ring)));
-        Ok(())
+            let kept = read(&text).ok_or("the keys in Redis cannot be read")?;
+            let ring = match &own {
+                Some(own) => kept.clone().knowing(own),
+                None => kept.clone(),
+            };
+            if ring == kept || self.exchange(&mut connection, &text, &ring).await? {
+                self.ring.send_replace(Some(Arc::new(ring)));
+                return Ok(());
+            }
+        }
+        Err("the keys in Redis keep changing".to_owned())
+    }
+
+    /// Puts other keys in the place of those that were read, if they still stand there.
+    async fn exchange(
+        &self,
+        connection: &mut Connection,
+        before: &str,
+        ring: &KeyRing,
+    ) -> Result<bool, String> {
+        let mut exchange = redis::cmd("EVAL");
+        exchange.arg(EXCHANGE).arg(1).arg(&self.key).arg(before).arg(written(ring));
+        send(connection, &exchange).await
     }
 }
 

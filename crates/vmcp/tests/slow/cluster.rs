@@ -1,6 +1,7 @@
 //! Several replicas over one real Redis, behind a balancer without affinity: what their clients can
 //! rely on whatever happens to replicas and to Redis.
 
+mod clocks;
 mod cold;
 mod ending;
 mod lifetimes;

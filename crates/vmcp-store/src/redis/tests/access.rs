@@ -17,7 +17,7 @@ use crate::{
 const RIGHTS: &str = "resetkeys ~thv:vmcp:session:* resetchannels &thv:vmcp:session:* -@all \
     +get +getrange +set +setnx +exists +del +pexpireat +pexpiretime \
     +hget +hset +hdel +hkeys +hgetall +zadd +zrem +zcard +zrangebyscore \
-    +eval +evalsha +publish +subscribe +select";
+    +eval +evalsha +time +publish +subscribe +select";
 
 /// What it needs besides in a cluster.
 const CLUSTER_RIGHTS: &str = "+cluster|slots +cluster|keyslot +ping";
