@@ -17,6 +17,7 @@ mod handshake;
 mod health;
 mod http;
 mod latency;
+pub mod launcher;
 mod link;
 mod links;
 mod listening;
