@@ -41,7 +41,7 @@ pub use error::Error;
 pub use events::Events;
 pub use freshness::Freshness;
 pub use health::{BreakerSettings, Due, HealthSettings, HealthSnapshot, Phase, State};
-pub use http::body::Body;
+pub use http::{body::Body, challenge::Denial};
 pub use latency::LatencySnapshot;
 pub use link::ListsChanged;
 pub use offer::Advertised;
