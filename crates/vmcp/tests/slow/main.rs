@@ -8,6 +8,7 @@
 
 mod cluster;
 mod expiry;
+mod floods;
 mod idle;
 mod listeners;
 mod load;
