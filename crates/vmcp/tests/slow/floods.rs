@@ -26,7 +26,7 @@ const FLOODS: usize = 8;
 /// What the machine may add: the floods are made in this process, on the cores that vmcp runs on, and
 /// all of them are built without optimization.
 const NOISE: Duration = Duration::from_millis(10);
-/// What a flood may make vmcp hold.
+/// What a flood may make vmcp hold: an event of 4 MiB for each call, and room to grow.
 const HELD: u64 = 128 << 20;
 
 /// Where, what is said first, and what again and again.
@@ -84,6 +84,7 @@ async fn flood(way: Way, what: &str, arguments: &str) -> Option<String> {
     let good = peers::stateful().form(Form::Json).start().await.unwrap();
     let bad = Literal::start(way).await.unwrap();
     let gateway = Gateway::before(&[("good", good.url())]).backend(&bad.backend("bad"));
+    let gateway = gateway.with("limits: {eventBytes: 4MiB}");
     let binary = binary().unwrap_or_else(|| env!("CARGO_BIN_EXE_vmcp").to_owned());
     let vmcp = gateway.start(binary).await.unwrap();
     // The first calls open connections and sessions.
