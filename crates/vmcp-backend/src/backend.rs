@@ -205,6 +205,11 @@ impl Backend {
         StatsSnapshot { in_flight, streams, links, ..self.stats.snapshot() }
     }
 
+    /// What the backend does that no server should, and that is made the best of.
+    pub fn remarks(&self) -> Vec<&'static str> {
+        self.conduct.remarks()
+    }
+
     /// Whether sessions of the backend are to be listened to for as long as they live: it asks on
     /// their streams whether somebody is there, and may end those where nobody is.
     pub fn is_to_be_heard(&self) -> bool {

@@ -8,7 +8,7 @@ use std::sync::{
 use std::time::Duration;
 
 use tokio::time::Instant;
-use vmcp_model::BackendId;
+use vmcp_model::{BackendId, Kind};
 use vmcp_wire::{Id, IdKey, Message, Shape, sse::Waste};
 
 /// Useless bytes that all streams and processes of one backend may bring in a second. More waits at
@@ -32,6 +32,9 @@ pub(crate) struct Conduct {
     paid: Mutex<Instant>,
     /// It asks on streams that are only listened to whether somebody is there.
     pings: AtomicBool,
+    /// The lists of which it has been found out that there is nothing, though it declares none: bits in
+    /// the order of [`Kind::ALL`].
+    lacks: AtomicU32,
     /// When a lost session was told of last, and how many have been lost since.
     lost: Mutex<Option<(Instant, u32)>>,
 }
@@ -43,8 +46,24 @@ pub(crate) enum Oddity {
     Circle,
     /// Something on a stream, or between lines, that is no message.
     NoMessage,
+    /// Lists that its capabilities do not declare.
+    Undeclared,
     /// An answer whose id is of another JSON type than that of its request.
     IdType,
+}
+
+impl Oddity {
+    const ALL: [Self; 4] = [Self::Circle, Self::NoMessage, Self::Undeclared, Self::IdType];
+
+    /// As a person is told.
+    fn remark(self) -> &'static str {
+        match self {
+            Self::Circle => "gives cursors that lead back to what it has listed already",
+            Self::NoMessage => "sends what is no MCP message",
+            Self::Undeclared => "lists what its capabilities do not declare",
+            Self::IdType => "answers with ids of another JSON type than it is sent",
+        }
+    }
 }
 
 impl Conduct {
@@ -52,6 +71,23 @@ impl Conduct {
     pub(crate) fn is_news(&self, oddity: Oddity) -> bool {
         let bit = 1 << oddity as u32;
         self.told.fetch_or(bit, Ordering::Relaxed) & bit == 0
+    }
+
+    /// What it does that no server should, as far as it has been seen.
+    pub(crate) fn remarks(&self) -> Vec<&'static str> {
+        let told = self.told.load(Ordering::Relaxed);
+        let remarks = Oddity::ALL.into_iter().filter(|oddity| told & (1 << *oddity as u32) != 0);
+        remarks.map(Oddity::remark).collect()
+    }
+
+    /// Notes that there is nothing in a list that it does not declare.
+    pub(crate) fn note_lack(&self, kind: Kind) {
+        self.lacks.fetch_or(1 << kind as u32, Ordering::Relaxed);
+    }
+
+    /// Whether that has been found out.
+    pub(crate) fn lacks(&self, kind: Kind) -> bool {
+        self.lacks.load(Ordering::Relaxed) & (1 << kind as u32) != 0
     }
 
     /// Notes that something was skipped because it is no message.
@@ -121,6 +157,7 @@ impl Default for Conduct {
             told: AtomicU32::new(0),
             paid: Mutex::new(Instant::now()),
             pings: AtomicBool::new(false),
+            lacks: AtomicU32::new(0),
             lost: Mutex::default(),
         }
     }

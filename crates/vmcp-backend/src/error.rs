@@ -5,6 +5,8 @@ use std::time::Duration;
 use vmcp_model::BackendId;
 use vmcp_wire::{Fault, RETRY_AFTER_SECONDS};
 
+use crate::http::challenge::Denial;
+
 /// A failure of one exchange with a backend.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
@@ -25,9 +27,9 @@ pub enum Error {
     #[error("did not answer within {} s", .0.as_secs())]
     Timeout(Duration),
     /// The backend answered with an HTTP status that refuses the request. `said` is what it says
-    /// about that, in one line.
-    #[error("refused the request with HTTP status {status}{}{}", quoted(.said.as_deref()), hint(*.status))]
-    Refused { status: u16, said: Option<Box<str>> },
+    /// about that, in one line; `denial` is what its credential lacks.
+    #[error("refused the request with HTTP status {status}{}{}{}", quoted(.said.as_deref()), hint(*.status), lacks(.denial.as_deref()))]
+    Refused { status: u16, said: Option<Box<str>>, denial: Option<Box<Denial>> },
     /// The backend answered with something that the protocol does not allow.
     #[error("{0}")]
     Protocol(String),
@@ -54,7 +56,7 @@ pub enum Error {
 impl Error {
     /// A refusal of which nothing but its status is known.
     pub(crate) fn refused(status: u16) -> Self {
-        Self::Refused { status, said: None }
+        Self::Refused { status, said: None, denial: None }
     }
 
     /// Whether nothing was sent, so that nothing has been learnt.
@@ -99,6 +101,12 @@ impl Error {
                 },
             },
             Self::Ended => Fault::SessionUnknown,
+            Self::Refused { denial: Some(denial), .. } => Fault::BackendDenied {
+                backend: backend.to_string(),
+                reason: self.to_string().into(),
+                error: denial.error.to_string(),
+                scope: denial.scope.as_ref().map(ToString::to_string),
+            },
             Self::SessionLost
             | Self::SessionGone { .. }
             | Self::Unreachable(_)
@@ -115,6 +123,16 @@ impl Error {
 
 fn quoted(said: Option<&str>) -> String {
     said.map_or_else(String::new, |said| format!(": {said}"))
+}
+
+fn lacks(denial: Option<&Denial>) -> String {
+    match denial {
+        None => String::new(),
+        Some(Denial { error, scope: None }) => format!(" ({error})"),
+        Some(Denial { error, scope: Some(scope) }) => {
+            format!(" ({error}; it needs the scope {scope})")
+        }
+    }
 }
 
 fn hint(status: u16) -> &'static str {

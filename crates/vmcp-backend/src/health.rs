@@ -359,6 +359,12 @@ impl Verdict {
                 | Error::TooLarge { .. }
                 | Error::Excessive(_),
             ) => Self::Alive,
+            // It is about what was asked for, and everything else may well be allowed.
+            Some(Error::Refused { denial: Some(denial), .. })
+                if &*denial.error == "insufficient_scope" =>
+            {
+                Self::Alive
+            }
             Some(Error::Refused { status: 401 | 403, .. }) => Self::Denied,
             Some(Error::Refused { status, .. }) if *status < 500 => Self::Alive,
             Some(

@@ -23,6 +23,7 @@ use pool::Pool;
 use request::Request;
 
 pub(crate) mod body;
+pub(crate) mod challenge;
 mod connect;
 mod connection;
 mod exchange;

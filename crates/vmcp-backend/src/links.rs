@@ -166,7 +166,7 @@ impl Links {
         let opened = match &self.opener {
             Opener::Process(program) => {
                 self.crashes().check()?;
-                self.start(&id, program, place, purpose)
+                self.start(&id, program, place, purpose).await
             }
             Opener::Sse(http) => self.open_sse(&id, http, place).await,
         };
@@ -318,14 +318,14 @@ impl Links {
         id.begins_with(&format!("vmcp-{:016x}-", self.nonce))
     }
 
-    fn start(
+    async fn start(
         &self,
         id: &str,
         program: &Program,
         place: Permit,
         purpose: Purpose,
     ) -> Result<(), Error> {
-        let started = stdio::start(program, &self.backend);
+        let started = stdio::start(program, &self.backend).await;
         let (process, outbox) = started.inspect_err(|_| self.crashes().note(true))?;
         let shared = program.isolation == Isolation::Shared;
         let link = self.link(shared, outbox);

@@ -15,6 +15,7 @@ use crate::{
     discovery::{METHOD_NOT_FOUND, Refusal, check_complete},
     error::Error,
     freshness::Freshness,
+    health::Sign,
     session::Session,
 };
 use pages::{Next, Pages, Room};
@@ -68,6 +69,9 @@ impl Advertised {
     }
 }
 
+/// How long a list is waited for that the backend does not declare.
+const UNDECLARED: Duration = Duration::from_secs(2);
+
 /// How long the other lists are waited for before those are used that have been read.
 const EARLY: Duration = Duration::from_secs(1);
 
@@ -88,6 +92,21 @@ fn has(session: &Session, kind: Kind) -> bool {
     }
 }
 
+/// The capabilities with the one that has this list.
+fn declaring(capabilities: &Bytes, kind: Kind) -> Bytes {
+    let name = match kind {
+        Kind::Tool => "tools",
+        Kind::Resource | Kind::ResourceTemplate => "resources",
+        Kind::Prompt => "prompts",
+    };
+    match Members::parse(capabilities) {
+        Some(members) if members.span(name).is_none() => {
+            raw::splice(capabilities, vec![members.set(name, &b"{}"[..])])
+        }
+        Some(_) | None => capabilities.clone(),
+    }
+}
+
 /// What the lists come to.
 fn advertised(session: &Session, read: Lists) -> Result<Advertised, Error> {
     let facts = session.facts();
@@ -103,6 +122,9 @@ fn advertised(session: &Session, read: Lists) -> Result<Advertised, Error> {
         match list {
             Some(Ok(list)) => {
                 lists[kind as usize] = list.freshness.after(now.duration_since(list.read));
+                if !list.items.is_empty() && !has(session, kind) {
+                    offer.capabilities = declaring(&offer.capabilities, kind);
+                }
                 *offer.items_mut(kind) = list.items;
                 offer.left_out.extend(list.left_out);
             }
@@ -182,27 +204,55 @@ impl Backend {
         pages: Pages,
     ) -> Result<List, Error> {
         if !present {
+            let undeclared = self.undeclared(session, kind, pages).await;
             // What says that there is none is what the backend says about itself.
-            return Ok(List::empty(session.facts().freshness));
+            return Ok(undeclared.unwrap_or_else(|| List::empty(session.facts().freshness)));
         }
         self.excess.check(kind)?;
-        let read = self.pages(session, kind, pages).await;
+        let read = self.pages(session, kind, pages, Some(Sign::Own)).await;
         self.excess.note(kind, read.as_ref().err());
         read
     }
 
+    /// Reads a list of a backend that declares none at all, which some forget to do. That there is
+    /// nothing is found out once, and no fault of the backend's.
+    async fn undeclared(
+        self: &Arc<Self>,
+        session: &Session,
+        kind: Kind,
+        pages: Pages,
+    ) -> Option<List> {
+        if Kind::ALL.into_iter().any(|kind| has(session, kind)) || self.conduct.lacks(kind) {
+            return None;
+        }
+        let reading = timeout(UNDECLARED, self.pages(session, kind, pages, None));
+        let list = reading.await.ok().and_then(Result::ok).filter(|list| !list.items.is_empty());
+        match &list {
+            None => self.conduct.note_lack(kind),
+            Some(_) => {
+                if self.conduct.is_news(Oddity::Undeclared) {
+                    tracing::warn!(backend = %self.id(), list = kind.list_method(), "the backend offers what its capabilities do not declare");
+                }
+            }
+        }
+        list
+    }
+
+    /// Reads one list, page by page; `sign` is what its requests say of the backend's health.
     async fn pages(
         self: &Arc<Self>,
         session: &Session,
         kind: Kind,
         mut pages: Pages,
+        sign: Option<Sign>,
     ) -> Result<List, Error> {
         let mut list = List::empty(Freshness::default());
         let mut cursor: Option<Bytes> = None;
         for number in 0..self.limits().list_pages {
             let params =
                 cursor.as_ref().map(|cursor| [br#"{"cursor":"#, &cursor[..], b"}"].concat());
-            let message = match self.ask(session, kind.list_method(), params.as_deref()).await {
+            let asked = self.ask_as(session, kind.list_method(), params.as_deref(), sign);
+            let message = match asked.await {
                 // Some servers answer a method that they do not know as if they did not know the session.
                 Err(Error::SessionLost) if Box::pin(self.check(session)).await.is_ok() => {
                     return Err(Error::refused(404));

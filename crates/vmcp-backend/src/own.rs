@@ -57,6 +57,17 @@ impl Backend {
         method: &str,
         params: Option<&[u8]>,
     ) -> Result<Message, Error> {
+        self.ask_as(session, method, params, Some(Sign::Own)).await
+    }
+
+    /// The same; `sign` is what comes of it for the backend's health.
+    pub(crate) async fn ask_as(
+        self: &Arc<Self>,
+        session: &Session,
+        method: &str,
+        params: Option<&[u8]>,
+        sign: Option<Sign>,
+    ) -> Result<Message, Error> {
         let OwnRequest { id, text, lines } = self.own_request_on(session, method, params);
         let admitted = self.health.admit()?;
         let answer = within(self.timeouts.idle, async {
@@ -64,7 +75,9 @@ impl Backend {
             self.own_answer(session, answer, &id).await
         });
         let answer = answer.await;
-        admitted.note(Sign::Own, answer.as_ref().err());
+        if let Some(sign) = sign {
+            admitted.note(sign, answer.as_ref().err());
+        }
         answer
     }
 

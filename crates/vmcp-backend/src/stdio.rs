@@ -15,7 +15,7 @@ use bytes::Bytes;
 use rustix::process::Signal;
 use tokio::{
     io::AsyncWriteExt as _,
-    process::{Child, ChildStderr, ChildStdin, ChildStdout, Command},
+    process::{Child, ChildStderr, ChildStdin, ChildStdout},
     sync::mpsc,
     task::JoinSet,
 };
@@ -24,6 +24,7 @@ use vmcp_model::BackendId;
 use crate::{
     config::Program,
     error::Error,
+    launcher,
     link::{Link, Outbox},
 };
 pub(crate) use effort::{Effort, effort};
@@ -68,10 +69,13 @@ enum Stop {
 }
 
 /// Starts a process.
-pub(crate) fn start(program: &Program, backend: &BackendId) -> Result<(Process, Outbox), Error> {
-    let mut command = Command::new(&program.command);
+pub(crate) async fn start(
+    program: &Program,
+    backend: &BackendId,
+) -> Result<(Process, Outbox), Error> {
+    let not_started = |error: io::Error| Error::Unreachable(not_started(program, &error));
+    let mut command = launcher::command(program).map_err(not_started)?;
     command
-        .args(&program.args)
         .env_clear()
         .envs(&program.env)
         .stdin(Stdio::piped())
@@ -82,8 +86,7 @@ pub(crate) fn start(program: &Program, backend: &BackendId) -> Result<(Process, 
     if let Some(directory) = &program.directory {
         command.current_dir(directory);
     }
-    let started = command.spawn();
-    let mut child = started.map_err(|error| Error::Unreachable(not_started(program, &error)))?;
+    let mut child = launcher::spawn(command).await.map_err(not_started)?;
     let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let (Some(group), (Some(stdin), Some(stdout), Some(stderr))) = (Group::of(&child), pipes)
     else {

@@ -162,6 +162,7 @@ fn backend_status(backend: &Backend, state: Option<&BackendState>, kept: usize) 
         "sessions_opened": stats.sessions_opened,
         "requests": stats.requests,
         "failures": stats.failures,
+        "remarks": backend.remarks(),
         "stray_progress": stats.stray_progress,
         "in_flight": stats.in_flight,
         "streams": stats.streams,

@@ -56,6 +56,7 @@ const PIECE: usize = 64 << 10;
 struct State {
     sessions: Mutex<HashMap<String, Session>>,
     begun: AtomicUsize,
+    answers: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -105,6 +106,11 @@ impl Literal {
         sessions.values().filter(is_open).count()
     }
 
+    /// How often something that it has asked was answered.
+    pub fn answers(&self) -> usize {
+        self.state.answers.load(Ordering::Relaxed)
+    }
+
     /// Forgets its sessions.
     pub fn forget_sessions(&self) {
         self.state.sessions.lock().unwrap_or_else(PoisonError::into_inner).clear();
@@ -140,6 +146,7 @@ async fn respond(
     }
     let body = request.into_body().collect().await.map_err(io::Error::other)?.to_bytes();
     let asked: Value = serde_json::from_slice(&body)?;
+    state.answers.fetch_add(usize::from(asked.get("result").is_some()), Ordering::Relaxed);
     let Some(id) = asked.get("id").filter(|_| asked.get("method").is_some()) else {
         return Ok(reply(StatusCode::ACCEPTED, None, body::whole("")));
     };

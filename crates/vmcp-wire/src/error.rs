@@ -86,6 +86,14 @@ pub enum Fault {
     /// The backend could not be reached or broke off.
     #[error("backend {backend} {reason}")]
     Backend { backend: String, reason: Cow<'static, str> },
+    /// The backend does not allow vmcp's credential to do this. `error` and `scope` are what it says.
+    #[error("backend {backend} {reason}")]
+    BackendDenied {
+        backend: String,
+        reason: Cow<'static, str>,
+        error: String,
+        scope: Option<String>,
+    },
     /// The backend has no room now, or has failed too often and is left alone for a while. Nothing was
     /// sent. In the legacy era that is an answer like any other: some clients take a status of 503 for
     /// the end of the whole session.
@@ -155,6 +163,7 @@ impl Fault {
             Self::SessionUnknown => -32001,
             Self::TooMany { .. } | Self::Unavailable(_) | Self::BackendUnavailable { .. } => -32000,
             Self::Backend { .. }
+            | Self::BackendDenied { .. }
             | Self::BackendTimeout { .. }
             | Self::NotHeld
             | Self::Cancelled
@@ -188,6 +197,7 @@ impl Fault {
             | Self::InvalidParams(_)
             | Self::ResourceNotFound { .. }
             | Self::Backend { .. }
+            | Self::BackendDenied { .. }
             | Self::BackendUnavailable { .. }
             | Self::BackendTimeout { .. }
             | Self::NotHeld
@@ -262,6 +272,10 @@ impl Fault {
             }
             Self::Backend { backend, .. } | Self::BackendTimeout { backend, .. } => {
                 pair("backend", backend)
+            }
+            Self::BackendDenied { backend, error, scope, .. } => {
+                let data = serde_json::json!({"backend": backend, "error": error, "scope": scope});
+                Some(data.to_string().into_bytes())
             }
             _ => None,
         }

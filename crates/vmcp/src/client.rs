@@ -69,6 +69,8 @@ impl Client {
     /// Everything of a kind that the server offers.
     pub(crate) async fn list(&self, kind: Kind) -> anyhow::Result<Vec<Value>> {
         let has = self.session.facts().has;
+        // Some servers forget to declare what they have.
+        let declares_any = has.tools || has.resources || has.prompts;
         let has = match kind {
             Kind::Tool => has.tools,
             Kind::Resource | Kind::ResourceTemplate => has.resources,
@@ -76,10 +78,13 @@ impl Client {
         };
         let mut items = Vec::new();
         let mut cursor = None;
-        for _ in 0..if has { PAGES } else { 0 } {
+        for _ in 0..if has || !declares_any { PAGES } else { 0 } {
             let params =
                 cursor.map_or_else(|| json!({}), |cursor: Value| json!({"cursor": cursor}));
-            let mut result = self.ask(kind.list_method(), &params).await?;
+            let mut result = match self.ask(kind.list_method(), &params).await {
+                Err(_none) if !declares_any => break,
+                result => result?,
+            };
             if let Value::Array(more) = result[kind.list_member()].take() {
                 items.extend(more);
             }

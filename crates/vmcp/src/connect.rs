@@ -33,6 +33,8 @@ pub(crate) struct Outcome {
     id: BackendId,
     /// How many of each kind it offers, in the order of [`Kind::ALL`], or why that is not known.
     result: Result<[usize; 4], String>,
+    /// What it does that no server should.
+    remarks: Vec<&'static str>,
     took: Duration,
 }
 
@@ -53,7 +55,14 @@ pub(crate) async fn connect(configuration: Configuration) -> anyhow::Result<Find
     let settled = unless(&mut stopped, async { Ok(view.settle(patience).await) }).await;
     let backends = view.backends();
     let findings = settled.map(|settled| Findings {
-        backends: backends.iter().map(|(id, state)| outcome(id, state, began)).collect(),
+        backends: backends
+            .iter()
+            .map(|(id, state)| {
+                let remarks = vmcp.backend(id.as_str()).map(|backend| backend.remarks());
+                let remarks = remarks.unwrap_or_default();
+                Outcome { remarks, ..outcome(id, state, began) }
+            })
+            .collect(),
         catalog: entries(&settled.catalog),
         dropped: view.dropped(),
     });
@@ -73,7 +82,7 @@ pub(crate) fn outcome(id: &BackendId, state: &BackendState, began: Instant) -> O
         (OfferStatus::Good | OfferStatus::Unknown, _) => Err("no answer in time".to_owned()),
     };
     let took = state.since.saturating_duration_since(began);
-    Outcome { id: id.clone(), result, took }
+    Outcome { id: id.clone(), result, remarks: Vec::new(), took }
 }
 
 fn entries(catalog: &Catalog) -> Vec<(Kind, String, BackendId, Option<String>)> {
@@ -116,6 +125,9 @@ impl Findings {
                 }
                 Err(why) => json["error"] = json!(why),
             }
+            if !outcome.remarks.is_empty() {
+                json["remarks"] = json!(outcome.remarks);
+            }
             json
         };
         let mut catalog = json!({});
@@ -149,6 +161,9 @@ impl Findings {
         line(format_args!("\n{STRONG}Backends{STRONG:#}"))?;
         for backend in &self.backends {
             line(format_args!("  {}", backend.shown(width.unwrap_or_default())))?;
+            for remark in &backend.remarks {
+                line(format_args!("          {QUIET}it {remark}{QUIET:#}"))?;
+            }
         }
         for kind in Kind::ALL {
             self.show_kind(kind)?;

@@ -28,7 +28,7 @@ mod validate;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
-use vmcp_backend::InvalidConfig;
+use vmcp_backend::{InvalidConfig, launcher};
 
 use cli::{Cli, Command};
 use logging::Logging;
@@ -37,7 +37,18 @@ use logging::Logging;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// What shells say of a program that could not be started.
+const NOT_STARTED: u8 = 127;
+
 fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|first| first == launcher::MARK) {
+        output::failure(&launcher::become_program(arguments).into());
+        return ExitCode::from(NOT_STARTED);
+    }
+    if cfg!(target_os = "linux") {
+        launcher::launch_by("/proc/self/exe".into());
+    }
     let Cli { debug, log_format: format, command } = Cli::parse();
     let logging = Logging { debug, format };
     let done = match command {

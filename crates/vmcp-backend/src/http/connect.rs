@@ -11,7 +11,11 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_util::task::TaskTracker;
 
-use super::{connection::Connection, pool::Sender, socket::Socket};
+use super::{
+    connection::Connection,
+    pool::{MAX_STREAMS, Sender},
+    socket::Socket,
+};
 use crate::config::{Endpoint, InvalidConfig};
 
 /// How often a connection of HTTP/2 that is in use is asked for a sign of life, and how long the
@@ -19,6 +23,10 @@ use crate::config::{Endpoint, InvalidConfig};
 /// own deadline.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Bytes that may be on their way on one stream of HTTP/2. A connection has room for as much on each of
+/// its streams: an answer that nobody reads takes nothing from the others.
+const STREAM_WINDOW: u32 = 256 << 10;
 
 /// How long a connection may be silent before the system asks whether the other end is still there,
 /// how often it asks, and how many times. A stream that says nothing would otherwise never be known
@@ -64,6 +72,8 @@ impl Connector {
         }
         let (sender, driver) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(STREAM_WINDOW * MAX_STREAMS)
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT)
             .handshake(TokioIo::new(stream))

@@ -7,7 +7,7 @@ use http::{Response, StatusCode};
 use vmcp_model::Era;
 use vmcp_wire::{IdKey, Lines, Message, Shape, headers::MediaType};
 
-use super::{Http, body::Body, readable, refusal, stream::Stream};
+use super::{Http, body::Body, challenge, readable, refusal, stream::Stream};
 use crate::{
     backend::{Answer, Backend, REFUSAL_BYTES, within},
     discovery::{Refusal, is_doubtful},
@@ -128,6 +128,10 @@ impl Backend {
         let status = response.status();
         let media_type = MediaType::of(response.headers());
         let readable = readable(response.headers());
+        let denial = match status.as_u16() {
+            401 | 403 => challenge::denial(response.headers()).map(Box::new),
+            _ => None,
+        };
         let body = response.into_body();
         if status.is_success() {
             if id.is_none() {
@@ -174,12 +178,17 @@ impl Backend {
             // Without a session, a legacy backend has run nothing.
             return Err(Error::SessionLost);
         }
-        if answers {
+        // What its credential lacks is told in the headers only.
+        if answers && denial.is_none() {
             return Ok(Answer::Ready(text));
         }
         let said = refusal::said(&text);
         let said = said.filter(|said| self.http().is_some_and(|http| !http.shows(said)));
-        Err(Error::Refused { status, said })
+        let shows = |text: &str| self.http().is_none_or(|http| http.shows(text));
+        let denial = denial.filter(|denial| {
+            !shows(&denial.error) && denial.scope.as_deref().is_none_or(|scope| !shows(scope))
+        });
+        Err(Error::Refused { status, said, denial })
     }
 
     /// Finds out whether a refusal means that the session is gone. The error says that it is.

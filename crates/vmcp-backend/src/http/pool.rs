@@ -33,7 +33,7 @@ const MAX_IDLE: usize = 512;
 
 /// Streams that are opened on one connection of HTTP/2. Servers mostly allow 100: one more than
 /// allowed would wait, and so would everything behind it on the same connection.
-const MAX_STREAMS: usize = 64;
+pub(super) const MAX_STREAMS: u32 = 64;
 
 #[derive(Debug)]
 pub(crate) struct Pool {
@@ -257,7 +257,10 @@ impl Connections {
     /// The oldest that has room, so that those that are not needed any more become idle.
     fn take_shared(&mut self, now: Instant) -> Option<Taken> {
         self.shared.retain(|shared| shared.is_good(now));
-        self.shared.iter().find(|shared| shared.streams().open < MAX_STREAMS).map(Shared::open)
+        self.shared
+            .iter()
+            .find(|shared| shared.streams().open < MAX_STREAMS as usize)
+            .map(Shared::open)
     }
 
     /// The most recently used.

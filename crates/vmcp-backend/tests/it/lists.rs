@@ -157,3 +157,42 @@ async fn a_list_that_is_too_much_takes_no_other_away() {
     let problem = advertised.problem().unwrap();
     assert!(problem.contains("prompts/list") && problem.contains("50000 bytes"), "{problem}");
 }
+
+/// Lists have no effect, so a backend that says nothing of them is asked all the same, once.
+#[tokio::test]
+async fn what_is_not_declared_is_found_and_what_is_not_there_is_asked_for_once() {
+    let no_method = || Say::Error(200, json!({"code": -32601, "message": "unknown"}));
+    type Refusal = fn() -> Say;
+    let refusals: [Refusal; 4] = [
+        no_method,
+        || Say::Raw(404, "text/plain", String::new()),
+        || Say::Raw(500, "text/plain", String::new()),
+        || Say::Result(json!({})),
+    ];
+    for refusal in refusals {
+        let peer = Peer::start(move |asked: &Asked| match asked.method() {
+            "initialize" => Say::Result(json!({
+                "protocolVersion": "2025-11-25",
+                "capabilities": {"logging": {}},
+                "serverInfo": {"name": "peer", "version": "1"},
+            })),
+            "tools/list" => Say::Result(json!({"tools": [tool("a")]})),
+            "resources/list" | "resources/templates/list" | "prompts/list" => refusal(),
+            _ => legacy(asked),
+        })
+        .await;
+        let (backend, session) = open(&peer, |_config| {}).await;
+        for _again in 0..3 {
+            let advertised = backend.offer(&session).await.unwrap();
+            assert_eq!(names(&advertised.offer), ["a"]);
+            assert_eq!(advertised.problem(), None);
+            assert_eq!(advertised.offer.capabilities, r#"{"tools":{},"logging":{}}"#);
+        }
+        assert_eq!(peer.count("tools/list"), 3);
+        for list in ["resources/list", "resources/templates/list", "prompts/list"] {
+            assert_eq!(peer.count(list), 1, "{list}");
+        }
+        assert_eq!(backend.remarks(), ["lists what its capabilities do not declare"]);
+        assert_eq!(backend.health().consecutive_failures, 0);
+    }
+}

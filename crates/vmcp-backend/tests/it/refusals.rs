@@ -256,5 +256,35 @@ async fn an_encoded_answer_is_refused_by_its_name() {
     let session = backend.open(&view(LEGACY, "{}")).await.unwrap();
     assert!(call(&backend, &session).await.unwrap().result().is_some());
     let refused = backend.ask(&session, "ping", None).await.unwrap_err();
-    assert!(matches!(refused, Error::Refused { status: 422, said: None }), "{refused:?}");
+    assert!(matches!(refused, Error::Refused { status: 422, said: None, .. }), "{refused:?}");
+}
+
+/// What the credential lacks is told in the header, whatever the body says.
+#[tokio::test]
+async fn what_a_credential_lacks_is_told() {
+    let needs = r#"Bearer error="insufficient_scope", scope="files:write mail""#;
+    for body in ["", "no", r#"{"jsonrpc":"2.0","id":7,"error":{"code":-32000,"message":"no"}}"#] {
+        let peer = Peer::start(move |asked: &Asked| match asked.method() {
+            "tools/call" => {
+                let refused = Say::Raw(403, "application/json", body.to_owned());
+                Say::With("www-authenticate", needs, Box::new(refused))
+            }
+            _ => legacy(asked),
+        })
+        .await;
+        let backend = peer.backend();
+        let session = backend.open(&view(LEGACY, "{}")).await.unwrap();
+        let error = call(&backend, &session).await.unwrap_err();
+        let fault = error.fault(backend.id());
+        let told = fault.to_string();
+        assert!(
+            told.contains("403") && told.contains("needs the scope files:write mail"),
+            "{told}"
+        );
+        let data: Value = serde_json::from_slice(&fault.data().unwrap()).unwrap();
+        let expected =
+            json!({"backend": "peer", "error": "insufficient_scope", "scope": "files:write mail"});
+        assert_eq!(data, expected);
+        assert_eq!(backend.health().consecutive_failures, 0);
+    }
 }

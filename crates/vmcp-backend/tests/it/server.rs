@@ -150,6 +150,7 @@ async fn respond(request: Request<Incoming>, seen: &Seen) -> Response<Full<Bytes
             seen.meeting.wait().await;
             "{}".to_owned()
         }
+        "large" => format!(r#"{{"text":"{}"}}"#, "x".repeat(1 << 20)),
         "hang" => {
             seen.hanging.add_permits(1);
             std::future::pending().await

@@ -126,6 +126,27 @@ async fn calls_that_are_given_up_make_room_again() {
     assert_eq!(server.seen.connections.load(Ordering::Relaxed), 1);
 }
 
+/// Nobody reads the large ones, and the room of the connection is there for the others.
+#[tokio::test]
+async fn answers_that_are_not_read_keep_no_other_from_coming() {
+    let authority = Authority::new();
+    let server = Server::start(&authority, BOTH, 1).await;
+    let (backend, session) = open(&server, &authority).await;
+    let mut unread = Vec::new();
+    for number in 0..40 {
+        let text = format!(r#"{{"jsonrpc":"2.0","id":{number},"method":"large"}}"#);
+        let id = vmcp_wire::Id::parse(number.to_string().as_bytes()).unwrap().key();
+        unread.push(backend.post(&session, text.into(), Some(&id), None).await.unwrap());
+    }
+    let answered = tokio::time::timeout(PATIENCE / 6, backend.ask(&session, "ping", None));
+    answered.await.unwrap().unwrap();
+    assert_eq!(server.seen.connections.load(Ordering::Relaxed), 1);
+    for answer in unread {
+        let Answer::Whole(body) = answer else { panic!("{answer:?}") };
+        assert!(body.collect(2 << 20).await.unwrap().len() > 1 << 20);
+    }
+}
+
 #[tokio::test]
 async fn redirects_are_followed_on_the_same_host_only() {
     let authority = Authority::new();

@@ -190,7 +190,12 @@ impl Watch {
                 }
             };
             let offer = self.backend.offer_early(&watched.session, early).await;
-            let offer = offer.inspect_err(|error| self.backend.note_failed_check(error))?;
+            let offer = offer.inspect_err(|error| {
+                // What offers more than vmcp takes has answered.
+                if !matches!(error, Error::Excessive(_)) {
+                    self.backend.note_failed_check(error);
+                }
+            })?;
             self.backend.note_offer(None);
             self.note_problem(watched, offer.problem());
             watched.terms = ReadTerms::of(&offer);

@@ -19,8 +19,30 @@ pub struct Cursor<'a> {
 /// Whether a part of a string holds a control character, which must be written as an escape there.
 #[inline]
 pub fn has_control(plain: &[u8]) -> bool {
-    // Without a branch, so that many bytes are looked at at once.
-    plain.iter().fold(u8::MAX, |least, byte| least.min(*byte)) < b' '
+    if plain.len() < LONG { least(plain) < b' ' } else { has_control_somewhere(plain) }
+}
+
+/// A string of so many bytes is looked at in lanes.
+const LONG: usize = 1 << 10;
+
+/// Bytes that are compared at once: as many as the registers of every x86-64 hold, with some to spare.
+const LANES: usize = 14 * 16;
+
+/// The same for a long string.
+fn has_control_somewhere(plain: &[u8]) -> bool {
+    let (blocks, rest) = plain.as_chunks::<LANES>();
+    let mut lanes = [u8::MAX; LANES];
+    for block in blocks {
+        for (lane, byte) in lanes.iter_mut().zip(block) {
+            *lane = (*lane).min(*byte);
+        }
+    }
+    least(&lanes).min(least(rest)) < b' '
+}
+
+/// The least byte. Without a branch, so that many bytes are looked at at once.
+fn least(bytes: &[u8]) -> u8 {
+    bytes.iter().fold(u8::MAX, |least, byte| least.min(*byte))
 }
 
 impl<'a> Cursor<'a> {

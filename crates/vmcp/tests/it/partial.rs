@@ -168,3 +168,41 @@ async fn what_never_makes_an_offer_is_not_healthy() {
     }
     process.terminate().await.unwrap();
 }
+
+/// A backend that begins to list more than is held goes on as it was, and is told of by name.
+#[tokio::test]
+async fn a_list_that_becomes_too_much_leaves_the_last_good_one() {
+    let raw = server().await;
+    let gateway = Gateway::before(&[("b", raw.url())]).with("limits: {listBytes: 20KiB}");
+    let process = serve(&gateway).await;
+    let client = connect(&process).await;
+    assert_eq!(backend(&process, "b").await["offers"], offers(None));
+    let description = "x".repeat(1000);
+    let endless = vmcp_testkit::raw::handler(move |call| {
+        let cursor: String = call.param("cursor").unwrap_or_default();
+        let tool = json!({
+            "name": format!("t{cursor}"), "description": description, "inputSchema": {"type": "object"},
+        });
+        let page = json!({"tools": [tool], "nextCursor": format!("{cursor}x")}).to_string();
+        async move { Answer::from(page) }
+    });
+    raw.script("tools/list", endless);
+    raw.notify_all("notifications/tools/list_changed", "{}").await;
+    let problem = eventually("it is found", async || {
+        let status = backend(&process, "b").await;
+        status["offer_problem"].as_str().map(str::to_owned)
+    })
+    .await;
+    assert!(problem.contains("more than 20480 bytes (limits.listBytes)"), "{problem}");
+    assert!(process.log().contains("more than 20480 bytes"));
+    let asked = raw.counters().requests("tools/list");
+    for _again in 0..5 {
+        raw.notify_all("notifications/tools/list_changed", "{}").await;
+        client.request("1", "tools/list", "{}").await.unwrap();
+        client.call("2", "b_t", "{}").await.unwrap().result().unwrap();
+    }
+    let status = backend(&process, "b").await;
+    assert_eq!(status["offers"], offers(None), "{status}");
+    assert_eq!(status["consecutive_failures"], 0, "{status}");
+    assert!(raw.counters().requests("tools/list") <= asked + 25, "it is left alone");
+}

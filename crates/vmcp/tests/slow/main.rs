@@ -9,6 +9,7 @@
 mod burst;
 mod cluster;
 mod expiry;
+mod floods;
 mod idle;
 mod listeners;
 mod load;

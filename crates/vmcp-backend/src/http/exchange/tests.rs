@@ -63,6 +63,8 @@ async fn a_stream_that_cannot_be_taken_up_has_broken_off() {
     let breaker = Some(BreakerSettings { failure_threshold: 1, timeout });
     backend.health.set(HealthSettings { breaker, ..HealthSettings::default() });
     backend.health.failed(Sign::Call, &Error::Broken("it broke".to_owned()));
+    // It is tried ever less often.
+    tokio::time::pause();
     let ended = stream.unwrap().unwrap().next().await;
     assert!(matches!(ended, Err(Error::Broken(_))), "{ended:?}");
 }

@@ -20,6 +20,19 @@ fn check(text: &str) {
 }
 
 #[test]
+fn a_control_character_is_found_wherever_it_stands() {
+    for length in [1, 15, 16, 1023, 1024, 1025, 2240, 5000] {
+        for (at, control) in [(0, 0), (length / 2, 0x1f), (length - 1, b'\n')] {
+            let mut text = vec![b' '; length];
+            assert!(!super::has_control(&text), "{length}");
+            text[at] = control;
+            assert!(super::has_control(&text), "{at} of {length}");
+        }
+    }
+    assert!(!super::has_control(&[]));
+}
+
+#[test]
 fn what_is_json_and_what_is_not() {
     for text in [
         "",
