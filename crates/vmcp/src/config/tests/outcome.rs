@@ -173,7 +173,8 @@ fn of_limits(limits: &Limits) -> Vec<String> {
         views,
     } = limits;
     vec![
-        format!("request {request_bytes} held {held_bytes}"),
+        format!("request {request_bytes}"),
+        format!("held {held_bytes}"),
         format!("connections {connections}"),
         format!("sessions {sessions}, {sessions_per_client} a client"),
         format!("calls per session {calls_per_session}"),
