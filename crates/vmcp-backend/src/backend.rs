@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::task::TaskTracker;
 use vmcp_model::{BackendId, Digest};
 use vmcp_wire::{IdKey, Lines};
@@ -32,6 +32,9 @@ use crate::{
 
 /// How long a backend may take to end a session: whoever ends many must not wait for it.
 const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Large events of one backend that are put together at once.
+const LARGE_EVENTS: usize = 4;
 
 /// Bytes of an answer that refuses something.
 pub(crate) const REFUSAL_BYTES: usize = 64 << 10;
@@ -56,6 +59,8 @@ pub struct Backend {
     /// Shared with those whose place it has taken: it is the same server.
     pub(crate) health: Arc<Health>,
     pub(crate) excess: Excess,
+    /// Lets a few large events at once be put together.
+    pub(crate) large_events: Arc<Semaphore>,
     /// Shared with those whose place it has taken.
     pub(crate) conduct: Arc<Conduct>,
 }
@@ -170,6 +175,7 @@ impl Backend {
             stats: Stats::new(),
             health,
             excess: Excess::default(),
+            large_events: Arc::new(Semaphore::new(LARGE_EVENTS)),
             conduct,
         })
     }

@@ -19,7 +19,7 @@ pub struct Budget {
 
 /// An event that is counted.
 struct Counted {
-    event: Vec<u8>,
+    event: Bytes,
     budget: Arc<Budget>,
 }
 
@@ -33,7 +33,8 @@ impl Budget {
     ///
     /// # Errors
     /// If there is no room for it; it is given back.
-    pub fn count(self: &Arc<Self>, event: Vec<u8>) -> Result<Bytes, Vec<u8>> {
+    pub fn count(self: &Arc<Self>, event: impl Into<Bytes>) -> Result<Bytes, Bytes> {
+        let event = event.into();
         let length = event.len();
         let before = self.used.fetch_add(length, Ordering::Relaxed);
         if before > 0 && before + length > self.limit {
@@ -74,7 +75,7 @@ mod tests {
     fn an_event_counts_until_its_last_piece_is_gone() {
         let budget = Budget::new(10);
         let event = budget.count(b"12345678".to_vec()).unwrap();
-        assert_eq!(budget.count(b"123".to_vec()), Err(b"123".to_vec()));
+        assert_eq!(budget.count(b"123".to_vec()), Err(Bytes::from_static(b"123")));
         let piece = event.slice(2..4);
         drop(event);
         assert_eq!(budget.used(), 8);

@@ -31,6 +31,9 @@ pub(crate) use live::Live;
 /// Bytes that a client may declare: they are kept as long as there are such clients.
 const MAX_CAPABILITIES: usize = 64 << 10;
 
+/// From this size on an answer counts among what clients have not read, in bytes.
+const LARGE: usize = 64 << 10;
+
 /// How long a call's stream is waited for before it is clear that the answer is one: something else
 /// than the response must come first.
 const FIRST: Duration = Duration::from_secs(10);
@@ -165,7 +168,7 @@ impl Edge {
             Ok(Reply::Stream(stream)) => stream,
             Ok(reply) => {
                 held.answered().await;
-                return whole(reply);
+                return self.whole(reply);
             }
             Err(fault) => {
                 held.lent.failed();
@@ -179,13 +182,32 @@ impl Edge {
             Ok(Ok(Step::Told(text))) => Some(text),
             Ok(Ok(Step::Answered(reply))) => {
                 held.answered().await;
-                return whole(reply);
+                return self.whole(reply);
             }
             Ok(Err(fault)) => return Err(fault),
         };
         let live =
             Live::of_call(*stream, first, request.level, id, held, self.sessions.vmcp().budget());
         Ok(respond::events(Body::live(live, self.config.keep_alive)))
+    }
+
+    /// An answer that is there as a whole. A large one counts for as long as its client has not read it.
+    fn whole(&self, reply: Reply) -> Result<Response<Body>, Fault> {
+        let count = |text: Bytes| match text.len() > LARGE {
+            true => self.sessions.vmcp().budget().count(text).map_err(|_text| Fault::NotHeld),
+            false => Ok(text),
+        };
+        match reply {
+            Reply::Ready(text) => Ok(respond::json(count(text)?)),
+            Reply::Refused { text, code } => {
+                let body = Body::whole(count(text)?);
+                Ok(respond::typed(modern_status_of(code), headers::JSON, body))
+            }
+            // What passes as it is passes between clients and backends of the legacy era only.
+            Reply::Relay(_) | Reply::Stream(_) => {
+                Err(Fault::Internal("a result was not finished".into()))
+            }
+        }
     }
 }
 
@@ -239,20 +261,6 @@ async fn next(call: &mut CallStream, level: Option<LogLevel>, held: &Held) -> Re
         };
         held.lent.answered();
         return Ok(Step::Answered(reply));
-    }
-}
-
-/// An answer that is there as a whole.
-fn whole(reply: Reply) -> Result<Response<Body>, Fault> {
-    match reply {
-        Reply::Ready(text) => Ok(respond::json(text)),
-        Reply::Refused { text, code } => {
-            Ok(respond::typed(modern_status_of(code), headers::JSON, Body::whole(text)))
-        }
-        // What passes as it is passes between clients and backends of the legacy era only.
-        Reply::Relay(_) | Reply::Stream(_) => {
-            Err(Fault::Internal("a result was not finished".into()))
-        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Server-sent events (WHATWG HTML, section 9.2), incremental in both directions.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf as _, BufMut, Bytes, BytesMut};
 
 /// One event as it was received.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -84,12 +84,17 @@ impl Decoder {
             } else {
                 self.line.extend_from_slice(&rest[..at]);
                 let line = self.line.split();
-                self.take_line(&line, into);
+                self.take_own(line, into);
             }
             self.after_return = rest[at] == b'\r';
             rest = &rest[at + 1..];
         }
         Ok(())
+    }
+
+    /// How many bytes of an event are held that is not complete yet.
+    pub fn held(&self) -> usize {
+        self.line.len() + self.lines.as_ref().map_or(0, BytesMut::len)
     }
 
     /// How many lines have been read since this was asked last.
@@ -103,10 +108,21 @@ impl Decoder {
     }
 
     fn grow(&self, by: usize) -> Result<(), EventTooLarge> {
-        if self.line.len() + self.lines.as_ref().map_or(0, BytesMut::len) + by > self.limit {
+        if self.held() + by > self.limit {
             return Err(EventTooLarge { limit: self.limit });
         }
         Ok(())
+    }
+
+    /// Takes a line that was put together here. What is in it is not copied if it is the event's first.
+    fn take_own(&mut self, mut line: BytesMut, into: &mut Vec<Event>) {
+        if !self.started || self.lines.is_some() || !line.starts_with(b"data:") {
+            return self.take_line(&line, into);
+        }
+        self.count += 1;
+        let prefix = if line.starts_with(b"data: ") { 6 } else { 5 };
+        line.advance(prefix);
+        self.lines = Some(line);
     }
 
     fn take_line(&mut self, line: &[u8], into: &mut Vec<Event>) {

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use tokio::time::Instant;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 use vmcp_wire::{IdKey, Message, Shape, sse};
 
 use super::body::Body;
@@ -17,6 +17,9 @@ use crate::{
 
 /// How long to wait before a stream is taken up again, if the backend does not say.
 const RETRY: Duration = Duration::from_millis(500);
+
+/// From this size on an event is large, in bytes.
+const LARGE: usize = 64 << 10;
 
 /// The shortest and the longest wait that a backend may ask for.
 const MIN_RETRY: Duration = Duration::from_millis(100);
@@ -51,6 +54,8 @@ pub(crate) struct Stream {
     answers: Option<IdKey>,
     /// What was skipped last because it is no message.
     skipped: Option<String>,
+    /// Held while a large event is put together.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 impl Stream {
@@ -77,6 +82,7 @@ impl Stream {
             pace: Pace::default(),
             answers: answers.cloned(),
             skipped: None,
+            place: None,
         }
     }
 
@@ -92,6 +98,7 @@ impl Stream {
                 }
             }
             self.pace.keep().await;
+            self.take_place().await;
             let Some(body) = &mut self.body else {
                 // Boxed, as it is rare and large.
                 if !Box::pin(self.resume()).await? {
@@ -104,6 +111,19 @@ impl Stream {
                 Some(Err(error)) if self.last_event_id.is_none() => return Err(error),
                 Some(Err(_)) | None => self.body = None,
             }
+        }
+    }
+
+    /// Waits until a large event may be put together: streams that bring one at the same time would hold
+    /// the sum of them, however small what clients have not read may be.
+    async fn take_place(&mut self) {
+        match self.decoder.held() > LARGE {
+            true if self.place.is_none() => {
+                // It is never closed.
+                self.place = Arc::clone(&self.backend.large_events).acquire_owned().await.ok();
+            }
+            true => {}
+            false => self.place = None,
         }
     }
 

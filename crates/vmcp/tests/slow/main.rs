@@ -10,6 +10,7 @@ mod burst;
 mod cluster;
 mod expiry;
 mod floods;
+mod held;
 mod idle;
 mod listeners;
 mod load;
