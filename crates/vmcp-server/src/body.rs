@@ -13,7 +13,11 @@ use tokio::time::{Instant, Sleep};
 use vmcp_session::{EventStream, Relaying};
 use vmcp_wire::{Fault, sse};
 
-use crate::{edge::StreamPermit, modern::Live};
+use crate::{
+    edge::StreamPermit,
+    modern::Live,
+    silent::{Later, Next},
+};
 use event::AsEvent;
 
 mod event;
@@ -30,6 +34,8 @@ pub(crate) enum Body {
     AsEvent(Box<AsEvent>),
     /// A stream of events.
     Events(Box<Events>),
+    /// A stream for an answer that is not there yet.
+    Later(Box<Later>),
 }
 
 /// A stream of events that is kept alive.
@@ -84,7 +90,7 @@ impl Body {
                 Self::whole(sse::encode(None, &parts.concat()))
             }
             Self::Relay(relaying) => Self::AsEvent(Box::new(AsEvent::new(*relaying))),
-            events @ (Self::AsEvent(_) | Self::Events(_)) => events,
+            events @ (Self::AsEvent(_) | Self::Events(_) | Self::Later(_)) => events,
         }
     }
 
@@ -100,6 +106,13 @@ impl Body {
                 }
                 Poll::Pending
             }
+            Self::Later(later) => match later.poll_rest(context) {
+                Poll::Ready(rest) => {
+                    *self = rest;
+                    self.poll_over(context)
+                }
+                Poll::Pending => Poll::Pending,
+            },
             Self::Whole(_) | Self::Parts(_) => Poll::Pending,
         }
     }
@@ -116,10 +129,10 @@ impl http_body::Body for Body {
     type Error = Fault;
 
     fn poll_frame(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
-        match self.get_mut() {
+        match &mut *self {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Parts(parts) => Poll::Ready(parts.pop_front().map(|part| Ok(Frame::data(part)))),
             Self::Relay(relaying) => {
@@ -131,6 +144,14 @@ impl http_body::Body for Body {
             Self::Events(events) => {
                 events.poll_next(context).map(|next| next.map(|bytes| Ok(Frame::data(bytes))))
             }
+            Self::Later(later) => match later.poll_next(context) {
+                Poll::Ready(Next::Comment(comment)) => Poll::Ready(Some(Ok(Frame::data(comment)))),
+                Poll::Ready(Next::Rest(rest)) => {
+                    *self = rest;
+                    self.poll_frame(context)
+                }
+                Poll::Pending => Poll::Pending,
+            },
         }
     }
 
@@ -138,7 +159,7 @@ impl http_body::Body for Body {
         match self {
             Self::Whole(bytes) => bytes.is_none(),
             Self::Parts(parts) => parts.is_empty(),
-            Self::Relay(_) | Self::AsEvent(_) | Self::Events(_) => false,
+            Self::Relay(_) | Self::AsEvent(_) | Self::Events(_) | Self::Later(_) => false,
         }
     }
 
@@ -148,7 +169,9 @@ impl http_body::Body for Body {
             Self::Parts(parts) => {
                 SizeHint::with_exact(parts.iter().map(|part| part.len() as u64).sum())
             }
-            Self::Relay(_) | Self::AsEvent(_) | Self::Events(_) => SizeHint::default(),
+            Self::Relay(_) | Self::AsEvent(_) | Self::Events(_) | Self::Later(_) => {
+                SizeHint::default()
+            }
         }
     }
 }

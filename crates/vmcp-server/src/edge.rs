@@ -183,8 +183,7 @@ impl Edge {
         let mut response = if is_preflight && (is_endpoint || metadata_of.is_some()) {
             preflight(request.headers())
         } else if is_endpoint {
-            // Boxed, so that a connection does not hold room for a call while none is under way.
-            Box::pin(self.mcp(request, peer, listens)).await
+            self.mcp(request, peer, listens).await
         } else if let Some(resource) = metadata_of {
             self.metadata(request.method(), resource)
         } else if serves_admin && path == "/status" {

@@ -24,7 +24,7 @@ pub(crate) use reading::Incoming;
 use reading::{Arrivals, Head};
 use writing::{Framing, Writing};
 
-use crate::{body::Body, times::Times};
+use crate::{body::Body, silent::Looking, times::Times};
 
 mod reading;
 mod writing;
@@ -48,6 +48,7 @@ where
     let arrivals = Arc::new(Arrivals::new(reading));
     let mut writing = Writing::new(writing, times.stalled);
     let mut waiting = Waiting::new(times.head, close);
+    let mut looking = Looking::new(times.look);
     loop {
         let RequestHead { request, length, keeps_alive, awaits_continue } =
             match waiting.head(&arrivals).await? {
@@ -63,7 +64,8 @@ where
         arrivals.expect(Decoder::new(length), awaits_continue);
         let request = request.map(|()| Incoming::new(Arc::clone(&arrivals)));
         // Boxed, so that a connection that waits or streams does not carry room for it.
-        let Some(response) = unless_gone(Box::pin(answer(request)), &arrivals).await else {
+        let Some(response) = unless_gone(Box::pin(answer(request)), &arrivals, &mut looking).await
+        else {
             return Ok(());
         };
         // Decided before the client is told: it must not send another request in vain.
@@ -76,10 +78,18 @@ where
 }
 
 /// Waits for an answer as long as the client does.
-async fn unless_gone<F: Future>(mut answer: Pin<Box<F>>, arrivals: &Arrivals) -> Option<F::Output> {
+async fn unless_gone<F: Future>(
+    mut answer: Pin<Box<F>>,
+    arrivals: &Arrivals,
+    looking: &mut Looking,
+) -> Option<F::Output> {
+    let since = Instant::now();
     std::future::poll_fn(|context| match answer.as_mut().poll(context) {
         Poll::Ready(answer) => Poll::Ready(Some(answer)),
-        Poll::Pending => arrivals.poll_gone(context).map(|()| None),
+        Poll::Pending => {
+            looking.poll(since, context);
+            arrivals.poll_gone(context).map(|()| None)
+        }
     })
     .await
 }

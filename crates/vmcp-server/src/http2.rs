@@ -158,7 +158,8 @@ impl Connection<'_> {
         let body = Incoming::new(body, &head.headers);
         let answering = answer(Request::from_parts(head, body));
         let traffic = Arc::clone(&self.traffic);
-        let stream = Stream { respond, method, patience: self.times.stalled, traffic };
+        let Times { stalled: patience, look, .. } = self.times;
+        let stream = Stream { respond, method, patience, look, traffic };
         self.streams.spawn(stream.run(answering));
     }
 

@@ -12,6 +12,7 @@ mod modern;
 mod origin;
 mod request;
 mod respond;
+mod silent;
 mod stall;
 mod status;
 mod times;

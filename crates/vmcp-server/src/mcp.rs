@@ -20,6 +20,7 @@ use crate::{
     modern::speaks_modern,
     request::{RequestBody, is_forwarded},
     respond,
+    silent::{Silent, may_stream},
 };
 
 /// How long a client may take to send a request's body.
@@ -50,7 +51,11 @@ impl Edge {
             Err(fault) => return self.not_admitted(&fault),
         };
         let answered = match method {
-            Method::POST => return self.post(request, &caller).await,
+            Method::POST => {
+                // Boxed, so that a connection does not hold room for a call while none is under way.
+                let work = Box::pin(Arc::clone(self).post(request, caller));
+                return Silent::new(work, self.config.keep_alive).await;
+            }
             Method::GET => Box::pin(self.get(request.headers(), &caller)).await,
             _ => Box::pin(self.delete(request.headers(), &caller)).await,
         };
@@ -81,9 +86,9 @@ impl Edge {
     }
 
     async fn post(
-        self: &Arc<Self>,
+        self: Arc<Self>,
         request: Request<RequestBody>,
-        caller: &Caller,
+        caller: Caller,
     ) -> Response<Body> {
         let (parts, body) = request.into_parts();
         let accepts = Accepts::of(&parts.headers);
@@ -108,13 +113,13 @@ impl Edge {
             Err(fault) => return respond::failed(None, &fault),
         };
         let asked = Asked::of(accepts, &incoming);
-        let headers = &parts.headers;
+        let (headers, caller) = (&parts.headers, &caller);
         let response = match incoming {
             Incoming::Single(message) if speaks_modern(headers, &message) => {
                 // Boxed, so that a call of the legacy era does not carry room for it.
-                Box::pin(self.modern(headers, message, caller)).await
+                Box::pin(self.modern(headers, message, caller, accepts)).await
             }
-            Incoming::Single(message) => self.single(headers, message, caller).await,
+            Incoming::Single(message) => self.single(headers, message, caller, accepts).await,
             Incoming::Batch(messages) => {
                 let answered = match self.session(headers, caller).await {
                     Ok(session) => self.replied(Box::pin(session.handle_batch(messages)).await),
@@ -134,6 +139,7 @@ impl Edge {
         headers: &HeaderMap,
         message: Message,
         caller: &Caller,
+        accepts: Accepts,
     ) -> Response<Body> {
         let is_request = message.shape() == Shape::Request;
         // The id must outlive the message, which goes down to be sent on.
@@ -143,7 +149,12 @@ impl Edge {
             Box::pin(self.initialize(&message, caller)).await
         } else {
             match self.session(headers, caller).await {
-                Ok(session) => self.replied(session.handle(message).await),
+                Ok(session) => {
+                    if is_request && accepts.events {
+                        may_stream();
+                    }
+                    self.replied(session.handle(message).await)
+                }
                 Err(fault) => Err(fault),
             }
         };

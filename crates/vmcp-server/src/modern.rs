@@ -1,7 +1,7 @@
 //! The modern era at the client's edge: every request says who sends it and stands for itself
 //! (specification 2026-07-28, basic/transports/streamable-http).
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
@@ -15,11 +15,11 @@ use vmcp_model::{Era, Kind, LogLevel, ProtocolVersion, raw};
 use vmcp_wire::{
     Fault, Id, Message, Shape,
     error::modern_status_of,
-    headers::{self, PROTOCOL_VERSION},
+    headers::{self, Accepts, PROTOCOL_VERSION},
     lines,
 };
 
-use crate::{body::Body, edge::Edge, mcp::Caller, respond};
+use crate::{body::Body, edge::Edge, mcp::Caller, respond, silent::may_stream};
 
 mod answers;
 mod following;
@@ -34,10 +34,6 @@ const MAX_CAPABILITIES: usize = 64 << 10;
 /// From this size on an answer counts among what clients have not read, in bytes.
 const LARGE: usize = 64 << 10;
 
-/// How long a call's stream is waited for before it is clear that the answer is one: something else
-/// than the response must come first.
-const FIRST: Duration = Duration::from_secs(10);
-
 /// What a modern request says about itself.
 struct Request<'a> {
     message: &'a Message,
@@ -49,6 +45,7 @@ struct Request<'a> {
     /// All `Mcp-Param-*` headers.
     parameters: Vec<(HeaderName, HeaderValue)>,
     headers: &'a HeaderMap,
+    accepts: Accepts,
 }
 
 /// Everything that must stay until the client has its answer.
@@ -89,12 +86,13 @@ impl Edge {
         headers: &HeaderMap,
         message: Message,
         caller: &Caller,
+        accepts: Accepts,
     ) -> Response<Body> {
         // The id must outlive the message, which goes down to be sent on.
         let text = message.text().clone();
         let id = message.id().map(|id| text.slice_ref(id.text()));
         let answered = match message.shape() {
-            Shape::Request => match Request::read(headers, &message) {
+            Shape::Request => match Request::read(headers, &message, accepts) {
                 Ok(request) => self.modern_request(&request, caller).await,
                 Err(fault) => Err(fault),
             },
@@ -163,6 +161,9 @@ impl Edge {
         }
         let core = request.caller(caller, view, &catalog, &held.lent);
         let routed: Routed<'_> = vmcp.route(&core, request.message)?;
+        if request.accepts.events {
+            may_stream();
+        }
         let reply = vmcp.send(&core, routed, &id).await;
         let mut stream = match reply {
             Ok(Reply::Stream(stream)) => stream,
@@ -175,16 +176,13 @@ impl Edge {
                 return Err(fault);
             }
         };
-        // A response that comes at once can say in its status what it is.
-        let first = match tokio::time::timeout(FIRST, next(&mut stream, request.level, &held)).await
-        {
-            Err(_elapsed) => None,
-            Ok(Ok(Step::Told(text))) => Some(text),
-            Ok(Ok(Step::Answered(reply))) => {
+        // A response that comes before all else can say in its status what it is.
+        let first = match next(&mut stream, request.level, &held).await? {
+            Step::Told(text) => text,
+            Step::Answered(reply) => {
                 held.answered().await;
                 return self.whole(reply);
             }
-            Ok(Err(fault)) => return Err(fault),
         };
         let live =
             Live::of_call(*stream, first, request.level, id, held, self.sessions.vmcp().budget());
@@ -294,7 +292,7 @@ impl<'a> Request<'a> {
     }
 
     /// Reads a request, whose headers must say what its body says.
-    fn read(headers: &'a HeaderMap, message: &'a Message) -> Result<Self, Fault> {
+    fn read(headers: &'a HeaderMap, message: &'a Message, accepts: Accepts) -> Result<Self, Fault> {
         let id = message.id().ok_or(Fault::InvalidRequest("a request needs an id".into()))?;
         let meta = &message.params().meta;
         check_version(headers, message)?;
@@ -325,7 +323,7 @@ impl<'a> Request<'a> {
             .filter(|(name, _)| name.as_str().starts_with(lines::PARAMETER))
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect();
-        Ok(Self { message, id, capabilities, level, parameters, headers })
+        Ok(Self { message, id, capabilities, level, parameters, headers, accepts })
     }
 }
 

@@ -13,6 +13,8 @@ pub(crate) struct Times {
     pub(crate) silent: Duration,
     /// For answering that.
     pub(crate) pong: Duration,
+    /// How long an answer may be waited for before it is looked at whether it is to become a stream.
+    pub(crate) look: Duration,
     /// For taking the last words on a connection of HTTP/2 that is to close.
     pub(crate) closing: Duration,
 }
@@ -24,6 +26,7 @@ impl Default for Times {
             stalled: Duration::from_secs(30),
             silent: Duration::from_secs(30),
             pong: Duration::from_secs(20),
+            look: Duration::from_secs(5),
             closing: Duration::from_secs(1),
         }
     }

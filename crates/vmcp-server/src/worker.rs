@@ -229,7 +229,7 @@ async fn connection(accepted: Accepted, edge: Arc<Edge>, close: CancellationToke
             return;
         }
     };
-    let times = Times::default();
+    let times = Times { look: edge.config.keep_alive, ..Times::default() };
     let answer = |request: Request<RequestBody>| Arc::clone(&edge).answer(request, peer, listens);
     let ended = match speaks_http2(&stream, times).await {
         Ok(false) => {

@@ -11,11 +11,11 @@ use bytes::Bytes;
 use h2::{Reason, SendStream, server::SendResponse};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, header, response::Parts};
 use http_body::Body as _;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 use vmcp_http1::{is_bodiless, write};
 
 use super::metered::Traffic;
-use crate::body::Body;
+use crate::{body::Body, silent::Looking};
 
 /// How much room on its connection a stream claims at once. The streams of a connection take turns, so a
 /// client with a slow line and many streams must not wait for each as long as for one that is stalled.
@@ -26,6 +26,8 @@ pub(super) struct Stream {
     pub(super) respond: SendResponse<Bytes>,
     pub(super) method: Method,
     pub(super) patience: Duration,
+    /// How long the answer is waited for before it is looked at again.
+    pub(super) look: Duration,
     pub(super) traffic: Arc<Traffic>,
 }
 
@@ -64,9 +66,13 @@ impl Stream {
     /// Waits for the answer until the client takes its request back.
     async fn unless_reset<F: Future>(&mut self, answering: F) -> Option<F::Output> {
         let mut answering = pin!(answering);
+        let (since, mut looking) = (Instant::now(), Looking::new(self.look));
         std::future::poll_fn(|context| match answering.as_mut().poll(context) {
             Poll::Ready(answer) => Poll::Ready(Some(answer)),
-            Poll::Pending => self.respond.poll_reset(context).map(|_why| None),
+            Poll::Pending => {
+                looking.poll(since, context);
+                self.respond.poll_reset(context).map(|_why| None)
+            }
         })
         .await
     }

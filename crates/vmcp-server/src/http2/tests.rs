@@ -20,6 +20,7 @@ const SHORT: Times = Times {
     stalled: Duration::from_millis(300),
     silent: Duration::from_millis(100),
     pong: Duration::from_secs(1),
+    look: Duration::from_secs(1),
     closing: Duration::from_millis(200),
 };
 
@@ -29,6 +30,7 @@ const LONG: Times = Times {
     stalled: Duration::from_secs(60),
     silent: Duration::from_secs(60),
     pong: Duration::from_secs(60),
+    look: Duration::from_secs(60),
     closing: Duration::from_secs(60),
 };
 

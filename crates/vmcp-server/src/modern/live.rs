@@ -39,7 +39,7 @@ impl Live {
     /// A call's stream from this notification on, its response at the end.
     pub(super) fn of_call(
         call: CallStream,
-        first: Option<Bytes>,
+        first: Bytes,
         level: Option<LogLevel>,
         id: IdKey,
         held: Held,
@@ -96,7 +96,7 @@ impl Sender {
 /// Carries a streamed call to its end.
 async fn carry(
     mut call: CallStream,
-    first: Option<Bytes>,
+    first: Bytes,
     level: Option<LogLevel>,
     id: IdKey,
     held: Held,
@@ -105,7 +105,7 @@ async fn carry(
     // Nothing is heard of the backend while the client has no room, so its deadline is watched here too.
     let absolute = call.backend().timeouts().absolute;
     let deadline = Instant::now() + absolute;
-    let mut told = first;
+    let mut told = Some(first);
     let text = loop {
         if let Some(text) = told.take() {
             match tokio::time::timeout_at(deadline, sender.send(&text)).await {

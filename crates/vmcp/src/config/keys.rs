@@ -371,7 +371,12 @@ pub(super) const SESSIONS: &[Key] = &[
         1,
         "how long a backend may take to initialize; a program may take 2m unless this is given",
     ),
-    Key::time("keepAlive", 15_000, 1, "how often an idle stream shows that it is alive"),
+    Key::time(
+        "keepAlive",
+        5_000,
+        1,
+        "how often an idle stream shows that it is alive, and how long a call may be silent before its answer becomes one",
+    ),
     Key::size("eventLogBytes", 1 << 20, "what is kept of a stream for clients that resume it"),
     Key::time("drainTimeout", 10_000, 1, "how long calls may go on when the server stops"),
     Key::time("offerMaxAge", 5_000, 24, "how old an offer may be before it is asked for again"),

@@ -39,6 +39,7 @@ mod reload;
 mod requests;
 mod round;
 mod sdk;
+mod silent;
 mod spelling;
 mod sse;
 mod state;

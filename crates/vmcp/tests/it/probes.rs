@@ -90,7 +90,7 @@ async fn status_stands_apart_from_mcp_on_other_addresses() {
 #[tokio::test]
 async fn an_idle_get_stream_shows_that_it_is_alive() {
     // When the first would come without the setting.
-    const DEFAULT: Duration = Duration::from_secs(15);
+    const DEFAULT: Duration = Duration::from_secs(5);
     let backend = peers::slow().start().await.unwrap();
     let gateway = Gateway::before(&[("a", backend.url())]).with("sessions: {keepAlive: 200ms}");
     let process = serve(&gateway).await;
