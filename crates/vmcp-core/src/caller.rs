@@ -30,8 +30,7 @@ pub struct Caller<'a> {
 impl<'a> Caller<'a> {
     /// What the request is called on this session, if not by its own id.
     pub(crate) fn alias(&self, session: &Session) -> Option<&'a Alias> {
-        let is_shared = self.era == Era::Modern && !session.is_stateless();
-        is_shared.then(|| self.sessions.alias()).flatten()
+        (!session.is_stateless()).then(|| self.sessions.alias()).flatten()
     }
 }
 
@@ -54,7 +53,8 @@ pub trait BackendSessions: Send + Sync {
         lost: &'a Session,
     ) -> Pending<'a, Result<Session, Error>>;
 
-    /// What the caller's request is called on a session of a legacy backend, if others use that too.
+    /// What the caller's request is called on a session of a legacy backend, if others use that too, or
+    /// another request under way there has the same id.
     fn alias(&self) -> Option<&Alias> {
         None
     }

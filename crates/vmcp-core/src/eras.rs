@@ -29,7 +29,17 @@ pub(crate) struct Written {
 pub(crate) enum Finish {
     /// Both speak the legacy era.
     Same(Then),
+    /// So do they, but the backend knows the request by another name.
+    Renamed(Box<Renamed>),
     Across(Box<Across>),
+}
+
+/// A legacy client's request, by its backend's name for it.
+#[derive(Debug)]
+pub(crate) struct Renamed {
+    then: Then,
+    message: Message,
+    alias: Bytes,
 }
 
 /// The same where one of the two speaks the modern era.
@@ -61,7 +71,13 @@ impl Routed<'_> {
     /// The request as the backend of this session gets it.
     pub(crate) fn written(&self, caller: &Caller<'_>, session: &Session) -> Result<Written, Fault> {
         let text = match (caller.era, session.is_stateless()) {
-            (Era::Legacy, false) => return Ok(Written { text: self.text(), lines: None }),
+            (Era::Legacy, false) => {
+                let text = match caller.alias(session) {
+                    None => self.text(),
+                    Some(alias) => self.renamed_text(&alias.name),
+                };
+                return Ok(Written { text, lines: None });
+            }
             (Era::Modern, false) => {
                 let method = self.message.method();
                 if method.starts_with("tasks/") {
@@ -69,7 +85,7 @@ impl Routed<'_> {
                 }
                 let edits = self.edits.clone();
                 let text = match caller.sessions.alias() {
-                    Some(alias) => self.message.bridged(edits, &alias.number),
+                    Some(alias) => self.message.bridged(edits, &alias.name),
                     None => self.message.unreserved(edits),
                 };
                 return Ok(Written { text, lines: None });
@@ -78,6 +94,17 @@ impl Routed<'_> {
             (Era::Legacy, true) => self.introduced(caller, session)?,
         };
         Ok(Written { text, lines: Some(self.lines(caller)) })
+    }
+
+    /// A request between two of the legacy era under another name. The progress token of a task stays: it is
+    /// good beyond this request.
+    fn renamed_text(&self, alias: &Bytes) -> Bytes {
+        let params = self.message.params();
+        let token = params.meta.progress_token.clone().filter(|_| params.task.is_none());
+        let id = self.message.id().map(|id| raw::span_in(self.message.text(), id.text()));
+        let mut edits = self.edits.clone();
+        edits.extend(id.into_iter().chain(token).map(|span| Edit { span, with: alias.clone() }));
+        raw::splice(self.message.text(), edits)
     }
 
     /// A legacy client's request to a modern backend.
@@ -175,7 +202,14 @@ impl Routed<'_> {
     ) -> Finish {
         let backend = if session.is_stateless() { Era::Modern } else { Era::Legacy };
         if (caller.era, backend) == (Era::Legacy, Era::Legacy) {
-            return Finish::Same(self.then);
+            return match caller.alias(session) {
+                None => Finish::Same(self.then),
+                Some(alias) => Finish::Renamed(Box::new(Renamed {
+                    then: self.then,
+                    message: Message::clone(&self.message),
+                    alias: alias.name.clone(),
+                })),
+            };
         }
         Finish::Across(Box::new(Across {
             client: caller.era,
@@ -186,7 +220,7 @@ impl Routed<'_> {
             is_wrapped: self.is_wrapped,
             message: Message::clone(&self.message),
             principal: caller.principal.clone(),
-            alias: caller.alias(session).map(|alias| alias.number.clone()),
+            alias: caller.alias(session).map(|alias| alias.name.clone()),
         }))
     }
 }
@@ -200,9 +234,10 @@ impl Finish {
     /// Changes in an answer what has to be.
     pub(crate) fn apply(&self, text: Bytes, backend: &Backend) -> Result<Finished, Fault> {
         match self {
-            Self::Same(Then::Relay) => Ok(Finished::Ready(text)),
-            Self::Same(Then::PublishTasks) => {
-                Ok(Finished::Ready(task::publish(&text, backend.id().as_str(), true)))
+            Self::Same(then) => Ok(Finished::Ready(then.apply(text, backend))),
+            Self::Renamed(renamed) => {
+                let text = renamed.under_own_id(text, backend)?;
+                Ok(Finished::Ready(renamed.then.apply(text, backend)))
             }
             Self::Across(across) => across.apply(text, backend),
         }
@@ -212,10 +247,50 @@ impl Finish {
     /// backend knows it by another. `None` if it is about another request.
     pub(crate) fn recognized(&self, message: Message) -> Option<Message> {
         match self {
-            Self::Across(across) if across.alias.is_some() => across.recognized(message),
-            Self::Same(_) | Self::Across(_) => Some(message),
+            Self::Renamed(renamed) if renamed.message.params().task.is_none() => {
+                recognized(message, &renamed.message, &renamed.alias)
+            }
+            Self::Across(across) => match &across.alias {
+                Some(alias) => recognized(message, &across.message, alias),
+                None => Some(message),
+            },
+            Self::Same(_) | Self::Renamed(_) => Some(message),
         }
     }
+}
+
+impl Then {
+    fn apply(self, text: Bytes, backend: &Backend) -> Bytes {
+        match self {
+            Self::Relay => text,
+            Self::PublishTasks => task::publish(&text, backend.id().as_str(), true),
+        }
+    }
+}
+
+impl Renamed {
+    /// An answer under the client's own id.
+    fn under_own_id(&self, text: Bytes, backend: &Backend) -> Result<Bytes, Fault> {
+        let answer = Message::parse(text)
+            .map_err(|why| Error::Protocol(why.to_string()).fault(backend.id()))?;
+        let id = self.message.id().map(|id| id.text());
+        Ok(answer.with_id(id.unwrap_or(b"null")))
+    }
+}
+
+/// A message that came for this request, in which the client's own progress token stands where its
+/// backend knows it by an alias. `None` if it is about another request.
+fn recognized(message: Message, request: &Message, alias: &Bytes) -> Option<Message> {
+    if message.method() != "notifications/progress" {
+        return Some(message);
+    }
+    let span = message.params().progress_token.clone()?;
+    let own = request.params().meta.progress_token.as_ref()?;
+    if message.slice(&span) != *alias {
+        return None;
+    }
+    let edit = Edit { span, with: request.slice(own) };
+    Message::parse(raw::splice(message.text(), vec![edit])).ok()
 }
 
 impl Across {
@@ -257,20 +332,6 @@ impl Across {
             (Era::Legacy, _, _) => self.readable(outcome.antiquated()),
         };
         Ok(Finished::Ready(task::publish(&text, backend.id().as_str(), true)))
-    }
-
-    /// See [`Finish::recognized`].
-    fn recognized(&self, message: Message) -> Option<Message> {
-        if message.method() != "notifications/progress" {
-            return Some(message);
-        }
-        let span = message.params().progress_token.clone()?;
-        let own = self.message.params().meta.progress_token.as_ref()?;
-        if message.slice(&span) != *self.alias.as_ref()? {
-            return None;
-        }
-        let edit = Edit { span, with: self.message.slice(own) };
-        Message::parse(raw::splice(message.text(), vec![edit])).ok()
     }
 
     /// A modern backend's response without what a legacy client could not read: a tool's structured

@@ -26,7 +26,10 @@ use bytes::Bytes;
 use tokio::{sync::watch, time::Instant};
 use vmcp_backend::{Backend, ClientView, Error, Lineage};
 use vmcp_catalog::Catalog;
-use vmcp_model::{BackendId, Digest, LogLevel, Principal, raw::Members};
+use vmcp_model::{
+    BackendId, Digest, LogLevel, Principal,
+    raw::{self, Members},
+};
 use vmcp_wire::{Id, IdKey};
 
 use crate::{background::Background, own_bounds::OwnBounds, view::View, views::Views};
@@ -70,12 +73,26 @@ pub struct Borrower {
     pub client_info: Bytes,
 }
 
-/// What a request is called on a session that others use too: a number that is never used again, its
-/// id and its progress token.
+/// What a request is called on a session where its own id would not do: a name that is never used
+/// again, its id and its progress token.
 #[derive(Debug, Clone)]
 pub struct Alias {
-    pub(crate) number: Bytes,
+    /// As JSON.
+    pub(crate) name: Bytes,
     pub(crate) id: IdKey,
+}
+
+impl Alias {
+    /// A name that no other request on the session has.
+    pub fn new(name: &str) -> Self {
+        let name = raw::string(name);
+        let id = Id::parse(&name).expect("a string is an id").key();
+        Self { name: name.into(), id }
+    }
+
+    pub fn id(&self) -> &IdKey {
+        &self.id
+    }
 }
 
 /// All kept sessions, by backend.
@@ -165,7 +182,7 @@ impl Kept {
     pub(crate) fn alias(&self) -> Alias {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed).to_string();
         let id = Id::parse(number.as_bytes()).expect("a number is an id").key();
-        Alias { number: number.into(), id }
+        Alias { name: number.into(), id }
     }
 
     /// Which session is used. `None`: a new one.

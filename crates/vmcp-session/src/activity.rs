@@ -12,10 +12,12 @@ use tokio::{
 };
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use vmcp_backend::{Backend, Error};
-use vmcp_core::OpenQuestion;
+use vmcp_core::{Alias, OpenQuestion};
 use vmcp_wire::{Fault, IdKey};
 
-use crate::{early::Early, listen::Listening, log::StreamLog, session::Session};
+use crate::{
+    early::Early, factory::random_name, listen::Listening, log::StreamLog, session::Session,
+};
 
 /// Answered questions that are remembered, so that an answer sent twice is delivered once.
 const ANSWERED: usize = 64;
@@ -32,7 +34,10 @@ const MAX_QUESTIONS: usize = 256;
 /// The part of a session that exists only while something goes on.
 #[derive(Debug, Default)]
 pub(crate) struct Activity {
+    /// By what their backends call them.
     pub(crate) calls: HashMap<IdKey, Call>,
+    /// How many calls have begun.
+    begun: u64,
     pub(crate) questions: HashMap<String, Asked>,
     answered: VecDeque<String>,
     /// The log of the GET stream, once there was one.
@@ -54,6 +59,10 @@ pub(crate) struct Activity {
 pub(crate) struct Call {
     pub(crate) backend: Arc<Backend>,
     pub(crate) signal: Arc<Signal>,
+    /// The client's id of a request whose backend knows it by another, as there was one with that id.
+    client_id: Option<IdKey>,
+    /// The greatest is the newest.
+    number: u64,
 }
 
 /// A question that the client has not answered.
@@ -98,27 +107,56 @@ enum Told {
 #[derive(Debug)]
 pub(crate) struct InFlight {
     pub(crate) session: Arc<Session>,
+    /// What the backend calls it.
     pub(crate) id: IdKey,
+    /// The same, if that is not the client's id.
+    pub(crate) alias: Option<Box<Doubled>>,
     pub(crate) signal: Arc<Signal>,
     /// Counted, so that a drain waits for it.
     pub(crate) _counted: TaskTrackerToken,
 }
 
+/// A call whose id another one under way has.
+#[derive(Debug)]
+pub(crate) struct Doubled {
+    pub(crate) alias: Alias,
+    pub(crate) client_id: IdKey,
+}
+
 impl Activity {
-    /// Enters a call.
-    pub(crate) fn begin(&mut self, id: &IdKey, call: Call, limit: usize) -> Result<(), Fault> {
+    /// Enters a call. It gets a name of its own if there is one with this id already.
+    pub(crate) fn begin(
+        &mut self,
+        id: &IdKey,
+        (backend, signal): (Arc<Backend>, Arc<Signal>),
+        limit: usize,
+    ) -> Result<Option<Box<Doubled>>, Fault> {
         if self.calls.len() >= limit {
             return Err(Fault::TooMany { what: "calls of one session", limit });
         }
+        self.begun += 1;
+        let mut call = Call { backend, signal, client_id: None, number: self.begun };
         match self.calls.entry(id.clone()) {
-            Entry::Occupied(_) => Err(Fault::InvalidRequest(
-                "another request with this id is still under way; use each id once".into(),
-            )),
+            Entry::Occupied(_) => {
+                let alias = Alias::new(&format!("vmcp-{}", random_name()));
+                call.client_id = Some(id.clone());
+                self.calls.insert(alias.id().clone(), call);
+                Ok(Some(Box::new(Doubled { alias, client_id: id.clone() })))
+            }
             Entry::Vacant(free) => {
                 free.insert(call);
-                Ok(())
+                Ok(None)
             }
         }
+    }
+
+    /// The newest call that the client knows by this id, with what its backend calls it, and how many
+    /// there are.
+    pub(crate) fn named(&self, id: &IdKey) -> Option<(&IdKey, &Call, usize)> {
+        let is_named = |(own, call): &(&IdKey, &Call)| call.client_id.as_ref().unwrap_or(own) == id;
+        let named = || self.calls.iter().filter(is_named);
+        let (own, call) = named().max_by_key(|(_, call)| call.number)?;
+        Some((own, call, named().count()))
     }
 
     /// Remembers the progress token of a call that runs as a task.
@@ -253,6 +291,11 @@ impl Signal {
 }
 
 impl InFlight {
+    /// What the client calls it.
+    pub(crate) fn client_id(&self) -> &IdKey {
+        self.alias.as_ref().map_or(&self.id, |doubled| &doubled.client_id)
+    }
+
     /// Waits until a call that began to answer then must end, whatever still comes, and says why.
     pub(crate) fn over(&self, since: Instant) -> impl Future<Output = Fault> + Send + use<> {
         let signal = Arc::clone(&self.signal);

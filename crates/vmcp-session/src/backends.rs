@@ -8,11 +8,12 @@ use std::{
 
 use tokio::{sync::watch, time::Instant};
 use vmcp_backend::{Backend, ClientView, Error, Lineage, Session as BackendSession};
-use vmcp_core::{BackendSessions, Pending, level_params};
+use vmcp_core::{Alias, BackendSessions, Pending, level_params};
 use vmcp_model::{BackendId, raw};
 use vmcp_store::{BackendRecord, News, Swap};
 
 use crate::{
+    activity::Doubled,
     kept::{record_of, resumed},
     session::Session,
 };
@@ -186,6 +187,40 @@ impl BackendSessions for Session {
         lost: &'a BackendSession,
     ) -> Pending<'a, Opened> {
         Box::pin(self.opened(backend, Some(lost)))
+    }
+}
+
+/// The session's backend sessions for a request with a name of its own there.
+pub(crate) struct Renaming<'a> {
+    session: &'a Session,
+    alias: &'a Alias,
+}
+
+impl<'a> Renaming<'a> {
+    pub(crate) fn new(session: &'a Session, doubled: &'a Doubled) -> Self {
+        Self { session, alias: &doubled.alias }
+    }
+}
+
+impl BackendSessions for Renaming<'_> {
+    fn open(&self, backend: &Backend) -> Option<BackendSession> {
+        self.session.open(backend)
+    }
+
+    fn obtain<'a>(&'a self, backend: &'a Arc<Backend>) -> Pending<'a, Opened> {
+        self.session.obtain(backend)
+    }
+
+    fn renew<'a>(
+        &'a self,
+        backend: &'a Arc<Backend>,
+        lost: &'a BackendSession,
+    ) -> Pending<'a, Opened> {
+        self.session.renew(backend, lost)
+    }
+
+    fn alias(&self) -> Option<&Alias> {
+        Some(self.alias)
     }
 }
 

@@ -59,7 +59,7 @@ impl Sessions {
             self.clients.bring_up_view(&client)?;
         }
         let view = self.shared.vmcp.view(&wanted)?;
-        let session_id: Arc<str> = new_session_id().into();
+        let session_id: Arc<str> = random_name().into();
         let key = SessionKey::of(&session_id);
         let now = self.shared.clock.now();
         let config = &self.shared.config;
@@ -318,7 +318,7 @@ fn capabilities(settled: &Settled) -> Bytes {
 }
 
 /// 192 random bits, as visible ASCII.
-fn new_session_id() -> String {
+pub(crate) fn random_name() -> String {
     let mut bytes = [0; 24];
     ring::rand::SystemRandom::new().fill(&mut bytes).expect("the system has randomness");
     BASE64_URL_SAFE_NO_PAD.encode(bytes)

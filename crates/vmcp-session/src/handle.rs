@@ -16,7 +16,8 @@ use vmcp_store::Change;
 use vmcp_wire::{Fault, Id, IdKey, Message, Shape, reply};
 
 use crate::{
-    activity::{Call, InFlight, Signal},
+    activity::{InFlight, Signal},
+    backends::Renaming,
     detach::Detaching,
     log::StreamLog,
     session::Session,
@@ -198,6 +199,11 @@ impl Session {
         if let (Some(_), Some(token)) = (&message.params().task, message.requested_token()) {
             self.with_activity(|activity| activity.remember_token(token));
         }
+        let renaming = in_flight.alias.as_ref().map(|doubled| Renaming::new(self, doubled));
+        let caller = match &renaming {
+            Some(sessions) => &Caller { sessions, ..*caller },
+            None => caller,
+        };
         let signal = Arc::clone(&in_flight.signal);
         let answered = tokio::select! {
             biased;
@@ -235,10 +241,11 @@ impl Session {
             return Err(Fault::Unavailable("vmcp is shutting down".into()));
         }
         let signal: Arc<Signal> = Arc::default();
-        let call = Call { backend: Arc::clone(backend), signal: Arc::clone(&signal) };
+        let call = (Arc::clone(backend), Arc::clone(&signal));
         let limit = self.shared.config.limits.calls_per_session;
-        self.with_activity(|activity| activity.begin(id, call, limit))?;
-        Ok(InFlight { session: Arc::clone(self), id: id.clone(), signal, _counted: counted })
+        let alias = self.with_activity(|activity| activity.begin(id, call, limit))?;
+        let id = alias.as_ref().map_or(id, |doubled| doubled.alias.id()).clone();
+        Ok(InFlight { session: Arc::clone(self), id, alias, signal, _counted: counted })
     }
 
     async fn set_level(&self, id: Id<'_>, message: &Message) -> Result<Reply, Fault> {

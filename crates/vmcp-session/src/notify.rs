@@ -14,8 +14,14 @@ use vmcp_wire::{Fault, Id, Message, reply, split_question_id};
 
 use crate::{activity::Signal, session::Session};
 
-/// The backend that has a call, and what tells the call to end.
-type Cancelled = (Arc<Backend>, Arc<Signal>);
+/// A call that is cancelled.
+struct Cancelled {
+    backend: Arc<Backend>,
+    /// Tells it to end.
+    signal: Arc<Signal>,
+    /// What its backend is told.
+    text: Bytes,
+}
 
 impl Session {
     pub(crate) async fn notification(self: &Arc<Self>, message: &Message) -> Result<(), Fault> {
@@ -42,33 +48,50 @@ impl Session {
     /// Passes on that the client does not wait for a request any more.
     async fn cancel(&self, message: &Message) -> Result<(), Fault> {
         let call = self.cancelled(message)?;
-        let Some((backend, signal)) = call else {
+        let Some(cancelled) = call else {
             // It may have ended meanwhile, which is no error, or be under way elsewhere.
             let text = message.text().clone();
             self.shared.tell(News::Cancelled { key: self.key, text }).await;
             return Ok(());
         };
-        signal.cancel();
-        self.pass_on(&backend, message).await
+        self.end_cancelled(cancelled).await
     }
 
     /// The same for a request that is cancelled on another replica. Whoever has it passes it on.
     pub(crate) async fn cancel_here(&self, message: &Message) -> Result<(), Fault> {
-        let Some((backend, signal)) = self.cancelled(message)? else { return Ok(()) };
-        signal.cancel();
-        self.pass_on(&backend, message).await
+        let Some(cancelled) = self.cancelled(message)? else { return Ok(()) };
+        self.end_cancelled(cancelled).await
     }
 
-    /// The call that a notification cancels, if it is under way here.
+    async fn end_cancelled(&self, cancelled: Cancelled) -> Result<(), Fault> {
+        let Cancelled { backend, signal, text } = cancelled;
+        signal.cancel();
+        let Some(open) = self.open(&backend) else { return Ok(()) };
+        let told = backend.tell(&open, text).await;
+        told.map_err(|error| error.fault(backend.id()))
+    }
+
+    /// The call that a notification cancels, if it is under way here: the newest, if the client has given
+    /// several the same id.
     fn cancelled(&self, message: &Message) -> Result<Option<Cancelled>, Fault> {
-        let span = message.params().request_id.clone();
-        let id = span.and_then(|span| Id::parse(&message.text()[span]).map(Id::key));
-        let Some(id) = id else {
-            return Err(Fault::InvalidParams("the parameter \"requestId\" is missing".into()));
-        };
-        Ok(self.with_activity(|activity| {
-            let call = activity.calls.get(&id)?;
-            Some((Arc::clone(&call.backend), Arc::clone(&call.signal)))
+        let missing = || Fault::InvalidParams("the parameter \"requestId\" is missing".into());
+        let span = message.params().request_id.clone().ok_or_else(missing)?;
+        let id = Id::parse(&message.text()[span.clone()]).ok_or_else(missing)?.key();
+        let cancelled = self.with_activity(|activity| {
+            let (own, call, count) = activity.named(&id)?;
+            let with = (*own != id).then(|| own.to_json().into());
+            let text = match with {
+                None => message.text().clone(),
+                Some(with) => raw::splice(message.text(), vec![Edit { span, with }]),
+            };
+            let (backend, signal) = (Arc::clone(&call.backend), Arc::clone(&call.signal));
+            Some((Cancelled { backend, signal, text }, count))
+        });
+        Ok(cancelled.map(|(cancelled, count)| {
+            if count > 1 {
+                tracing::warn!(backend = %cancelled.backend.id(), requests = count, "a client has cancelled one of several requests under way with the same id; the newest is taken to be meant. Clients must use an id once in a session");
+            }
+            cancelled
         }))
     }
 
@@ -85,13 +108,6 @@ impl Session {
         let token = Bytes::copy_from_slice(token.as_bytes());
         let text = raw::splice(message.text(), vec![Edit { span, with: token }]);
         backend.tell(&open, text).await.map_err(|error| error.fault(backend.id()))
-    }
-
-    /// Passes a notification on to a backend, if the session has a session on it.
-    async fn pass_on(&self, backend: &Arc<Backend>, message: &Message) -> Result<(), Fault> {
-        let Some(open) = self.open(backend) else { return Ok(()) };
-        let told = backend.tell(&open, message.text().clone()).await;
-        told.map_err(|error| error.fault(backend.id()))
     }
 
     /// Passes a notification on to every backend on which the session has a session. None is

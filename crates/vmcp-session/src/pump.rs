@@ -80,13 +80,13 @@ impl Session {
                         // Whoever has the answer may use at once what the call has changed.
                         self.lists_read(call.backend()).await;
                     }
-                    log.answer(Id::parse(&in_flight.id.to_json()), &text);
+                    log.answer(Id::parse(&in_flight.client_id().to_json()), &text);
                     return;
                 }
                 // The specification wants no response to a cancelled request.
                 Err(Fault::Cancelled) => return,
                 Err(fault) => {
-                    log.fail(Id::parse(&in_flight.id.to_json()), &fault);
+                    log.fail(Id::parse(&in_flight.client_id().to_json()), &fault);
                     return;
                 }
             }

@@ -17,6 +17,7 @@ mod changes;
 mod cli;
 mod deploy;
 mod doors;
+mod doubled;
 mod early;
 mod fidelity;
 mod framing;

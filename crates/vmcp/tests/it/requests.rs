@@ -140,21 +140,3 @@ async fn methods_and_paths() {
     assert_eq!(posted(&elsewhere, &[], PING).await.0, 404);
     assert_eq!(posted(&client.at(&process.url_of("/")), &[], PING).await.0, 404);
 }
-
-#[tokio::test]
-async fn an_id_serves_one_request_at_a_time() {
-    let backend = peers::slow().start().await.unwrap();
-    let process = serve(&Gateway::before(&[("a", backend.url())])).await;
-    let client = connect(&process).await;
-    let other = connect(&process).await;
-    let params = r#"{"name":"a_slow","arguments":{"delay_ms":300},"_meta":{"progressToken":1}}"#;
-    let mut first = client.open("1", "tools/call", params).await.unwrap();
-    first.message().await.unwrap().unwrap();
-    let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a_slow"}}"#;
-    assert_eq!(posted(&client, &[], call).await, (400, Some(-32600)));
-    assert_eq!(backend.counters().calls("slow"), 1);
-    other.call("1", "a_slow", r#"{"delay_ms":1}"#).await.unwrap().result().unwrap();
-    client.call(r#""1""#, "a_slow", r#"{"delay_ms":1}"#).await.unwrap().result().unwrap();
-    first.answer("1").await.unwrap().result().unwrap();
-    client.call("1", "a_slow", r#"{"delay_ms":1}"#).await.unwrap().result().unwrap();
-}
