@@ -12,12 +12,13 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use vmcp_backend::{Backend, Error, Events, Session};
 use vmcp_model::LogLevel;
-use vmcp_wire::{Fault, IdKey, Message};
+use vmcp_wire::{Fault, IdKey, Message, error::URL_REQUIRED};
 
 use crate::{
     caller::ClientCapabilities,
     eras::{Finish, Finished},
     inbound::{Inbound, Notice, NoticeKind, Question, receive},
+    lost::is_url_required,
     send::cancel,
 };
 
@@ -30,7 +31,7 @@ pub enum Outcome {
     /// The response.
     Complete(Bytes),
     /// The response, which is an error of this code. Where both sides speak the legacy era it is not
-    /// told from a result.
+    /// told from a result, unless it asks for something to be done at a URL.
     Refused { text: Bytes, code: i64 },
     /// The backend needs input first; the call goes on when it has been given.
     Asks(Question),
@@ -142,17 +143,25 @@ impl CallStream {
                 }
                 Some(Inbound::Response(response)) => {
                     if response.id().is_some_and(|id| id.is(&self.id)) {
-                        let finished = self.finish.apply(response.into_text(), &self.backend)?;
-                        return Ok(CallEvent::Outcome(match finished {
-                            Finished::Ready(text) => Outcome::Complete(text),
-                            Finished::Refused(text, code) => Outcome::Refused { text, code },
-                        }));
+                        return self.outcome(*response).map(CallEvent::Outcome);
                     }
                     tracing::warn!(backend = %self.backend.id(), "dropped an answer to another request");
                 }
                 None => {}
             }
         }
+    }
+
+    /// What the response makes of the call.
+    fn outcome(&self, response: Message) -> Result<Outcome, Fault> {
+        let is_error = response.result().is_none();
+        Ok(match self.finish.apply(response.into_text(), &self.backend)? {
+            Finished::Ready(text) if is_error && is_url_required(&text) => {
+                Outcome::Refused { text, code: URL_REQUIRED }
+            }
+            Finished::Ready(text) => Outcome::Complete(text),
+            Finished::Refused(text, code) => Outcome::Refused { text, code },
+        })
     }
 
     /// Whether a message is no progress, or that of this very call: its token is the client's, with the
@@ -214,6 +223,7 @@ impl Notice {
                 NoticeKind::Log(_)
                 | NoticeKind::ResourceUpdated(_)
                 | NoticeKind::Withdrawn(_)
+                | NoticeKind::Completed(_)
                 | NoticeKind::Other,
                 _,
             ) => true,

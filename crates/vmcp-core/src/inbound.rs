@@ -6,7 +6,7 @@ use bytes::Bytes;
 use vmcp_backend::{Backend, Declined, Session};
 use vmcp_model::{
     BackendId, LogLevel,
-    raw::{self, Edit},
+    raw::{self, Edit, Members},
 };
 use vmcp_wire::{Fault, Id, Message, Shape, question_id, reply, split_question_id, task};
 
@@ -40,6 +40,8 @@ pub enum NoticeKind {
     ResourceUpdated(String),
     /// The backend takes back the question that the client knows by this id.
     Withdrawn(String),
+    /// That is done which the client was asked to do at a URL, under the backend's id for it.
+    Completed(String),
     Other,
 }
 
@@ -141,6 +143,16 @@ fn notification(message: Message, backend: &BackendId) -> Option<Inbound> {
             let text = message.with_string(&span, &id);
             notice(NoticeKind::Withdrawn(id), text)
         }
+        "notifications/elicitation/complete" => {
+            let id = member_string(message.text(), "elicitationId")?;
+            notice(NoticeKind::Completed(id), message.into_text())
+        }
         _ => notice(NoticeKind::Other, task::publish(message.text(), backend.as_str(), true)),
     }
+}
+
+/// A string among the parameters of a message.
+fn member_string(message: &[u8], name: &str) -> Option<String> {
+    let params = Members::parse(message)?.value(message, "params")?;
+    Members::parse(params)?.value(params, name).and_then(raw::as_string)
 }

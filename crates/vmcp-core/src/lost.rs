@@ -1,12 +1,12 @@
-//! Sessions whose loss a backend tells in an answer: an error of JSON-RPC with HTTP status 200 that says
-//! that the session is not known. Some published servers do.
+//! Errors that say more than that a request has failed. Some published servers tell the loss of a session
+//! in one, with HTTP status 200.
 
 use std::sync::{Arc, LazyLock};
 
 use memchr::memmem::Finder;
 use vmcp_backend::{Backend, Error, Session};
 use vmcp_model::raw::{self, Members};
-use vmcp_wire::{Fault, IdKey};
+use vmcp_wire::{Fault, IdKey, error::URL_REQUIRED};
 
 use crate::{
     caller::Caller,
@@ -17,22 +17,39 @@ use crate::{
 /// Bytes of an answer that says no more than that.
 const SHORT: usize = 1 << 10;
 
+/// In so many of its first bytes a longer answer says whether it is an error.
+const HEAD: usize = 128;
+
 /// Finds what every error has. Made once: it costs more than the search.
 static ERROR: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(b"\"error\""));
 
-/// Whether a reply may say that the session is not known.
-pub(crate) fn may_be_lost(reply: &Reply, session: &Session) -> bool {
-    let (Reply::Ready(text) | Reply::Refused { text, .. }) = reply else { return false };
-    text.len() <= SHORT && session.id().is_some() && speaks_of_lost_session(text)
+/// The error object of a reply on a session that can be lost, if it is one that begins like an error.
+pub(crate) fn error_of<'a>(reply: &'a Reply, session: &Session) -> Option<&'a [u8]> {
+    let (Reply::Ready(text) | Reply::Refused { text, .. }) = reply else { return None };
+    if session.id().is_some() { error_in(text) } else { None }
 }
 
-fn speaks_of_lost_session(text: &[u8]) -> bool {
+fn error_in(text: &[u8]) -> Option<&[u8]> {
+    let head = if text.len() <= SHORT { text } else { &text[..HEAD] };
     // Nearly all answers have none.
-    if ERROR.find(text).is_none() {
-        return false;
-    }
+    ERROR.find(head)?;
+    Members::parse(text)?.value(text, "error")
+}
+
+/// Whether an error asks for something to be done at a URL.
+pub(crate) fn requires_url(error: &[u8]) -> bool {
+    let code = Members::parse(error).and_then(|members| members.value(error, "code"));
+    code.is_some_and(|code| *code == *URL_REQUIRED.to_string().as_bytes())
+}
+
+/// The same for a response that is an error.
+pub(crate) fn is_url_required(text: &[u8]) -> bool {
     let error = Members::parse(text).and_then(|members| members.value(text, "error"));
-    let Some(error) = error else { return false };
+    error.is_some_and(requires_url)
+}
+
+/// Whether an error may say that the session is not known.
+pub(crate) fn may_be_lost(error: &[u8]) -> bool {
     let Some(members) = Members::parse(error) else { return false };
     let is_of_transport = matches!(members.value(error, "code"), Some(b"-32001" | b"-32000"));
     let message = members.value(error, "message").and_then(raw::as_string).unwrap_or_default();
@@ -63,7 +80,7 @@ impl Vmcp {
 /// Whether a backend knows a session, as far as it says so.
 async fn knows(backend: &Arc<Backend>, session: &Session) -> bool {
     match backend.ask(session, "ping", None).await {
-        Ok(answer) => !speaks_of_lost_session(answer.text()),
+        Ok(answer) => !error_in(answer.text()).is_some_and(may_be_lost),
         Err(Error::SessionLost) => false,
         // Nothing has been learnt.
         Err(_) => true,
@@ -72,12 +89,23 @@ async fn knows(backend: &Arc<Backend>, session: &Session) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::speaks_of_lost_session;
+    use super::*;
 
     #[track_caller]
     fn check(error: &str, expected: bool) {
         let text = format!(r#"{{"jsonrpc":"2.0","id":1,"error":{error}}}"#);
-        assert_eq!(speaks_of_lost_session(text.as_bytes()), expected, "{error}");
+        assert_eq!(error_in(text.as_bytes()).is_some_and(may_be_lost), expected, "{error}");
+    }
+
+    #[test]
+    fn an_error_of_any_length_that_asks_for_a_url_is_known() {
+        for length in [1, SHORT * 2] {
+            let url = "x".repeat(length);
+            let text = format!(
+                r#"{{"jsonrpc":"2.0","id":1,"error":{{"code":-32042,"message":"","data":"{url}"}}}}"#
+            );
+            assert!(error_in(text.as_bytes()).is_some_and(requires_url));
+        }
     }
 
     #[test]
@@ -88,6 +116,6 @@ mod tests {
         check(r#"{"code":-32001,"message":"Request timed out"}"#, false);
         let result =
             br#"{"jsonrpc":"2.0","id":1,"result":{"content":[{"text":"\"error\" in a session"}]}}"#;
-        assert!(!speaks_of_lost_session(result));
+        assert!(!error_in(result).is_some_and(may_be_lost));
     }
 }

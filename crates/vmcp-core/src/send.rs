@@ -5,13 +5,13 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 use vmcp_backend::{Answer, Backend, Body, Error, Session};
 use vmcp_model::Mirror;
-use vmcp_wire::{Fault, IdKey};
+use vmcp_wire::{Fault, IdKey, error::URL_REQUIRED};
 
 use crate::{
     call::CallStream,
     caller::Caller,
     eras::{Finished, Written},
-    lost::may_be_lost,
+    lost::{error_of, may_be_lost, requires_url},
     relay::{Read, Relay},
     route::Routed,
     vmcp::{Reply, Vmcp},
@@ -64,13 +64,18 @@ impl Vmcp {
         if matches!(reply, Reply::Refused { code: HEADER_MISMATCH, .. }) && session.is_stateless() {
             return Box::pin(self.send_anew(caller, &routed, &session, id)).await;
         }
+        let Some(error) = error_of(&reply, &session) else { return Ok(reply) };
         if !lost
-            && may_be_lost(&reply, &session)
+            && may_be_lost(error)
             && let Some(healed) = Box::pin(self.heal(caller, &routed, &session, id)).await?
         {
             return Ok(healed);
         }
-        Ok(reply)
+        let requires_url = requires_url(error);
+        Ok(match reply {
+            Reply::Ready(text) if requires_url => Reply::Refused { text, code: URL_REQUIRED },
+            reply => reply,
+        })
     }
 
     /// Sends a request on this session, whatever comes of it.

@@ -236,7 +236,9 @@ async fn next(call: &mut CallStream, level: Option<LogLevel>, held: &Held) -> Re
                 let wanted = match &notice.kind {
                     NoticeKind::Log(_) => level.is_some() && notice.passes(level),
                     // Not about this request.
-                    NoticeKind::ResourceUpdated(_) | NoticeKind::Withdrawn(_) => false,
+                    NoticeKind::ResourceUpdated(_)
+                    | NoticeKind::Withdrawn(_)
+                    | NoticeKind::Completed(_) => false,
                     NoticeKind::Other => true,
                 };
                 if wanted {

@@ -16,7 +16,8 @@ use vmcp_core::{Alias, OpenQuestion};
 use vmcp_wire::{Fault, IdKey};
 
 use crate::{
-    early::Early, factory::random_name, listen::Listening, log::StreamLog, session::Session,
+    completions::Awaited, early::Early, factory::random_name, listen::Listening, log::StreamLog,
+    session::Session,
 };
 
 /// Answered questions that are remembered, so that an answer sent twice is delivered once.
@@ -52,6 +53,8 @@ pub(crate) struct Activity {
     task_tokens: VecDeque<IdKey>,
     /// Backends that may ask before they are sent the first call.
     pub(crate) early: Vec<Early>,
+    /// What the client was asked to do at URLs, and is not done yet; the newest last.
+    pub(crate) awaited: VecDeque<Awaited>,
 }
 
 /// A call in flight.
@@ -245,6 +248,7 @@ impl Activity {
             && self.task_tokens.is_empty()
             && self.listening.is_none()
             && self.early.is_empty()
+            && self.awaited.is_empty()
     }
 }
 
@@ -296,12 +300,17 @@ impl InFlight {
         self.alias.as_ref().map_or(&self.id, |doubled| &doubled.client_id)
     }
 
+    /// The backend that it has gone to.
+    pub(crate) fn backend(&self) -> Option<Arc<Backend>> {
+        self.session.with_activity(|activity| {
+            activity.calls.get(&self.id).map(|call| Arc::clone(&call.backend))
+        })
+    }
+
     /// Waits until a call that began to answer then must end, whatever still comes, and says why.
     pub(crate) fn over(&self, since: Instant) -> impl Future<Output = Fault> + Send + use<> {
         let signal = Arc::clone(&self.signal);
-        let backend = self.session.with_activity(|activity| {
-            activity.calls.get(&self.id).map(|call| Arc::clone(&call.backend))
-        });
+        let backend = self.backend();
         async move {
             let Some(backend) = backend else { return signal.fired().await };
             let absolute = backend.timeouts().absolute;

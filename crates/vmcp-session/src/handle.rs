@@ -13,7 +13,7 @@ use vmcp_backend::{Backend, Session as BackendSession};
 use vmcp_core::{BackendSessions as _, Caller, Relay, Reply as CoreReply, Routed, level_params};
 use vmcp_model::{Kind, LogLevel};
 use vmcp_store::Change;
-use vmcp_wire::{Fault, Id, IdKey, Message, Shape, reply};
+use vmcp_wire::{Fault, Id, IdKey, Message, Shape, error::URL_REQUIRED, reply};
 
 use crate::{
     activity::{InFlight, Signal},
@@ -214,7 +214,15 @@ impl Session {
             return Err(Fault::Cancelled);
         }
         match answered {
-            CoreReply::Ready(text) | CoreReply::Refused { text, .. } => Ok(Reply::Ready(text)),
+            CoreReply::Ready(text) => Ok(Reply::Ready(text)),
+            CoreReply::Refused { text, code } => {
+                if code == URL_REQUIRED
+                    && let Some(backend) = in_flight.backend()
+                {
+                    self.await_required(&backend, &text);
+                }
+                Ok(Reply::Ready(text))
+            }
             CoreReply::Relay(relay) => {
                 let since = Instant::now();
                 Ok(Reply::Relay(Relaying { relay, in_flight, since, over: None }))

@@ -8,6 +8,7 @@ mod activity;
 mod backends;
 mod batch;
 mod clients;
+mod completions;
 mod detach;
 mod early;
 mod ending;

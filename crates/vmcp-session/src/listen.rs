@@ -1,7 +1,7 @@
 //! Listens to the backends' own streams while the client wants to hear from them.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -16,7 +16,7 @@ use vmcp_core::{BackendSessions as _, Inbound, Notice, NoticeKind};
 use vmcp_model::BackendId;
 use vmcp_wire::Message;
 
-use crate::{activity::Activity, session::Session};
+use crate::{activity::Activity, completions::Awaited, session::Session};
 
 /// How long before a stream is opened again a call may have changed lists that nobody has read since.
 const BEFORE: Duration = Duration::from_secs(30);
@@ -29,8 +29,8 @@ const BEGIN: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(crate) struct Listening {
     stop: CancellationToken,
-    /// The client wants to hear from all backends. Otherwise only those are listened to that would end
-    /// the session if nobody were there.
+    /// The client wants to hear from all backends. Otherwise only those are listened to of which it is
+    /// needed.
     wanted: bool,
     /// The backend sessions that are listened to, or offer nothing to listen to.
     followed: HashMap<(BackendId, Lineage), Followed>,
@@ -75,12 +75,14 @@ impl Listening {
         Some((stop, Arc::clone(&self.again)))
     }
 
-    /// Listens on only to those backends that would end the session if nobody were there. `false` if
-    /// there is none.
-    fn keep_needed(&mut self) -> bool {
+    /// Listens on only to those backends that would end the session if nobody were there, or are to say
+    /// that something is done. `false` if there is none.
+    fn keep_needed(&mut self, awaited: &VecDeque<Awaited>) -> bool {
         self.wanted = false;
-        for (_, left) in self.followed.extract_if(|_, followed| !followed.backend.is_to_be_heard())
-        {
+        let is_needed = |backend: &Backend| {
+            backend.is_to_be_heard() || awaited.iter().any(|awaited| awaited.is_of(backend))
+        };
+        for (_, left) in self.followed.extract_if(|_, followed| !is_needed(&followed.backend)) {
             left.stop.cancel();
         }
         !self.followed.is_empty()
@@ -174,7 +176,8 @@ impl Session {
             if streams && !ended {
                 return None;
             }
-            if !ended && activity.listening.as_mut().is_some_and(Listening::keep_needed) {
+            let Activity { listening, awaited, .. } = activity;
+            if !ended && listening.as_mut().is_some_and(|found| found.keep_needed(awaited)) {
                 return None;
             }
             activity.listening.take()
@@ -201,7 +204,8 @@ impl Session {
         open: &BackendSession,
     ) -> Option<oneshot::Receiver<()>> {
         let (stop, again) = self.with_activity(|activity| {
-            if backend.is_to_be_heard() && !self.streams_elsewhere() {
+            let is_needed = backend.is_to_be_heard() || activity.awaits(backend);
+            if is_needed && !self.streams_elsewhere() {
                 return self.listening(activity).enter(backend, open);
             }
             let listening = activity.listening.as_mut().filter(|listening| listening.wanted);
@@ -252,8 +256,12 @@ impl Session {
         }
         match vmcp_core::receive(backend, open, self.capabilities, message).await {
             Some(Inbound::Notice(notice)) => {
-                if self.wants(&notice) {
-                    self.announce(&notice.text);
+                if !self.wants(backend, &notice) {
+                    return;
+                }
+                match notice.kind {
+                    NoticeKind::Completed(_) => self.tell_completed(&notice.text),
+                    _ => self.announce(&notice.text),
                 }
             }
             Some(Inbound::Asks(question)) => self.put_on_stream(backend, open, question).await,
@@ -271,7 +279,7 @@ impl Session {
     }
 
     /// Whether the client is to get a notification.
-    pub(crate) fn wants(&self, notice: &Notice) -> bool {
+    pub(crate) fn wants(&self, backend: &Backend, notice: &Notice) -> bool {
         match &notice.kind {
             NoticeKind::ResourceUpdated(uri) => self.is_subscribed(uri),
             NoticeKind::Withdrawn(id) => {
@@ -279,6 +287,10 @@ impl Session {
                 if withdrawn.is_some() {
                     self.forget_questions([id.clone()]);
                 }
+                true
+            }
+            NoticeKind::Completed(id) => {
+                self.note_completed(backend, id);
                 true
             }
             NoticeKind::Log(_) | NoticeKind::Other => notice.passes(self.log_level()),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 use vmcp_core::{CallEvent, CallStream, Outcome};
-use vmcp_wire::{Fault, Id};
+use vmcp_wire::{Fault, Id, error::URL_REQUIRED};
 
 use crate::{
     activity::{Asked, InFlight},
@@ -50,9 +50,12 @@ impl Session {
                     call.next().await
                 } => event,
             };
+            if let Ok(CallEvent::Outcome(Outcome::Refused { text, code: URL_REQUIRED })) = &event {
+                self.await_required(call.backend(), text);
+            }
             match event {
                 Ok(CallEvent::Notice(notice)) => {
-                    if self.wants(&notice) && !log.append(&notice.text) {
+                    if self.wants(call.backend(), &notice) && !log.append(&notice.text) {
                         tracing::debug!("there was no room for a notification");
                     }
                 }

@@ -161,6 +161,7 @@ impl Session {
         mut asked: Asked,
     ) {
         let log = Arc::clone(&asked.log);
+        self.await_asked(backend, open, &question);
         // Before the client can answer: any replica may get the answer.
         match self.shared.store.ask(self.key, name(&question.id)).await {
             Ok(kept) => asked.kept = kept,

@@ -72,7 +72,6 @@ impl Session {
         if self.is_ended() {
             return Err(Fault::SessionUnknown);
         }
-        let limit = self.shared.config.limits.log_bytes;
         let (log, behind) = match last_event_id {
             None => (None, None),
             Some(id) => {
@@ -96,13 +95,7 @@ impl Session {
             return Ok(self.attach(&log, behind));
         }
         let epoch = self.take_stream().await?;
-        let log = self.with_activity(|activity| {
-            let standalone = &mut activity.standalone;
-            Arc::clone(
-                standalone
-                    .get_or_insert_with(|| StreamLog::new(STANDALONE, limit, &self.shared.logs)),
-            )
-        });
+        let log = self.standalone();
         log.begin_epoch(epoch);
         // What is open on other replicas is listened to here from now on.
         self.catch_up().await;
@@ -113,6 +106,13 @@ impl Session {
         }
         self.hear_backends().await;
         Ok(stream)
+    }
+
+    /// The log of the client's GET stream, which is made if there is none.
+    pub(crate) fn standalone(&self) -> Arc<StreamLog> {
+        let limit = self.shared.config.limits.log_bytes;
+        let new = || StreamLog::new(STANDALONE, limit, &self.shared.logs);
+        self.with_activity(|activity| Arc::clone(activity.standalone.get_or_insert_with(new)))
     }
 
     /// Whether the client's GET stream is open, so that another one would take over from it.

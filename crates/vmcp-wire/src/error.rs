@@ -9,6 +9,10 @@ use std::{borrow::Cow, time::Duration};
 use http::StatusCode;
 use vmcp_model::{ProtocolVersion, raw};
 
+/// The code of a backend's error that asks for something to be done at a URL first (specification
+/// 2025-11-25, client/elicitation).
+pub const URL_REQUIRED: i64 = -32042;
+
 /// A failure as a client is told of it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {

@@ -15,6 +15,7 @@ mod batches;
 mod catalog;
 mod changes;
 mod cli;
+mod completions;
 mod deploy;
 mod doors;
 mod doubled;
