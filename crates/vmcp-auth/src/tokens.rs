@@ -44,29 +44,32 @@ impl Tokens {
             Ok(token) => token,
             Err(fault) => return Authentication::Known(Err(fault)),
         };
-        if let Some(decided) = self.decide(token) {
-            return Authentication::Known(decided);
-        }
-        let Some(fetching) = self.source.fetch() else {
-            return Authentication::Known(Err(self.undecided()));
+        let judged = match self.judge(token) {
+            Ok(principal) => return Authentication::Known(Ok(principal)),
+            Err(refusal) => refusal,
+        };
+        // The issuer may have other keys by now, also under a name that is known.
+        let may_be_good = matches!(judged, Refusal::UnknownKey | Refusal::Signature);
+        let Some(fetching) = may_be_good.then(|| self.source.fetch()).flatten() else {
+            return Authentication::Known(Err(self.fault(judged)));
         };
         let (tokens, token) = (Arc::clone(self), token.to_owned());
         Authentication::Wait(Box::pin(async move {
             fetching.await;
-            tokens.decide(&token).unwrap_or_else(|| Err(tokens.undecided()))
+            tokens.judge(&token).map_err(|refusal| tokens.fault(refusal))
         }))
     }
 
-    /// Decides by the keys at hand, if they suffice.
-    fn decide(&self, token: &str) -> Option<Result<Principal, Fault>> {
+    /// Judges by the keys at hand.
+    fn judge(&self, token: &str) -> Result<Principal, Refusal> {
         let known = self.source.keys();
-        let keys = &known.as_ref()?.keys;
+        let keys = &known.as_ref().ok_or(Refusal::UnknownKey)?.keys;
         let digest = Digest::of(token.as_bytes());
         let now = now();
-        if let Some(principal) = self.verified.find(&digest, keys.digest(), now) {
-            return Some(Ok(principal));
+        match self.verified.find(&digest, keys.digest(), now) {
+            Some(principal) => Ok(principal),
+            None => self.check(token, digest, keys, now),
         }
-        self.check(token, digest, keys, now)
     }
 
     fn check(
@@ -75,27 +78,24 @@ impl Tokens {
         digest: Digest,
         keys: &Keys,
         now: u64,
-    ) -> Option<Result<Principal, Fault>> {
-        let verified = match verify(token, keys, &self.expected) {
-            Ok(verified) => verified,
-            Err(Refusal::UnknownKey) => return None,
-            Err(refusal) => return Some(Err(Fault::InvalidToken(refusal.why()))),
-        };
+    ) -> Result<Principal, Refusal> {
+        let verified = verify(token, keys, &self.expected)?;
         let principal = Principal::Subject {
             issuer: Arc::clone(&self.issuer),
             subject: verified.subject.into(),
         };
         self.verified.insert(digest, principal.clone(), verified.expires, keys.digest(), now);
-        Some(Ok(principal))
+        Ok(principal)
     }
 
-    /// What to say of a token whose key is not known.
-    fn undecided(&self) -> Fault {
-        if self.source.keys().is_none() || self.source.has_failed() {
+    /// What to say of a token that is refused.
+    fn fault(&self, refusal: Refusal) -> Fault {
+        let has_keys = || self.source.keys().is_some() && !self.source.has_failed();
+        if refusal == Refusal::UnknownKey && !has_keys() {
             // The token may be good: whoever sent it should keep it.
             return Fault::Unavailable("the issuer's keys cannot be fetched now".into());
         }
-        Fault::InvalidToken(Refusal::UnknownKey.why())
+        Fault::InvalidToken(refusal.why())
     }
 }
 

@@ -32,6 +32,49 @@ async fn keys_are_exchanged_without_a_restart() {
 }
 
 #[tokio::test]
+async fn a_key_is_exchanged_under_the_name_of_the_old_one() {
+    let guarded = guarded().await;
+    let client = guarded.connect("alice").await;
+    let mut calls = 1;
+    assert_eq!(count(&client).await, "1");
+    let name = guarded.provider.key().header()["kid"].as_str().unwrap().to_owned();
+    // Of the same kind as the last one, and of another.
+    for new in [SigningKey::es256(&name), SigningKey::es256(&name), SigningKey::ed25519(&name)] {
+        guarded.provider.set_keys(&[&new]);
+        calls += 1;
+        let showing = showing(&client, &guarded.provider.token("alice"));
+        assert_eq!(count(&showing).await, calls.to_string());
+    }
+    let (status, _, body) = told(client.post(CALL).await.unwrap()).await;
+    assert_eq!(status, 401, "the old key is gone, and its tokens with it: {body}");
+}
+
+#[tokio::test]
+async fn forged_tokens_do_not_bother_the_issuer() {
+    let guarded = guarded().await;
+    let client = guarded.connect("alice").await;
+    let asked = guarded.provider.key_fetches();
+    let known = guarded.provider.key();
+    let name = known.header()["kid"].as_str().unwrap().to_owned();
+    // With the name of the issuer's key, and not signed by it.
+    let mut parts: Vec<_> = guarded.provider.token("alice").split('.').map(str::to_owned).collect();
+    let forged = SigningKey::es256(&name).sign(&guarded.provider.claims("mallory"));
+    parts[2] = forged.split('.').next_back().unwrap().to_owned();
+    for index in 0..100 {
+        let claims = guarded.provider.claims(&format!("mallory{index}"));
+        let signed = known.sign(&claims);
+        let (signed, _) = signed.rsplit_once('.').unwrap();
+        let token = format!("{signed}.{}", parts[2]);
+        let (status, _, body) = told(showing(&client, &token).post(CALL).await.unwrap()).await;
+        assert_eq!(status, 401, "{body}");
+        assert!(body.to_string().contains("wrong signature"), "{body}");
+    }
+    let asked = guarded.provider.key_fetches() - asked;
+    assert!((1..=5).contains(&asked), "{asked} times");
+    assert_eq!(count(&client).await, "1");
+}
+
+#[tokio::test]
 async fn made_up_keys_do_not_bother_the_issuer() {
     let guarded = guarded().await;
     let client = guarded.connect("alice").await;
