@@ -1,9 +1,14 @@
 //! The merged view: what is advertised, and where each entry leads.
 
-use std::{borrow::Cow, collections::BTreeSet, fmt, sync::OnceLock};
+use std::{
+    borrow::Cow,
+    collections::{BTreeSet, HashMap},
+    fmt,
+    sync::OnceLock,
+};
 
 use bytes::Bytes;
-use vmcp_model::{BackendId, Digest, Kind, Mirror, legacy};
+use vmcp_model::{BackendId, Digest, Kind, Mirror, legacy, linked};
 
 use crate::{
     contents::{Contents, Entry, InvalidCatalog, Route},
@@ -25,6 +30,8 @@ pub struct Catalog {
     templates: Vec<Option<Template>>,
     /// Made when it is first needed.
     spellings: OnceLock<Spellings>,
+    /// The places of the tools whose definitions name resources, by URI. Made when it is first needed.
+    links: OnceLock<HashMap<String, usize>>,
 }
 
 /// One page of a list.
@@ -62,7 +69,14 @@ impl Catalog {
             .iter()
             .map(|entry| Template::parse(&entry.key))
             .collect();
-        Self { digest, contents, pages, templates, spellings: OnceLock::new() }
+        Self {
+            digest,
+            contents,
+            pages,
+            templates,
+            spellings: OnceLock::new(),
+            links: OnceLock::new(),
+        }
     }
 
     /// The hash of everything that a client or a router can see: the [`Digest`] of
@@ -92,6 +106,23 @@ impl Catalog {
             let place = self.templates.iter().position(fits)?;
             Some(&self.entries(Kind::ResourceTemplate)[place].route)
         })
+    }
+
+    /// Whether a list has this very URI.
+    pub fn lists(&self, uri: &str) -> bool {
+        self.route(Kind::Resource, uri).is_some()
+    }
+
+    /// The backend of the first tool whose definition names a resource.
+    pub fn linked(&self, uri: &str) -> Option<&BackendId> {
+        let tools = self.entries(Kind::Tool);
+        let links = self.links.get_or_init(|| {
+            let named = tools.iter().enumerate().rev().flat_map(|(place, tool)| {
+                linked::of_object(&tool.json).into_iter().map(move |uri| (uri, place))
+            });
+            named.collect()
+        });
+        links.get(uri).map(|place| &tools[*place].route.backend)
     }
 
     /// A URI as its backend writes it, if it leads nowhere as it stands but only differs in how it is

@@ -5,7 +5,7 @@ use std::{future::Future, pin::Pin, sync::Arc};
 use http::{HeaderName, HeaderValue};
 use vmcp_backend::{Backend, Error, Session};
 use vmcp_catalog::Catalog;
-use vmcp_model::{Era, LogLevel, Principal, raw::Members};
+use vmcp_model::{BackendId, Era, LogLevel, Principal, raw::Members};
 use vmcp_wire::task;
 
 use crate::kept::Alias;
@@ -52,6 +52,11 @@ pub trait BackendSessions: Send + Sync {
         backend: &'a Arc<Backend>,
         lost: &'a Session,
     ) -> Pending<'a, Result<Session, Error>>;
+
+    /// The backend that has given the caller a URI that no list has.
+    fn owner_of(&self, _uri: &str) -> Option<BackendId> {
+        None
+    }
 
     /// What the caller's request is called on a session of a legacy backend, if others use that too, or
     /// another request under way there has the same id.

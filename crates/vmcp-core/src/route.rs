@@ -149,6 +149,11 @@ impl Vmcp {
         uri: Cow<'a, str>,
     ) -> Result<Routed<'a>, Fault> {
         let catalog = caller.catalog;
+        if !catalog.lists(&uri)
+            && let Some(owner) = self.owner(caller, &uri)
+        {
+            return Ok(Routed { target: Some(uri), ..Routed::plain(owner, message, Then::Relay) });
+        }
         if let Some(route) = catalog.resource(&uri) {
             let routed = self.renamed(message, route, None, Then::Relay)?;
             // The route of a template is no URI.
@@ -169,10 +174,20 @@ impl Vmcp {
             (routed.message, routed.target) = (Cow::Owned(own), Some(spelled));
             return Ok(routed);
         }
-        // A result may link to resources that are not listed.
+        // A result may link to resources that are not listed, and come from where nobody remembers it.
         let only = self.sole(catalog).or_else(|| self.sole_with_resources(catalog));
         let only = only.ok_or_else(|| Fault::ResourceNotFound { uri: uri.to_string() })?;
         Ok(Routed { target: Some(uri), ..Routed::plain(only, message, Then::Relay) })
+    }
+
+    /// The backend that has given the caller a URI, in a result or in the definition of a tool.
+    fn owner(&self, caller: &Caller<'_>, uri: &str) -> Option<Arc<Backend>> {
+        if caller.catalog.backends().len() < 2 {
+            return None;
+        }
+        let handed = caller.sessions.owner_of(uri).and_then(|owner| self.backend(owner.as_str()));
+        let linked = || self.backend(caller.catalog.linked(uri)?.as_str());
+        handed.or_else(linked)
     }
 
     /// A request about a task, whose id names its backend.

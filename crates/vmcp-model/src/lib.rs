@@ -7,6 +7,7 @@ mod backend_id;
 pub mod declared;
 mod digest;
 pub mod legacy;
+pub mod linked;
 mod log_level;
 mod mirror;
 mod offer;

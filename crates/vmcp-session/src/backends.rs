@@ -188,6 +188,10 @@ impl BackendSessions for Session {
     ) -> Pending<'a, Opened> {
         Box::pin(self.opened(backend, Some(lost)))
     }
+
+    fn owner_of(&self, uri: &str) -> Option<BackendId> {
+        self.handed_by(uri)
+    }
 }
 
 /// The session's backend sessions for a request with a name of its own there.
@@ -217,6 +221,10 @@ impl BackendSessions for Renaming<'_> {
         lost: &'a BackendSession,
     ) -> Pending<'a, Opened> {
         self.session.renew(backend, lost)
+    }
+
+    fn owner_of(&self, uri: &str) -> Option<BackendId> {
+        self.session.owner_of(uri)
     }
 
     fn alias(&self) -> Option<&Alias> {

@@ -10,7 +10,7 @@ use vmcp_backend::ClientView;
 use vmcp_catalog::Catalog;
 use vmcp_core::{BackendSessions as _, OwnOffers, Settled, View};
 use vmcp_model::{BackendId, Principal, ProtocolVersion, raw, raw::Members};
-use vmcp_store::{ClientProfile, Record, SessionKey};
+use vmcp_store::{ClientProfile, Handed, Record, SessionKey};
 use vmcp_wire::{ClientHello, Fault, Id, Message, meta::MISSING, reply};
 
 use crate::{
@@ -90,6 +90,7 @@ impl Sessions {
             stream_epoch: 0,
             backends: Vec::new(),
             own_offers: Vec::new(),
+            handed: Handed::default(),
         };
         let mark = self.shared.confidence.mark();
         let filled = async {
@@ -114,6 +115,7 @@ impl Sessions {
             own: None,
             slots: Slots::default(),
             subscriptions: Vec::new(),
+            handed: Handed::default(),
             log_level: None,
             stream_epoch: 0,
             checked: mark,
@@ -175,6 +177,7 @@ impl Sessions {
             own,
             slots: Slots::resumed(slots.iter().map(|(backend, open)| (&**backend, open.clone()))),
             subscriptions: record.subscriptions,
+            handed: record.handed,
             log_level: record.log_level,
             stream_epoch: record.stream_epoch,
             checked: mark,

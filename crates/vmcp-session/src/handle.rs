@@ -10,7 +10,9 @@ use std::{
 use bytes::Bytes;
 use tokio::time::Instant;
 use vmcp_backend::{Backend, Session as BackendSession};
-use vmcp_core::{BackendSessions as _, Caller, Relay, Reply as CoreReply, Routed, level_params};
+use vmcp_core::{
+    BackendSessions as _, Caller, Relay, Reply as CoreReply, Routed, handed_out, level_params,
+};
 use vmcp_model::{Kind, LogLevel};
 use vmcp_store::Change;
 use vmcp_wire::{Fault, Id, IdKey, Message, Shape, error::URL_REQUIRED, reply};
@@ -214,7 +216,15 @@ impl Session {
             return Err(Fault::Cancelled);
         }
         match answered {
-            CoreReply::Ready(text) => Ok(Reply::Ready(text)),
+            CoreReply::Ready(text) => {
+                if caller.catalog.backends().len() > 1
+                    && let uris @ [_, ..] = &*handed_out(&text)
+                    && let Some(backend) = in_flight.backend()
+                {
+                    Box::pin(self.note_handed_out(&backend, uris.to_vec())).await;
+                }
+                Ok(Reply::Ready(text))
+            }
             CoreReply::Refused { text, code } => {
                 if code == URL_REQUIRED
                     && let Some(backend) = in_flight.backend()

@@ -13,6 +13,7 @@ mod detach;
 mod early;
 mod ending;
 mod factory;
+mod handed;
 mod handle;
 mod kept;
 mod kind;

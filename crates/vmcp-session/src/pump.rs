@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use vmcp_core::{CallEvent, CallStream, Outcome};
+use vmcp_core::{CallEvent, CallStream, Outcome, handed_out};
 use vmcp_wire::{Fault, Id, error::URL_REQUIRED};
 
 use crate::{
@@ -41,6 +41,7 @@ impl Session {
         log: Arc<StreamLog>,
     ) {
         let mut lists_changed = false;
+        let hands_out = self.remembers_handed();
         loop {
             let event = tokio::select! {
                 biased;
@@ -79,6 +80,9 @@ impl Session {
                     self.put(call.backend(), call.session(), question, asked).await;
                 }
                 Ok(CallEvent::Outcome(Outcome::Complete(text) | Outcome::Refused { text, .. })) => {
+                    if hands_out {
+                        self.note_handed_out(call.backend(), handed_out(&text)).await;
+                    }
                     if lists_changed {
                         // Whoever has the answer may use at once what the call has changed.
                         self.lists_read(call.backend()).await;

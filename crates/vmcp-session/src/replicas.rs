@@ -159,6 +159,7 @@ impl Sessions {
             session.end_streams();
             session.stop_listening();
         }
+        session.adopt_handed(&record.handed);
         *session.subscriptions() = record.subscriptions;
         // Another replica may have opened a session anew that is listened to here.
         session.look_after_streams();

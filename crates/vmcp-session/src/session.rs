@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use vmcp_catalog::Catalog;
 use vmcp_core::{Caller, ClientCapabilities, View};
 use vmcp_model::{Era, LogLevel, Principal, ProtocolVersion};
-use vmcp_store::{ClientProfile, SessionKey, Timestamp};
+use vmcp_store::{ClientProfile, Handed, SessionKey, Timestamp};
 
 use crate::{
     activity::Activity, backends::Slots, clients::Counted, own_offers::Own, sessions::Shared,
@@ -29,6 +29,7 @@ pub struct Session {
     own: Mutex<Option<Box<Own>>>,
     pub(crate) slots: Mutex<Slots>,
     pub(crate) subscriptions: Mutex<Vec<Box<str>>>,
+    handed: Mutex<Handed>,
     log_level: AtomicU8,
     /// Milliseconds of the clock.
     last_used: AtomicU64,
@@ -56,6 +57,7 @@ pub(crate) struct Parts {
     pub(crate) own: Option<Box<Own>>,
     pub(crate) slots: Slots,
     pub(crate) subscriptions: Vec<Box<str>>,
+    pub(crate) handed: Handed,
     pub(crate) log_level: Option<LogLevel>,
     pub(crate) stream_epoch: u64,
     pub(crate) checked: u64,
@@ -76,6 +78,7 @@ impl Session {
             own,
             slots,
             subscriptions,
+            handed,
             log_level,
             stream_epoch,
             checked,
@@ -96,6 +99,7 @@ impl Session {
             own: Mutex::new(own),
             slots: Mutex::new(slots),
             subscriptions: Mutex::new(subscriptions),
+            handed: Mutex::new(handed),
             log_level: AtomicU8::new(log_level.map_or(0, |level| level as u8 + 1)),
             last_used: AtomicU64::new(now.0),
             refreshed: AtomicU64::new(refreshed.0),
@@ -170,6 +174,11 @@ impl Session {
 
     pub(crate) fn subscriptions(&self) -> MutexGuard<'_, Vec<Box<str>>> {
         self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What backends have handed out.
+    pub(crate) fn handed(&self) -> MutexGuard<'_, Handed> {
+        self.handed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Works on what goes on. It is made when something begins, and gone when nothing is left.

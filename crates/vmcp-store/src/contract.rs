@@ -6,7 +6,8 @@ use bytes::Bytes;
 use vmcp_model::{BackendId, Digest, Era, LogLevel, ProtocolVersion};
 
 use crate::{
-    BackendRecord, Change, ClientProfile, News, Place, Record, SessionKey, Store, Swap, Timestamp,
+    BackendRecord, Change, ClientProfile, Handed, News, Place, Record, SessionKey, Store, Swap,
+    Timestamp,
 };
 
 /// In the future of every clock, which lets nothing expire that is to be there.
@@ -93,6 +94,7 @@ async fn nothing_changes_it(store: &dyn Store, key: SessionKey) {
         own_offer("a", None, Some("1")),
         own_offer("a", Some("1"), None),
         Change::StreamEpoch(7),
+        hand_out("a", &["u:1"]),
     ];
     for change in changes {
         assert_eq!(store.change(key, change.clone()).await, Ok(false), "{change:?}");
@@ -131,11 +133,17 @@ async fn changes_are_conditional(store: &dyn Store) {
         (Change::StreamEpoch(2), true),
         (Change::StreamEpoch(2), false),
         (Change::StreamEpoch(1), false),
+        (hand_out("a", &["u:1", "u:2"]), true),
+        (hand_out("b", &["u:1"]), true),
     ];
     for (change, expected) in changes {
         assert_eq!(store.change(key, change.clone()).await, Ok(expected), "{change:?}");
     }
+    let mut handed = Handed::default();
+    handed.note(&id("a"), &[Digest::of(b"u:2")]);
+    handed.note(&id("b"), &[Digest::of(b"u:1")]);
     let changed = Record {
+        handed,
         log_level: Some(LogLevel::Alert),
         subscriptions: vec!["u:2".into()],
         catalog: one,
@@ -261,7 +269,13 @@ pub(crate) fn record() -> Record {
         stream_epoch: 0,
         backends: vec![],
         own_offers: vec![],
+        handed: Handed::default(),
     }
+}
+
+fn hand_out(backend: &str, uris: &[&str]) -> Change {
+    let uris = uris.iter().map(|uri| Digest::of(uri.as_bytes())).collect();
+    Change::HandOut { backend: id(backend), uris }
 }
 
 fn own_offer(backend: &str, from: Option<&str>, to: Option<&str>) -> Change {

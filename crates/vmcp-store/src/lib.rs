@@ -27,7 +27,7 @@ pub use clock::Clock;
 pub use hearing::{Hearing, Sender, beats};
 pub use memory::Memory;
 pub use record::{
-    BackendRecord, Change, ClientProfile, Place, Record, SessionKey, Timestamp, Tombstone,
+    BackendRecord, Change, ClientProfile, Handed, Place, Record, SessionKey, Timestamp, Tombstone,
 };
 pub use redis::{Address, Redis, Servers, Settings, Tls, Validation};
 

@@ -43,7 +43,12 @@ pub struct Record {
     pub backends: Vec<(BackendId, BackendRecord)>,
     /// The backends whose offer is the session's own, and its digest. In the order of their names.
     pub own_offers: Vec<(BackendId, Digest)>,
+    pub handed: Handed,
 }
+
+/// Which backend has given the client a URI that no list may have. Bounded: the oldest go first.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Handed(Vec<(Digest, BackendId)>);
 
 /// A backend session, as any replica can take it up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +88,11 @@ pub enum Change {
     },
     /// Only if the record's epoch is smaller.
     StreamEpoch(u64),
+    /// URIs, by their digests, that a backend has given the client.
+    HandOut {
+        backend: BackendId,
+        uris: Vec<Digest>,
+    },
 }
 
 /// What is left of a session that has ended.
@@ -115,6 +125,36 @@ impl Timestamp {
     /// This time less a span.
     pub fn before(self, span: std::time::Duration) -> Self {
         Self(self.0.saturating_sub(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
+    }
+}
+
+impl Handed {
+    /// URIs that are remembered.
+    pub const MOST: usize = 256;
+
+    /// Enters URIs that a backend has given the client last.
+    pub fn note(&mut self, backend: &BackendId, uris: &[Digest]) {
+        for uri in uris {
+            self.0.retain(|(other, _)| other != uri);
+            if self.0.len() == Self::MOST {
+                self.0.remove(0);
+            }
+            self.0.push((*uri, backend.clone()));
+        }
+    }
+
+    /// The backend that has given the client a URI.
+    pub fn owner(&self, uri: &Digest) -> Option<&BackendId> {
+        self.0.iter().find(|(other, _)| other == uri).map(|(_, backend)| backend)
+    }
+
+    /// All of them, the oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &(Digest, BackendId)> {
+        self.0.iter()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }
 
@@ -176,6 +216,7 @@ impl Record {
                 }
                 self.stream_epoch = epoch;
             }
+            Change::HandOut { backend, uris } => self.handed.note(&backend, &uris),
         }
         true
     }

@@ -7,11 +7,14 @@ use vmcp_model::{BackendId, Digest, Era, LogLevel, ProtocolVersion};
 
 use crate::{
     KeyRing,
-    record::{BackendRecord, ClientProfile, Place, Record, SessionKey, Timestamp},
+    record::{BackendRecord, ClientProfile, Handed, Place, Record, SessionKey, Timestamp},
 };
 
 /// The first byte of what is encoded here. Another one is of another version of vmcp.
 const FORM: u8 = 1;
+
+/// The field that holds what backends have handed out.
+pub(super) const HANDED: &[u8] = b"h";
 
 /// The fields of a live record, but for state and deadline.
 pub(super) fn fields(ring: &KeyRing, key: SessionKey, record: &Record) -> Vec<(Vec<u8>, Vec<u8>)> {
@@ -33,6 +36,9 @@ pub(super) fn fields(ring: &KeyRing, key: SessionKey, record: &Record) -> Vec<(V
     }
     if !record.subscriptions.is_empty() {
         fields.push((b"u".to_vec(), subscriptions(ring, key, &record.subscriptions)));
+    }
+    if !record.handed.is_empty() {
+        fields.push((HANDED.to_vec(), handed(ring, key, &record.handed)));
     }
     for (id, session) in &record.backends {
         fields.push((backend_field(id), backend(ring, key, id, session)));
@@ -57,6 +63,7 @@ pub(super) fn record(
     let catalog = take(b"c").and_then(|catalog| catalog.try_into().ok()).ok_or("a catalog")?;
     let head = take(b"r").and_then(|head| opened(ring, key, b"r", &head)).ok_or("its head")?;
     let (level, epoch, uris) = (take(b"l"), take(b"e"), take(b"u"));
+    let handed = take(HANDED);
     let mut head = Reader::of(&head).ok_or("its head")?;
     let read_head = |head: &mut Reader<'_>| {
         let created = Timestamp(head.number()?);
@@ -99,6 +106,10 @@ pub(super) fn record(
         stream_epoch: epoch.map_or(Some(0), |epoch| number(&epoch)).ok_or("a stream epoch")?,
         backends,
         own_offers,
+        handed: match handed {
+            Some(handed) => read_handed(ring, key, &handed).ok_or("what was handed out")?,
+            None => Handed::default(),
+        },
     }))
 }
 
@@ -201,6 +212,28 @@ pub(super) fn read_subscriptions(
         uris.push(reader.string()?.into());
     }
     Some(uris)
+}
+
+/// What backends have handed out, sealed.
+pub(super) fn handed(ring: &KeyRing, key: SessionKey, handed: &Handed) -> Vec<u8> {
+    let mut writer = Writer::default();
+    for (uri, backend) in handed.iter() {
+        writer.digest(*uri);
+        writer.text(backend.as_str().as_bytes());
+    }
+    sealed(ring, key, HANDED, &writer.0)
+}
+
+/// Opens and reads it.
+pub(super) fn read_handed(ring: &KeyRing, key: SessionKey, text: &[u8]) -> Option<Handed> {
+    let text = opened(ring, key, HANDED, text)?;
+    let mut reader = Reader::of(&text)?;
+    let mut handed = Handed::default();
+    while !reader.0.is_empty() {
+        let uri = reader.digest()?;
+        handed.note(&BackendId::new(reader.string()?).ok()?, &[uri]);
+    }
+    Some(handed)
 }
 
 fn sealed(ring: &KeyRing, key: SessionKey, field: &[u8], text: &[u8]) -> Vec<u8> {

@@ -9,7 +9,7 @@ use vmcp_model::{BackendId, Digest};
 use super::{Inner, codec, decimal, read, scripts, unreadable};
 use crate::{
     Error, Swap,
-    record::{BackendRecord, Change, Record, SessionKey, Timestamp, Tombstone},
+    record::{BackendRecord, Change, Handed, Record, SessionKey, Timestamp, Tombstone},
 };
 
 /// Attempts to change what somebody else changes at the same time.
@@ -72,6 +72,7 @@ impl Inner {
             Change::StreamEpoch(epoch) => {
                 self.run(&scripts::RAISE, key, &[epoch.to_string().as_bytes()]).await
             }
+            Change::HandOut { backend, uris } => self.hand_out(key, &backend, &uris).await,
             Change::Subscribe(uri) => {
                 self.change_subscriptions(key, |uris| {
                     let new = !uris.contains(&uri);
@@ -91,6 +92,34 @@ impl Inner {
                 .await
             }
         }
+    }
+
+    /// Reads what was handed out, adds to it, and writes it if nobody else has meanwhile.
+    async fn hand_out(
+        &self,
+        key: SessionKey,
+        backend: &BackendId,
+        uris: &[Digest],
+    ) -> Result<bool, Error> {
+        let found: Vec<Vec<u8>> = self.run(&scripts::GET, key, &[codec::HANDED]).await?;
+        let Some(mut present) = found.into_iter().next() else { return Ok(false) };
+        let ring = self.ring.get()?;
+        for _attempt in 0..ATTEMPTS {
+            let mut handed = if present.is_empty() {
+                Handed::default()
+            } else {
+                codec::read_handed(&ring, key, &present)
+                    .ok_or_else(|| self.unreadable("what was handed out"))?
+            };
+            handed.note(backend, uris);
+            let new = codec::handed(&ring, key, &handed);
+            match self.swap(key, codec::HANDED, &present, &new).await? {
+                Swapped::Done => return Ok(true),
+                Swapped::Other(other) => present = other,
+                Swapped::Gone => return Ok(false),
+            }
+        }
+        Err(Error::Unavailable("what is handed out keeps changing".to_owned()))
     }
 
     /// Reads the subscriptions, changes them, and writes them if nobody else has meanwhile.

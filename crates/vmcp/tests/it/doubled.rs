@@ -48,7 +48,7 @@ async fn fixture(form: Form) -> Fixture {
     let backend = backend.start().await.unwrap();
     let process = serve(&Gateway::before(&[("a", backend.url())])).await;
     let client = connect(&process).await;
-    Fixture { backend, go, process: process, client }
+    Fixture { backend, go, process, client }
 }
 
 impl Fixture {

@@ -22,6 +22,7 @@ mod doubled;
 mod early;
 mod fidelity;
 mod framing;
+mod handed;
 mod health;
 mod kinds;
 mod lies;

@@ -13,7 +13,7 @@ use super::{
     ring,
 };
 use crate::{
-    BackendRecord, ClientProfile, News, Place, Record, SessionKey, Timestamp,
+    BackendRecord, ClientProfile, Handed, News, Place, Record, SessionKey, Timestamp,
     contract::{self, id},
 };
 
@@ -74,7 +74,12 @@ prop_compose! {
         stream_epoch in any::<u64>(),
         backends in prop::collection::btree_map(NAME, backend(), 0..4),
         own_offers in prop::collection::btree_map(NAME, digest(), 0..4),
+        uris in vec((digest(), NAME), 0..4),
     ) -> Record {
+        let mut handed = Handed::default();
+        for (uri, backend) in uris {
+            handed.note(&BackendId::new(&backend).unwrap(), &[uri]);
+        }
         let backends = backends.into_iter();
         Record {
             created: Timestamp(created),
@@ -87,6 +92,7 @@ prop_compose! {
             stream_epoch,
             backends: backends.map(|(name, session)| (BackendId::new(&name).unwrap(), session)).collect(),
             own_offers: own_offers.into_iter().map(|(name, digest)| (BackendId::new(&name).unwrap(), digest)).collect(),
+            handed,
         }
     }
 }
@@ -132,7 +138,7 @@ proptest! {
         let key = SessionKey::of("a");
         let fields = held(key, &record);
         // What is not sealed may be changed by whoever can write: the epoch, the level, the catalog.
-        let sealed = |name: &&Vec<u8>| matches!(name[0], b'r' | b'u' | b'b');
+        let sealed = |name: &&Vec<u8>| matches!(name[0], b'r' | b'u' | b'b' | b'h');
         let mut names: Vec<_> = fields.keys().filter(sealed).collect();
         names.sort();
         let name = at.get(&names).to_vec();
@@ -167,7 +173,7 @@ proptest! {
     /// Whatever stands in Redis: an answer, and no panic. Once as it is, and once well sealed.
     #[test]
     fn nothing_that_is_read_does_harm(
-        fields in prop::collection::hash_map("[sdrcleubq].{0,3}|[sdrcleu]", bytes(80), 0..8),
+        fields in prop::collection::hash_map("[sdrcleubqh].{0,3}|[sdrcleuh]", bytes(80), 0..8),
         text in bytes(120),
     ) {
         let (ring, key) = (ring(&[1]), SessionKey::of("a"));
@@ -179,12 +185,13 @@ proptest! {
         let _any = codec::record(&ring, key, fields.clone());
         for form in [text.clone(), [&[1], &text[..]].concat()] {
             let sealed = |place: &[u8]| vmcp_keys::seal(&ring, &[b"session", key.as_bytes(), place], &form);
-            for place in [&b"r"[..], b"u", b"bb"] {
+            for place in [&b"r"[..], b"u", b"bb", b"h"] {
                 fields.insert(place.to_vec(), sealed(place));
             }
             let _any = codec::record(&ring, key, fields.clone());
             let _any = codec::read_backend(&ring, key, &id("b"), &sealed(b"bb"));
             let _any = codec::read_subscriptions(&ring, key, &sealed(b"u"));
+            let _any = codec::read_handed(&ring, key, &sealed(b"h"));
             let message = vmcp_keys::seal(&ring, &[b"bus", CHANNEL.as_bytes()], &form);
             let _any = Message::opened(&ring, CHANNEL, &message);
         }
@@ -216,6 +223,37 @@ fn own_offers_are_fields_of_their_own_that_may_be_missing() {
     assert_eq!(codec::record(&ring, key, fields.clone()), Ok(Some(without)));
     fields.insert(b"ob".to_vec(), b"?".to_vec());
     assert_eq!(codec::record(&ring, key, fields), Err("an own offer"));
+}
+
+/// The same of what backends have handed out.
+#[test]
+fn what_was_handed_out_is_a_field_of_its_own_that_may_be_missing() {
+    let (ring, key) = (ring(&[1]), SessionKey::of("a"));
+    let without = contract::record();
+    let mut handed = Handed::default();
+    handed.note(&id("b"), &[Digest::of(b"ui://x")]);
+    let mut fields = held(key, &Record { handed, ..without.clone() });
+    fields.remove(&b"h"[..]).expect("the field");
+    let names = |fields: &HashMap<Vec<u8>, Vec<u8>>| {
+        fields.keys().cloned().collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!(names(&fields), names(&held(key, &without)), "the rest is as before");
+    let read = codec::record(&ring, key, fields.clone());
+    assert_eq!(read, Ok(Some(without)), "a record of the version before");
+    fields.insert(b"h".to_vec(), b"?".to_vec());
+    assert_eq!(codec::record(&ring, key, fields), Err("what was handed out"));
+}
+
+#[test]
+fn what_was_handed_out_is_bounded() {
+    let mut handed = Handed::default();
+    let digest = |number: usize| Digest::of(number.to_string().as_bytes());
+    for number in 0..=Handed::MOST {
+        handed.note(&id("a"), &[digest(number)]);
+    }
+    assert_eq!(handed.iter().count(), Handed::MOST);
+    assert_eq!(handed.owner(&digest(0)), None, "the oldest has gone");
+    assert_eq!(handed.owner(&digest(1)), Some(&id("a")));
 }
 
 /// Another version's form is told apart from damage by nobody, and read by nobody.
