@@ -16,6 +16,9 @@ use super::{
 /// Keys of a server that are passed on as they are.
 const KEPT: [&str; 6] = ["command", "args", "env", "cwd", "url", "headers"];
 
+/// Those whose values nobody reads as a shell would. Arguments may be meant for one.
+const SENT: [&str; 3] = ["env", "url", "headers"];
+
 /// Keys of a server that have another name here: theirs, ours.
 const RENAMED: [(&str, &str); 2] = [("serverUrl", "url"), ("type", "transport")];
 
@@ -130,6 +133,9 @@ fn backend(server: Entry, path: String, findings: &mut Findings) -> Option<Named
         if entry.key == "transport" {
             transport(&mut entry.node);
         }
+        if SENT.contains(&entry.key.as_str()) {
+            warn_of_variables(&entry.node, &key_path, findings);
+        }
         translate(&mut entry.node, &key_path, findings);
         kept.push(entry);
     }
@@ -182,6 +188,42 @@ fn translate(node: &mut Node, path: &str, findings: &mut Findings) {
             }
         }
     }
+}
+
+/// Warns of variables as a shell has them, `$NAME`: no editor puts their values in, and nor is it done
+/// here. The text may be a secret and is not shown.
+fn warn_of_variables(node: &Node, path: &str, findings: &mut Findings) {
+    match &node.content {
+        Content::Text(text) if has_shell_variable(text) => {
+            let advice = "holds a $ and a name without braces, which stays as it stands; \
+                          write ${NAME} for the value of the environment variable NAME";
+            findings.warning(node.place, path, advice);
+        }
+        Content::Null | Content::Text(_) => {}
+        Content::List(items) => {
+            for (index, item) in items.iter().enumerate() {
+                warn_of_variables(item, &format!("{path}[{index}]"), findings);
+            }
+        }
+        Content::Map(entries) => {
+            for entry in entries {
+                warn_of_variables(&entry.node, &join(path, &entry.key), findings);
+            }
+        }
+    }
+}
+
+/// Whether a text has a word that begins with `$` and goes on as names of variables do.
+fn has_shell_variable(text: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    text.match_indices('$').any(|(at, _)| {
+        let begins_word = !text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '$');
+        let rest = &text[at + 1..];
+        let name = rest.split(|c| !is_part(c)).next().unwrap_or_default();
+        let ends_word = !rest[name.len()..].starts_with(char::is_alphanumeric);
+        let is_name = name.starts_with(|c: char| c.is_ascii_uppercase() || c == '_');
+        begins_word && is_name && ends_word
+    })
 }
 
 /// Gives a backend its name: that of the file as far as it can be used, and free.

@@ -111,6 +111,23 @@ fn editors_files_are_read_as_they_are() {
     );
 }
 
+/// What a shell would put in is sent as it stands, and the user is told where.
+#[test]
+fn variables_without_braces_are_warned_of() {
+    check(
+        &[],
+        r#"{"mcpServers": {"a": {
+            "serverUrl": "http://h/$TENANT",
+            "headers": {"Authorization": "Bearer $TOKEN", "X-Price": "5$ and $x and a$TOKEN", "X-Good": "${TOKEN}"}
+        }, "b": {"command": "sh", "args": ["-c", "echo $HOME"], "env": {"KEY": "$TOKEN"}}}}"#,
+        "a: http://h/$TENANT unauthenticated authorization:\"Bearer $TOKEN\" x-price:\"5$ and $x and a$TOKEN\" x-good:\"s3cret-token\" ca 0 {}
+         b: runs sh [\"-c\", \"echo $HOME\"] {\"KEY\": \"$TOKEN\"} in None Session idle 600s {}
+         warning mcp.json:2:26: mcpServers.a.serverUrl: holds a $ and a name without braces, which stays as it stands; write ${NAME} for the value of the environment variable NAME
+         warning mcp.json:3:42: mcpServers.a.headers.Authorization: holds a $ and a name without braces, which stays as it stands; write ${NAME} for the value of the environment variable NAME
+         warning mcp.json:4:80: mcpServers.b.env.KEY: holds a $ and a name without braces, which stays as it stands; write ${NAME} for the value of the environment variable NAME",
+    );
+}
+
 /// Texts that mean something else in YAML unless they are quoted.
 #[test]
 fn every_text_is_written_as_what_it_is() {
