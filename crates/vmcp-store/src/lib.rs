@@ -29,7 +29,7 @@ pub use memory::Memory;
 pub use record::{
     BackendRecord, Change, ClientProfile, Handed, Place, Record, SessionKey, Timestamp, Tombstone,
 };
-pub use redis::{Address, Redis, Servers, Settings, Tls, Validation};
+pub use redis::{Address, Password, Redis, Servers, Settings, Tls, Validation};
 
 /// What a store answers with, some time later.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;

@@ -27,7 +27,7 @@ use redis::{FromRedisValue, Value};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use vmcp_model::{BackendId, Digest};
 
-pub use settings::{Address, Servers, Settings, Tls, Validation};
+pub use settings::{Address, Password, Servers, Settings, Tls, Validation};
 
 use crate::{
     Answer, Clock, Error, KeyRing, Reach, Store, Swap,

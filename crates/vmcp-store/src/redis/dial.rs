@@ -10,7 +10,7 @@ use redis::{
     io::tcp::TcpSettings,
 };
 
-use super::settings::{Address, Servers, Settings};
+use super::settings::{Address, Password, Servers, Settings};
 
 /// A way to send commands.
 #[derive(Clone)]
@@ -20,7 +20,7 @@ pub(super) enum Connection {
 }
 
 /// With what name and password, if any.
-type Login<'a> = (Option<&'a str>, Option<&'a str>);
+type Login<'a> = (Option<&'a str>, Option<&'a Password>);
 
 impl Connection {
     /// Connects to whoever takes commands now.
@@ -80,7 +80,7 @@ async fn master(settings: &Settings) -> RedisResult<Address> {
     let (sentinels, name, login) = match &settings.servers {
         Servers::Single(address) => return Ok(address.clone()),
         Servers::Sentinel { sentinels, master, username, password } => {
-            (sentinels, master, (username.as_deref(), password.as_deref()))
+            (sentinels, master, (username.as_deref(), password.as_ref()))
         }
         Servers::Cluster(_) => return Err(failure("a cluster has no single master")),
     };
@@ -148,7 +148,7 @@ fn owner_of(slots: Value, slot: u16) -> Option<Address> {
 }
 
 fn client(settings: &Settings, address: &Address) -> RedisResult<Client> {
-    let login = (settings.username.as_deref(), settings.password.as_deref());
+    let login = (settings.username.as_deref(), settings.password.as_ref());
     let db = if matches!(settings.servers, Servers::Cluster(_)) { 0 } else { settings.db };
     client_as(settings, address, login, db)
 }
@@ -186,7 +186,7 @@ fn info(
         login = login.set_username(username);
     }
     if let Some(password) = password {
-        login = login.set_password(password);
+        login = login.set_password(password.now());
     }
     let tcp = TcpSettings::default().set_nodelay(true);
     Ok(address.into_connection_info()?.set_redis_settings(login).set_tcp_settings(tcp))
@@ -200,7 +200,7 @@ async fn connected(settings: &Settings, client: &Client) -> RedisResult<Multiple
 }
 
 async fn cluster(settings: &Settings, nodes: &[Address]) -> RedisResult<ClusterConnection> {
-    let login = (settings.username.as_deref(), settings.password.as_deref());
+    let login = (settings.username.as_deref(), settings.password.as_ref());
     let nodes = nodes.iter().map(|node| info(settings, node, login, 0));
     let nodes = nodes.collect::<RedisResult<Vec<_>>>()?;
     let mut builder = ClusterClient::builder(nodes)

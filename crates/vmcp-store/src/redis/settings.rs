@@ -1,6 +1,6 @@
 //! Where a Redis is, and how it is used.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use vmcp_keys::KeyRing;
 
@@ -11,7 +11,7 @@ pub struct Settings {
     /// The logical database; always 0 in a cluster.
     pub db: u32,
     pub username: Option<String>,
-    pub password: Option<String>,
+    pub password: Option<Password>,
     pub tls: Option<Tls>,
     /// What every key begins with.
     pub prefix: String,
@@ -33,10 +33,18 @@ pub enum Servers {
         sentinels: Vec<Address>,
         master: String,
         username: Option<String>,
-        password: Option<String>,
+        password: Option<Password>,
     },
     /// Some nodes of a cluster, by which the others are found.
     Cluster(Vec<Address>),
+}
+
+/// A password. It is asked for anew for each connection, so that whoever keeps it can exchange it.
+#[derive(Clone)]
+pub struct Password {
+    /// Where it comes from: one from another place is another one.
+    origin: Arc<str>,
+    now: Arc<dyn Fn() -> String + Send + Sync>,
 }
 
 /// A host, by name or address, and a port.
@@ -61,6 +69,39 @@ pub enum Validation {
     /// Before every use.
     PerRequest,
 }
+
+impl Password {
+    /// One that is kept elsewhere: at this place, where it is read whenever it is needed.
+    pub fn kept(origin: &str, now: impl Fn() -> String + Send + Sync + 'static) -> Self {
+        Self { origin: origin.into(), now: Arc::new(now) }
+    }
+
+    /// What it is now.
+    pub fn now(&self) -> String {
+        (self.now)()
+    }
+}
+
+/// One that stays as it is.
+impl From<String> for Password {
+    fn from(text: String) -> Self {
+        Self { origin: text.as_str().into(), now: Arc::new(move || text.clone()) }
+    }
+}
+
+impl From<&str> for Password {
+    fn from(text: &str) -> Self {
+        text.to_owned().into()
+    }
+}
+
+impl PartialEq for Password {
+    fn eq(&self, other: &Self) -> bool {
+        self.origin == other.origin
+    }
+}
+
+impl Eq for Password {}
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

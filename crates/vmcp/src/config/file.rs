@@ -55,7 +55,8 @@ pub(super) fn certificates(value: &Value<'_>) -> Option<Arc<[u8]>> {
     Some(bytes.into())
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, String> {
+/// Reads a file.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let read = |bytes: &mut Vec<u8>| -> io::Result<usize> {
         let bound = u64::try_from(MAX_BYTES).unwrap_or(u64::MAX);

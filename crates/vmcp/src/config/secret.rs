@@ -1,5 +1,10 @@
 //! Secrets that the file names and does not hold. No message quotes one.
 
+use std::{
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
+};
+
 use super::{expand, file, value::Value};
 
 /// The name of an environment variable, and what it holds.
@@ -19,15 +24,67 @@ pub(super) fn from_variable(value: &Value<'_>) -> Option<(String, String)> {
 
 /// What a file holds, without the line break at its end.
 pub(super) fn from_file(value: &Value<'_>) -> Option<Vec<u8>> {
-    let mut bytes = file::referenced(value)?;
-    for end in [b"\n", b"\r"] {
-        if bytes.ends_with(end) {
-            bytes.pop();
-        }
-    }
+    let bytes = without_line_break(file::referenced(value)?);
     if bytes.is_empty() {
         value.problem(format!("{} is empty", value.quoted()));
         return None;
     }
     Some(bytes)
+}
+
+fn without_line_break(mut bytes: Vec<u8>) -> Vec<u8> {
+    for end in [b"\n", b"\r"] {
+        if bytes.ends_with(end) {
+            bytes.pop();
+        }
+    }
+    bytes
+}
+
+/// A text in a file that may be exchanged while vmcp runs.
+pub(super) struct Kept {
+    path: PathBuf,
+    /// What the file held last, while it can be used.
+    last: Mutex<String>,
+}
+
+impl Kept {
+    /// One that has been read once.
+    pub(super) fn new(path: &str, text: String) -> Self {
+        Self { path: path.into(), last: Mutex::new(text) }
+    }
+
+    /// What the file holds now; what it held last if that cannot be used.
+    pub(super) fn now(&self) -> String {
+        let read = file::read(&self.path).and_then(|bytes| {
+            let text = String::from_utf8(without_line_break(bytes)).ok();
+            text.filter(|text| !text.is_empty()).ok_or_else(|| "is empty or no text".to_owned())
+        });
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        match read {
+            Ok(text) => *last = text,
+            Err(why) => {
+                let path = self.path.display();
+                tracing::warn!("{path} {why}; what it held before is used");
+            }
+        }
+        last.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_what_its_file_holds_now() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("password");
+        let kept = Kept::new(path.to_str().unwrap(), "first".to_owned());
+        assert_eq!(kept.now(), "first", "the file is not there");
+        for (held, expected) in [("second\r\n", "second"), ("", "second"), ("third", "third")] {
+            std::fs::write(&path, held).unwrap();
+            assert_eq!(kept.now(), expected);
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::uri::Authority;
-use vmcp_store::{Address, KeyRing, Servers, Settings, Tls, Validation};
+use vmcp_store::{Address, KeyRing, Password, Servers, Settings, Tls, Validation};
 
 use super::{file, reader::Reader, secret, value::Value};
 
@@ -164,7 +164,7 @@ fn address(value: &Value<'_>) -> Option<Address> {
 }
 
 /// The user and the password, if any.
-fn login(reader: &Reader<'_>, fallback: Option<&str>) -> (Option<String>, Option<String>) {
+fn login(reader: &Reader<'_>, fallback: Option<&str>) -> (Option<String>, Option<Password>) {
     let (username, password) = (reader.text("username"), password(reader, fallback));
     let named = ["passwordEnv", "passwordFile"].iter().any(|name| reader.has(name));
     if password.is_none()
@@ -179,22 +179,26 @@ fn login(reader: &Reader<'_>, fallback: Option<&str>) -> (Option<String>, Option
 }
 
 /// The password, if any. `fallback` is a variable that is looked into if the file names nothing.
-fn password(reader: &Reader<'_>, fallback: Option<&str>) -> Option<String> {
+fn password(reader: &Reader<'_>, fallback: Option<&str>) -> Option<Password> {
     let (variable, file) = (reader.value("passwordEnv"), reader.value("passwordFile"));
     match (variable, file) {
         (Some(_), Some(file)) => {
             file.problem("stands beside passwordEnv; keep one of them");
             None
         }
-        (Some(variable), None) => secret::from_variable(&variable).map(|(_, text)| text),
+        (Some(variable), None) => secret::from_variable(&variable).map(|(_, text)| text.into()),
         (None, Some(file)) => {
             let text = String::from_utf8(secret::from_file(&file)?).ok();
             if text.is_none() {
                 file.problem(format!("{} does not hold text", file.quoted()));
             }
-            text
+            let path = file.text()?;
+            let kept = secret::Kept::new(&path, text?);
+            Some(Password::kept(&path, move || kept.now()))
         }
-        (None, None) => reader.variable(fallback?).filter(|text| !text.is_empty()),
+        (None, None) => {
+            reader.variable(fallback?).filter(|text| !text.is_empty()).map(Password::from)
+        }
     }
 }
 

@@ -1,11 +1,15 @@
 //! Who is let in, and what is kept apart.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use vmcp_testkit::redis::{MASTER, RedisServer, RedisTls, redis_cluster};
 
 use super::{
-    super::{Address, Servers, Settings, Tls},
+    super::{Address, Password, Servers, Settings, Tls},
     address, for_server, reached, settings, started, until,
 };
 use crate::{
@@ -40,10 +44,30 @@ async fn a_password_is_shown() {
         .await;
 }
 
+/// Whoever keeps the password exchanges it; the next connection shows the new one.
+#[tokio::test]
+async fn a_password_is_exchanged() {
+    let server = RedisServer::with("requirepass old").await.unwrap();
+    let kept = Arc::new(Mutex::new("old".to_owned()));
+    let now = Arc::clone(&kept);
+    let password = Password::kept("a file", move || now.lock().unwrap().clone());
+    let store = reached(Settings { password: Some(password), ..for_server(&server) }).await;
+    serves(&*store).await;
+    "new".clone_into(&mut kept.lock().unwrap());
+    server.say("AUTH old\r\nCONFIG SET requirepass new\r\nCLIENT KILL TYPE normal\r\nCLIENT KILL TYPE pubsub").await.unwrap();
+    tokio::time::timeout(Duration::from_secs(30), async {
+        while store.create(SessionKey::of("after"), T0).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+    .expect("it is let in again");
+}
+
 #[tokio::test]
 async fn a_wrong_password_is_told_and_may_be_put_right() {
     let server = RedisServer::with("requirepass s3cret").await.unwrap();
-    for password in [None, Some("guess".to_owned())] {
+    for password in [None, Some("guess".into())] {
         let store = started(Settings { password, ..for_server(&server) });
         tokio::time::sleep(Duration::from_millis(300)).await;
         assert_eq!(store.reach(), Reach::Never);

@@ -7,7 +7,7 @@ use vmcp_auth::Oidc;
 use vmcp_backend::{Endpoint, HealthSettings, Outgoing, Program, Transport};
 use vmcp_catalog::{Annotations, Naming, Override, Rules, ToolRules};
 use vmcp_core::Bridge;
-use vmcp_store::Servers;
+use vmcp_store::{Password, Servers};
 
 use super::{
     super::{BackendSettings, Configuration, FailureHandling, Limits, Reload, Sessions},
@@ -102,9 +102,10 @@ fn of_storage(storage: &vmcp_store::Settings) -> Vec<String> {
         validation,
         keys,
     } = storage;
-    let login = |username: &Option<String>, password: &Option<String>| {
-        let text = |text: &Option<String>| text.as_deref().unwrap_or("-").to_owned();
-        format!("{} {}", text(username), text(password))
+    let login = |username: &Option<String>, password: &Option<Password>| {
+        let username = username.as_deref().unwrap_or("-");
+        let password = password.as_ref().map_or_else(|| "-".to_owned(), Password::now);
+        format!("{username} {password}")
     };
     let mut servers_line = format!("records in {servers}");
     if let Servers::Sentinel { username, password, .. } = servers {
