@@ -42,7 +42,13 @@ impl Session {
         let found = found.or_else(|| self.shared.vmcp.backend(backend)).ok_or_else(unknown)?;
         // Before the question is taken: who cannot deliver the answer must leave it to others.
         let open = self.existing(&found).await.map_err(|error| error.fault(found.id()))?;
-        let open = open.ok_or_else(unknown)?;
+        let Some(open) = open else {
+            if here.is_some() {
+                self.with_activity(|activity| activity.end_answer(&id, true));
+                self.forget_questions([id]);
+            }
+            return Err(unknown());
+        };
         let mut taken = true;
         match self.shared.store.answer(self.key, name(&id)).await {
             Ok(true) => {}
@@ -64,24 +70,20 @@ impl Session {
         {
             return Err(Box::pin(self.refused(&found, &open, id, error)).await);
         }
-        self.with_activity(|activity| activity.end_answer(&id, told.is_ok()));
-        match told {
-            Ok(()) => {
-                if !taken {
-                    self.forget_questions([id]);
-                } else if here.is_none() {
-                    self.shared.tell(News::Answered { key: self.key, question: name(&id) }).await;
-                }
-                Ok(())
+        // Who has asked on a session that is lost waits no more, and neither does a call for that.
+        let is_over = matches!(told, Ok(()) | Err(Error::SessionLost));
+        self.with_activity(|activity| activity.end_answer(&id, is_over));
+        if is_over {
+            if !taken {
+                self.forget_questions([id]);
+            } else if here.is_none() {
+                self.shared.tell(News::Answered { key: self.key, question: name(&id) }).await;
             }
-            Err(error) => {
-                // It may be sent again.
-                if let Err(error) = self.shared.store.ask(self.key, name(&id)).await {
-                    tracing::debug!(%error, "could not put back a question whose answer was not delivered");
-                }
-                Err(error.fault(found.id()))
-            }
+        } else if let Err(error) = self.shared.store.ask(self.key, name(&id)).await {
+            // It may be sent again.
+            tracing::debug!(%error, "could not put back a question whose answer was not delivered");
         }
+        told.map_err(|error| error.fault(found.id()))
     }
 
     /// Ends the call whose question was answered in a way that its backend refuses: it would wait in

@@ -1,7 +1,7 @@
 //! What a server asks as soon as its session is set, before it is sent a call.
 
 use serde_json::{Value, json};
-use tokio::time::{Duration, timeout};
+use tokio::time::{Duration, Instant, timeout};
 use vmcp_testkit::{
     CHILD,
     client::{Client, Message, Response},
@@ -113,6 +113,24 @@ async fn it_is_so_over_http_and_sse() {
     let mut call = client.open_call("1", "a_roots", "{}").await.unwrap();
     answer(&client, &next(&mut call).await).await;
     assert_eq!(call.answer("1").await.unwrap().text().unwrap(), "file:///home/ann");
+}
+
+/// Nobody waits for an answer that cannot be delivered, because the server that asked has gone.
+#[tokio::test]
+async fn a_question_ends_with_the_session_on_which_it_was_asked() {
+    let server = peers::curious_sse(0).await.unwrap();
+    let backend = format!("name: a, url: '{}', transport: sse", server.url());
+    let process = serve(&Gateway::before(&[]).backend(&backend)).await;
+    let client = connect(&process).await;
+    let mut call = client.open_call("1", "a_roots", "{}").await.unwrap();
+    let question = next(&mut call).await;
+    let asked = Instant::now();
+    server.forget_sessions();
+    assert_ne!(client.answer(&question, ROOTS).await.unwrap(), 202);
+    let answered = next(&mut call).await;
+    let waited = asked.elapsed();
+    assert!(waited < Duration::from_millis(2500), "the answer was waited for: {waited:?}");
+    assert_eq!(answered.id().as_deref(), Some("1"), "{answered:?}");
 }
 
 /// Over HTTP a client is asked outside of calls on its stream alone.
