@@ -18,7 +18,7 @@ use crate::{
     config::{self, Configuration},
     known::Known,
     summary::Reporter,
-    user,
+    undecided, user,
 };
 
 /// The path of the MCP endpoint.
@@ -61,7 +61,7 @@ pub(crate) async fn start(
         name,
         group: _,
         metadata: _,
-        backends: settings,
+        backends: mut settings,
         rules,
         incoming,
         log_level: _,
@@ -77,6 +77,7 @@ pub(crate) async fn start(
         warnings: _,
     } = configuration;
     raise_descriptor_limit();
+    undecided::decide(&mut settings).await;
     let background = Background::new(tokio::runtime::Handle::current());
     // The connections end with the process: nobody waits for them.
     let connections = TaskTracker::new();

@@ -88,6 +88,8 @@ pub(crate) struct Configuration {
 pub(crate) struct BackendSettings {
     pub(crate) config: vmcp_backend::Config,
     pub(crate) metadata: BTreeMap<String, String>,
+    /// It has a URL, and it is to be found out how it is spoken to there.
+    pub(crate) is_undecided: bool,
 }
 
 /// How client sessions are kept.

@@ -22,6 +22,7 @@ mod serve;
 mod sources;
 mod summary;
 mod target;
+mod undecided;
 mod user;
 mod validate;
 

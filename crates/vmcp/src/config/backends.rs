@@ -80,7 +80,7 @@ impl Draft<'_> {
             ..Timeouts::default()
         };
         let config = Config { id, transport, timeouts, limits: common.limits };
-        Some(BackendSettings { config, metadata: self.metadata })
+        Some(BackendSettings { config, metadata: self.metadata, is_undecided: false })
     }
 }
 

@@ -39,6 +39,8 @@ pub(super) struct Imported {
     pub(super) path: String,
     /// Keys that have another name here: ours, theirs.
     pub(super) renamed: Vec<(&'static str, &'static str)>,
+    /// It does not say how it is spoken to, as editors let it.
+    pub(super) is_undecided: bool,
 }
 
 /// The name under which clients see what is served without a file.
@@ -67,7 +69,8 @@ impl Given {
             vec![("command", text(&command)), ("args", list(words.map(|word| text(&word))))]
         };
         let node = map([("name", text(name))].into_iter().chain(entries));
-        let backend = Imported { node, path: String::new(), renamed: Vec::new() };
+        let backend =
+            Imported { node, path: String::new(), renamed: Vec::new(), is_undecided: false };
         self.add(Origin { label, has_lines: false, backends: vec![backend], warnings: Vec::new() })
     }
 
@@ -161,7 +164,12 @@ impl Origin {
             ("backends", list(backends)),
         ]);
         let report = Report::new(environment, Vec::new());
-        let configuration = read(&Reader::root(&root, keys::ROOT, &report));
+        let mut configuration = read(&Reader::root(&root, keys::ROOT, &report));
+        for backend in &mut configuration.backends {
+            let mut imported = self.backends.iter();
+            let own = imported.find(|one| one.name() == Some(backend.config.id.as_str()));
+            backend.is_undecided = own.is_some_and(|own| own.is_undecided);
+        }
         let report = report.retold(|problem| self.retell(problem));
         let warnings = report.finish(&self.label)?;
         Ok(Configuration { warnings, ..configuration })

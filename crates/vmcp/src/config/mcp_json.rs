@@ -139,8 +139,10 @@ fn backend(server: Entry, path: String, findings: &mut Findings) -> Option<Named
         translate(&mut entry.node, &key_path, findings);
         kept.push(entry);
     }
+    let has = |name: &str| kept.iter().any(|entry| entry.key == name);
+    let is_undecided = has("url") && !has("transport");
     let node = Node { place: server.node.place, content: Content::Map(kept) };
-    let imported = Imported { node, path, renamed };
+    let imported = Imported { node, path, renamed, is_undecided };
     Some(Named { imported, name: server.key, place: server.place })
 }
 

@@ -6,7 +6,7 @@ use vmcp_testkit::{
     conformance::{self, Part},
     gateway::{Gateway, eventually},
     modern_client::ModernClient,
-    process::Process,
+    process::{Process, Program},
 };
 
 use crate::{connect, serve};
@@ -126,4 +126,31 @@ async fn modern_clients_keep_their_connection_for_a_while() {
         (status["kept_sessions"] == 0 && status["links"].as_u64() == Some(watching)).then_some(())
     })
     .await;
+}
+
+/// An editor's entry may not say how its server is spoken to.
+#[tokio::test]
+async fn an_editors_entry_without_a_type_is_tried_in_both_ways() {
+    let (old, new) = (
+        conformance::start_sse(Part::All, 0).await.unwrap(),
+        vmcp_testkit::peers::slow().start().await.unwrap(),
+    );
+    let json =
+        json!({"mcpServers": {"old": {"url": old.url()}, "new": {"url": new.url()}}}).to_string();
+    let arguments = ["serve", "--mcp-json", "{config}", "--port", "{port}"];
+    let program = Program::new(env!("CARGO_BIN_EXE_vmcp"), &arguments).config(&json);
+    let process = program.start().await.unwrap();
+    let client = connect(&process).await;
+    for (tool, expected) in [("old_test_simple_text", "simple"), ("new_slow", "done")] {
+        let answer = eventually("the tool is there", async || {
+            let answer = client.call("1", tool, r#"{"delay_ms":1}"#).await.unwrap();
+            answer.result().is_ok().then(|| answer.json())
+        })
+        .await;
+        assert!(text(&answer).contains(expected), "{answer}");
+    }
+    let log = process.log();
+    let said = |line: &Value| matches!(line["level"].as_str(), Some("WARN" | "ERROR"));
+    let loud = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).find(said);
+    assert_eq!(loud, None, "it was tried quietly");
 }
