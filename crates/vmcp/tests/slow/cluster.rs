@@ -4,6 +4,7 @@
 mod clocks;
 mod cold;
 mod ending;
+mod handed;
 mod lifetimes;
 mod openings;
 mod outage;
