@@ -13,11 +13,15 @@ use crate::{error::Error, gauge::Permit, session::Session};
 /// How long a link must have been idle before it may end to make room for a new one.
 const LEAST_IDLE: Duration = Duration::from_secs(60);
 
+/// How long a place is waited for while nobody seems to be giving one up, and how often it is looked.
+const GIVING_UP: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(50);
+
 impl Links {
     /// A place for one more link, if need be when another has ended: one that is about to, the watch's, or
     /// the one that is idle longest.
     pub(super) async fn place(&self) -> Result<Permit, Error> {
-        let deadline = Instant::now() + FAREWELL;
+        let began = Instant::now();
         loop {
             let ended = self.ending.ended();
             tokio::pin!(ended);
@@ -26,7 +30,11 @@ impl Links {
                 Ok(place) => return Ok(place),
                 Err(full) => full,
             };
-            if !self.make_room() || timeout_at(deadline, ended).await.is_err() {
+            // Whoever has just given a session up may be about to end it.
+            let (wait, most) =
+                if self.make_room() { (FAREWELL, FAREWELL) } else { (LOOK, GIVING_UP) };
+            let until = (Instant::now() + wait).min(began + most);
+            if timeout_at(until, ended).await.is_err() && began.elapsed() >= most {
                 return Err(full);
             }
         }
