@@ -272,8 +272,11 @@ async fn sessions_that_are_told_at_once_ask_one_after_the_other() {
     tokio::time::sleep(MOMENT).await;
     let before = state.read();
     state.slow_down(Duration::from_millis(20));
-    for session in backend.sessions() {
-        state.set(session.id(), Kind::Tools, "secret", true);
+    // Those of the clients. What everybody is offered stays as it is: a session that has the same for a
+    // moment would have nothing of its own.
+    for seen in backend.seen().iter().filter(|seen| seen.method == "tools/call") {
+        let session = seen.headers["mcp-session-id"].to_str().unwrap();
+        state.set(session, Kind::Tools, "secret", true);
     }
     backend.notify_all("notifications/tools/list_changed", "{}").await;
     for (client, _get) in &clients {

@@ -143,7 +143,7 @@ sessions: {ttl: '${LIMIT}m'}",
         "group Some(\"agithub-8081b\")
          metadata {\"${BACKEND}\": \"${BACKEND} $$ $ $x\"}
          ttl 1920s
-         request 32768 held 268435456
+         request 32768
          views 32",
     );
     check(
