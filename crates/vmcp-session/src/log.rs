@@ -254,9 +254,12 @@ impl StreamLog {
         }
     }
 
-    /// Whether what follows an event is still there.
+    /// Whether what follows an event is still there, or is still to come. A client that is given an end
+    /// without an event may listen to everything else instead, for want of an id to resume from.
     pub(crate) fn has_behind(&self, event: u64) -> bool {
-        event.saturating_add(1) >= self.state().kept_from
+        let state = self.state();
+        let is_there = state.events.back().is_some_and(|(newest, _)| *newest > event);
+        event.saturating_add(1) >= state.kept_from && (is_there || state.finished.is_none())
     }
 
     /// Forgets what a reader has had for longer than `age`.

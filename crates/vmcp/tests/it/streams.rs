@@ -157,6 +157,28 @@ async fn an_answer_waits_for_a_client_that_broke_off() {
     assert_eq!(backend.counters().requests("notifications/cancelled"), 0);
 }
 
+/// A stream that is over has nothing to say: it is refused instead of ended at once. The TypeScript SDK
+/// would open the session's GET stream once more, and its two would take that from each other for ever.
+#[tokio::test]
+async fn a_stream_that_is_over_is_not_resumed() {
+    let (_backend, gate, _process, client) = fixture(3).await;
+    gate.add_permits(1);
+    let mut stream = client.open_call("7", "a_count", "{}").await.unwrap();
+    let (_, last) = numbers(&mut stream, 1).await;
+    client.notify("notifications/cancelled", r#"{"requestId":7}"#).await.unwrap();
+    assert!(stream.event().await.unwrap().is_none(), "a cancelled call is not answered");
+    assert_eq!(client.listen(last.as_deref()).await.unwrap().status(), 400);
+
+    // For what the backend still counts of the first call, too.
+    gate.add_permits(6);
+    let mut stream = client.open_call("8", "a_count", "{}").await.unwrap();
+    let mut last = None;
+    while let Some(event) = stream.event().await.unwrap() {
+        last = event.id;
+    }
+    assert_eq!(client.listen(last.as_deref()).await.unwrap().status(), 400);
+}
+
 /// A question that was on its way when the client broke off comes again, and can be answered.
 #[tokio::test]
 async fn a_question_survives_its_clients_connection() {
