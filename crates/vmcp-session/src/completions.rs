@@ -8,6 +8,7 @@
 use std::{ops::Range, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use vmcp_backend::{Backend, Lineage, Session as BackendSession};
 use vmcp_core::{BackendSessions as _, Question};
 use vmcp_model::{
@@ -31,6 +32,8 @@ pub(crate) struct Awaited {
     /// Of the backend's id for it.
     id: Digest,
     since: Instant,
+    /// Ends what waits until it is given up.
+    _timer: DropGuard,
 }
 
 impl Awaited {
@@ -79,9 +82,14 @@ impl Session {
         else {
             return;
         };
-        let (id, since) = (Digest::of(id.as_bytes()), Instant::now());
-        let awaited =
-            Awaited { backend: backend.id().clone(), lineage: backend.lineage(), id, since };
+        let timer = CancellationToken::new();
+        let awaited = Awaited {
+            backend: backend.id().clone(),
+            lineage: backend.lineage(),
+            id: Digest::of(id.as_bytes()),
+            since: Instant::now(),
+            _timer: timer.clone().drop_guard(),
+        };
         self.with_activity(|activity| {
             if activity.awaited.len() == MOST {
                 activity.awaited.pop_front();
@@ -91,8 +99,8 @@ impl Session {
         drop(self.listen_if_wanted(backend, open));
         let me = self.me.clone();
         self.shared.background.spawn_until_stop(async move {
-            tokio::time::sleep(PATIENCE).await;
-            if let Some(session) = me.upgrade() {
+            let is_over = timer.run_until_cancelled(tokio::time::sleep(PATIENCE)).await.is_some();
+            if is_over && let Some(session) = me.upgrade() {
                 session.end_awaiting(|awaited| awaited.since.elapsed() >= PATIENCE);
             }
         });
