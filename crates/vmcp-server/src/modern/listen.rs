@@ -13,7 +13,6 @@ use vmcp_core::{Background, Borrower, View, Vmcp};
 use vmcp_model::{BackendId, raw, raw::Members};
 use vmcp_wire::{
     Fault, Id, Message,
-    headers::Accepts,
     meta::{SERVER_INFO, SUBSCRIPTION_ID},
     reply,
 };
@@ -68,7 +67,7 @@ impl Edge {
         view: Arc<View>,
         caller: &Caller,
     ) -> Result<Response<Body>, Fault> {
-        if !Accepts::of(request.headers).events {
+        if !request.accepts.events {
             return Err(Fault::NotAcceptable("text/event-stream"));
         }
         let wanted = Wanted::read(request.message)?;
