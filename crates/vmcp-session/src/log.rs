@@ -289,10 +289,8 @@ impl StreamLog {
         state.epoch += 1;
         state.attached = true;
         let epoch = state.epoch;
-        // Of what is complete and was read to its end, there is nothing to resume again.
-        let has_more = state.finished.is_none() || cursor < state.next && !state.events.is_empty();
         wake(state);
-        let priming = (primed && has_more)
+        let priming = primed
             .then(|| sse::encode_priming(&event_id(self.number, cursor.saturating_sub(1)), RETRY));
         Reader { log: Arc::clone(self), epoch, cursor, priming }
     }
