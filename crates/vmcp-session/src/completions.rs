@@ -16,7 +16,7 @@ use vmcp_model::{
     raw::{self, Members},
 };
 
-use crate::{activity::Activity, session::Session};
+use crate::session::Session;
 
 /// How long a backend is listened to for it.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -40,13 +40,6 @@ impl Awaited {
     /// Whether a backend is to say that this is done.
     pub(crate) fn is_of(&self, backend: &Backend) -> bool {
         self.lineage == backend.lineage() && self.backend == *backend.id()
-    }
-}
-
-impl Activity {
-    /// Whether a backend is to say that something is done.
-    pub(crate) fn awaits(&self, backend: &Backend) -> bool {
-        self.awaited.iter().any(|awaited| awaited.is_of(backend))
     }
 }
 

@@ -3,10 +3,16 @@
 use std::sync::Arc;
 
 use vmcp_backend::Backend;
+use vmcp_catalog::Catalog;
 use vmcp_model::{BackendId, Digest};
 use vmcp_store::{Change, Handed};
 
 use crate::session::Session;
+
+/// Whether what is handed out is remembered: with one backend there is nothing to tell apart.
+pub(crate) fn remembers_handed(catalog: &Catalog) -> bool {
+    catalog.backends().len() > 1
+}
 
 impl Session {
     /// Remembers URIs that a response of a backend hands out, before the client has it.
@@ -20,11 +26,6 @@ impl Session {
         if let Err(fault) = self.keep(change).await {
             tracing::debug!(%fault, "what a backend has handed out is known on this replica only");
         }
-    }
-
-    /// Whether what is handed out is remembered: with one backend there is nothing to tell apart.
-    pub(crate) fn remembers_handed(&self) -> bool {
-        self.catalog.load().backends().len() > 1
     }
 
     /// The backend that has handed out a URI.

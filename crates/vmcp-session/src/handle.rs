@@ -21,6 +21,7 @@ use crate::{
     activity::{InFlight, Signal},
     backends::Renaming,
     detach::Detaching,
+    handed::remembers_handed,
     log::StreamLog,
     session::Session,
     stream::EventStream,
@@ -217,11 +218,12 @@ impl Session {
         }
         match answered {
             CoreReply::Ready(text) => {
-                if caller.catalog.backends().len() > 1
-                    && let uris @ [_, ..] = &*handed_out(&text)
+                let uris =
+                    if remembers_handed(caller.catalog) { handed_out(&text) } else { vec![] };
+                if !uris.is_empty()
                     && let Some(backend) = in_flight.backend()
                 {
-                    Box::pin(self.note_handed_out(&backend, uris.to_vec())).await;
+                    Box::pin(self.note_handed_out(&backend, uris)).await;
                 }
                 Ok(Reply::Ready(text))
             }

@@ -75,14 +75,11 @@ impl Listening {
         Some((stop, Arc::clone(&self.again)))
     }
 
-    /// Listens on only to those backends that would end the session if nobody were there, or are to say
-    /// that something is done. `false` if there is none.
+    /// Listens on only to those backends of which it is needed. `false` if there is none.
     fn keep_needed(&mut self, awaited: &VecDeque<Awaited>) -> bool {
         self.wanted = false;
-        let is_needed = |backend: &Backend| {
-            backend.is_to_be_heard() || awaited.iter().any(|awaited| awaited.is_of(backend))
-        };
-        for (_, left) in self.followed.extract_if(|_, followed| !is_needed(&followed.backend)) {
+        let is_left = |followed: &Followed| !is_needed(&followed.backend, awaited);
+        for (_, left) in self.followed.extract_if(|_, followed| is_left(followed)) {
             left.stop.cancel();
         }
         !self.followed.is_empty()
@@ -204,8 +201,7 @@ impl Session {
         open: &BackendSession,
     ) -> Option<oneshot::Receiver<()>> {
         let (stop, again) = self.with_activity(|activity| {
-            let is_needed = backend.is_to_be_heard() || activity.awaits(backend);
-            if is_needed && !self.streams_elsewhere() {
+            if is_needed(backend, &activity.awaited) && !self.streams_elsewhere() {
                 return self.listening(activity).enter(backend, open);
             }
             let listening = activity.listening.as_mut().filter(|listening| listening.wanted);
@@ -296,6 +292,12 @@ impl Session {
             NoticeKind::Log(_) | NoticeKind::Other => notice.passes(self.log_level()),
         }
     }
+}
+
+/// Whether a backend is listened to though its client does not want to hear it: it would end the session
+/// if nobody were there, or is to say that something is done.
+fn is_needed(backend: &Backend, awaited: &VecDeque<Awaited>) -> bool {
+    backend.is_to_be_heard() || awaited.iter().any(|awaited| awaited.is_of(backend))
 }
 
 /// Follows a backend's stream for as long as the session is there, again and again.

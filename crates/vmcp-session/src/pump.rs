@@ -11,6 +11,7 @@ use vmcp_wire::{Fault, Id, error::URL_REQUIRED};
 
 use crate::{
     activity::{Asked, InFlight},
+    handed::remembers_handed,
     log::StreamLog,
     session::Session,
     stream::EventStream,
@@ -41,7 +42,7 @@ impl Session {
         log: Arc<StreamLog>,
     ) {
         let mut lists_changed = false;
-        let hands_out = self.remembers_handed();
+        let hands_out = remembers_handed(&self.catalog.load());
         loop {
             let event = tokio::select! {
                 biased;
