@@ -8,8 +8,34 @@ use vmcp_model::{BackendId, Digest};
 
 use super::{Inner, codec, decimal, read, scripts, unreadable};
 use crate::{
-    Error, Swap,
+    Error, KeyRing, Swap,
     record::{BackendRecord, Change, Handed, Record, SessionKey, Timestamp, Tombstone},
+};
+
+/// A field of a record that is sealed, and changed as a whole.
+struct Field<T> {
+    name: &'static [u8],
+    /// What it holds, and what is said when others never leave it alone.
+    what: &'static str,
+    busy: &'static str,
+    read: fn(&KeyRing, SessionKey, &[u8]) -> Option<T>,
+    write: fn(&KeyRing, SessionKey, &T) -> Vec<u8>,
+}
+
+const HANDED: Field<Handed> = Field {
+    name: codec::HANDED,
+    what: "what was handed out",
+    busy: "what is handed out keeps changing",
+    read: codec::read_handed,
+    write: codec::handed,
+};
+
+const SUBSCRIPTIONS: Field<Vec<Box<str>>> = Field {
+    name: b"u",
+    what: "subscriptions",
+    busy: "the subscriptions keep changing",
+    read: codec::read_subscriptions,
+    write: |ring, key, uris| codec::subscriptions(ring, key, uris),
 };
 
 /// Attempts to change what somebody else changes at the same time.
@@ -94,61 +120,56 @@ impl Inner {
         }
     }
 
-    /// Reads what was handed out, adds to it, and writes it if nobody else has meanwhile.
+    /// Adds to what was handed out.
     async fn hand_out(
         &self,
         key: SessionKey,
         backend: &BackendId,
         uris: &[Digest],
     ) -> Result<bool, Error> {
-        let found: Vec<Vec<u8>> = self.run(&scripts::GET, key, &[codec::HANDED]).await?;
-        let Some(mut present) = found.into_iter().next() else { return Ok(false) };
-        let ring = self.ring.get()?;
-        for _attempt in 0..ATTEMPTS {
-            let mut handed = if present.is_empty() {
-                Handed::default()
-            } else {
-                codec::read_handed(&ring, key, &present)
-                    .ok_or_else(|| self.unreadable("what was handed out"))?
-            };
+        self.amend(key, &HANDED, |handed| {
             handed.note(backend, uris);
-            let new = codec::handed(&ring, key, &handed);
-            match self.swap(key, codec::HANDED, &present, &new).await? {
-                Swapped::Done => return Ok(true),
-                Swapped::Other(other) => present = other,
-                Swapped::Gone => return Ok(false),
-            }
-        }
-        Err(Error::Unavailable("what is handed out keeps changing".to_owned()))
+            true
+        })
+        .await
     }
 
-    /// Reads the subscriptions, changes them, and writes them if nobody else has meanwhile.
     async fn change_subscriptions(
         &self,
         key: SessionKey,
         change: impl Fn(&mut Vec<Box<str>>) -> bool,
     ) -> Result<bool, Error> {
-        let found: Vec<Vec<u8>> = self.run(&scripts::GET, key, &[b"u"]).await?;
+        self.amend(key, &SUBSCRIPTIONS, change).await
+    }
+
+    /// Reads what a field holds, changes it, and writes it if nobody else has meanwhile. `change` says
+    /// whether there is anything to write.
+    async fn amend<T: Default>(
+        &self,
+        key: SessionKey,
+        field: &Field<T>,
+        change: impl Fn(&mut T) -> bool,
+    ) -> Result<bool, Error> {
+        let found: Vec<Vec<u8>> = self.run(&scripts::GET, key, &[field.name]).await?;
         let Some(mut present) = found.into_iter().next() else { return Ok(false) };
         let ring = self.ring.get()?;
         for _attempt in 0..ATTEMPTS {
-            let mut uris = if present.is_empty() {
-                Vec::new()
+            let mut held = if present.is_empty() {
+                T::default()
             } else {
-                codec::read_subscriptions(&ring, key, &present)
-                    .ok_or_else(|| self.unreadable("subscriptions"))?
+                (field.read)(&ring, key, &present).ok_or_else(|| self.unreadable(field.what))?
             };
-            if !change(&mut uris) {
+            if !change(&mut held) {
                 return Ok(true);
             }
-            let new = codec::subscriptions(&ring, key, &uris);
-            match self.swap(key, b"u", &present, &new).await? {
+            let new = (field.write)(&ring, key, &held);
+            match self.swap(key, field.name, &present, &new).await? {
                 Swapped::Done => return Ok(true),
                 Swapped::Other(other) => present = other,
                 Swapped::Gone => return Ok(false),
             }
         }
-        Err(Error::Unavailable("the subscriptions keep changing".to_owned()))
+        Err(Error::Unavailable(field.busy.to_owned()))
     }
 
     async fn swap(
