@@ -71,6 +71,12 @@ impl Unlocking {
         }
     }
 
+    /// The sessions that have called `unlock` or `lock`.
+    pub fn callers(&self) -> Vec<String> {
+        let all = self.unlocked.lock().unwrap_or_else(PoisonError::into_inner);
+        all.keys().filter(|session| !session.is_empty()).cloned().collect()
+    }
+
     fn has(&self, session: &str, kind: Kind, name: &str) -> bool {
         self.names(session, kind).iter().any(|unlocked| unlocked == name)
     }

@@ -274,10 +274,9 @@ async fn sessions_that_are_told_at_once_ask_one_after_the_other() {
     state.slow_down(Duration::from_millis(20));
     // Those of the clients. What everybody is offered stays as it is: a session that has the same for a
     // moment would have nothing of its own.
-    for seen in backend.seen().iter().filter(|seen| seen.method == "tools/call") {
-        let session = seen.headers["mcp-session-id"].to_str().unwrap();
-        state.set(session, Kind::Tools, "secret", true);
-    }
+    let callers = state.callers();
+    assert_eq!(callers.len(), SESSIONS);
+    callers.iter().for_each(|session| state.set(session, Kind::Tools, "secret", true));
     backend.notify_all("notifications/tools/list_changed", "{}").await;
     for (client, _get) in &clients {
         eventually("it is listed", async || (tools(client).await == UNLOCKED).then_some(())).await;
