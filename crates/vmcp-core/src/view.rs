@@ -353,8 +353,9 @@ impl View {
             self.catalog.store(Arc::new(catalog));
         }
         self.merges.fetch_add(1, Ordering::Release);
-        // What makes no difference to the view may make one beside a session's own offers.
-        if changed || self.has_own_merges() {
+        // What makes no difference to the view may make one beside a session's own offers, and to a
+        // session that had to wait for a kind's.
+        if changed || self.has_own_merges() || self.is_a_kind() {
             self.changes.send_modify(|count| *count += 1);
         }
         // Not before: what is shown until then has the terms that it had.

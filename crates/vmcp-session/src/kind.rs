@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use tokio::{sync::Semaphore, time::timeout};
 use vmcp_backend::{Advertised, Backend, Error, Session as BackendSession};
-use vmcp_model::Era;
+use vmcp_model::{BackendId, Era};
 
 use crate::{session::Session, sessions::Sessions};
 
@@ -47,9 +47,7 @@ impl Session {
             true => Duration::MAX,
             false => self.shared.config.offer_max_age,
         };
-        // What does not answer others is not waited for.
-        !backend.is_out()
-            && !backend.is_shared()
+        may_be_read(backend)
             && self.view.has_answered(backend.id())
             && match backend.era_for(Era::Legacy) {
                 // Whether it has this side is found out for the first client that needs to know.
@@ -57,6 +55,16 @@ impl Session {
                 Some(Era::Legacy) => self.view.wants_reading(backend.id(), max_age),
                 Some(Era::Modern) => false,
             }
+    }
+
+    /// Whether some of these backends is still to be asked what it offers this kind of client, as on a
+    /// replica that has just taken its first session of this kind over.
+    pub(crate) fn is_to_be_compared(&self, backends: &[BackendId]) -> bool {
+        let not_compared = self.view.not_compared(backends);
+        let mut found = not_compared.iter().filter_map(|id| self.shared.vmcp.backend(id.as_str()));
+        found.any(|backend| {
+            may_be_read(&backend) && backend.era_for(Era::Legacy) != Some(Era::Modern)
+        })
     }
 
     /// Has those backends read for clients of this kind, so many at once as may, and waits for it, but
@@ -131,6 +139,12 @@ impl Session {
         })
         .ok()
     }
+}
+
+/// Whether a kind of client is offered what is read for it: everybody has the same of a shared one, and
+/// what does not answer others is not waited for.
+fn may_be_read(backend: &Backend) -> bool {
+    !backend.is_out() && !backend.is_shared()
 }
 
 impl Sessions {

@@ -44,9 +44,12 @@ impl Shared {
     /// The same, for whoever has the turn and knows that the session's own offers are good.
     pub(crate) async fn show(&self, session: &Arc<Session>) {
         let (old, new) = (session.catalog.load_full(), self.due(session).await);
-        // A view that has just been brought up does not know yet what every backend offers: what it
-        // lacks is not taken from a session that has it.
-        if old.digest() == new.digest() || session.view.lacks_any(&new, old.backends()) {
+        // A view that has just been brought up does not know yet what every backend offers, or offers
+        // to its kind of client: what it lacks is not taken from a session that has it.
+        if old.digest() == new.digest()
+            || session.view.lacks_any(&new, old.backends())
+            || session.is_to_be_compared(old.backends())
+        {
             return;
         }
         let change = Change::Catalog { from: old.digest(), to: new.digest() };

@@ -142,6 +142,17 @@ impl View {
         }
     }
 
+    /// Those of these backends of which the catalog does not say yet what they offer clients of this kind
+    /// of their own.
+    pub fn not_compared<'a>(&self, backends: &'a [BackendId]) -> Vec<&'a BackendId> {
+        if self.base.is_none() || !self.is_a_kind() {
+            return Vec::new();
+        }
+        let offers = self.offers();
+        let is_told = |id: &&BackendId| !offers.dirty && offers.kinds.contains_key(*id);
+        backends.iter().filter(|id| !is_told(id)).collect()
+    }
+
     /// What was found by reading for clients of this kind.
     pub(crate) fn found(&self) -> KnownKind {
         let offers = self.offers();

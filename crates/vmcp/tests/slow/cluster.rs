@@ -5,6 +5,7 @@ mod clocks;
 mod cold;
 mod ending;
 mod handed;
+mod kinds;
 mod lifetimes;
 mod openings;
 mod outage;
