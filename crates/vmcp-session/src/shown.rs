@@ -43,13 +43,17 @@ impl Shared {
 
     /// The same, for whoever has the turn and knows that the session's own offers are good.
     pub(crate) async fn show(&self, session: &Arc<Session>) {
-        let (old, new) = (session.catalog.load_full(), self.due(session).await);
+        let old = session.catalog.load_full();
         // A view that has just been brought up does not know yet what every backend offers, or offers
         // to its kind of client: what it lacks is not taken from a session that has it.
-        if old.digest() == new.digest()
-            || session.view.lacks_any(&new, old.backends())
+        if old.digest() == self.due(session).await.digest()
             || session.is_to_be_compared(old.backends())
         {
+            return;
+        }
+        // Looked up again: what was missing may have come in meanwhile.
+        let new = self.due(session).await;
+        if old.digest() == new.digest() || session.view.lacks_any(&new, old.backends()) {
             return;
         }
         let change = Change::Catalog { from: old.digest(), to: new.digest() };
