@@ -217,14 +217,26 @@ impl Backend {
     }
 
     /// Whether sessions of the backend are to be listened to for as long as they live: it asks on
-    /// their streams whether somebody is there, and may end those where nobody is.
+    /// their streams whether somebody is there, and may end those where nobody is; or it has been seen
+    /// to end these.
     pub fn is_to_be_heard(&self) -> bool {
-        self.conduct.pings()
+        self.conduct.pings() || self.conduct.loses_unheard()
     }
 
-    /// Tells of a client's session that the backend has lost.
-    pub fn note_session_lost(&self) {
-        self.conduct.note_lost(&self.id);
+    /// Tells of a client's session that the backend has lost. `is_heard` says that somebody listened to
+    /// it.
+    pub fn note_session_lost(&self, session: &Session, is_heard: bool) {
+        self.conduct.tell_lost(&self.id);
+        match session.opened {
+            _ if is_heard => self.conduct.note_lost_heard(),
+            Some(opened) => self.conduct.note_lost_unheard(opened),
+            None => {}
+        }
+    }
+
+    /// Notes that the backend has lost a session of vmcp's own, to which it listens.
+    pub fn note_watch_lost(&self) {
+        self.conduct.note_lost_heard();
     }
 
     /// Counts a notification of progress that nobody had asked for.

@@ -2,7 +2,7 @@
 //! told in the log once for each backend.
 
 use std::sync::{
-    Mutex, PoisonError,
+    Mutex, MutexGuard, PoisonError,
     atomic::{AtomicBool, AtomicU32, Ordering},
 };
 use std::time::Duration;
@@ -24,6 +24,10 @@ const AHEAD: Duration = Duration::from_millis(100);
 /// How often at most lost sessions are told.
 const TOLD: Duration = Duration::from_secs(10);
 
+/// How long it takes to tell a session that was lost alone from those that a backend loses when it starts
+/// anew: vmcp's own goes with them, which is noticed at once.
+const ALONE: Duration = Duration::from_secs(5);
+
 /// How one backend behaves.
 #[derive(Debug)]
 pub(crate) struct Conduct {
@@ -35,8 +39,18 @@ pub(crate) struct Conduct {
     /// The lists of which it has been found out that there is nothing, though it declares none: bits in
     /// the order of [`Kind::ALL`].
     lacks: AtomicU32,
-    /// When a lost session was told of last, and how many have been lost since.
-    lost: Mutex<Option<(Instant, u32)>>,
+    losses: Mutex<Losses>,
+}
+
+/// The sessions that a backend has lost.
+#[derive(Debug, Default)]
+struct Losses {
+    /// When one was told of last, and how many have been lost since.
+    told: Option<(Instant, u32)>,
+    /// When one was lost last to which somebody listened.
+    heard: Option<Instant>,
+    /// Since when it has lost others, and none of these.
+    unheard: Option<Instant>,
 }
 
 /// Something odd.
@@ -121,9 +135,9 @@ impl Conduct {
     }
 
     /// Tells of a session that the backend has lost, and of those since the last time, now and then.
-    pub(crate) fn note_lost(&self, backend: &BackendId) {
-        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
-        let others = match &mut *lost {
+    pub(crate) fn tell_lost(&self, backend: &BackendId) {
+        let mut losses = self.losses();
+        let others = match &mut losses.told {
             Some((told, others)) if told.elapsed() < TOLD => {
                 *others += 1;
                 return;
@@ -131,9 +145,34 @@ impl Conduct {
             Some((_, others)) => *others,
             None => 0,
         };
-        *lost = Some((Instant::now(), 0));
-        drop(lost);
+        losses.told = Some((Instant::now(), 0));
+        drop(losses);
         tracing::warn!(%backend, others, "the backend has lost a client's session, and with it whatever it kept there; it goes on with a new one");
+    }
+
+    /// Notes that a session was lost to which somebody listened.
+    pub(crate) fn note_lost_heard(&self) {
+        let mut losses = self.losses();
+        losses.heard = Some(Instant::now());
+        losses.unheard = None;
+    }
+
+    /// Notes that a session was lost to which nobody listened, and when it was opened.
+    pub(crate) fn note_lost_unheard(&self, opened: Instant) {
+        let mut losses = self.losses();
+        // Else it may have gone with those.
+        if losses.heard.is_none_or(|heard| heard < opened) {
+            losses.unheard.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// Whether it loses the sessions to which nobody listens, and only those.
+    pub(crate) fn loses_unheard(&self) -> bool {
+        self.losses().unheard.is_some_and(|since| since.elapsed() >= ALONE)
+    }
+
+    fn losses(&self) -> MutexGuard<'_, Losses> {
+        self.losses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes what was useless, and says when more may be read, if not at once.
@@ -158,7 +197,7 @@ impl Default for Conduct {
             paid: Mutex::new(Instant::now()),
             pings: AtomicBool::new(false),
             lacks: AtomicU32::new(0),
-            lost: Mutex::default(),
+            losses: Mutex::default(),
         }
     }
 }
@@ -180,6 +219,22 @@ mod tests {
         let expected = Duration::from_millis(200 * 66_000 * 1000 / RATE);
         let took = began.elapsed() + AHEAD;
         assert!(took > expected.mul_f64(0.95) && took < expected.mul_f64(1.05), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_that_is_lost_alone_is_told_from_a_new_start() {
+        let (conduct, opened) = (Conduct::default(), Instant::now());
+        conduct.note_lost_unheard(opened);
+        tokio::time::advance(ALONE / 2).await;
+        assert!(!conduct.loses_unheard(), "it may have started anew");
+        conduct.note_lost_heard();
+        tokio::time::advance(ALONE).await;
+        conduct.note_lost_unheard(opened);
+        tokio::time::advance(ALONE).await;
+        assert!(!conduct.loses_unheard(), "it went then, and nobody has noticed");
+        conduct.note_lost_unheard(Instant::now());
+        tokio::time::advance(ALONE).await;
+        assert!(conduct.loses_unheard());
     }
 
     #[tokio::test(start_paused = true)]

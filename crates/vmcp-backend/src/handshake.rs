@@ -242,6 +242,7 @@ impl Backend {
             version: view.legacy_version(),
             facts: Arc::default(),
             capabilities: Bytes::new(),
+            opened: Some(Instant::now()),
         };
         let answer = match &self.wire {
             Wire::Http(http) => {

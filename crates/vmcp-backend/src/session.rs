@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderValue;
+use tokio::time::Instant;
 use vmcp_model::{
     Digest, Era, LeftOut, ProtocolVersion, declared,
     raw::{self, Edit, Members},
@@ -39,6 +40,8 @@ pub struct Session {
     /// What a modern backend is told with each request that the client can do (JSON text). A legacy
     /// one has been told once.
     pub(crate) capabilities: Bytes,
+    /// When it was opened, if this process has opened it.
+    pub(crate) opened: Option<Instant>,
 }
 
 /// What a backend said about itself when a session was opened. Shared by the sessions to which it
@@ -147,13 +150,13 @@ fn crossing(capabilities: &[u8]) -> Bytes {
 impl Session {
     /// What takes the place of a session on a modern backend that has said this about itself.
     pub(crate) fn stateless(capabilities: Bytes, facts: Arc<Facts>) -> Self {
-        Self { id: None, version: ProtocolVersion::MODERN, facts, capabilities }
+        Self { id: None, version: ProtocolVersion::MODERN, facts, capabilities, opened: None }
     }
 
     /// A session that was opened before, from what was kept of it.
     pub fn resumed(id: Option<&str>, version: ProtocolVersion, facts: Arc<Facts>) -> Option<Self> {
         let id = id.map(|id| HeaderValue::from_str(id).ok()).map_or(Some(None), |id| id.map(Some));
-        id.map(|id| Self { id, version, facts, capabilities: Bytes::new() })
+        id.map(|id| Self { id, version, facts, capabilities: Bytes::new(), opened: None })
     }
 
     /// The session, with what the backend has said meanwhile if nothing was known of it.

@@ -248,6 +248,7 @@ impl Session {
             return Ok(session);
         }
         let lost = lost.filter(|lost| !lost.is_stateless());
+        let is_heard = lost.is_some() && (self.listens_to(backend) || self.streams_elsewhere());
         let outcome = {
             let mut slots = self.slots();
             match slots.find(backend) {
@@ -261,7 +262,7 @@ impl Session {
                 }
                 Some(Slot::Open(_)) | None => {
                     let lost = lost.map(|lost| {
-                        backend.note_session_lost();
+                        backend.note_session_lost(lost, is_heard);
                         self.record_of(backend, lost)
                     });
                     self.begin_opening(&mut slots, backend, lost)

@@ -121,6 +121,9 @@ impl Watch {
                 Ok(()) => tokio::time::sleep_until(began + PAUSE).await,
                 Err(_) if self.has_given_way(current.as_ref()) => self.sleep(current).await,
                 Err(error) => {
+                    if matches!(error, Error::SessionLost) {
+                        self.backend.note_watch_lost();
+                    }
                     failures = if began.elapsed() > BACKOFF.1 { 1 } else { failures + 1 };
                     // What is left alone was not asked, and what lists too much is asked no more than
                     // before: the session is as good as it was.

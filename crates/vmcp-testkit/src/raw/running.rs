@@ -104,6 +104,12 @@ impl Server {
         forgotten.values().for_each(|session| session.hang_up());
     }
 
+    /// Ends every session to which nobody listens, as servers do that ask whether somebody is there.
+    pub fn forget_unheard(&self) {
+        self.shared.knobs().lost = Lost::NotFound;
+        self.shared.sessions().retain(|_, session| session.listens());
+    }
+
     /// Offers one capability more (or anew) and tells every session.
     pub async fn add(&self, kind: Kind, definition: &str, handler: Handler) {
         self.shared.knobs().offer.add(kind, definition, handler);

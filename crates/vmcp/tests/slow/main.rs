@@ -22,6 +22,7 @@ mod reload;
 mod shutdown;
 mod silent;
 mod support;
+mod unheard;
 mod unread;
 
 use vmcp_testkit::{client::Client, gateway::Gateway, process::Process};
