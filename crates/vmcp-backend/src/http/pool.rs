@@ -35,6 +35,12 @@ const MAX_IDLE: usize = 512;
 /// allowed would wait, and so would everything behind it on the same connection.
 pub(super) const MAX_STREAMS: u32 = 64;
 
+/// Requests on one connection of HTTP/2 that are given up one after the other without an answer to any
+/// in between, each after so long, before no more are sent over it. It may be the connection that does
+/// not go on: its peer may give it no room for what is sent (RFC 9113, section 5.2).
+const UNANSWERED: u32 = 4;
+const LONG: Duration = Duration::from_secs(1);
+
 #[derive(Debug)]
 pub(crate) struct Pool {
     connector: Connector,
@@ -82,11 +88,17 @@ struct Streams {
     open: usize,
     /// When the last of them ended.
     idle_since: Instant,
+    /// How many were given up since one was answered.
+    unanswered: u32,
 }
 
 /// One open stream; given back when dropped.
 #[derive(Debug)]
-pub(super) struct Stream(Arc<Mutex<Streams>>);
+pub(super) struct Stream {
+    all: Arc<Mutex<Streams>>,
+    opened: Instant,
+    answered: bool,
+}
 
 /// A new connection.
 #[derive(Debug)]
@@ -224,17 +236,18 @@ impl Pool {
         &self,
         shard: usize,
         mut sender: SendRequest<Full<Bytes>>,
-        stream: Stream,
+        mut stream: Stream,
         request: &Request<'_>,
     ) -> Result<Response<Source>, Failure> {
         let mut error = match sender.try_send_request(request.to_http2()).await {
             Ok(response) => {
+                stream.note_answered();
                 return Ok(response.map(|incoming| Source::of_stream(incoming, stream)));
             }
             Err(error) => error,
         };
         // It may be about to close, as far as one can tell from here.
-        let failed = |shared: &Shared| Arc::ptr_eq(&shared.streams, &stream.0);
+        let failed = |shared: &Shared| Arc::ptr_eq(&shared.streams, &stream.all);
         self.lock(shard).shared.retain(|shared| !failed(shared));
         match error.take_message() {
             Some(_unsent) => Err(Failure::Unsent),
@@ -277,12 +290,15 @@ impl Connections {
 impl Shared {
     fn open(&self) -> Taken {
         self.streams().open += 1;
-        Taken::Http2(self.sender.clone(), Stream(Arc::clone(&self.streams)))
+        let (all, opened) = (Arc::clone(&self.streams), Instant::now());
+        Taken::Http2(self.sender.clone(), Stream { all, opened, answered: false })
     }
 
     fn is_good(&self, now: Instant) -> bool {
         let streams = self.streams();
-        !self.sender.is_closed() && (streams.open > 0 || streams.idle_since + IDLE > now)
+        !self.sender.is_closed()
+            && streams.unanswered < UNANSWERED
+            && (streams.open > 0 || streams.idle_since + IDLE > now)
     }
 
     fn streams(&self) -> MutexGuard<'_, Streams> {
@@ -292,15 +308,30 @@ impl Shared {
 
 impl Default for Streams {
     fn default() -> Self {
-        Self { open: 0, idle_since: Instant::now() }
+        Self { open: 0, idle_since: Instant::now(), unanswered: 0 }
+    }
+}
+
+impl Stream {
+    /// Notes that the backend has begun to answer.
+    fn note_answered(&mut self) {
+        self.answered = true;
+        self.all().unanswered = 0;
+    }
+
+    fn all(&self) -> MutexGuard<'_, Streams> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        let mut streams = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let given_up = !self.answered && self.opened + LONG <= now;
+        let mut streams = self.all();
         streams.open -= 1;
-        streams.idle_since = Instant::now();
+        streams.idle_since = now;
+        streams.unanswered += u32::from(given_up);
     }
 }
 

@@ -4,7 +4,7 @@ use std::{
     convert::Infallible,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -43,6 +43,8 @@ pub(crate) struct Server {
 /// What the server has seen, and what it waits for.
 pub(crate) struct Seen {
     pub(crate) connections: AtomicUsize,
+    /// Connections of HTTP/2 that begin from now on give their streams no room for what is sent.
+    pub(crate) closed: AtomicBool,
     /// One permit for each request of the method `hang`, which is never answered.
     pub(crate) hanging: Semaphore,
     /// Where requests of the method `meet` wait for each other.
@@ -86,6 +88,7 @@ impl Server {
         let port = listener.local_addr().unwrap().port();
         let seen = Arc::new(Seen {
             connections: AtomicUsize::new(0),
+            closed: AtomicBool::new(false),
             hanging: Semaphore::new(0),
             meeting: Barrier::new(meeting),
         });
@@ -106,6 +109,7 @@ async fn connection(acceptor: TlsAcceptor, stream: TcpStream, seen: Arc<Seen>) {
     let Ok(stream) = acceptor.accept(stream).await else { return };
     seen.connections.fetch_add(1, Ordering::Relaxed);
     let speaks_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    let window = seen.closed.load(Ordering::Relaxed).then_some(0);
     let service = service_fn(move |request| {
         let seen = Arc::clone(&seen);
         async move { Ok::<_, Infallible>(respond(request, &seen).await) }
@@ -114,7 +118,8 @@ async fn connection(acceptor: TlsAcceptor, stream: TcpStream, seen: Arc<Seen>) {
     // Clients of a test go away when it ends.
     let _ended = if speaks_http2 {
         let mut builder = conn::http2::Builder::new(TokioExecutor::new());
-        builder.max_concurrent_streams(STREAMS).serve_connection(stream, service).await
+        builder.max_concurrent_streams(STREAMS).initial_stream_window_size(window);
+        builder.serve_connection(stream, service).await
     } else {
         conn::http1::Builder::new().serve_connection(stream, service).await
     };

@@ -126,6 +126,25 @@ async fn calls_that_are_given_up_make_room_again() {
     assert_eq!(server.seen.connections.load(Ordering::Relaxed), 1);
 }
 
+#[tokio::test]
+async fn a_connection_that_does_not_go_on_is_left() {
+    let authority = Authority::new();
+    let server = Server::start(&authority, BOTH, 1).await;
+    server.seen.closed.store(true, Ordering::Relaxed);
+    let backend = backend(&server, "/mcp", Some(&authority)).unwrap();
+    let session = Session::resumed(Some("one"), ProtocolVersion::LATEST_LEGACY, backend.facts());
+    let session = session.unwrap();
+    let ask = || tokio::time::timeout(PATIENCE / 30, backend.ask(&session, "ping", None));
+    ask().await.expect("what leaves before the server has said so finds room").unwrap();
+    let (one, two, three, four) = tokio::join!(ask(), ask(), ask(), ask());
+    for answer in [one, two, three, four] {
+        assert!(answer.is_err(), "there is no room for the request: {answer:?}");
+    }
+    server.seen.closed.store(false, Ordering::Relaxed);
+    ask().await.expect("another connection").unwrap();
+    assert_eq!(server.seen.connections.load(Ordering::Relaxed), 2);
+}
+
 /// Nobody reads the large ones, and the room of the connection is there for the others.
 #[tokio::test]
 async fn answers_that_are_not_read_keep_no_other_from_coming() {
