@@ -7,6 +7,7 @@
 mod effort;
 mod group;
 mod lines;
+mod overlong;
 mod stderr;
 
 use std::{io, process::Stdio, sync::Arc, time::Duration};

@@ -4,9 +4,13 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use tokio::{io::AsyncReadExt as _, process::ChildStdout};
+use vmcp_wire::{Id, Message, reply};
 
-use super::stderr::Allowance;
-use crate::{link::Link, pace::Pace, reading};
+use super::{
+    overlong::{Overlong, end_of},
+    stderr::Allowance,
+};
+use crate::{error::Error, link::Link, pace::Pace, reading};
 
 /// Lines that are no message, and their bytes, after which nothing more is expected of a program that
 /// has sent no message at all. Some print a greeting first.
@@ -17,6 +21,10 @@ const CHUNK: usize = 16 << 10;
 
 /// A line of more than this is not to leave its room behind, and is not kept if it is no message.
 const LONG: usize = 64 << 10;
+
+/// The end of a line that is to be a message is waited for until it has so many times the bytes that one
+/// may have.
+const OVERLONG: usize = 16;
 
 /// What is no message.
 #[derive(Default)]
@@ -34,8 +42,22 @@ struct Line {
     buffer: BytesMut,
     /// How much of the buffer holds no line break.
     searched: usize,
-    /// It is long and no message: what comes up to its end is dropped.
-    is_noise: bool,
+    /// It is not kept: what comes up to its end is dropped.
+    dropped: Option<Dropped>,
+}
+
+/// A line that is not kept.
+struct Dropped {
+    /// What it would have been, if it might have been a message.
+    overlong: Option<Overlong>,
+    bytes: usize,
+}
+
+/// A line that is complete.
+enum Whole {
+    Kept(Bytes),
+    /// It was not kept; this is its end.
+    Dropped(Dropped, Bytes),
 }
 
 /// Reads until the end. The error says what makes the program unusable.
@@ -54,53 +76,81 @@ pub(super) async fn read(
         })?;
         pace.read(length, 0);
         while let Some(whole) = line.next() {
-            within(whole.len(), line_bytes)?;
-            take(&whole, &link, &mut pace, &mut garbage).await?;
+            match whole {
+                Whole::Kept(text) if text.len() <= line_bytes => {
+                    take(&text, &link, &mut pace, &mut garbage).await?;
+                }
+                Whole::Kept(text) => {
+                    let overlong = Overlong::of(&text);
+                    give_up(overlong, end_of(&text), &link, line_bytes, &mut garbage).await?;
+                }
+                Whole::Dropped(Dropped { overlong: Some(overlong), .. }, end) => {
+                    give_up(overlong, &end, &link, line_bytes, &mut garbage).await?;
+                }
+                Whole::Dropped(Dropped { overlong: None, .. }, _end) => {}
+            }
         }
         if length == 0 {
             // Some end without ending their last line.
             let last = line.buffer.split().freeze();
             return match last.trim_ascii() {
                 [] => Ok(()),
+                _ if line.dropped.is_some() => Ok(()),
                 _ => take(&last, &link, &mut pace, &mut garbage).await,
             };
         }
-        if let Some((bytes, is_new)) = line.drop_noise() {
-            garbage.note(bytes, is_new.then_some("a long line"), &link)?;
+        let (bytes, is_new) = line.drop_unkept(line_bytes);
+        match &line.dropped {
+            Some(Dropped { overlong: None, .. }) => {
+                garbage.note(bytes, is_new.then_some("a long line"), &link)?;
+            }
+            Some(Dropped { bytes, .. }) if bytes / OVERLONG > line_bytes => {
+                return Err(too_long(line_bytes));
+            }
+            Some(_) | None => {}
         }
-        within(line.buffer.len(), line_bytes)?;
     }
 }
 
 impl Line {
     /// The next line that is complete.
-    fn next(&mut self) -> Option<Bytes> {
-        loop {
-            let Some(at) = memchr::memchr(b'\n', &self.buffer[self.searched..]) else {
-                self.searched = self.buffer.len();
-                return None;
-            };
-            let whole = self.buffer.split_to(self.searched + at + 1).freeze();
-            self.searched = 0;
-            if whole.len() > LONG {
-                self.buffer = BytesMut::from(&self.buffer[..]);
-            }
-            if !std::mem::take(&mut self.is_noise) {
-                return Some(whole);
-            }
+    fn next(&mut self) -> Option<Whole> {
+        let Some(at) = memchr::memchr(b'\n', &self.buffer[self.searched..]) else {
+            self.searched = self.buffer.len();
+            return None;
+        };
+        let whole = self.buffer.split_to(self.searched + at + 1).freeze();
+        self.searched = 0;
+        if whole.len() > LONG {
+            self.buffer = BytesMut::from(&self.buffer[..]);
         }
+        Some(match self.dropped.take() {
+            Some(dropped) => Whole::Dropped(dropped, whole),
+            None => Whole::Kept(whole),
+        })
     }
 
-    /// Drops what there is of a long line that is no message. Tells how much that is, and whether it is
-    /// the first of the line.
-    fn drop_noise(&mut self) -> Option<(usize, bool)> {
-        if !self.is_noise && (self.buffer.len() <= LONG || may_be_message(&self.buffer)) {
-            return None;
-        }
-        let bytes = self.buffer.len();
-        self.buffer.clear();
-        self.searched = 0;
-        Some((bytes, !std::mem::replace(&mut self.is_noise, true)))
+    /// Drops what there is of a line that is no message, or longer than one may be. Tells how much that
+    /// is, and whether it is the first of the line.
+    fn drop_unkept(&mut self, line_bytes: usize) -> (usize, bool) {
+        let is_new = self.dropped.is_none();
+        let dropped = match &mut self.dropped {
+            Some(dropped) => dropped,
+            None => {
+                let is_message = may_be_message(&self.buffer);
+                if self.buffer.len() <= if is_message { line_bytes } else { LONG } {
+                    return (0, false);
+                }
+                let overlong = is_message.then(|| Overlong::of(&self.buffer));
+                self.dropped.insert(Dropped { overlong, bytes: 0 })
+            }
+        };
+        let end = if dropped.overlong.is_some() { end_of(&self.buffer) } else { &[] };
+        let bytes = self.buffer.len() - end.len();
+        dropped.bytes += bytes;
+        self.buffer = BytesMut::from(end);
+        self.searched = self.buffer.len();
+        (bytes, is_new)
     }
 }
 
@@ -135,11 +185,31 @@ async fn take(
     Ok(())
 }
 
-fn within(length: usize, limit: usize) -> Result<(), String> {
-    if length > limit {
-        return Err(format!("its program wrote a line of more than {limit} bytes"));
+/// Ends the wait for what a line would have said that was longer than it may be. The error says why the
+/// program cannot go on: who would have to wait is not known.
+async fn give_up(
+    overlong: Overlong,
+    end: &[u8],
+    link: &Link,
+    line_bytes: usize,
+    garbage: &mut Garbage,
+) -> Result<(), String> {
+    let backend = link.backend();
+    tracing::warn!(%backend, limit = line_bytes, "the program wrote a longer message than `limits.eventBytes` allows, which is left out");
+    if overlong == Overlong::Notification {
+        return Ok(());
     }
+    let id = overlong.answers(end).map(|id| id.to_json());
+    let Some(id) = id.as_deref().and_then(Id::parse) else { return Err(too_long(line_bytes)) };
+    let fault = Error::TooLarge { what: "answered with a line", limit: line_bytes }.fault(backend);
+    let answer = Message::parse(reply::error(Some(id), &fault)).map_err(|why| why.to_string())?;
+    garbage.is_server = true;
+    link.receive(answer).await;
     Ok(())
+}
+
+fn too_long(limit: usize) -> String {
+    format!("its program wrote a line of more than {limit} bytes (`limits.eventBytes`)")
 }
 
 impl Garbage {

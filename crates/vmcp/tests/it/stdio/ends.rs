@@ -171,6 +171,26 @@ async fn lines_that_are_no_message_do_no_harm() {
     assert_eq!(text(&client.call("4", "kid_count", "{}").await.unwrap()), "2");
 }
 
+/// The call gets an error that says so, and the program goes on.
+#[tokio::test]
+async fn an_answer_that_is_too_long_is_that_calls_error() {
+    for keys in ["", ", isolation: shared"] {
+        let kid = kid("", keys, "limits: {eventBytes: 256KiB}").await;
+        let client = kid.client().await;
+        assert_eq!(text(&client.call("1", "kid_count", "{}").await.unwrap()), "1");
+        for bytes in [300_000, 3_000_000] {
+            let arguments = format!(r#"{{"bytes":{bytes}}}"#);
+            let error = client.call("2", "kid_big", &arguments).await.unwrap().json();
+            let told = error["error"]["message"].as_str().unwrap();
+            assert!(told.contains("more than 262144 bytes"), "{error}");
+        }
+        assert_eq!(text(&client.call("3", "kid_count", "{}").await.unwrap()), "2");
+        // It may be endless.
+        let error = client.call("4", "kid_big", r#"{"bytes":6000000}"#).await.unwrap().json();
+        assert!(error["error"]["message"].is_string(), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn a_program_that_writes_nothing_but_garbage_is_reported() {
     for (habit, told) in [
