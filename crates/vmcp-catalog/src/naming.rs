@@ -98,9 +98,17 @@ impl<'a> Names<'a> {
             }
         }
         let prefixed = self.contests(unranked, true);
-        for (exposed, contest) in prefixed {
-            if let Some(holder) = self.given.get(&exposed).map(|claim| claim.backend.clone()) {
+        for (exposed, mut contest) in prefixed {
+            let holder = self.given.get(&exposed).map(|claim| claim.backend.clone());
+            let is_ranked = |holder: &BackendId| {
+                naming.rank(holder).is_some() || contest.iter().all(|(_, c)| c.backend == holder)
+            };
+            if let Some(holder) = holder.filter(is_ranked) {
                 self.drop_all(contest, |name, _| DropReason::Taken { name, by: holder.clone() });
+            } else if let Some(claim) = self.given.remove(&exposed) {
+                // Each would take over what clients may know as the other's.
+                contest.push((exposed.clone(), claim));
+                self.give_or_drop(exposed, contest);
             } else if let Some(asked) = asked.get(&exposed) {
                 self.drop_all(contest, |name, claim| contested(name, asked, claim.backend));
             } else {

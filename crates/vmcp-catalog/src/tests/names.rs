@@ -77,16 +77,38 @@ fn priority_prefixes_a_contested_name_that_no_listed_backend_claims() {
     );
 }
 
+/// Clients may know it as that of the other backend, whichever comes later.
 #[test]
-fn a_bare_name_is_not_lost_to_a_prefixed_one() {
+fn a_name_that_is_bare_for_one_and_prefixed_for_another_is_nobodys() {
     check(
         &priority(&[]),
         "a: search
          b: search
          c: a_search",
         "b_search -> b/search
+         dropped c/a_search: a_search contested by [\"a\"]
+         dropped a/search: a_search contested by [\"c\"]",
+    );
+}
+
+#[test]
+fn a_backend_that_is_listed_keeps_its_bare_name() {
+    check(
+        &priority(&["c"]),
+        "a: search
+         b: search
+         c: a_search",
+        "b_search -> b/search
          a_search -> c/a_search
          dropped a/search: a_search is taken by c",
+    );
+    check(
+        &priority(&[]),
+        "a: search, a_search
+         b: search",
+        "a_search -> a/a_search
+         b_search -> b/search
+         dropped a/search: a_search is taken by a",
     );
 }
 
