@@ -34,8 +34,8 @@ pub enum Error {
     #[error("{0}")]
     Protocol(String),
     /// The backend sends more than vmcp takes, by a bound of vmcp's own.
-    #[error("{what} of more than {limit} bytes")]
-    TooLarge { what: &'static str, limit: usize },
+    #[error("{what} of more than {limit} bytes (limits.{key})")]
+    TooLarge { what: &'static str, limit: usize, key: &'static str },
     /// The backend offers more than vmcp takes, by a bound of vmcp's own.
     #[error("{0}")]
     Excessive(String),

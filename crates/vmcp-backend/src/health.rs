@@ -156,6 +156,9 @@ impl Health {
         if Verdict::of(Some(error)) == Verdict::Failed {
             self.window.spoil(self.seconds());
             self.judge(Verdict::Failed, Some(error), Sign::Call, false);
+        } else {
+            // It says nothing about the backend's health, and is to be found all the same.
+            self.judgement().last_error = Some((error.to_string(), Instant::now()));
         }
     }
 

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use vmcp_model::{BackendId, raw::Members};
-use vmcp_wire::{IdKey, Message, Shape, is_plain_response, reply};
+use vmcp_wire::{IdKey, Message, Shape, is_plain_response, is_sound_error, reply};
 
 use crate::{
     backend::{Backend, excerpt},
@@ -39,7 +39,7 @@ impl Backend {
             ));
         }
         match shapeless(&message) {
-            Some(why) => Err(refused(why)),
+            Some(why) => Err(refused(&why)),
             None => Ok(message.into_text()),
         }
     }
@@ -62,15 +62,23 @@ fn unmarked(text: Bytes) -> Bytes {
 }
 
 /// Why neither the result nor the error of a response could be read by a client.
-fn shapeless(response: &Message) -> Option<&'static str> {
-    let is_object = |value: &[u8]| value.starts_with(b"{");
+fn shapeless(response: &Message) -> Option<String> {
     match response.result() {
-        Some(result) => (!is_object(result)).then_some("its result is no object"),
+        Some(result) => (!result.starts_with(b"{")).then(|| "its result is no object".to_owned()),
         None => {
-            let text = response.text();
-            let error = Members::parse(text).and_then(|members| members.span("error"));
-            let is_object = error.is_some_and(|error| is_object(&text[error]));
-            (!is_object).then_some("its error is no object")
+            let error = error_of(response);
+            (!is_sound_error(error)).then(|| {
+                format!(
+                    "its error has no whole `code` or no text as its `message`: {}",
+                    excerpt(error)
+                )
+            })
         }
     }
+}
+
+/// The error of a response.
+fn error_of(response: &Message) -> &[u8] {
+    let text = response.text();
+    Members::parse(text).and_then(|members| members.value(text, "error")).unwrap_or_default()
 }

@@ -27,7 +27,7 @@ mod views;
 mod vmcp;
 
 pub use background::Background;
-pub use budget::Budget;
+pub use budget::{Budget, Reserved};
 pub use call::{CallEvent, CallStream, OpenQuestion, Outcome};
 pub use caller::{BackendSessions, Caller, ClientCapabilities, Pending};
 pub use handed::handed_out;

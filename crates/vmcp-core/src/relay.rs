@@ -12,6 +12,8 @@ use tokio::time::{Instant, Sleep};
 use vmcp_backend::{Backend, Body, Error};
 use vmcp_wire::{Fault, IdKey, ResponseScan};
 
+use crate::budget::Budget;
+
 /// A result up to this size is read whole before it is passed on, so that whatever is wrong with it
 /// becomes a proper error.
 const WHOLE: usize = 64 << 10;
@@ -119,23 +121,34 @@ impl Relay {
         self.poll(context).map_err(|error| error.fault(self.backend.id()))
     }
 
-    /// Reads to the end, which must come within `limit` bytes.
-    pub(crate) async fn collect(mut self, limit: usize) -> Result<Bytes, Error> {
-        let mut whole = BytesMut::new();
+    /// Reads to the end, which must come within `limit` bytes, as far as there is room for it.
+    pub(crate) async fn collect(
+        mut self,
+        limit: usize,
+        held: &Arc<Budget>,
+    ) -> Result<Bytes, Fault> {
+        let (mut whole, mut room) = (BytesMut::new(), held.reserve());
         while let Some(chunk) =
-            std::future::poll_fn(|context| self.poll(context)).await.transpose()?
+            std::future::poll_fn(|context| self.poll_next(context)).await.transpose()?
         {
             if whole.len() + chunk.len() > limit {
-                return Err(Error::TooLarge { what: "answered with a text", limit });
+                let what = "answered what is not passed on as it comes with a text";
+                let error = Error::TooLarge { what, limit, key: "eventBytes" };
+                return Err(error.fault(self.backend.id()));
+            }
+            if !room.grow(chunk.len()) {
+                return Err(Fault::NotHeld);
             }
             whole.extend_from_slice(&chunk);
         }
-        Ok(whole.freeze())
+        Ok(room.hold(whole))
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         let polled = self.poll_body(context);
         if let Poll::Ready(Some(Err(error))) = &polled {
+            // The client cannot be told any more.
+            tracing::warn!(backend = %self.backend.id(), %error, "a large answer was broken off in the middle");
             self.backend.note_spoiled(error);
         }
         polled

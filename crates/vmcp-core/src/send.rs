@@ -143,7 +143,7 @@ impl Vmcp {
                     Read::Whole(text) => text,
                     Read::Under(relay) if finish.is_relay() => return Ok(Reply::Relay(relay)),
                     Read::Under(relay) => {
-                        relay.collect(backend.limits().event_bytes).await.map_err(told)?
+                        relay.collect(backend.limits().event_bytes, self.budget()).await?
                     }
                 }
             }

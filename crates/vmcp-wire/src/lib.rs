@@ -26,5 +26,5 @@ pub use lines::Lines;
 pub use message::{Incoming, MAX_BATCH, Malformed, Message, Meta, Params, Shape};
 pub use meta::Introduction;
 pub use outcome::{Kind as OutcomeKind, Outcome, Unreadable};
-pub use response::is_plain_response;
+pub use response::{is_plain_response, is_sound_error};
 pub use scan::{ResponseScan, ScanError};

@@ -1,6 +1,6 @@
 //! Checks a response that has been read whole.
 
-use vmcp_model::raw::{Cursor, NotJson};
+use vmcp_model::raw::{Cursor, Members, NotJson};
 
 use crate::id::{Id, IdKey};
 
@@ -20,13 +20,27 @@ pub fn is_plain_response(text: &[u8], expected: &IdKey) -> bool {
                 let is_it = Id::parse(text[value].as_bytes()).is_some_and(|id| id.is(expected));
                 plain.id.replace(is_it).is_none()
             }
-            "\"result\"" | "\"error\"" => plain.outcome.replace(begin == Some(b'{')).is_none(),
+            "\"result\"" => plain.outcome.replace(begin == Some(b'{')).is_none(),
+            "\"error\"" => {
+                let is_sound = is_sound_error(text[value].as_bytes());
+                plain.outcome.replace(is_sound).is_none()
+            }
             _ => false,
         };
         if is_good { Ok(()) } else { Err(NotJson) }
     });
     let whole = read.and_then(|()| cursor.end());
     whole.is_ok() && [plain.version, plain.id, plain.outcome] == [Some(true); 3]
+}
+
+/// Whether the error of a response is one that clients can read: an object with a whole number as its
+/// `code` and a text as its `message` (JSON-RPC 2.0, section 5.1).
+pub fn is_sound_error(error: &[u8]) -> bool {
+    let Some(members) = Members::parse(error) else { return false };
+    let code = members.value(error, "code").and_then(|code| std::str::from_utf8(code).ok());
+    let message = members.value(error, "message");
+    code.is_some_and(|code| code.parse::<i64>().is_ok())
+        && message.is_some_and(|message| message.starts_with(b"\""))
 }
 
 /// What has been found of a response, and whether it is as it should be.
@@ -52,7 +66,7 @@ mod tests {
     fn what_is_as_it_should_be_is_plain() {
         check(r#"{"jsonrpc":"2.0","id":7,"result":{"a":[1,"}\""]}}"#, true);
         check(" { \"result\" : {} , \"id\":7,\n\"jsonrpc\":\"2.0\"}\n", true);
-        check(r#"{"error":{"code":1},"id":7,"jsonrpc":"2.0"}"#, true);
+        check(r#"{"error":{"code":-1,"message":"x"},"id":7,"jsonrpc":"2.0"}"#, true);
     }
 
     #[test]
@@ -68,6 +82,11 @@ mod tests {
             r#"{"jsonrpc":"2.0","id":7,"id":7,"result":{}}"#,
             r#"{"jsonrpc":"2.0","id":7,"result":[]}"#,
             r#"{"jsonrpc":"2.0","id":7,"error":"x"}"#,
+            r#"{"jsonrpc":"2.0","id":7,"error":{"message":"x"}}"#,
+            r#"{"jsonrpc":"2.0","id":7,"error":{"code":1}}"#,
+            r#"{"jsonrpc":"2.0","id":7,"error":{"code":1,"message":5}}"#,
+            r#"{"jsonrpc":"2.0","id":7,"error":{"code":-32000.5,"message":"x"}}"#,
+            r#"{"jsonrpc":"2.0","id":7,"error":{"code":"1","message":"x"}}"#,
             r#"{"jsonrpc":"2.0","id":7,"result":{},"error":null}"#,
             r#"{"jsonrpc":"2.0","id":7,"Result":{}}"#,
             r#"{"jsonrpc":"2.0","id":7,"result":{},"more":1}"#,

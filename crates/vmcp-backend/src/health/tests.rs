@@ -115,7 +115,7 @@ async fn what_is_no_failure_counts_as_none() {
         health.calls(10, Some(&Error::refused(status)));
     }
     health.calls(10, Some(&Error::SessionLost));
-    let large = Error::TooLarge { what: "sent an event", limit: 1 };
+    let large = Error::TooLarge { what: "sent an event", limit: 1, key: "eventBytes" };
     health.calls(10, Some(&large));
     health.spoiled(&large);
     health.calls(10, Some(&Error::Busy { what: "requests", key: "limit", limit: 1 }));

@@ -45,11 +45,20 @@ impl Body {
     pub fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         let Some(data) = ready!(self.source.poll_data(context)?) else { return Poll::Ready(None) };
         let Some(left) = self.left.checked_sub(data.len()) else {
-            let error = Error::TooLarge { what: "answered with a body", limit: self.limit };
-            return Poll::Ready(Some(Err(error)));
+            return Poll::Ready(Some(Err(self.too_large())));
         };
         self.left = left;
         Poll::Ready(Some(Ok(data)))
+    }
+
+    /// How many bytes may come at most.
+    pub(super) fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// What is wrong with a body that has more.
+    pub(super) fn too_large(&self) -> Error {
+        Error::TooLarge { what: "answered with a body", limit: self.limit, key: "responseBytes" }
     }
 
     /// Whether everything has been read.

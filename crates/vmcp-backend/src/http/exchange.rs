@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode, header::CONTENT_LENGTH};
 use vmcp_model::Era;
 use vmcp_wire::{IdKey, Lines, Message, Shape, headers::MediaType};
 
@@ -128,6 +128,7 @@ impl Backend {
         let status = response.status();
         let media_type = MediaType::of(response.headers());
         let readable = readable(response.headers());
+        let announced = announced(response.headers());
         let denial = match status.as_u16() {
             401 | 403 => challenge::denial(response.headers()).map(Box::new),
             _ => None,
@@ -140,6 +141,9 @@ impl Backend {
             }
             readable?;
             return match media_type {
+                MediaType::Json if announced.is_some_and(|bytes| bytes > body.limit()) => {
+                    Err(body.too_large())
+                }
                 MediaType::Json => Ok(Answer::Whole(body)),
                 MediaType::EventStream => {
                     let stream = Box::new(Stream::new(self, session, body, id));
@@ -179,7 +183,7 @@ impl Backend {
             return Err(Error::SessionLost);
         }
         // What its credential lacks is told in the headers only.
-        if answers && denial.is_none() {
+        if answers && denial.is_none() && refusal::is_readable(&text) {
             return Ok(Answer::Ready(text));
         }
         let said = refusal::said(&text);
@@ -241,3 +245,8 @@ fn is_notification(text: &Bytes) -> bool {
 
 #[cfg(test)]
 mod tests;
+
+/// How long a body is, if the backend says so before it comes.
+fn announced(headers: &HeaderMap) -> Option<usize> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}

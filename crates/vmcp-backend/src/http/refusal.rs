@@ -1,7 +1,7 @@
 //! What a refusal says in words, and whether it is about the session. Pure.
 
 use vmcp_model::raw::{self, Members};
-use vmcp_wire::{IdKey, Message, Shape};
+use vmcp_wire::{IdKey, Message, Shape, is_sound_error};
 
 use crate::discovery::{METHOD_NOT_FOUND, Refusal};
 
@@ -39,6 +39,12 @@ pub(super) fn answers(text: &[u8], id: &IdKey) -> bool {
     message.is_ok_and(|message| {
         message.shape() == Shape::Response && message.id().is_some_and(|answered| answered.is(id))
     })
+}
+
+/// Whether a client could read the answer that a refused request has got.
+pub(super) fn is_readable(text: &[u8]) -> bool {
+    let members = Members::parse(text);
+    members.is_some_and(|members| members.value(text, "error").is_none_or(is_sound_error))
 }
 
 /// Whether a refusal may mean that the session is gone: servers say so with many statuses, and some

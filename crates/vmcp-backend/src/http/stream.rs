@@ -146,7 +146,7 @@ impl Stream {
     fn feed(&mut self, chunk: &[u8]) -> Result<(), Error> {
         let mut events = Vec::new();
         self.decoder.feed(chunk, &mut events).map_err(|sse::EventTooLarge { limit }| {
-            Error::TooLarge { what: "sent an event", limit }
+            Error::TooLarge { what: "sent an event", limit, key: "eventBytes" }
         })?;
         self.decoded.extend(events);
         self.pace.read(chunk.len(), self.decoder.take_lines());

@@ -201,7 +201,9 @@ async fn give_up(
     }
     let id = overlong.answers(end).map(|id| id.to_json());
     let Some(id) = id.as_deref().and_then(Id::parse) else { return Err(too_long(line_bytes)) };
-    let fault = Error::TooLarge { what: "answered with a line", limit: line_bytes }.fault(backend);
+    let fault =
+        Error::TooLarge { what: "answered with a line", limit: line_bytes, key: "eventBytes" };
+    let fault = fault.fault(backend);
     let answer = Message::parse(reply::error(Some(id), &fault)).map_err(|why| why.to_string())?;
     garbage.is_server = true;
     link.receive(answer).await;

@@ -30,6 +30,14 @@ pub fn lying() -> RawServer {
         ("neither", messages(&[r#"{"jsonrpc":"2.0","id":$id}"#])),
         ("wrong_types", messages(&[r#"{"jsonrpc":2.0,"id":$id,"result":"a string"}"#])),
         ("wrong_result", messages(&[r#"{"jsonrpc":"2.0","id":$id,"result":{"content":"a string","isError":"yes"}}"#])),
+        (
+            "error_without_code",
+            messages(&[r#"{"jsonrpc":"2.0","id":$id,"error":{"message":"x"}}"#]),
+        ),
+        (
+            "error_with_odd_code",
+            messages(&[r#"{"jsonrpc":"2.0","id":$id,"error":{"code":-32000.5,"message":"x"}}"#]),
+        ),
         ("wrong_error", messages(&[r#"{"jsonrpc":"2.0","id":$id,"error":{"code":"x"}}"#])),
         ("unknown_result_type", messages(&[r#"{"jsonrpc":"2.0","id":$id,"result":{"resultType":"surprise"}}"#])),
         ("not_json", messages(&["this is not JSON"])),

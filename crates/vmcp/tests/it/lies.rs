@@ -6,7 +6,7 @@ use vmcp_testkit::{
     client::Message,
     gateway::Gateway,
     peers,
-    raw::{Answer, Form, Kind, fixed},
+    raw::{Answer, Form, Kind, RawServer, fixed},
 };
 
 use crate::{connect, serve};
@@ -24,14 +24,16 @@ enum Becomes {
 
 const EMPTY: &str = r#"{"content":[]}"#;
 
-const LIES: [(&str, Becomes); 22] = [
+const LIES: [(&str, Becomes); 24] = [
     ("other_id", Becomes::Error),
     ("duplicate_keys", Becomes::Error),
     ("result_and_error", Becomes::Error),
     ("neither", Becomes::Error),
     ("wrong_types", Becomes::Error),
     ("wrong_result", Becomes::Itself),
-    ("wrong_error", Becomes::Itself),
+    ("wrong_error", Becomes::Error),
+    ("error_without_code", Becomes::Error),
+    ("error_with_odd_code", Becomes::Error),
     ("unknown_result_type", Becomes::Itself),
     ("not_json", Becomes::Error),
     ("deep", Becomes::Itself),
@@ -137,6 +139,24 @@ async fn large_lies_are_not_taken_for_the_truth() {
             assert_eq!(truth.text().unwrap(), "the truth");
         }
     }
+    // Whose answer had begun cannot be told any more; those who run this can.
+    process.logged("a large answer was broken off in the middle").await;
+}
+
+/// What says at once that it is too large is refused before anything of it has gone to the client.
+#[tokio::test]
+async fn what_is_too_large_by_its_own_word_becomes_a_clear_error() {
+    let text = "x".repeat(2_000_000);
+    let large = format!(r#"{{"content":[{{"type":"text","text":"{text}"}}]}}"#);
+    let tool = r#"{"name":"huge","inputSchema":{"type":"object"}}"#;
+    let backend = RawServer::builder().tool(tool, large.as_str()).form(Form::Json);
+    let backend = backend.start().await.unwrap();
+    let gateway = Gateway::before(&[("liar", backend.url())]);
+    let process = serve(&gateway.with("limits: {responseBytes: 1MiB}")).await;
+    let client = connect(&process).await;
+    let answer = client.call("1", "liar_huge", "{}").await.unwrap();
+    assert!(is_clear_error(&answer), "{answer:?}");
+    assert!(answer.error().unwrap().contains("limits.responseBytes"), "{answer:?}");
 }
 
 #[tokio::test]
