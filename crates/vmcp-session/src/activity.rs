@@ -135,7 +135,7 @@ impl Activity {
         limit: usize,
     ) -> Result<Option<Box<Doubled>>, Fault> {
         if self.calls.len() >= limit {
-            return Err(Fault::TooMany { what: "calls of one session", limit });
+            return Err(Fault::SessionFull { what: "calls", limit, key: "callsPerSession" });
         }
         self.begun += 1;
         let mut call = Call { backend, signal, client_id: None, number: self.begun };

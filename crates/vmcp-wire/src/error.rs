@@ -76,7 +76,7 @@ pub enum Fault {
     #[error("the access token {0}")]
     InvalidToken(&'static str),
     /// The body is over its bound.
-    #[error("the body is over the bound of {limit} bytes")]
+    #[error("the body is over the bound of {limit} bytes (limits.requestBytes)")]
     TooLarge { limit: usize },
     /// The body did not come in time.
     #[error("the body took too long to arrive")]
@@ -84,6 +84,10 @@ pub enum Fault {
     /// The caller has used up what one caller may have.
     #[error("too many {what}: at most {limit}; end some or wait")]
     TooMany { what: &'static str, limit: usize },
+    /// The session has as much of this as one may. In the legacy era that is an answer like any other:
+    /// some clients take a status of 429 for the end of the whole session.
+    #[error("too many {what} of this session: at most {limit} (limits.{key}); end some or wait")]
+    SessionFull { what: &'static str, limit: usize, key: &'static str },
     /// vmcp as a whole has no room, is shutting down, or cannot reach its store.
     #[error("unavailable: {0}")]
     Unavailable(Cow<'static, str>),
@@ -165,7 +169,10 @@ impl Fault {
             Self::InvalidParams(_) => -32602,
             Self::ResourceNotFound { .. } => -32002,
             Self::SessionUnknown => -32001,
-            Self::TooMany { .. } | Self::Unavailable(_) | Self::BackendUnavailable { .. } => -32000,
+            Self::TooMany { .. }
+            | Self::SessionFull { .. }
+            | Self::Unavailable(_)
+            | Self::BackendUnavailable { .. } => -32000,
             Self::Backend { .. }
             | Self::BackendDenied { .. }
             | Self::BackendTimeout { .. }
@@ -204,6 +211,7 @@ impl Fault {
             | Self::BackendDenied { .. }
             | Self::BackendUnavailable { .. }
             | Self::BackendTimeout { .. }
+            | Self::SessionFull { .. }
             | Self::NotHeld
             | Self::Cancelled => StatusCode::OK,
         }
@@ -217,6 +225,7 @@ impl Fault {
             Self::ResourceNotFound { .. } => -32602,
             Self::SessionUnknown
             | Self::TooMany { .. }
+            | Self::SessionFull { .. }
             | Self::Unavailable(_)
             | Self::BackendUnavailable { .. } => -32603,
             other => other.code(),
@@ -244,7 +253,9 @@ impl Fault {
     /// The `Retry-After` header's value in seconds, where waiting helps.
     pub fn retry_after(&self) -> Option<u64> {
         match self {
-            Self::TooMany { .. } | Self::Unavailable(_) => Some(RETRY_AFTER_SECONDS),
+            Self::TooMany { .. } | Self::SessionFull { .. } | Self::Unavailable(_) => {
+                Some(RETRY_AFTER_SECONDS)
+            }
             Self::BackendUnavailable { again_in, .. } => {
                 Some(again_in.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX))
             }

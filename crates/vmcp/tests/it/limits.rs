@@ -1,6 +1,7 @@
 //! Everything has a bound, and at the bound there is a clear answer.
 
 use http::StatusCode;
+use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 use vmcp_testkit::{
     client::{Client, Response},
     gateway::{Gateway, eventually},
@@ -67,13 +68,56 @@ async fn calls_of_one_session() {
     let mut first = client.open("1", "tools/call", params).await.unwrap();
     first.message().await.unwrap().unwrap();
     let mut refused = client.open_call("2", "a_slow", "{}").await.unwrap();
-    assert_refused(&refused, StatusCode::TOO_MANY_REQUESTS);
-    refused.answer("2").await.unwrap().error().unwrap();
+    // Some clients take another status for the end of the whole session.
+    assert_eq!(refused.status(), StatusCode::OK);
+    let answer = refused.answer("2").await.unwrap();
+    let told = answer.error().unwrap();
+    assert!(told.contains("limits.callsPerSession"), "{told}");
     client.request("3", "ping", "{}").await.unwrap().result().unwrap();
     other.call("1", "a_slow", r#"{"delay_ms":1}"#).await.unwrap().result().unwrap();
     first.answer("1").await.unwrap().result().unwrap();
     client.call("4", "a_slow", r#"{"delay_ms":1}"#).await.unwrap().result().unwrap();
     assert_eq!(backend.counters().calls("slow"), 3);
+}
+
+/// Large bodies that are on their way, and those of calls under way.
+#[tokio::test]
+async fn large_requests_of_all_clients() {
+    const LARGE: usize = 1 << 20;
+    let limits = "{requestBytes: 2MiB, heldRequestBytes: 4MiB}";
+    let (_backend, process) = fixture(limits).await;
+    let client = connect(&process).await;
+    let before = process.memory().unwrap();
+    let mut unfinished = Vec::new();
+    for _connection in 0..20 {
+        let mut socket = TcpStream::connect(("127.0.0.1", process.port())).await.unwrap();
+        let head = format!(
+            "POST /mcp HTTP/1.1\r\nHost: localhost\r\nAccept: application/json, text/event-stream\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            LARGE + 1
+        );
+        socket.write_all(head.as_bytes()).await.unwrap();
+        // What is refused is not read to the end.
+        let _ = socket.write_all(&vec![b' '; LARGE]).await;
+        unfinished.push(socket);
+    }
+    eventually("one more is refused", async || {
+        let text = format!(r#"{{"text":"{}"}}"#, "x".repeat(LARGE));
+        let refused = client.open_call("1", "a_slow", &text).await.unwrap();
+        (refused.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(())
+    })
+    .await;
+    let grown = process.memory().unwrap().saturating_sub(before);
+    assert!(grown < 24 << 20, "{grown} bytes");
+    // Small ones are no part of it.
+    client.call("2", "a_slow", r#"{"delay_ms":1}"#).await.unwrap().result().unwrap();
+    drop(unfinished);
+    eventually("there is room again", async || {
+        let text = format!(r#"{{"delay_ms":1,"text":"{}"}}"#, "x".repeat(LARGE));
+        let answer = client.open_call("3", "a_slow", &text).await.unwrap();
+        (answer.status() == StatusCode::OK).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
