@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use vmcp_auth::{Authenticator, METADATA_PATH};
-use vmcp_core::Background;
+use vmcp_core::{Background, Budget};
 use vmcp_session::Sessions;
 use vmcp_wire::{Fault, headers, lines};
 
@@ -33,6 +33,8 @@ pub struct Config {
     pub allowed_origins: Vec<AllowedOrigin>,
     /// Bytes of one request.
     pub request_bytes: usize,
+    /// Bytes of all large requests that are held at once.
+    pub held_request_bytes: usize,
     /// GET streams open at once.
     pub streams: usize,
     /// Connections open at once.
@@ -59,6 +61,8 @@ pub struct Edge {
     pub(crate) authenticator: Authenticator,
     pub(crate) started: Instant,
     doors: Doors,
+    /// What large requests hold.
+    pub(crate) requests: Arc<Budget>,
     notes: Mutex<Notes>,
     streams: Arc<AtomicUsize>,
     draining: AtomicBool,
@@ -97,7 +101,9 @@ impl Edge {
         background: Background,
     ) -> Arc<Self> {
         let doors = Doors::new(config.allowed_hosts.clone(), config.allowed_origins.clone());
+        let requests = Budget::new(config.held_request_bytes);
         Arc::new(Self {
+            requests,
             config,
             sessions,
             authenticator,

@@ -229,7 +229,7 @@ impl Edge {
 
     /// Reads a request's body, within its bounds of size and time.
     async fn read(&self, body: RequestBody) -> Result<Bytes, Fault> {
-        let reading = body.collect(self.config.request_bytes);
+        let reading = body.collect(self.config.request_bytes, &self.requests);
         tokio::time::timeout(BODY_TIMEOUT, reading).await.unwrap_or(Err(Fault::TooSlow))
     }
 }

@@ -108,6 +108,7 @@ pub(crate) async fn start(
             allowed_hosts: parsed(&allowed_hosts).context("allowedHosts")?,
             allowed_origins: parsed(&allowed_origins).context("allowedOrigins")?,
             request_bytes: limits.request_bytes,
+            held_request_bytes: limits.held_request_bytes,
             streams: limits.streams,
             connections: limits.connections,
             keep_alive: sessions.keep_alive,

@@ -144,6 +144,7 @@ pub(crate) struct FailureHandling {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limits {
     pub(crate) request_bytes: usize,
+    pub(crate) held_request_bytes: usize,
     pub(crate) held_bytes: usize,
     pub(crate) connections: usize,
     pub(crate) sessions: usize,

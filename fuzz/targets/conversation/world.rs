@@ -65,6 +65,7 @@ impl World {
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
             request_bytes: 1 << 20,
+            held_request_bytes: 16 << 20,
             streams: 100,
             connections: 100,
             keep_alive: Duration::from_secs(10),

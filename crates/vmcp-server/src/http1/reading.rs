@@ -192,6 +192,11 @@ impl Incoming {
         self.0.state().body.is_over()
     }
 
+    /// How many bytes have come that were not handed out.
+    pub(crate) fn buffered(&self) -> usize {
+        self.0.state().buffer.len()
+    }
+
     /// Polls for the next piece; `None` at the end. A body of known length comes as a whole if it has
     /// at most `whole` bytes.
     pub(crate) fn poll_piece(

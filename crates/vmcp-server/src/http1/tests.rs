@@ -10,6 +10,7 @@ use tokio::{
     sync::mpsc,
     task::JoinSet,
 };
+use vmcp_core::Budget;
 
 use super::writing::Sent;
 use super::*;
@@ -76,7 +77,7 @@ impl Fixture {
 async fn echo(request: Request<Incoming>) -> Response<Body> {
     let (head, body) = request.into_parts();
     let text = format!("{} {}", head.method, head.uri);
-    let body = match RequestBody::Http1(body).collect(LIMIT).await {
+    let body = match RequestBody::Http1(body).collect(LIMIT, &Budget::new(usize::MAX)).await {
         Ok(body) => [text.as_bytes(), b" [", &body, b"]"].concat(),
         Err(fault) => format!("{text} {fault}").into_bytes(),
     };
@@ -311,7 +312,10 @@ async fn some_responses_have_no_body() {
 #[tokio::test]
 async fn large_bodies_come_through_whole() {
     let large = |request: Request<Incoming>| async {
-        let body = RequestBody::Http1(request.into_body()).collect(LIMIT).await.unwrap();
+        let body = RequestBody::Http1(request.into_body())
+            .collect(LIMIT, &Budget::new(usize::MAX))
+            .await
+            .unwrap();
         let part = Bytes::from_static(b"part");
         Response::new(Body::parts([part.clone(), body, part]))
     };

@@ -10,6 +10,7 @@ use vmcp_testkit::framing::http2::{
 };
 
 use std::time::Duration;
+use vmcp_core::Budget;
 
 use super::*;
 use crate::request::RequestBody;
@@ -100,7 +101,10 @@ fn ends(stream: u32) -> impl Fn(&Frame) -> bool {
 #[tokio::test]
 async fn requests_are_answered_side_by_side() {
     let echo = |request: Request<Incoming>| async {
-        let body = RequestBody::Http2(request.into_body()).collect(1 << 20).await.unwrap();
+        let body = RequestBody::Http2(request.into_body())
+            .collect(1 << 20, &Budget::new(usize::MAX))
+            .await
+            .unwrap();
         let mut response = Response::new(Body::whole(body));
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("keep-alive"));
         response

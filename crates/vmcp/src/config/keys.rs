@@ -408,6 +408,11 @@ const LIMITS: &[Key] = &[
         256 << 20,
         "all streamed answers that clients have not read, or may resume",
     ),
+    Key::size(
+        "heldRequestBytes",
+        256 << 20,
+        "all requests over 64 KiB that are coming in or under way; what is sent on may take as much again",
+    ),
     Key::count("connections", 20_000, 1_000_000, "connections of clients"),
     Key::count("sessions", 100_000, 10_000_000, "client sessions"),
     Key::count(

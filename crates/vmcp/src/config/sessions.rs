@@ -51,6 +51,7 @@ pub(super) fn bridge(reader: &Reader<'_>, limits: &Reader<'_>) -> Bridge {
 pub(super) fn limits(reader: &Reader<'_>) -> Limits {
     Limits {
         request_bytes: reader.size("requestBytes"),
+        held_request_bytes: reader.size("heldRequestBytes"),
         held_bytes: reader.size("heldBytes"),
         connections: reader.count("connections"),
         sessions: reader.count("sessions"),

@@ -165,6 +165,7 @@ fn of_bridge(bridge: &Bridge) -> Vec<String> {
 fn of_limits(limits: &Limits) -> Vec<String> {
     let Limits {
         request_bytes,
+        held_request_bytes,
         held_bytes,
         connections,
         sessions,
@@ -175,7 +176,7 @@ fn of_limits(limits: &Limits) -> Vec<String> {
     } = limits;
     vec![
         format!("request {request_bytes}"),
-        format!("held {held_bytes}"),
+        format!("held {held_bytes}, of requests {held_request_bytes}"),
         format!("connections {connections}"),
         format!("sessions {sessions}, {sessions_per_client} a client"),
         format!("calls per session {calls_per_session}"),
