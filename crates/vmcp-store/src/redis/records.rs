@@ -268,8 +268,20 @@ impl Inner {
         let limit = limit.to_string();
         let arguments: [&[u8]; 5] = [b"-inf", &decimal(now), b"LIMIT", b"0", limit.as_bytes()];
         let due: Vec<Vec<u8>> = self.send("ZRANGEBYSCORE", &self.index(), &arguments).await?;
-        let keys = due.into_iter().map(|key| Ok(SessionKey::from_bytes(key.try_into()?)));
-        keys.collect::<Result<_, Vec<u8>>>().map_err(|_other| unreadable("the index"))
+        let mut keys = Vec::new();
+        for key in due {
+            match key.try_into() {
+                Ok(key) => keys.push(SessionKey::from_bytes(key)),
+                // Nothing that vmcp has written: it must not stand before what is due.
+                Err(foreign) => {
+                    tracing::warn!(
+                        "took something out of the index of sessions in Redis that is not vmcp's"
+                    );
+                    self.send::<()>("ZREM", &self.index(), &[&foreign]).await?;
+                }
+            }
+        }
+        Ok(keys)
     }
 
     pub(super) async fn claim(

@@ -13,7 +13,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use vmcp_testkit::redis::{MASTER, RedisSentinels, RedisServer, redis_cluster};
 
 use super::{Address, Redis, Servers, Settings, Validation};
-use crate::{KeyRing, Reach, Store, contract};
+use crate::{KeyRing, Reach, SessionKey, Store, Timestamp, contract};
 
 #[tokio::test]
 async fn one_server_keeps_the_contract() {
@@ -31,6 +31,19 @@ async fn a_master_behind_sentinels_keeps_the_contract() {
 async fn a_cluster_keeps_the_contract() {
     let nodes = redis_cluster().await.unwrap();
     keeps_the_contract(Servers::Cluster(vec![address(&nodes[0])])).await;
+}
+
+/// What somebody else has put into the index keeps nothing from being cleared away.
+#[tokio::test]
+async fn what_is_foreign_is_taken_out_of_the_index() {
+    let server = RedisServer::start().await.unwrap();
+    let store = reached(for_server(&server)).await;
+    let key = SessionKey::of("one");
+    store.create(key, Timestamp(1)).await.unwrap();
+    server.say("ZADD test:due 0 junk 0 more").await.unwrap();
+    let due = store.due(Timestamp(u64::MAX >> 12), 10).await.unwrap();
+    assert_eq!(due, [key]);
+    assert_eq!(server.say("ZCARD test:due").await.unwrap(), ":1");
 }
 
 async fn keeps_the_contract(servers: Servers) {
