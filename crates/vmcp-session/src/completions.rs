@@ -99,10 +99,17 @@ impl Session {
         });
     }
 
-    /// Notes that a backend has said that something is done, by its id for it.
-    pub(crate) fn note_completed(&self, backend: &Backend, id: &str) {
+    /// Notes that a backend has said that something is done, by its id for it. `false` if only another is
+    /// known to have asked for that.
+    pub(crate) fn note_completed(&self, backend: &Backend, id: &str) -> bool {
         let id = Digest::of(id.as_bytes());
+        let asked = |own: bool| {
+            let is_it = |awaited: &Awaited| awaited.id == id && awaited.is_of(backend) == own;
+            self.peek(|activity| Some(activity.awaited.iter().any(is_it))).unwrap_or(false)
+        };
+        let (by_this, by_another) = (asked(true), asked(false));
         self.end_awaiting(|awaited| awaited.id == id && awaited.is_of(backend));
+        by_this || !by_another
     }
 
     fn end_awaiting(&self, which: impl Fn(&Awaited) -> bool) {

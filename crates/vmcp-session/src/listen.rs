@@ -274,10 +274,19 @@ impl Session {
                 .is_some_and(|token| self.with_activity(|activity| activity.knows_token(&token)))
     }
 
+    /// Whether it is known that a resource is not this backend's.
+    fn is_of_another(&self, backend: &Backend, uri: &str) -> bool {
+        let listed = self.catalog.load().resource(uri).map(|route| route.backend.clone());
+        let owner = listed.or_else(|| self.handed_by(uri));
+        owner.is_some_and(|owner| owner != *backend.id())
+    }
+
     /// Whether the client is to get a notification.
     pub(crate) fn wants(&self, backend: &Backend, notice: &Notice) -> bool {
         match &notice.kind {
-            NoticeKind::ResourceUpdated(uri) => self.is_subscribed(uri),
+            NoticeKind::ResourceUpdated(uri) => {
+                self.is_subscribed(uri) && !self.is_of_another(backend, uri)
+            }
             NoticeKind::Withdrawn(id) => {
                 let withdrawn = self.with_activity(|activity| activity.questions.remove(id));
                 if withdrawn.is_some() {
@@ -285,10 +294,7 @@ impl Session {
                 }
                 true
             }
-            NoticeKind::Completed(id) => {
-                self.note_completed(backend, id);
-                true
-            }
+            NoticeKind::Completed(id) => self.note_completed(backend, id),
             NoticeKind::Log(_) | NoticeKind::Other => notice.passes(self.log_level()),
         }
     }

@@ -160,7 +160,7 @@ async fn updates_of_a_resource_come_while_subscribed_and_not_after() {
         let params = format!(r#"{{"uri":"{uri}"}}"#);
         let subscribed = client.request("1", "resources/subscribe", &params).await.unwrap();
         assert_eq!(subscribed.result().unwrap(), "{}");
-        let backend = if uri.starts_with("ask") { &a } else { &b };
+        let (backend, liar) = if uri.starts_with("ask") { (&a, &b) } else { (&b, &a) };
         eventually("the subscribed session is listened to", async || {
             let sessions = backend.sessions();
             let mut sessions = sessions.iter();
@@ -168,6 +168,8 @@ async fn updates_of_a_resource_come_while_subscribed_and_not_after() {
         })
         .await;
         touch("ask://two").await;
+        // It is not theirs to say.
+        liar.notify_all("notifications/resources/updated", &params).await;
         touch(uri).await;
         let (method, updated) = next(&mut get).await;
         assert_eq!(method, "notifications/resources/updated");

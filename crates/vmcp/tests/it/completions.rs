@@ -6,6 +6,7 @@ use tokio::sync::Notify;
 use vmcp_testkit::{
     client::{Client, Message},
     gateway::{Gateway, eventually},
+    peers,
     process::Process,
     raw::{Answer, Call, Form, Kind, RawServer, Running, handler},
 };
@@ -19,6 +20,8 @@ const ASKED: &str =
 /// A backend whose calls ask for something at a URL; it is done only when the test says so.
 struct Fixture {
     backend: Running,
+    /// Another one.
+    other: Running,
     process: Process,
     client: Client,
     go: Arc<Notify>,
@@ -55,9 +58,10 @@ async fn fixture(form: Form) -> Fixture {
         .offer(Kind::Tools, &tool("refuse"), refuse)
         .offer(Kind::Tools, &tool("wait"), wait);
     let backend = backend.start().await.unwrap();
-    let process = serve(&Gateway::before(&[("a", backend.url())])).await;
+    let other = peers::changing().start().await.unwrap();
+    let process = serve(&Gateway::before(&[("a", backend.url()), ("b", other.url())])).await;
     let client = connect(&process).await;
-    Fixture { backend, process, client, go }
+    Fixture { backend, other, process, client, go }
 }
 
 impl Fixture {
@@ -105,6 +109,30 @@ async fn a_client_hears_on_its_get_stream_that_it_is_done() {
     let fixture = fixture(Form::Sse).await;
     let mut get = fixture.client.listen(None).await.unwrap();
     fixture.asked("a_ask").await;
+    fixture.done().await;
+    assert_done(&get.message().await.unwrap().unwrap());
+}
+
+#[tokio::test]
+async fn nobody_but_who_has_asked_says_that_it_is_done() {
+    let fixture = fixture(Form::Sse).await;
+    let mut get = fixture.client.listen(None).await.unwrap();
+    eventually("both are there", async || {
+        let list = fixture.client.request("5", "tools/list", "{}").await.unwrap();
+        list.keys("tools", "name").unwrap().contains(&"b_touch".to_owned()).then_some(())
+    })
+    .await;
+    fixture.client.call("6", "b_touch", r#"{"uri":"change://one"}"#).await.unwrap();
+    eventually("the other is listened to", async || {
+        (fixture.other.sessions().iter().filter(|session| session.listens()).count() == 2)
+            .then_some(())
+    })
+    .await;
+    fixture.asked("a_ask").await;
+    fixture.other.notify_all(DONE, r#"{"elicitationId":"e-1"}"#).await;
+    fixture.other.notify_all("notifications/message", r#"{"level":"error","data":"b"}"#).await;
+    let next = get.message().await.unwrap().unwrap();
+    assert_eq!(next.method().as_deref(), Some("notifications/message"));
     fixture.done().await;
     assert_done(&get.message().await.unwrap().unwrap());
 }
