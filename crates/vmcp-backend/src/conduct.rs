@@ -72,7 +72,9 @@ impl Oddity {
     /// As a person is told.
     fn remark(self) -> &'static str {
         match self {
-            Self::Circle => "gives cursors that lead back to what it has listed already",
+            Self::Circle => {
+                "gives cursors that lead nowhere: to pages that it has listed already, or to one empty page after the other"
+            }
             Self::NoMessage => "sends what is no MCP message",
             Self::Undeclared => "lists what its capabilities do not declare",
             Self::IdType => "answers with ids of another JSON type than it is sent",

@@ -296,7 +296,7 @@ impl Backend {
                 Next::Circle => {
                     if self.conduct.is_news(Oddity::Circle) {
                         let (backend, list) = (self.id(), kind.list_method());
-                        tracing::warn!(%backend, list, "the backend's cursors lead back to what it has listed already; what came before is taken for all");
+                        tracing::warn!(%backend, list, "the backend's cursors lead nowhere: to what it has listed already, or to one empty page after the other; what came before is taken for all");
                     }
                     pages.keep();
                     return Ok(list);

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, Response, StatusCode, header::CONTENT_LENGTH};
+use http::{
+    HeaderMap, Response, StatusCode,
+    header::{CONTENT_LENGTH, CONTENT_TYPE},
+};
 use vmcp_model::Era;
 use vmcp_wire::{IdKey, Lines, Message, Shape, headers::MediaType};
 
-use super::{Http, body::Body, challenge, readable, refusal, stream::Stream};
+use super::{Http, SAID, body::Body, challenge, readable, refusal, stream::Stream};
 use crate::{
     backend::{Answer, Backend, REFUSAL_BYTES, within},
     discovery::{Refusal, is_doubtful},
@@ -129,6 +132,7 @@ impl Backend {
         let media_type = MediaType::of(response.headers());
         let readable = readable(response.headers());
         let announced = announced(response.headers());
+        let odd_type = (media_type == MediaType::Other).then(|| content_type(response.headers()));
         let denial = match status.as_u16() {
             401 | 403 => challenge::denial(response.headers()).map(Box::new),
             _ => None,
@@ -150,7 +154,8 @@ impl Backend {
                     Ok(Answer::Events(Events::of_stream(stream)))
                 }
                 MediaType::Other => Err(Error::Protocol(format!(
-                    "answered a request with HTTP status {status} and neither JSON nor a stream"
+                    "answered a request with HTTP status {status} and {}, neither JSON nor a stream; is its URL that of an MCP endpoint?",
+                    odd_type.unwrap_or_default()
                 ))),
             };
         }
@@ -245,6 +250,17 @@ fn is_notification(text: &Bytes) -> bool {
 
 #[cfg(test)]
 mod tests;
+
+/// What a body is by its own word, as a person is told.
+fn content_type(headers: &HeaderMap) -> String {
+    match headers.get(CONTENT_TYPE) {
+        Some(said) => {
+            let said = String::from_utf8_lossy(said.as_bytes());
+            format!("Content-Type {}", said.chars().take(SAID).collect::<String>())
+        }
+        None => "no Content-Type".to_owned(),
+    }
+}
 
 /// How long a body is, if the backend says so before it comes.
 fn announced(headers: &HeaderMap) -> Option<usize> {

@@ -59,7 +59,7 @@ async fn what_goes_round_in_circles_is_kept_once() {
             &["t0", "t1"],
         ),
         (
-            "cursors that lead back",
+            "cursors that lead nowhere",
             Box::new(move |cursor, number| match cursor {
                 Some("x") => only("b", "y"),
                 Some("y") => only("c", "x"),
