@@ -14,8 +14,8 @@ use crate::{
     contents::{Contents, Entry, InvalidCatalog, Route},
     cursor::{self, InvalidCursor},
     pages::Pages,
-    spelling::{Spellings, as_template},
-    template::Template,
+    spelling::{self, Candidates, Spellings},
+    template::{Matcher, Steps},
 };
 
 /// The merged, conflict-resolved offers. Immutable; equal catalogs have equal digests.
@@ -26,8 +26,6 @@ pub struct Catalog {
     contents: Contents,
     /// In the order of [`Kind::ALL`], as the entries are.
     pages: [Pages; 4],
-    /// One for each entry of its kind; `None` where it is malformed.
-    templates: Vec<Option<Template>>,
     /// Made when it is first needed.
     spellings: OnceLock<Spellings>,
     /// The places of the tools whose definitions name resources, by URI. Made when it is first needed.
@@ -65,18 +63,7 @@ impl Catalog {
         let pages = Kind::ALL.map(|kind| {
             Pages::render(kind, &digest, page_size, &mut contents.entries[place_of(kind)])
         });
-        let templates = contents.entries[place_of(Kind::ResourceTemplate)]
-            .iter()
-            .map(|entry| Template::parse(&entry.key))
-            .collect();
-        Self {
-            digest,
-            contents,
-            pages,
-            templates,
-            spellings: OnceLock::new(),
-            links: OnceLock::new(),
-        }
+        Self { digest, contents, pages, spellings: OnceLock::new(), links: OnceLock::new() }
     }
 
     /// The hash of everything that a client or a router can see: the [`Digest`] of
@@ -98,13 +85,15 @@ impl Catalog {
     /// Where a request for this URI goes: to the backend that lists it, as a resource or literally
     /// as a template; otherwise to the first one, in the order of the list, whose template could
     /// expand to it. The route of a template holds the template; what to ask for is `uri` itself.
+    /// Takes a bounded time for each backend, whatever its templates are.
     pub fn resource(&self, uri: &str) -> Option<&Route> {
         self.route(Kind::Resource, uri).or_else(|| self.template(uri)).or_else(|| {
-            let fits = |template: &Option<Template>| {
-                template.as_ref().is_some_and(|template| template.matches(uri))
+            let (mut matcher, mut budgets) = (Matcher::new(uri), self.budgets());
+            let fits = |entry: &&Entry| {
+                let steps = self.budget(&mut budgets, entry);
+                steps.is_some_and(|steps| matcher.fits(&entry.key, steps))
             };
-            let place = self.templates.iter().position(fits)?;
-            Some(&self.entries(Kind::ResourceTemplate)[place].route)
+            Some(&self.entries(Kind::ResourceTemplate).iter().find(fits)?.route)
         })
     }
 
@@ -135,9 +124,11 @@ impl Catalog {
         if let Some(place) = spellings.place(uri) {
             return Some(Cow::Borrowed(&self.entries(Kind::Resource)[place].key));
         }
-        let templates = self.keys(Kind::ResourceTemplate).zip(&self.templates);
-        let mut spelled =
-            templates.filter_map(|(key, template)| as_template(uri, key, template.as_ref()?));
+        let plain = spelling::decoded(uri);
+        let (mut candidates, mut budgets) = (Candidates::of(uri, &plain)?, self.budgets());
+        let mut spelled = self.entries(Kind::ResourceTemplate).iter().filter_map(|entry| {
+            candidates.as_template(&entry.key, self.budget(&mut budgets, entry)?)
+        });
         spelled.next().map(Cow::Owned)
     }
 
@@ -228,6 +219,17 @@ impl Catalog {
     fn route(&self, kind: Kind, key: &str) -> Option<&Route> {
         let place = self.pages[place_of(kind)].place(key)?;
         Some(&self.entries(kind)[place].route)
+    }
+
+    /// What comparing a URI with the templates of each backend may cost, in the order of the backends:
+    /// none of them uses up what another one's templates need.
+    fn budgets(&self) -> Vec<Steps> {
+        vec![Steps::new(); self.contents.backends.len()]
+    }
+
+    fn budget<'a>(&self, budgets: &'a mut [Steps], entry: &Entry) -> Option<&'a mut Steps> {
+        let place = self.contents.backends.binary_search(&entry.route.backend).ok()?;
+        budgets.get_mut(place)
     }
 
     fn entries(&self, kind: Kind) -> &[Entry] {

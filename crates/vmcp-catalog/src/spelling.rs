@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use url::Url;
 
-use crate::template::Template;
+use crate::template::{Matcher, Steps};
 
 /// The longest URI that is looked for in this way, in bytes.
 const MAX_URI: usize = 8 * 1024;
@@ -35,15 +35,38 @@ impl Spellings {
     }
 }
 
-/// The URI as a template would write it. `None` if it could not.
-pub(crate) fn as_template(uri: &str, key: &str, template: &Template) -> Option<String> {
-    let (theirs, rest) = uri.split_once(':')?;
-    let (scheme, _) = key.split_once(':')?;
-    if uri.len() > MAX_URI || !scheme.eq_ignore_ascii_case(theirs) {
-        return None;
+/// A URI as templates might write it: with their scheme, and what stands behind it as it is or without
+/// needless encoding.
+pub(crate) struct Candidates<'a> {
+    scheme: &'a str,
+    rests: Vec<(&'a str, Matcher<'a>)>,
+}
+
+impl<'a> Candidates<'a> {
+    /// Those of a URI that is this without needless encoding. `None` if it has no scheme or is too long.
+    pub(crate) fn of(uri: &'a str, plain: &'a str) -> Option<Self> {
+        if uri.len() > MAX_URI {
+            return None;
+        }
+        let ((scheme, rest), (_, plain)) = (uri.split_once(':')?, plain.split_once(':')?);
+        let mut rests = vec![rest, plain];
+        rests.dedup();
+        let rests = rests.into_iter().map(|rest| (rest, Matcher::new(rest))).collect();
+        Some(Self { scheme, rests })
     }
-    let candidates = [format!("{scheme}:{rest}"), format!("{scheme}:{}", decoded(rest))];
-    candidates.into_iter().find(|candidate| template.matches(candidate))
+
+    /// The URI as this template would write it. `None` if it could not.
+    pub(crate) fn as_template(&mut self, template: &str, steps: &mut Steps) -> Option<String> {
+        let (scheme, behind) = template.split_once(':')?;
+        if !scheme.eq_ignore_ascii_case(self.scheme) {
+            return None;
+        }
+        let rest = self
+            .rests
+            .iter_mut()
+            .find_map(|(rest, matcher)| matcher.fits(behind, steps).then_some(rest))?;
+        Some(format!("{scheme}:{rest}"))
+    }
 }
 
 /// What two ways to write a URI have in common: the form of the URL standard, without the encoding of
@@ -56,7 +79,7 @@ fn normal(uri: &str) -> Option<String> {
 }
 
 /// Text in which nothing is percent-encoded that need not be, and what is, in capitals.
-fn decoded(text: &str) -> String {
+pub(crate) fn decoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, behind)) = rest.split_once('%') {

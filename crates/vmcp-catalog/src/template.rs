@@ -6,101 +6,177 @@
 //! - `{path*}` may span several segments, as servers use it for "the rest of the path";
 //! - the parameters of `{?a,b}` come in any order;
 //! - a variable's name may hold a hyphen.
+//!
+//! Templates come from backends, a hundred thousand at once if one likes. So nothing is made of
+//! them beforehand and nothing is kept: a template is read while it is compared, piece by piece,
+//! and only as far as the URI follows it.
 
-use std::sync::OnceLock;
-
-use regex::bytes::{Regex, RegexBuilder};
+use self::{expression::Expression, sweep::Sweep};
 
 mod expression;
-
-/// A template that is ready to match.
-#[derive(Debug)]
-pub(crate) struct Template {
-    /// The literal text before the first expression. Compared first, so that a template that has
-    /// nothing to do with a URI costs next to nothing.
-    prefix: Box<str>,
-    /// The regular expression for the rest.
-    pattern: Box<str>,
-    /// The same, compiled when it is first needed: restoring a session must not wait for it.
-    /// `None` if it would be too large.
-    compiled: OnceLock<Option<Regex>>,
-}
+mod sweep;
 
 /// The longest URI that matches, in bytes.
 const MAX_URI: usize = 8 * 1024;
 /// The longest template that matches anything, in bytes.
 const MAX_TEMPLATE: usize = 2 * 1024;
-/// The largest compiled template, in bytes.
-const MAX_COMPILED: usize = 128 * 1024;
 
-impl Template {
-    /// Reads a template. `None` if it is malformed or too long, and so matches nothing.
-    pub(crate) fn parse(template: &str) -> Option<Self> {
-        if template.len() > MAX_TEMPLATE {
+/// What comparing one URI with all templates of one backend may cost. What it does not reach
+/// matches nothing.
+///
+/// A template that begins or ends otherwise than the URI costs one step, so a hundred thousand of
+/// those are all looked at.
+#[derive(Debug, Clone)]
+pub(crate) struct Steps(usize);
+
+/// A URI that is compared with templates.
+#[derive(Debug)]
+pub(crate) struct Matcher<'a> {
+    uri: &'a str,
+    sweep: Sweep<'a>,
+}
+
+/// A part of a template.
+#[derive(Debug)]
+enum Piece<'a> {
+    /// What stands in an expansion as it is.
+    Plain(&'a str),
+    /// What an expansion may percent-encode.
+    Unusual(char),
+    Expression(Expression<'a>),
+}
+
+impl Steps {
+    /// A millisecond or two of a slow machine.
+    pub(crate) const MOST: usize = 256 * 1024;
+
+    pub(crate) const fn new() -> Self {
+        Self(Self::MOST)
+    }
+
+    /// Takes some. `None` if there are no more.
+    fn take(&mut self, steps: usize) -> Option<()> {
+        self.0 = self.0.saturating_sub(steps);
+        (self.0 > 0).then_some(())
+    }
+}
+
+impl<'a> Matcher<'a> {
+    pub(crate) fn new(uri: &'a str) -> Self {
+        Self { uri, sweep: Sweep::new(uri.as_bytes()) }
+    }
+
+    /// Whether the template can expand to the URI. One that is malformed or too long cannot.
+    pub(crate) fn fits(&mut self, template: &str, steps: &mut Steps) -> bool {
+        self.compare(template, steps).is_some()
+    }
+
+    fn compare(&mut self, template: &str, steps: &mut Steps) -> Option<()> {
+        steps.take(1)?;
+        // Most have nothing to do with the URI, and that shows at their beginning or their end.
+        let start = template.find(['{', '}']).unwrap_or(template.len());
+        let start = plain_len(&template[..start]);
+        let (prefix, rest) = template.split_at(start);
+        let end = template.rfind(['{', '}']).map_or(0, |brace| brace + 1);
+        let suffix = &template[end..];
+        let is_apart = !self.uri.starts_with(prefix)
+            || (plain_len(suffix) == suffix.len() && !self.uri.ends_with(suffix));
+        if is_apart || template.len() > MAX_TEMPLATE || self.uri.len() > MAX_URI {
             return None;
         }
-        let (prefix, mut rest) = split_at_brace(template);
-        // What an expansion would percent-encode is left to the pattern.
-        let plain = prefix.bytes().take_while(|byte| is_plain(*byte)).count();
-        let (prefix, unusual) = prefix.split_at(plain);
-        let mut pattern = String::new();
-        literal(unusual, &mut pattern);
-        while !rest.is_empty() {
-            let inside = rest.strip_prefix('{')?;
-            let (inside, behind) = inside.split_once('}')?;
-            expression::translate(inside, &mut pattern)?;
-            let (between, next) = split_at_brace(behind);
-            literal(between, &mut pattern);
-            rest = next;
+        // Where in the URI an expansion of what has been read so far can end; never empty.
+        let mut ends = vec![prefix.len()];
+        for piece in pieces(rest) {
+            ends = self.follow(&piece?, ends, steps)?;
         }
-        Some(Self { prefix: prefix.into(), pattern: pattern.into(), compiled: OnceLock::new() })
+        ends.contains(&self.uri.len()).then_some(())
     }
 
-    /// Whether the template can expand to this URI. Takes time linear in the URI's length.
-    pub(crate) fn matches(&self, uri: &str) -> bool {
-        let Some(rest) = uri.strip_prefix(&*self.prefix) else { return false };
-        uri.len() <= MAX_URI
-            && self
-                .compiled
-                .get_or_init(|| compile(&self.pattern))
-                .as_ref()
-                .is_some_and(|regex| regex.is_match(rest.as_bytes()))
+    /// Where a piece can end that begins at one of these places. `None` if nowhere.
+    fn follow(
+        &mut self,
+        piece: &Piece<'_>,
+        mut starts: Vec<usize>,
+        steps: &mut Steps,
+    ) -> Option<Vec<usize>> {
+        let uri = self.uri.as_bytes();
+        let ends = match piece {
+            Piece::Plain(text) => {
+                steps.take(starts.len() * (1 + text.len() / 16))?;
+                starts.retain_mut(|place| {
+                    let fits = uri[*place..].starts_with(text.as_bytes());
+                    *place += text.len();
+                    fits
+                });
+                starts
+            }
+            Piece::Unusual(char) => {
+                steps.take(4 * starts.len())?;
+                let mut ends: Vec<_> = starts
+                    .iter()
+                    .flat_map(|place| {
+                        unusual_lengths(*char, &uri[*place..]).map(move |len| place + len)
+                    })
+                    .collect();
+                ends.sort_unstable();
+                ends.dedup();
+                ends
+            }
+            Piece::Expression(expression) => self.sweep.ends(expression, starts, steps)?,
+        };
+        (!ends.is_empty()).then_some(ends)
     }
 }
 
-fn split_at_brace(text: &str) -> (&str, &str) {
-    text.split_at(text.find(['{', '}']).unwrap_or(text.len()))
-}
-
-fn compile(pattern: &str) -> Option<Regex> {
-    RegexBuilder::new(&format!(r"\A(?:{pattern})\z"))
-        .unicode(false)
-        .dot_matches_new_line(true)
-        .size_limit(MAX_COMPILED)
-        .build()
-        .ok()
-}
-
-/// Adds the pattern of literal text: itself, or for characters that an expansion percent-encodes
-/// (RFC 6570, 3.1) also that form.
-fn literal(text: &str, pattern: &mut String) {
-    for char in text.chars() {
-        let mut buffer = [0; 4];
-        let bytes = char.encode_utf8(&mut buffer).as_bytes();
-        let raw: String = bytes.iter().map(|byte| format!(r"\x{byte:02x}")).collect();
-        if bytes.iter().all(|byte| is_plain(*byte)) {
-            pattern.push_str(&raw);
-            continue;
+/// The pieces of a template, the last of which is `None` if it is malformed.
+fn pieces(template: &str) -> impl Iterator<Item = Option<Piece<'_>>> {
+    let mut rest = template;
+    std::iter::from_fn(move || {
+        let first = rest.chars().next()?;
+        if matches!(first, '{' | '}') {
+            let inside = rest.strip_prefix('{').and_then(|inside| inside.split_once('}'));
+            let expression = inside.and_then(|(inside, behind)| {
+                rest = behind;
+                Expression::parse(inside)
+            });
+            if expression.is_none() {
+                rest = "";
+            }
+            return Some(expression.map(Piece::Expression));
         }
-        let encoded: String = bytes.iter().map(|byte| format!("%{byte:02x}")).collect();
-        pattern.push_str(&format!("(?:{raw}|(?i:{encoded}))"));
-    }
+        let (plain, behind) = rest.split_at(plain_len(rest));
+        if plain.is_empty() {
+            rest = &rest[first.len_utf8()..];
+            return Some(Some(Piece::Unusual(first)));
+        }
+        rest = behind;
+        Some(Some(Piece::Plain(plain)))
+    })
 }
 
-/// Whether an expansion leaves a literal byte as it is: unreserved, reserved, or the beginning of
-/// a percent-encoded one.
-fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=%".contains(&byte)
+/// How much of a text an expansion leaves as it is: what is unreserved, reserved, or the beginning
+/// of a percent-encoded byte (RFC 6570, 3.1).
+fn plain_len(text: &str) -> usize {
+    let is_plain =
+        |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=%".contains(byte);
+    text.bytes().take_while(is_plain).count()
+}
+
+/// How long a character is at the beginning of a text, if it is there: itself, or percent-encoded.
+fn unusual_lengths(char: char, text: &[u8]) -> impl Iterator<Item = usize> {
+    let mut buffer = [0; 4];
+    let bytes = char.encode_utf8(&mut buffer).as_bytes();
+    let is_encoded = text.len() >= 3 * bytes.len()
+        && text.chunks(3).zip(bytes).all(|(three, byte)| encoded(three) == Some(*byte));
+    let raw = text.starts_with(bytes).then_some(bytes.len());
+    raw.into_iter().chain(is_encoded.then_some(3 * bytes.len()))
+}
+
+/// The byte that a text begins with in its percent-encoded form.
+fn encoded(text: &[u8]) -> Option<u8> {
+    let [b'%', high, low, ..] = text else { return None };
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    Some(digit(*high)? << 4 | digit(*low)?)
 }
 
 #[cfg(test)]

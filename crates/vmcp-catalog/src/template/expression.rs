@@ -1,9 +1,8 @@
-//! The regular expression for what one `{...}` of a template can expand to (RFC 6570, 3.2).
+//! What one `{...}` of a template can expand to (RFC 6570, 3.2).
 //!
 //! An undefined variable expands to nothing, so every expression may be absent as a whole. Which
-//! value belongs to which variable does not matter here, so any order of them is accepted.
-
-use std::fmt::Write;
+//! value belongs to which variable does not matter here, so any order of them is accepted. So
+//! without names the variables of an expression come down to one: the laxest of them.
 
 /// How an expression's values are written down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,48 +17,77 @@ enum Operator {
     Continuation,
 }
 
+/// The values of an expression, one after the other.
 #[derive(Debug)]
-struct Variable<'a> {
-    name: &'a str,
-    modifier: Modifier,
+pub(super) struct Expression<'a> {
+    /// What stands before the first value. Where there is such, all of them may be absent.
+    pub(super) lead: Option<u8>,
+    /// What stands between two values, if there may be two.
+    pub(super) separator: Option<u8>,
+    /// How often all of this may come in a row.
+    pub(super) times: usize,
+    pub(super) value: Value,
+    /// The bytes that no value holds, because they begin what comes next.
+    pub(super) ends_at: &'static [u8],
+    list: &'a str,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Modifier {
-    None,
-    /// `*`: each element of a list or member of a map on its own.
-    Explode,
-    /// `:n`: the first n characters.
-    Prefix(usize),
+pub(super) enum Value {
+    /// At most so many characters.
+    Bare(Length),
+    /// The name of a variable, and perhaps its value behind `=`.
+    Named,
 }
 
-/// The longest prefix that is counted; a longer one matches values of any length, which keeps the
-/// compiled pattern small.
-const MAX_COUNTED: usize = 16;
+/// How many characters a value has at most. A length that is counted is less than one that is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Length {
+    Counted(u16),
+    Any,
+}
 
-/// One percent-encoded character: the first byte of its UTF-8 form and those that continue it.
-const ENCODED: &str = "(?i:%[0-7][0-9a-f]|%[c-f][0-9a-f](?:%[89ab][0-9a-f])*)";
+#[derive(Debug)]
+struct Variable<'a> {
+    name: &'a str,
+    length: Length,
+    /// `*`: each element of a list or member of a map on its own.
+    is_exploded: bool,
+}
 
-/// Adds the pattern of the expression between two braces. `None` if it is malformed.
-pub(super) fn translate(expression: &str, pattern: &mut String) -> Option<()> {
-    let (operator, list) = Operator::split(expression);
-    let variables: Vec<_> = list.split(',').map(Variable::parse).collect::<Option<_>>()?;
-    let values: Vec<_> = variables.iter().map(|variable| operator.value(variable)).collect();
-    let value = format!("(?:{})", values.join("|"));
-    let open_ended = variables.iter().any(|variable| variable.modifier == Modifier::Explode);
-    let written = match operator {
+impl<'a> Expression<'a> {
+    /// Reads what stands between two braces. `None` if it is malformed.
+    pub(super) fn parse(text: &'a str) -> Option<Self> {
+        let (operator, list) = Operator::split(text);
+        let (mut count, mut length, mut is_exploded) = (0, Length::Counted(0), false);
+        for variable in list.split(',') {
+            let variable = Variable::parse(variable)?;
+            count += 1;
+            length = length.max(variable.length);
+            is_exploded |= variable.is_exploded;
+        }
+        let (lead, separator) = operator.signs();
+        // A map's own keys take the place of the variable's name.
+        let is_named = operator.has_names() && !is_exploded;
         // A prefix is never taken of a list, so what comes from one variable holds no comma.
-        Operator::Simple | Operator::Reserved if values.len() == 1 => write!(pattern, "{value}"),
-        Operator::Simple | Operator::Reserved => write!(pattern, "{value}(?:,{value})*"),
-        Operator::Fragment => write!(pattern, "(?:#{value}(?:,{value})*)?"),
-        Operator::Label => write!(pattern, r"(?:\.{value})*"),
-        Operator::Path if open_ended => write!(pattern, "(?:/{value})*"),
-        Operator::Path => write!(pattern, "(?:/{value}){{0,{}}}", values.len()),
-        Operator::Parameter => write!(pattern, "(?:;{value})*"),
-        Operator::Query => write!(pattern, r"(?:\?{value}(?:&{value})*)?"),
-        Operator::Continuation => write!(pattern, "(?:&{value})*"),
-    };
-    written.ok()
+        let is_sole = matches!(operator, Operator::Simple | Operator::Reserved) && count == 1;
+        // A segment of a path comes from a variable, unless one of them stands for many.
+        let is_counted = operator == Operator::Path && !is_exploded;
+        Some(Self {
+            lead,
+            separator: separator.filter(|_| !is_sole && !is_counted),
+            times: if is_counted { count } else { 1 },
+            value: if is_named { Value::Named } else { Value::Bare(length) },
+            ends_at: operator.ends_at(is_exploded),
+            list,
+        })
+    }
+
+    /// The names of the variables, and how long their values are.
+    pub(super) fn names(&self) -> impl Iterator<Item = (&'a str, Length)> {
+        let variables = self.list.split(',').filter_map(Variable::parse);
+        variables.map(|variable| (variable.name, variable.length))
+    }
 }
 
 impl Operator {
@@ -77,50 +105,50 @@ impl Operator {
         (operator, &expression[1..])
     }
 
-    /// The pattern of one variable's value, with its name where this operator writes names.
-    fn value(self, variable: &Variable<'_>) -> String {
-        let Variable { name, modifier } = variable;
-        let ends_at = self.ends_at();
-        match (self, modifier) {
-            // A map's own keys take the place of the variable's name.
-            (Self::Parameter | Self::Query | Self::Continuation, Modifier::Explode) => {
-                characters(ends_at, Modifier::None)
-            }
-            (Self::Parameter | Self::Query | Self::Continuation, _) => {
-                let value = characters(ends_at, *modifier);
-                format!("{}(?:={value})?", regex::escape(name))
-            }
-            (Self::Simple, Modifier::Explode) => characters("?#", Modifier::None),
-            _ => characters(ends_at, *modifier),
+    /// What stands before the first value and between two of them.
+    const fn signs(self) -> (Option<u8>, Option<u8>) {
+        match self {
+            Self::Simple | Self::Reserved => (None, Some(b',')),
+            Self::Fragment => (Some(b'#'), Some(b',')),
+            Self::Label => (Some(b'.'), Some(b'.')),
+            Self::Path => (Some(b'/'), Some(b'/')),
+            Self::Parameter => (Some(b';'), Some(b';')),
+            Self::Query => (Some(b'?'), Some(b'&')),
+            Self::Continuation => (Some(b'&'), Some(b'&')),
         }
     }
 
-    /// The characters that no value holds, because they begin what comes next.
-    const fn ends_at(self) -> &'static str {
+    /// Whether values stand behind the names of their variables.
+    const fn has_names(self) -> bool {
+        matches!(self, Self::Parameter | Self::Query | Self::Continuation)
+    }
+
+    const fn ends_at(self, is_exploded: bool) -> &'static [u8] {
         match self {
-            Self::Simple | Self::Label | Self::Path => "/?#",
-            Self::Reserved | Self::Fragment => "",
-            Self::Parameter => "/?#;",
-            Self::Query | Self::Continuation => "&#",
+            Self::Simple if is_exploded => b"?#",
+            Self::Simple | Self::Label | Self::Path => b"/?#",
+            Self::Reserved | Self::Fragment => b"",
+            Self::Parameter => b"/?#;",
+            Self::Query | Self::Continuation => b"&#",
         }
     }
 }
 
 impl<'a> Variable<'a> {
     fn parse(text: &'a str) -> Option<Self> {
-        let (name, modifier) = if let Some(name) = text.strip_suffix('*') {
-            (name, Modifier::Explode)
-        } else if let Some((name, length)) = text.split_once(':') {
-            (name, Modifier::Prefix(prefix_length(length)?))
+        let (name, length, is_exploded) = if let Some(name) = text.strip_suffix('*') {
+            (name, Length::Any, true)
+        } else if let Some((name, digits)) = text.split_once(':') {
+            (name, Length::Counted(prefix_length(digits)?), false)
         } else {
-            (text, Modifier::None)
+            (text, Length::Any, false)
         };
-        is_name(name).then_some(Self { name, modifier })
+        is_name(name).then_some(Self { name, length, is_exploded })
     }
 }
 
 /// 1 to 9999, without a leading zero.
-fn prefix_length(digits: &str) -> Option<usize> {
+fn prefix_length(digits: &str) -> Option<u16> {
     let well_formed = digits.len() <= 4
         && !digits.starts_with('0')
         && digits.bytes().all(|digit| digit.is_ascii_digit());
@@ -140,18 +168,4 @@ fn is_name(name: &str) -> bool {
         && !name.ends_with('.')
         && pieces.next().is_some_and(is_part)
         && pieces.all(|piece| is_encoded(piece) && is_part(piece))
-}
-
-/// Any characters but these, as many as the modifier allows.
-fn characters(but: &str, modifier: Modifier) -> String {
-    match modifier {
-        Modifier::Prefix(length) if length <= MAX_COUNTED => {
-            let plain = format!(r"[^%{but}\x80-\xff]|[\xc0-\xff][\x80-\xbf]*");
-            format!("(?:{ENCODED}|{plain}){{0,{length}}}")
-        }
-        Modifier::Prefix(_) | Modifier::None | Modifier::Explode if but.is_empty() => {
-            ".*".to_owned()
-        }
-        Modifier::Prefix(_) | Modifier::None | Modifier::Explode => format!("[^{but}]*"),
-    }
 }

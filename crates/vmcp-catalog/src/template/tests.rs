@@ -2,7 +2,7 @@
 //!
 //! The expansions are those of RFC 6570, section 3.2, unless a test says otherwise.
 
-use super::{MAX_TEMPLATE, MAX_URI, Template};
+use super::{MAX_TEMPLATE, MAX_URI, Matcher, Steps, pieces};
 
 /// Each line is a URI, a template, and whether they match.
 #[track_caller]
@@ -19,7 +19,7 @@ fn check(lines: &str) {
 }
 
 fn matches(template: &str, uri: &str) -> bool {
-    Template::parse(template).is_some_and(|template| template.matches(uri))
+    Matcher::new(uri).fits(template, &mut Steps::new())
 }
 
 #[test]
@@ -36,6 +36,7 @@ fn simple_expressions() {
          x://{var:3} = x://€ab
          x://{var:3} ! x://%E2%82%ACabc
          x://{var:300} = x://value
+         x://{var:17} ! x://123456789012345678
          x://{list} = x://red,green,blue
          x://{keys*} = x://semi=%3B,dot=.,comma=%2C
          x://{id}/data = x://1/data
@@ -186,9 +187,17 @@ fn a_malformed_template_matches_nothing() {
         "x:{é}",
         "x:{(a}",
     ] {
-        assert!(Template::parse(template).is_none(), "{template}");
+        assert!(!is_well_formed(template), "{template}");
+        for uri in ["x:", "x:1", "x:{", "x:}", "x:a", "x:a}", template] {
+            assert!(!matches(template, uri), "{template} {uri}");
+        }
     }
-    assert!(Template::parse("x:{a%C3%A9.b_c}").is_some());
+    assert!(is_well_formed("x:{a%C3%A9.b_c}"));
+    assert!(matches("x:{a%C3%A9.b_c}", "x:1"));
+}
+
+fn is_well_formed(template: &str) -> bool {
+    pieces(template).all(|piece| piece.is_some())
 }
 
 #[test]
@@ -196,10 +205,48 @@ fn sizes_are_bounded() {
     let uri = |length: usize| format!("x:{}", "a".repeat(length - 2));
     assert!(matches("x:{a}", &uri(MAX_URI)));
     assert!(!matches("x:{a}", &uri(MAX_URI + 1)));
-    assert!(Template::parse(&uri(MAX_TEMPLATE)).is_some());
-    assert!(Template::parse(&uri(MAX_TEMPLATE + 1)).is_none());
-    // Well-formed, but too large to compile.
-    assert!(!matches(&"{+a:16}".repeat(200), "a"));
-    // Realistic ones are not.
+    assert!(matches(&uri(MAX_TEMPLATE), &uri(MAX_TEMPLATE)));
+    assert!(!matches(&uri(MAX_TEMPLATE + 1), &uri(MAX_TEMPLATE + 1)));
+    assert!(matches(&"{+a:16}".repeat(200), "a"));
     assert!(matches("x://{a:16}/{b:16}/{c,d:9}{?d:16,e,f,g,h}", "x://1/2/3?d=4"));
+}
+
+#[test]
+fn a_template_that_has_nothing_to_do_with_the_uri_costs_a_step() {
+    let mut steps = Steps::new();
+    let mut matcher = Matcher::new("x://a/b");
+    for template in ["y://{+a}{+b}{+c}", "{a:16}{b:16}{c:16}#1"].repeat(50_000) {
+        assert!(!matcher.fits(template, &mut steps));
+    }
+    assert_eq!(steps.0, Steps::MOST - 100_000);
+    assert!(matcher.fits("x://{a}/{b}", &mut steps));
+}
+
+/// However a template is written, it costs no more than there is, and leaves nothing behind in the
+/// matcher that another one would come across.
+#[test]
+fn the_steps_are_bounded() {
+    let uri = format!("x:{}", "a".repeat(MAX_URI - 2));
+    let names = |operator: char| {
+        let names: Vec<_> = (1..40).map(|length| "a".repeat(length)).collect();
+        format!("{{{operator}{}}}", names.join(",")).repeat(2)
+    };
+    for bomb in [
+        "{+a}a".repeat(400),
+        "{a:9999}".repeat(250),
+        "{/a,b,c,d*}{a}".repeat(100),
+        names('?'),
+        names('&'),
+        "é{+a}".repeat(200),
+    ] {
+        let mut matcher = Matcher::new(&uri);
+        let mut steps = Steps::new();
+        for number in 0..1_000 {
+            assert!(!matcher.fits(&format!("{{+x}}{bomb}!{number}{{y}}"), &mut steps));
+        }
+        assert_eq!(steps.0, 0, "{bomb}");
+        assert!(matcher.fits("x:{a}", &mut Steps::new()));
+        assert!(matcher.fits("x:{a:9999}", &mut Steps::new()));
+        assert!(!matcher.fits("x:{a:9}", &mut Steps::new()));
+    }
 }

@@ -1,6 +1,8 @@
 //! Resources and templates: who gets a URI, and where a URI leads.
 
-use super::{Rules, check, id, manual, merge, offers, prefix, priority};
+use vmcp_model::Kind;
+
+use super::{Rules, check, id, item, manual, merge, offer_of, offers, prefix, priority};
 
 const OFFERS: &str = "a resources: x://1, x://2
                       b resources: x://1, x://1
@@ -80,6 +82,29 @@ fn a_template_by_its_own_text_is_a_listed_uri() {
     check_route("x://{b}/{c}", Some("b/x://{b}/{c}"));
     check_route("z://{broken", Some("b/z://{broken"));
     check_route("z://fixed", None);
+}
+
+/// A backend whose templates cost too much loses its own, and takes nothing from others.
+#[test]
+fn what_templates_cost_is_bounded_for_each_backend() {
+    let bombs = (0..2_000).map(|number| {
+        item(Kind::ResourceTemplate, &format!("{{+a}}{{b}}{{+c}}{{d:99}}!{number}{{+e}}"))
+    });
+    let last = item(Kind::ResourceTemplate, "x://{+rest}");
+    let mut offers = offer_of("a", Kind::ResourceTemplate, bombs.chain([last.clone()]).collect());
+    let uri = format!("x://{}", "y".repeat(5_000));
+    let leads_to = |offers: &_| {
+        let (catalog, _) = merge(offers, &prefix());
+        catalog.resource(&uri).map(|route| route.backend.to_string())
+    };
+    assert_eq!(leads_to(&offers), None);
+    offers.extend(offer_of(
+        "b",
+        Kind::ResourceTemplate,
+        vec![item(Kind::ResourceTemplate, "x://{all}")],
+    ));
+    assert_eq!(leads_to(&offers).as_deref(), Some("b"));
+    assert_eq!(leads_to(&offer_of("a", Kind::ResourceTemplate, vec![last])).as_deref(), Some("a"));
 }
 
 #[track_caller]
