@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use vmcp_backend::{Backend, CLIENT_INFO, Error, Session};
 use vmcp_model::{
-    Era, LogLevel, legacy,
+    Era, LogLevel, Mirror, legacy,
     raw::{self, Edit, Members},
 };
 use vmcp_wire::{Fault, Introduction, Lines, Message, Outcome, OutcomeKind, lines, task};
@@ -144,11 +144,11 @@ impl Routed<'_> {
     }
 
     /// Writes parameters into headers.
-    pub(crate) fn mirror(&self, mirrors: &[vmcp_model::Mirror], told: &mut Lines) {
+    pub(crate) fn mirror(&self, mirrors: &[Mirror], told: &mut Lines) {
         let Some(arguments) = self.arguments() else { return };
-        for mirror in mirrors {
+        for (mirror, value) in mirrors.iter().zip(Mirror::values(mirrors, &arguments)) {
             let Some(name) = lines::parameter(&mirror.name) else { continue };
-            match mirror.value(&arguments) {
+            match value {
                 Some(value) => told.set_parameter(name, lines::encode(&value)),
                 None => told.remove_parameter(&name),
             }
@@ -161,7 +161,8 @@ impl Routed<'_> {
             return Ok(());
         }
         let arguments = self.arguments().unwrap_or_default();
-        for mirror in self.mirrors {
+        let values = Mirror::values(self.mirrors, &arguments);
+        for (mirror, value) in self.mirrors.iter().zip(values) {
             let Some(name) = lines::parameter(&mirror.name) else { continue };
             let mut said = caller.parameters.iter().filter(|(other, _)| *other == name);
             let (first, second) = (said.next(), said.next());
@@ -169,7 +170,7 @@ impl Routed<'_> {
                 let name = &mirror.name;
                 Err(Fault::HeaderMismatch(format!("the header Mcp-Param-{name} {what}").into()))
             };
-            match (mirror.value(&arguments), first) {
+            match (value, first) {
                 _ if second.is_some() => return differs("must not stand there twice"),
                 (None, None) => {}
                 (Some(_), None) => {

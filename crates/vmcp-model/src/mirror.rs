@@ -2,7 +2,11 @@
 //! (specification 2026-07-28, basic/transports/streamable-http, "Custom Headers from Tool
 //! Parameters").
 
-use std::{borrow::Cow, fmt};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+    fmt,
+};
 
 use crate::raw::{self, Members};
 
@@ -11,6 +15,10 @@ const MARK: &str = "x-mcp-header";
 
 /// How deep a schema is looked into.
 const DEPTH: usize = 64;
+
+/// How many parameters of a tool may be marked. Every call of it carries a header for each, and others
+/// read no more than about a hundred of a request.
+const MOST: usize = 64;
 
 /// The largest integer that every reader has exactly.
 const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
@@ -45,6 +53,8 @@ pub enum InvalidMirror {
     Place,
     /// The schema is nested too deeply to look into.
     Depth,
+    /// There are more of them than a request has headers.
+    TooMany,
 }
 
 impl Mirror {
@@ -60,19 +70,24 @@ impl Mirror {
         if let Some(schema) = member(tool, "inputSchema") {
             look(schema, &mut Vec::new(), true, DEPTH, &mut found)?;
         }
-        for (index, mirror) in found.iter().enumerate() {
-            let same = |other: &Self| other.name.eq_ignore_ascii_case(&mirror.name);
-            if found[..index].iter().any(same) {
-                return Err(InvalidMirror::Twice);
-            }
+        let mut names = HashSet::new();
+        if !found.iter().all(|mirror| names.insert(mirror.name.to_ascii_lowercase())) {
+            return Err(InvalidMirror::Twice);
         }
         Ok(found)
     }
 
-    /// What the header says of a call with these `arguments` (JSON text), before it is encoded.
-    /// `None` if there is to be no header: the parameter is absent, null, or not of its type.
-    pub fn value(&self, arguments: &[u8]) -> Option<String> {
-        let value = self.path.iter().try_fold(arguments, |object, name| member(object, name))?;
+    /// What the headers say of a call with these `arguments` (JSON text), before it is encoded, in the
+    /// order of these parameters. `None` where there is to be no header: the parameter is absent, null,
+    /// or not of its type. However many they are, the arguments are read once.
+    pub fn values(mirrors: &[Self], arguments: &[u8]) -> Vec<Option<String>> {
+        let mut values = vec![None; mirrors.len()];
+        let places = mirrors.iter().zip(&mut values);
+        collect(places.map(|(mirror, value)| (mirror, &*mirror.path, value)).collect(), arguments);
+        values
+    }
+
+    fn of_value(&self, value: &[u8]) -> Option<String> {
         match self.kind {
             Kind::String => raw::as_string(value),
             Kind::Boolean => match value {
@@ -92,6 +107,32 @@ impl Mirror {
             Kind::String | Kind::Boolean => header == value,
             Kind::Integer => integer(header).is_some_and(|said| Some(said) == integer(value)),
         }
+    }
+}
+
+/// A parameter, the rest of the path to it, and where its value belongs.
+type Wanted<'a> = (&'a Mirror, &'a [Box<str>], &'a mut Option<String>);
+
+/// Finds the values of parameters in an object.
+fn collect(wanted: Vec<Wanted<'_>>, object: &[u8]) {
+    let mut by_name: HashMap<&str, Vec<Wanted<'_>>> = HashMap::new();
+    for (mirror, path, place) in wanted {
+        if let Some((name, path)) = path.split_first() {
+            by_name.entry(name).or_default().push((mirror, path, place));
+        }
+    }
+    if by_name.is_empty() {
+        return;
+    }
+    let Some(members) = Members::parse(object) else { return };
+    for member in members.iter() {
+        // Of two members of one name the first counts.
+        let Some(mut wanted) = by_name.remove(&*member.name) else { continue };
+        let value = &object[member.value.clone()];
+        for (mirror, _, place) in wanted.extract_if(.., |(_, path, _)| path.is_empty()) {
+            *place = mirror.of_value(value);
+        }
+        collect(wanted, value);
     }
 }
 
@@ -135,6 +176,9 @@ fn look(
             Some("boolean") => Kind::Boolean,
             _ => return Err(InvalidMirror::Type),
         };
+        if found.len() == MOST {
+            return Err(InvalidMirror::TooMany);
+        }
         found.push(Mirror { name: name.into(), path: path.clone(), kind });
     }
     for inner in members.iter() {
@@ -173,6 +217,7 @@ impl fmt::Display for InvalidMirror {
             Self::Twice => "stands there twice".into(),
             Self::Type => "is not on a string, an integer or a boolean".into(),
             Self::Place => "is not reached by \"properties\" alone".into(),
+            Self::TooMany => format!("is on more than {MOST} parameters").into(),
             Self::Depth => format!("is more than {DEPTH} levels deep").into(),
         };
         write!(f, "its {MARK:?} {why}")

@@ -19,10 +19,11 @@ fn marked_parameters_are_found() {
     let names: Vec<_> = found.iter().map(|mirror| &*mirror.name).collect();
     assert_eq!(names, ["Region", "N", "Flag"]);
     let arguments = br#"{"region":"a b","deep":{"n":42.0},"flag":false}"#;
-    let values: Vec<_> = found.iter().map(|mirror| mirror.value(arguments)).collect();
+    let values = Mirror::values(&found, arguments);
     assert_eq!(values, [Some("a b".into()), Some("42".into()), Some("false".into())]);
     for absent in ["{}", r#"{"region":null,"deep":{},"flag":null}"#, r#"{"region":1,"deep":[]}"#] {
-        assert!(found.iter().all(|mirror| mirror.value(absent.as_bytes()).is_none()), "{absent}");
+        let values = Mirror::values(&found, absent.as_bytes());
+        assert_eq!(values, [None, None, None], "{absent}");
     }
     assert!(found[1].agrees("42.0", "42") && found[1].agrees("4.2e1", "42"));
     assert!(!found[1].agrees("43", "42") && !found[1].agrees("x", "42"));
@@ -60,4 +61,25 @@ fn marks_that_are_not_allowed_are_told() {
     for (schema, why) in cases {
         assert_eq!(Mirror::of_tool(tool(&schema).as_bytes()), Err(why), "{schema}");
     }
+}
+
+#[test]
+fn a_tool_has_at_most_so_many_marks() {
+    let marked = |count: usize| {
+        let mark = |index| {
+            format!(
+                r#""o{index}":{{"properties":{{"p":{{"type":"string","x-mcp-header":"P{index}"}}}}}}"#
+            )
+        };
+        let marks: Vec<_> = (0..count).map(mark).collect();
+        Mirror::of_tool(tool(&format!(r#"{{"properties":{{{}}}}}"#, marks.join(","))).as_bytes())
+    };
+    let found = marked(MOST).unwrap();
+    assert_eq!(marked(MOST + 1), Err(InvalidMirror::TooMany));
+    assert_eq!(marked(100_000), Err(InvalidMirror::TooMany));
+    let arguments =
+        br#"{"o1":{"p":"one"},"o1":{"p":"two"},"o63":{"q":1,"p":"last"},"o64":{"p":"none"}}"#;
+    let values = Mirror::values(&found, arguments);
+    assert_eq!((values[1].as_deref(), values[63].as_deref()), (Some("one"), Some("last")));
+    assert_eq!(values.iter().flatten().count(), 2);
 }
