@@ -62,7 +62,7 @@ impl Told {
         let capabilities = capabilities.filter(|value| Members::parse(value).is_some());
         let instructions = members.value(&result, "instructions").and_then(raw::as_string);
         let facts = Facts::of(
-            capabilities.unwrap_or_else(|| Bytes::from_static(b"{}")),
+            capabilities.as_deref().unwrap_or(b"{}"),
             instructions.map(String::into_boxed_str),
         );
         let facts = Some(Facts { freshness: Freshness::of_result(&result), ..facts });

@@ -1,6 +1,6 @@
 //! The session that a legacy backend gave vmcp, or what takes its place on a modern one.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -200,11 +200,18 @@ impl Session {
 impl Facts {
     /// Takes what the backend said.
     pub(crate) fn new(hello: ServerHello) -> Self {
-        Self::of(hello.capabilities, hello.instructions.map(String::into_boxed_str))
+        Self::of(&hello.capabilities, hello.instructions.map(String::into_boxed_str))
     }
 
-    pub(crate) fn of(capabilities: Bytes, instructions: Option<Box<str>>) -> Self {
-        let (capabilities, left_out) = declared::fitted(&capabilities);
+    /// Every session keeps them, so nothing of the message is kept in which they came.
+    pub(crate) fn of(capabilities: &[u8], instructions: Option<Box<str>>) -> Self {
+        let (capabilities, mut left_out) = declared::fitted(capabilities);
+        let instructions = instructions.map(|text| {
+            let Cow::Owned(cut) = declared::bounded_instructions(&text) else { return text };
+            let why = format!("what is longer than {} bytes is cut", declared::MAX_INSTRUCTIONS);
+            left_out.push(LeftOut::new(None, "instructions", &why));
+            cut.into_boxed_str()
+        });
         let (has, freshness) = (Has::of(&capabilities), Freshness::default());
         Self { capabilities, left_out, instructions, has, freshness }
     }
@@ -226,7 +233,7 @@ impl Facts {
             Some(Edit { span, with })
         });
         let capabilities = raw::splice(&capabilities, resources.into_iter().collect());
-        Self::of(capabilities, one.instructions.clone())
+        Self::of(&capabilities, one.instructions.clone())
     }
 }
 

@@ -8,7 +8,7 @@ use vmcp_model::{BackendId, Era, Kind};
 /// hidden. `Display` is one line that says what to do.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Dropped {
-    /// `None` if it is a member of the `capabilities` that the backend declares.
+    /// `None` if it is something that the backend declares of itself.
     pub kind: Option<Kind>,
     /// The backend's own name, URI or URI template for it, before it is mapped. Beyond
     /// [`LeftOut::NAME`](vmcp_model::LeftOut::NAME) it is cut.

@@ -1,14 +1,8 @@
 //! What the backends tell a client about how to use them, as one text.
 
-use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
-use vmcp_model::{BackendId, Offer};
-
-/// The longest instructions of one backend, in bytes. What is longer is cut at a character's
-/// boundary, and a note says so.
-pub const MAX_INSTRUCTIONS: usize = 16 * 1024;
-
-const CUT: &str = "\n[cut: these instructions were too long]";
+use vmcp_model::{BackendId, Offer, declared::bounded_instructions};
 
 /// The texts of all backends: one alone as it is, several each under its backend's heading.
 /// A blank text counts as none.
@@ -20,23 +14,15 @@ pub(crate) fn merged(offers: &BTreeMap<BackendId, Arc<Offer>>) -> Option<Box<str
         .collect();
     match texts.as_slice() {
         [] => None,
-        [(_, text)] => Some(bounded(text).into()),
+        [(_, text)] => Some(bounded_instructions(text).into()),
         several => {
             let sections: Vec<_> = several
                 .iter()
-                .map(|(backend, text)| format!("## {backend}\n{}", bounded(text)))
+                .map(|(backend, text)| format!("## {backend}\n{}", bounded_instructions(text)))
                 .collect();
             Some(sections.join("\n\n").into())
         }
     }
-}
-
-fn bounded(text: &str) -> Cow<'_, str> {
-    if text.len() <= MAX_INSTRUCTIONS {
-        return text.into();
-    }
-    let end = text.floor_char_boundary(MAX_INSTRUCTIONS - CUT.len());
-    Cow::Owned(text[..end].to_owned() + CUT)
 }
 
 #[cfg(test)]

@@ -27,7 +27,6 @@ pub use catalog::{Catalog, Changed, Page};
 pub use contents::{InvalidCatalog, Route};
 pub use cursor::InvalidCursor;
 pub use dropped::{DropReason, Dropped};
-pub use instructions::MAX_INSTRUCTIONS;
 pub use listed::{InvalidLists, read_lists, write_lists};
 pub use merge::merge;
 pub use rules::{Annotations, NameSet, Naming, Override, Rules, ToolRules, Visibility};

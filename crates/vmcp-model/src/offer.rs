@@ -68,7 +68,7 @@ pub struct Offer {
 /// Something that a backend advertises and that nobody can use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeftOut {
-    /// Of a list, or a member of its `capabilities`.
+    /// Of a list, or else something that the backend declares of itself.
     pub of: Option<Kind>,
     /// What it is called, as far as that can be told, and not longer than [`LeftOut::NAME`].
     pub name: Box<str>,

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio_util::task::TaskTracker;
 use vmcp_backend::{Backend, Config, Error, Freshness, Session};
-use vmcp_model::{BackendId, Kind, ProtocolVersion};
+use vmcp_model::{BackendId, Kind, ProtocolVersion, declared::MAX_INSTRUCTIONS};
 use vmcp_testkit::{
     modern::{ModernServer, Running, complete, error, fixed, text},
     peers,
@@ -46,6 +46,18 @@ async fn every_list_is_read_to_its_end_and_says_how_fresh_it_is() {
     assert_fresh(advertised.freshness(Kind::Tool), 60, true);
     assert_fresh(advertised.freshness(Kind::Prompt), 3600, false);
     assert_eq!(server.refusals(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn instructions_that_are_too_long_are_cut_and_named() {
+    let long = "x".repeat(2 * MAX_INSTRUCTIONS);
+    let server = peers::modern().instructions(&long).start().await.unwrap();
+    let (backend, session) = open(&server).await;
+    let kept = session.facts().instructions.as_deref().unwrap();
+    assert!(kept.len() <= MAX_INSTRUCTIONS && long.starts_with(&kept[..MAX_INSTRUCTIONS / 2]));
+    let offer = backend.offer(&session).await.unwrap().offer;
+    let named: Vec<_> = offer.left_out.iter().map(|item| (item.of, &*item.name)).collect();
+    assert_eq!(named, [(None, "instructions")]);
 }
 
 #[tokio::test]
