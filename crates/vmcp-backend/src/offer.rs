@@ -290,16 +290,14 @@ impl Backend {
             match next {
                 Next::Page(next) => cursor = Some(next),
                 Next::End => {
-                    pages.keep();
-                    return Ok(list);
+                    return Ok(list.kept(pages));
                 }
                 Next::Circle => {
                     if self.conduct.is_news(Oddity::Circle) {
                         let (backend, list) = (self.id(), kind.list_method());
                         tracing::warn!(%backend, list, "the backend's cursors lead nowhere: to what it has listed already, or to one empty page after the other; what came before is taken for all");
                     }
-                    pages.keep();
-                    return Ok(list);
+                    return Ok(list.kept(pages));
                 }
             }
         }
@@ -345,6 +343,13 @@ impl List {
         }
         let next = members.span("nextCursor").map(|span| result.slice(span));
         Ok(next.filter(|next| next.first() == Some(&b'"')))
+    }
+
+    /// The list, which is used and holds no page that it was read from.
+    fn kept(mut self, pages: Pages) -> Self {
+        Item::gather(&mut self.items);
+        pages.keep();
+        self
     }
 
     /// Takes in what a page that has just been read says of itself.

@@ -12,6 +12,8 @@ use vmcp_backend::Advertised;
 use vmcp_catalog::{InvalidLists, read_lists, write_lists};
 use vmcp_model::{BackendId, Digest, Era, Kind, Offer};
 
+use crate::view::TOLD;
+
 /// The lists that a backend shows to one session. Immutable; equal ones have equal digests.
 #[derive(Debug)]
 pub struct OwnOffer {
@@ -25,8 +27,11 @@ pub struct OwnOffer {
 pub struct OwnOffers(BTreeMap<BackendId, Arc<OwnOffer>>);
 
 impl OwnOffer {
-    /// Takes the lists of what a backend has offered to a session.
-    pub fn of(offered: Offer) -> Self {
+    /// Takes the lists of what a backend has offered to a session. Of what nobody can use only so much is
+    /// kept as is told: it is no part of the size.
+    pub fn of(mut offered: Offer) -> Self {
+        offered.left_out.truncate(TOLD);
+        offered.left_out.shrink_to_fit();
         let stored = write_lists(&offered);
         Self::new(offered, &stored)
     }

@@ -36,7 +36,7 @@ pub use state::{BackendState, OfferStatus};
 const GATHER: Duration = Duration::from_millis(500);
 
 /// How much of what a merge leaves out is named in the log, each with what to do about it.
-const TOLD: usize = 20;
+pub(crate) const TOLD: usize = 20;
 
 /// The offers of all backends to clients that they cannot tell apart, merged into one catalog.
 #[derive(Debug)]

@@ -160,6 +160,16 @@ impl Item {
         Ok(Self { key: key.into(), json, readings })
     }
 
+    /// Gives items memory of their own, all in one piece. Until then each holds what it was read from,
+    /// in which there may be much beside them: white space, items that are left out.
+    pub fn gather(items: &mut [Self]) {
+        let whole: Vec<_> = items.iter().map(|item| &item.json[..]).collect();
+        let mut rest = Bytes::from(whole.concat());
+        for item in items {
+            item.json = rest.split_to(item.json.len());
+        }
+    }
+
     /// The name, URI or URI template.
     pub fn key(&self) -> &str {
         &self.key
@@ -274,3 +284,6 @@ impl fmt::Display for InvalidItem {
 }
 
 impl std::error::Error for InvalidItem {}
+
+#[cfg(test)]
+mod tests;

@@ -61,6 +61,20 @@ async fn instructions_that_are_too_long_are_cut_and_named() {
 }
 
 #[tokio::test]
+async fn a_list_holds_its_items_and_nothing_between_them() {
+    let server = peers::modern().start().await.unwrap();
+    let (backend, session) = open(&server).await;
+    let space = " ".repeat(100_000);
+    let tool = |name: &str| format!(r#"{{"name":"{name}","inputSchema":{{"type":"object"}}}}"#);
+    let list = format!("[{},{space}5,{}]", tool("a"), tool("b"));
+    let answer = format!(r#"{{"resultType":"complete","tools":{list}}}"#);
+    server.script("tools/list", fixed(Answer::from(answer)));
+    let offer = backend.offer(&session).await.unwrap().offer;
+    let [a, b] = &offer.tools[..] else { panic!("{:?}", offer.tools) };
+    assert_eq!(a.json().as_ptr_range().end, b.json().as_ptr());
+}
+
+#[tokio::test]
 async fn what_a_backend_does_not_have_is_as_fresh_as_what_says_so() {
     let server = ModernServer::builder()
         .cache("server/discover", 10_000, "private")
