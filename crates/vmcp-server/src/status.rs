@@ -16,8 +16,9 @@ use crate::{
     respond,
 };
 
-/// How much of what is left out `GET /status` names; how much there is, it always says.
-const DROPPED: usize = 1000;
+mod dropped;
+
+use dropped::LeftOut;
 
 /// Whether the process answers at all.
 pub(crate) fn health() -> Response<Body> {
@@ -55,7 +56,7 @@ pub(crate) async fn status(edge: &Edge) -> Response<Body> {
     let vmcp = edge.sessions.vmcp();
     let views = vmcp.views();
     let mut missing = BTreeMap::new();
-    let mut dropped = BTreeMap::new();
+    let mut dropped = LeftOut::default();
     for view in &views {
         for (id, state) in view.backends() {
             let worst = missing.entry(id).or_insert_with(|| state.clone());
@@ -63,27 +64,15 @@ pub(crate) async fn status(edge: &Edge) -> Response<Body> {
                 *worst = state;
             }
         }
-        for item in view.dropped() {
-            dropped.entry(item.to_string()).or_insert_with(
-                || json!({"kind": item.noun(), "name": item.key, "backend": item.backend.as_str()}),
-            );
-        }
+        dropped.add(view.dropped());
     }
     let backends: Vec<Value> = vmcp
         .backends()
         .iter()
         .map(|backend| {
             let state = missing.get(backend.id());
-            backend_status(backend, state, vmcp.kept_sessions(backend))
-        })
-        .collect();
-    let dropped_total = dropped.len();
-    let dropped: Vec<Value> = dropped
-        .into_iter()
-        .take(DROPPED)
-        .map(|(why, mut item)| {
-            item["reason"] = Value::String(why);
-            item
+            let (kept, dropped) = (vmcp.kept_sessions(backend), dropped.of(backend.id()));
+            backend_status(backend, state, kept, dropped)
         })
         .collect();
     let Notes { labels, reload } = edge.notes();
@@ -111,13 +100,18 @@ pub(crate) async fn status(edge: &Edge) -> Response<Body> {
         "tasks": usage.tasks,
         "records": edge.sessions.records().await.ok(),
         "backends": backends,
-        "dropped": dropped,
-        "dropped_total": dropped_total,
+        "dropped": dropped.named(),
+        "dropped_total": dropped.total(),
     });
     answer(StatusCode::OK, &body)
 }
 
-fn backend_status(backend: &Backend, state: Option<&BackendState>, kept: usize) -> Value {
+fn backend_status(
+    backend: &Backend,
+    state: Option<&BackendState>,
+    kept: usize,
+    dropped: usize,
+) -> Value {
     let (health, stats) = (backend.health(), backend.stats());
     let offer_problem = state.and_then(|state| match &state.status {
         OfferStatus::Failed(why) | OfferStatus::Partial(why) => Some(why.clone()),
@@ -158,6 +152,7 @@ fn backend_status(backend: &Backend, state: Option<&BackendState>, kept: usize) 
         "era": backend.speaks(),
         "offers": offer,
         "offer_problem": offer_problem,
+        "dropped": dropped,
         "kept_sessions": kept,
         "sessions_opened": stats.sessions_opened,
         "requests": stats.requests,
