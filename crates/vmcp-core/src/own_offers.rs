@@ -12,7 +12,7 @@ use vmcp_backend::Advertised;
 use vmcp_catalog::{InvalidLists, read_lists, write_lists};
 use vmcp_model::{BackendId, Digest, Era, Kind, Offer};
 
-use crate::view::TOLD;
+use crate::view::telling::TOLD;
 
 /// The lists that a backend shows to one session. Immutable; equal ones have equal digests.
 #[derive(Debug)]

@@ -23,6 +23,7 @@ pub(crate) mod fresh;
 mod kinds;
 mod own;
 mod state;
+pub(crate) mod telling;
 pub(crate) mod watching;
 
 use crate::caller::ClientCapabilities;
@@ -30,13 +31,11 @@ use fresh::{Fresh, Terms};
 use kinds::{Kinds, Reading};
 use own::OwnMerges;
 pub use state::{BackendState, OfferStatus};
+use telling::tell;
 
 /// How long new backends are waited for when others take the place of those there were, before
 /// their clients are told.
 const GATHER: Duration = Duration::from_millis(500);
-
-/// How much of what a merge leaves out is named in the log, each with what to do about it.
-pub(crate) const TOLD: usize = 20;
 
 /// The offers of all backends to clients that they cannot tell apart, merged into one catalog.
 #[derive(Debug)]
@@ -431,17 +430,5 @@ impl View {
 
     fn offers(&self) -> MutexGuard<'_, Offers> {
         self.offers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Names what is left out now and is not known to be, each with what to do about it.
-fn tell(known: [&[Dropped]; 2], dropped: &[Dropped]) {
-    let is_new = |item: &&Dropped| known.iter().all(|known| known.binary_search(item).is_err());
-    let news: Vec<_> = dropped.iter().filter(is_new).collect();
-    for item in news.iter().take(TOLD) {
-        tracing::warn!("{item}");
-    }
-    if let Some(more) = news.len().checked_sub(TOLD).filter(|more| *more > 0) {
-        tracing::warn!("{more} more are left out; GET /status names them");
     }
 }

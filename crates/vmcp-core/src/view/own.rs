@@ -8,7 +8,7 @@ use std::{
 use vmcp_catalog::{Catalog, merge};
 use vmcp_model::{BackendId, Digest, Offer};
 
-use super::View;
+use super::{View, telling::tell_of_session};
 use crate::own_offers::{OwnOffer, OwnOffers};
 
 /// How many merged catalogs are remembered before those are forgotten that nobody is shown.
@@ -59,10 +59,7 @@ impl View {
             return merged;
         }
         let (catalog, dropped) = merge(&known, &rules, self.era());
-        let of_view = self.dropped();
-        for item in dropped.iter().filter(|item| !of_view.contains(item)) {
-            tracing::warn!("{item}, for a session to which a backend lists something of its own");
-        }
+        tell_of_session(&self.dropped(), &dropped);
         let present = self.catalog();
         let catalog =
             if present.digest() == catalog.digest() { present } else { Arc::new(catalog) };
