@@ -2,10 +2,15 @@
 
 use bytes::{Buf as _, BufMut, Bytes, BytesMut};
 
+/// The longest id and name that are taken, in bytes. An id lives as long as its stream, and is sent in a
+/// header when the stream is taken up again.
+const MAX_FIELD: usize = 1 << 10;
+
 /// One event as it was received.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Event {
-    /// The `event` field; empty means `message`.
+    /// The `event` field; empty means `message`. Of one that is over the bound, its beginning, which is
+    /// longer than any name that says something.
     pub name: String,
     /// The `data` lines, joined by line feeds.
     pub data: Bytes,
@@ -83,7 +88,8 @@ impl Decoder {
                 self.take_line(&rest[..at], into);
             } else {
                 self.line.extend_from_slice(&rest[..at]);
-                let line = self.line.split();
+                // Taken whole: a piece that is split off would keep the room of a large line for the next one.
+                let line = std::mem::take(&mut self.line);
                 self.take_own(line, into);
             }
             self.after_return = rest[at] == b'\r';
@@ -94,7 +100,10 @@ impl Decoder {
 
     /// How many bytes of an event are held that is not complete yet.
     pub fn held(&self) -> usize {
-        self.line.len() + self.lines.as_ref().map_or(0, BytesMut::len)
+        self.line.len()
+            + self.lines.as_ref().map_or(0, BytesMut::len)
+            + self.event.name.len()
+            + self.event.id.as_ref().map_or(0, String::len)
     }
 
     /// How many lines have been read since this was asked last.
@@ -154,15 +163,14 @@ impl Decoder {
                 None => self.lines = Some(BytesMut::from(value)),
             },
             b"event" => {
-                let before = std::mem::replace(
-                    &mut self.event.name,
-                    String::from_utf8_lossy(value).into_owned(),
-                );
+                let name = &value[..value.len().min(MAX_FIELD)];
+                let name = String::from_utf8_lossy(name).into_owned();
+                let before = std::mem::replace(&mut self.event.name, name);
                 if !before.is_empty() {
                     self.waste.add(line);
                 }
             }
-            b"id" if !value.contains(&0) => {
+            b"id" if value.len() <= MAX_FIELD && !value.contains(&0) => {
                 let id = String::from_utf8_lossy(value).into_owned();
                 if self.event.id.replace(id).is_some() {
                     self.waste.add(line);

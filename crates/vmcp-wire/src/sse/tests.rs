@@ -89,6 +89,40 @@ fn an_event_over_the_bound_is_refused() {
 }
 
 #[test]
+fn all_of_an_event_is_within_the_bound() {
+    for text in ["id: 0123\nevent: 45\ndata: 67\n", "event: 0123\ndata: 45\nid: 67\n"] {
+        for (limit, is_within) in [(11, false), (18, true)] {
+            let mut decoder = Decoder::new(limit);
+            assert_eq!(
+                decoder.feed(text.as_bytes(), &mut Vec::new()).is_ok(),
+                is_within,
+                "{text:?}"
+            );
+            assert!(decoder.held() <= limit);
+        }
+    }
+}
+
+#[test]
+fn a_long_id_is_none_and_a_long_name_is_no_messages() {
+    let long = "x".repeat(1025);
+    let kept = "x".repeat(1024);
+    check(&format!("id: 5\nid: {long}\ndata: a\n\nid: {long}\n\n"), r#""a" id=5"#);
+    check(&format!("id: {kept}\ndata: a\n\n"), &format!(r#""a" id={kept}"#));
+    check(&format!("event: {long}\ndata: a\n\ndata: b\n\n"), &format!(r#"{kept} "a"; "b""#));
+    // What is no UTF-8 takes three times its room, and nothing of it stays.
+    let mut decoder = Decoder::new(1 << 20);
+    let noise = vec![0xff; 1 << 19];
+    for field in [&b"id: "[..], b"\nevent: ", b"\n"] {
+        decoder.feed(field, &mut Vec::new()).unwrap();
+        decoder.feed(&noise, &mut Vec::new()).unwrap();
+    }
+    decoder.feed(b"\n", &mut Vec::new()).unwrap();
+    assert!(decoder.held() < 4 << 10, "{}", decoder.held());
+    assert_eq!(decoder.line.capacity(), 0);
+}
+
+#[test]
 fn priming_events_are_read_back() {
     let text = encode_priming("s:0", 500);
     check(std::str::from_utf8(&text).unwrap(), r#""" id=s:0 retry=500"#);
