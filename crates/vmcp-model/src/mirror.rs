@@ -49,7 +49,7 @@ pub enum InvalidMirror {
     Twice,
     /// On something that is not a string, an integer or a boolean.
     Type,
-    /// Where it cannot be reached by `properties` alone.
+    /// Where it cannot be reached by `properties` alone, or by names that everybody reads alike.
     Place,
     /// The schema is nested too deeply to look into.
     Depth,
@@ -89,7 +89,12 @@ impl Mirror {
 
     fn of_value(&self, value: &[u8]) -> Option<String> {
         match self.kind {
-            Kind::String => raw::as_string(value),
+            // What is no text is there all the same. No header says it, so none agrees.
+            Kind::String if value.starts_with(b"\"") => Some(
+                raw::as_string(value)
+                    .unwrap_or_else(|| String::from_utf8_lossy(value).into_owned()),
+            ),
+            Kind::String => None,
             Kind::Boolean => match value {
                 b"true" => Some("true".to_owned()),
                 b"false" => Some("false".to_owned()),
@@ -163,7 +168,10 @@ fn look(
         }
         return Ok(());
     }
-    let Some(members) = Members::parse(schema) else { return Ok(()) };
+    if !schema.starts_with(b"{") {
+        return Ok(());
+    }
+    let members = Members::parse(schema).ok_or(InvalidMirror::Place)?;
     if let Some(name) = members.value(schema, MARK) {
         if !is_reachable || path.is_empty() {
             return Err(InvalidMirror::Place);
@@ -187,7 +195,10 @@ fn look(
             // Values, in which nothing is a mark.
             "default" | "const" | "enum" | "examples" => {}
             "properties" => {
-                let Some(properties) = Members::parse(value) else { continue };
+                if !value.starts_with(b"{") {
+                    continue;
+                }
+                let properties = Members::parse(value).ok_or(InvalidMirror::Place)?;
                 for property in properties.iter() {
                     path.push(property.name.clone());
                     look(&value[property.value.clone()], path, is_reachable, depth, found)?;

@@ -31,7 +31,10 @@ impl Message {
 fn write(value: &[u8], depth: usize, out: &mut Vec<u8>) {
     match value.first() {
         Some(b'{') if depth > 0 => {
-            let Some(members) = Members::parse(value) else { return };
+            // What has names that are no text counts as it is written.
+            let Some(members) = Members::parse(value) else {
+                return out.extend_from_slice(value);
+            };
             let mut sorted: Vec<_> = members.iter().collect();
             sorted.sort_by(|one, other| one.name.cmp(&other.name));
             out.push(b'{');
@@ -45,7 +48,11 @@ fn write(value: &[u8], depth: usize, out: &mut Vec<u8>) {
         }
         Some(b'[') if depth > 0 => {
             out.push(b'[');
-            for element in raw::elements(value).unwrap_or_default() {
+            // Every array of a message has its elements.
+            let Some(elements) = raw::elements(value) else {
+                return out.extend_from_slice(value);
+            };
+            for element in elements {
                 write(&value[element], depth - 1, out);
                 out.push(b',');
             }
@@ -88,6 +95,16 @@ mod tests {
             r#"{"name":"t"}"#,
         ] {
             assert_ne!(first, salient(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_taken_apart_counts_as_it_is_written() {
+        for text in [r#"{"a":{"\ud800":1}}"#, r#"["\ud800",1]"#, r#"{"a":"\ud800"}"#] {
+            let mut written = Vec::new();
+            write(text.as_bytes(), DEPTH, &mut written);
+            let inner = text.split_once(':').map_or("1", |(_, inner)| inner.trim_end_matches('}'));
+            assert!(String::from_utf8(written).unwrap().contains(inner), "{text}");
         }
     }
 

@@ -25,6 +25,8 @@ fn marked_parameters_are_found() {
         let values = Mirror::values(&found, absent.as_bytes());
         assert_eq!(values, [None, None, None], "{absent}");
     }
+    // Text that no header can say is given all the same.
+    assert_eq!(found[0].value(br#"{"region":"\ud800"}"#).as_deref(), Some(r#""\ud800""#));
     assert!(found[1].agrees("42.0", "42") && found[1].agrees("4.2e1", "42"));
     assert!(!found[1].agrees("43", "42") && !found[1].agrees("x", "42"));
     assert!(!found[0].agrees("A b", "a b"));
@@ -57,6 +59,14 @@ fn marks_that_are_not_allowed_are_told() {
             Place,
         ),
         (r#"{"type":"string","x-mcp-header":"P"}"#.to_owned(), Place),
+        (
+            r#"{"properties":{"p":{"type":"string","x-mcp-header":"P"},"\ud800":{}}}"#.to_owned(),
+            Place,
+        ),
+        (
+            r#"{"properties":{"p":{"type":"string","x-mcp-header":"P","\ud800":0}}}"#.to_owned(),
+            Place,
+        ),
     ];
     for (schema, why) in cases {
         assert_eq!(Mirror::of_tool(tool(&schema).as_bytes()), Err(why), "{schema}");

@@ -14,6 +14,7 @@ pub struct NotJson;
 pub struct Cursor<'a> {
     text: &'a str,
     at: usize,
+    has_nameless: bool,
 }
 
 /// Whether a part of a string holds a control character, which must be written as an escape there.
@@ -47,7 +48,13 @@ fn least(bytes: &[u8]) -> u8 {
 
 impl<'a> Cursor<'a> {
     pub fn new(text: &'a str) -> Self {
-        Self { text, at: 0 }
+        Self { text, at: 0, has_nameless: false }
+    }
+
+    /// Whether a member was passed over whose name is no text: it has half of a surrogate pair. The grammar
+    /// allows it, and readers differ in what they find there (RFC 8259, section 8.2).
+    pub fn has_nameless(&self) -> bool {
+        self.has_nameless
     }
 
     /// The byte that the next value begins with, behind whatever space stands before it. `None` at
@@ -121,7 +128,7 @@ impl<'a> Cursor<'a> {
             let closing = match self.peek().ok_or(NotJson)? {
                 b'{' => b'}',
                 b'[' => b']',
-                b'"' => return self.string(),
+                b'"' => return self.string().map(drop),
                 b't' => return self.word("true"),
                 b'f' => return self.word("false"),
                 b'n' => return self.word("null"),
@@ -170,8 +177,11 @@ impl<'a> Cursor<'a> {
             return Err(NotJson);
         }
         let begin = self.at;
-        self.string()?;
+        let has_escapes = self.string()?;
         let name = begin..self.at;
+        if has_escapes && self.unquoted(name.clone()).is_err() {
+            self.has_nameless = true;
+        }
         self.expect(b':')?;
         Ok(name)
     }
@@ -184,10 +194,11 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    /// Passes over a string, at whose opening quote this is.
-    fn string(&mut self) -> Result<(), NotJson> {
+    /// Passes over a string, at whose opening quote this is, and tells whether it has escapes.
+    fn string(&mut self) -> Result<bool, NotJson> {
         let bytes = self.text.as_bytes();
         self.at += 1;
+        let mut has_escapes = false;
         loop {
             let rest = &bytes[self.at..];
             let plain = memchr::memchr2(b'"', b'\\', rest).ok_or(NotJson)?;
@@ -196,8 +207,9 @@ impl<'a> Cursor<'a> {
             }
             self.at += plain + 1;
             if rest[plain] == b'"' {
-                return Ok(());
+                return Ok(has_escapes);
             }
+            has_escapes = true;
             self.at += match &rest[plain + 1..] {
                 [b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => 1,
                 [b'u', digits @ ..]

@@ -20,6 +20,7 @@ pub(super) fn message(text: Bytes) -> Result<Message, Malformed> {
     let read = parts.read(&mut cursor).and_then(|()| Ok(cursor.end()?));
     match read {
         Ok(()) => {}
+        Err(Stop::NotJson) if cursor.has_nameless() => return Err(nameless()),
         Err(Stop::NotJson) => return Err(Malformed::NotJson),
         Err(Stop::Refused(why)) => return Err(Malformed::NotAMessage(why)),
     }
@@ -28,6 +29,11 @@ pub(super) fn message(text: Bytes) -> Result<Message, Malformed> {
         return message(raw::without(&text, |name| name == absent));
     }
     let shape = parts.shape(&text).map_err(|why| Malformed::NotAMessage(why.into()))?;
+    // What is asked here is one thing to vmcp and another to who reads it next. In a result it harms nobody
+    // but who sent it.
+    if shape != Shape::Response && cursor.has_nameless() {
+        return Err(nameless());
+    }
     let Parts { id, method, result, params, .. } = parts;
     let known = method.clone().and_then(|span| known_method(&text[span]));
     Ok(Message { text, shape, id, method, known, result, params })
@@ -278,6 +284,11 @@ fn position(name: &str, names: &[&'static str]) -> Option<usize> {
 
 fn known(name: &str, names: &[&'static str]) -> Option<&'static str> {
     position(name, names).map(|at| names[at])
+}
+
+fn nameless() -> Malformed {
+    let why = "a member's name must not have half of a surrogate pair, which everybody reads in another way";
+    Malformed::NotAMessage(why.into())
 }
 
 fn twice(name: &str) -> Stop {

@@ -64,6 +64,29 @@ fn a_response_may_be_an_error_without_an_id() {
 }
 
 #[test]
+fn a_request_with_a_name_that_is_no_text_is_refused() {
+    const WHY: &str = "refused: a member's name must not have half of a surrogate pair, which everybody reads in another way";
+    for name in [r"\ud800", r"a\uDFFFb", r"\ud800\ud800", r"\udc00\ud800"] {
+        for place in [
+            r#""params":{"name":"t","arguments":{"a":1,"NAME":0}}"#,
+            r#""params":{"name":"t","arguments":{"a":[1,{"b":{"NAME":0}}]}}"#,
+            r#""params":{"name":"t","NAME":0}"#,
+            r#""params":{"_meta":{"NAME":0}}"#,
+            r#""params":{},"NAME":{}"#,
+        ] {
+            let members = place.replace("NAME", name);
+            check(&format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call",{members}}}"#), WHY);
+            check(&format!(r#"{{"jsonrpc":"2.0","method":"x/y",{members}}}"#), WHY);
+        }
+    }
+    check(
+        r#"{"jsonrpc":"2.0","id":1,"method":"x/y","params":{"\ud83d\ude00":"\ud800"}}"#,
+        "Request id=1 x/y",
+    );
+    check(r#"{"jsonrpc":"2.0","id":1,"result":{"\ud800":0}}"#, "Response id=1 ");
+}
+
+#[test]
 fn a_routing_member_that_stands_twice_is_refused() {
     for text in [
         r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"m"}"#,

@@ -123,6 +123,20 @@ fn members_are_told_in_order() {
     assert_eq!(found, ["a=[1, 2]", r#"b={"c":"}"}"#, "a=null"]);
 }
 
+#[test]
+fn a_name_that_is_no_text_is_noticed() {
+    for (text, expected) in [
+        (r#"{"\ud800":0}"#, true),
+        (r#"[1,{"a":{"b\uDC00\ud800":"x"}},{}]"#, true),
+        (r#"{"\ud83d\ude00":{"\\ud800":0}}"#, false),
+        (r#"{"a":["\ud800"]}"#, false),
+    ] {
+        let mut cursor = Cursor::new(text);
+        cursor.value().unwrap();
+        assert_eq!(cursor.has_nameless(), expected, "{text}");
+    }
+}
+
 /// Any JSON value, written with spaces.
 fn json() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
