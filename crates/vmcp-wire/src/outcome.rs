@@ -14,6 +14,11 @@ use crate::{
 /// The member of a modern result that says what kind of result it is.
 const RESULT_TYPE: &str = "resultType";
 
+/// What decides how a result is read, or is written anew here: a client that reads another one than vmcp
+/// would be told what vmcp does not answer for.
+const SINGLE: [&str; 6] =
+    [RESULT_TYPE, "_meta", "ttlMs", "cacheScope", "requestState", "inputRequests"];
+
 /// Resource not found, in the legacy era and in the modern one.
 const NOT_FOUND: (i64, i64) = (-32002, -32602);
 
@@ -57,8 +62,8 @@ impl Outcome {
             Some(result) => {
                 let members = Members::parse(result)
                     .ok_or(Unreadable("answered with a result that is no object".into()))?;
-                if members.is_ambiguous(RESULT_TYPE) {
-                    return Err(Unreadable("answered with more than one \"resultType\"".into()));
+                if let Some(name) = SINGLE.into_iter().find(|name| members.is_ambiguous(name)) {
+                    return Err(Unreadable(format!("answered with more than one {name:?}").into()));
                 }
                 match members.value(result, RESULT_TYPE).map(raw::as_string) {
                     None => Kind::Complete,
@@ -212,8 +217,17 @@ fn server_info_edit(result: &[u8], members: &Members, server_info: &[u8]) -> Edi
     if let Some(span) = members.span("_meta")
         && let Some(inner) = Members::parse(&result[span.clone()])
     {
-        let edit = inner.set(SERVER_INFO, Bytes::copy_from_slice(server_info));
-        let Edit { span: within, with } = edit;
+        let own = Bytes::copy_from_slice(server_info);
+        let names_server = |name: &str| raw::same_name(name, SERVER_INFO);
+        let mut named = inner.iter().filter(|member| names_server(&member.name));
+        let is_plain = named.next().is_none_or(|first| &*first.name == SERVER_INFO);
+        if !is_plain || named.next().is_some() {
+            // Whichever of them a client would read, it is vmcp's.
+            let kept = raw::without(&result[span.clone()], names_server);
+            let edits = Members::parse(&kept).map(|members| members.set(SERVER_INFO, own));
+            return Edit { span, with: raw::splice(&kept, edits.into_iter().collect()) };
+        }
+        let Edit { span: within, with } = inner.set(SERVER_INFO, own);
         return Edit { span: span.start + within.start..span.start + within.end, with };
     }
     let mut meta = BytesMut::from(&b"{"[..]);

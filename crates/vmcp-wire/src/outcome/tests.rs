@@ -31,6 +31,10 @@ fn every_kind_of_response_is_known() {
         r#""result":[]"#,
         r#""result":{"resultType":1}"#,
         r#""result":{"resultType":"complete","resulttype":"task"}"#,
+        r#""result":{"_meta":{"a":1},"content":[],"_meta":{}}"#,
+        r#""result":{"requestState":"a","RequestState":"b"}"#,
+        r#""result":{"inputRequests":{},"inputRequests":{}}"#,
+        r#""result":{"cacheScope":"private","cacheScope":"public"}"#,
     ] {
         let text = format!(r#"{{"jsonrpc":"2.0","id":1,{part}}}"#);
         assert!(Outcome::parse(text.into()).is_err(), "{part}");
@@ -92,6 +96,27 @@ fn a_modern_result_is_given_in_vmcps_own_name() {
             "_meta": {SERVER_INFO: {"name": "vmcp"}, "x": 1.5}})
     );
     assert!(String::from_utf8(text.to_vec()).unwrap().contains("1.50"), "kept as written");
+}
+
+#[test]
+fn no_other_name_of_a_server_stays_beside_vmcps_own() {
+    let other = SERVER_INFO.to_uppercase();
+    for (meta, rest) in [
+        (
+            format!(r#""{SERVER_INFO}":1,"x":1.50,"{SERVER_INFO}":{{"name":"b"}}"#),
+            json!({"x": 1.5}),
+        ),
+        (format!(r#""x":1.50,"{other}":{{"name":"b"}}"#), json!({"x": 1.5})),
+        (format!(r#""{other}":1,"{SERVER_INFO}":2"#), json!({})),
+    ] {
+        let part = format!(r#""result":{{"_meta":{{{meta}}},"content":[]}}"#);
+        let text = outcome(&part).relayed(VMCP, &[]);
+        let mut expected = rest;
+        expected[SERVER_INFO] = json!({"name": "vmcp"});
+        assert_eq!(read(&text)["_meta"], expected, "{meta}");
+        let text = String::from_utf8(text.to_vec()).unwrap();
+        assert_eq!(text.to_lowercase().matches("serverinfo").count(), 1, "{text}");
+    }
 }
 
 #[test]
