@@ -58,13 +58,11 @@ impl Told {
         if versions != Some(true) {
             return Ok(Self::Legacy);
         }
-        let capabilities = members.span("capabilities").map(|span| result.slice(span));
+        let capabilities = members.value(&result, "capabilities");
         let capabilities = capabilities.filter(|value| Members::parse(value).is_some());
         let instructions = members.value(&result, "instructions").and_then(raw::as_string);
-        let facts = Facts::of(
-            capabilities.as_deref().unwrap_or(b"{}"),
-            instructions.map(String::into_boxed_str),
-        );
+        let facts =
+            Facts::of(capabilities.unwrap_or(b"{}"), instructions.map(String::into_boxed_str));
         let facts = Some(Facts { freshness: Freshness::of_result(&result), ..facts });
         Ok(Self::Modern(facts))
     }

@@ -31,6 +31,9 @@ pub(crate) use live::Live;
 /// Bytes that a client may declare: they are kept as long as there are such clients.
 const MAX_CAPABILITIES: usize = 64 << 10;
 
+/// Bytes that a client may say of itself: they are kept as long as one of its streams.
+const MAX_CLIENT_INFO: usize = 64 << 10;
+
 /// From this size on an answer counts among what clients have not read, in bytes.
 const LARGE: usize = 64 << 10;
 
@@ -286,11 +289,13 @@ impl<'a> Request<'a> {
 
     /// Whose backend sessions it uses.
     fn borrower(&self, edge: &Edge, caller: &Caller) -> Borrower {
-        let info = self.message.params().meta.client_info.as_ref();
-        Borrower {
-            principal: caller.known(edge, self.headers),
-            client_info: info.map(|span| self.message.slice(span)).unwrap_or_default(),
-        }
+        Borrower { principal: caller.known(edge, self.headers), client_info: self.client_info() }
+    }
+
+    /// What the client says of itself. It is kept by streams, which must not keep the whole request alive.
+    fn client_info(&self) -> Bytes {
+        let info = self.message.params().meta.client_info.clone();
+        info.map(|span| Bytes::copy_from_slice(&self.message.text()[span])).unwrap_or_default()
     }
 
     /// Reads a request, whose headers must say what its body says.
@@ -308,6 +313,10 @@ impl<'a> Request<'a> {
         if capabilities.len() > MAX_CAPABILITIES {
             let why =
                 format!("the client's capabilities must not be over {MAX_CAPABILITIES} bytes");
+            return Err(Fault::InvalidParams(why.into()));
+        }
+        if meta.client_info.as_ref().is_some_and(|info| info.len() > MAX_CLIENT_INFO) {
+            let why = format!("clientInfo must not be over {MAX_CLIENT_INFO} bytes");
             return Err(Fault::InvalidParams(why.into()));
         }
         let level = match &meta.log_level {
@@ -360,3 +369,6 @@ fn check_version(headers: &HeaderMap, message: &Message) -> Result<(), Fault> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -38,7 +38,7 @@ pub(super) fn outward(message: &Message, member: Member, number: u64) -> Option<
     let origin = Origin {
         member,
         id: Bytes::copy_from_slice(id.text()),
-        token: token.as_ref().map(|span| message.slice(span)),
+        token: token.clone().map(|span| Bytes::copy_from_slice(&message.text()[span])),
     };
     edits.extend(token.clone().map(|span| Edit { span, with: mapped.clone() }));
     let text = raw::splice(message.text(), edits);

@@ -34,6 +34,9 @@ const BEGIN: Duration = Duration::from_secs(3);
 /// Resources that one client may listen to at once.
 const RESOURCES: usize = 1000;
 
+/// The longest URI of such a resource, in bytes.
+const MAX_URI: usize = 8 << 10;
+
 /// What a client wants to hear of.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -106,6 +109,10 @@ impl Wanted {
         })?;
         if wanted.resource_subscriptions.len() > RESOURCES {
             let why = format!("one stream listens to at most {RESOURCES} resources");
+            return Err(Fault::InvalidParams(why.into()));
+        }
+        if wanted.resource_subscriptions.iter().any(|uri| uri.len() > MAX_URI) {
+            let why = format!("a URI to listen to must not be over {MAX_URI} bytes");
             return Err(Fault::InvalidParams(why.into()));
         }
         Ok(wanted)
@@ -277,5 +284,32 @@ impl Listener {
         }
         text.put_u8(b'}');
         sender.send(&reply::notification(method, Some(&text))).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(uris: &[String], is_taken: bool) {
+        let wanted = Wanted { resource_subscriptions: uris.to_vec(), ..Wanted::default() };
+        let text = [
+            br#"{"jsonrpc":"2.0","id":1,"method":"m","params":{"notifications":"#,
+            &wanted.to_json()[..],
+            b"}}",
+        ]
+        .concat();
+        let read = Wanted::read(&Message::parse(text.into()).unwrap());
+        assert_eq!(read.is_ok(), is_taken);
+        assert!(read.is_err() || read.unwrap().resource_subscriptions == uris);
+    }
+
+    #[test]
+    fn what_is_listened_to_is_bounded() {
+        check(&vec!["x:y".to_owned(); RESOURCES], true);
+        check(&vec!["x:y".to_owned(); RESOURCES + 1], false);
+        check(&["x:y".to_owned(), "x".repeat(MAX_URI)], true);
+        check(&["x:y".to_owned(), "x".repeat(MAX_URI + 1)], false);
     }
 }
