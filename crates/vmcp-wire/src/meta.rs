@@ -102,9 +102,10 @@ impl Message {
     /// A legacy client's request as a modern backend gets it.
     pub fn introduced(&self, mut edits: Vec<Edit>, introduction: &Introduction<'_>) -> Bytes {
         let params = self.params();
-        let plain = params.meta.client_info.is_none() && params.meta.client_capabilities.is_none();
+        // Whatever the client says there under a name that the protocol keeps, vmcp speaks for itself.
+        let is_plain = |inner: &Range<usize>| NAMESPACE.find(&self.text()[inner.clone()]).is_none();
         let (at, mut with, tail) = match (&params.meta.inner, params.first) {
-            (Some(inner), _) if plain => (inner.start, BytesMut::new(), &b","[..]),
+            (Some(inner), _) if is_plain(inner) => (inner.start, BytesMut::new(), &b","[..]),
             (None, Some(first)) if !params.meta.present => {
                 (first, BytesMut::from(&b"\"_meta\":{"[..]), &b"},"[..])
             }
@@ -157,6 +158,10 @@ const OF_SERVERS: [&str; 2] = [SERVER_INFO, SUBSCRIPTION_ID];
 /// The same, ready to be looked for: to get ready takes longer than to look.
 static NAMES_OF_SERVERS: LazyLock<[memmem::Finder<'static>; 2]> =
     LazyLock::new(|| OF_SERVERS.map(memmem::Finder::new));
+
+/// What every name begins with that is said between two neighbours, ready to be looked for.
+static NAMESPACE: LazyLock<memmem::Finder<'static>> =
+    LazyLock::new(|| memmem::Finder::new("io.modelcontextprotocol/"));
 
 /// A request without such members of its metadata.
 fn without_meta(text: &Bytes, is_out: impl Fn(&str) -> bool) -> Bytes {

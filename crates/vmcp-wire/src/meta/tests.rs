@@ -46,6 +46,30 @@ fn a_request_is_introduced_wherever_its_metadata_is() {
 }
 
 #[test]
+fn a_legacy_client_cannot_say_what_vmcp_says_for_itself() {
+    for key in [CLIENT_INFO, CAPABILITIES, LOG_LEVEL, SERVER_INFO, SUBSCRIPTION_ID] {
+        for key in [key.to_owned(), key.replace('/', r"\/")] {
+            for meta in [format!(r#""{key}":"x""#), format!(r#""a":1.50,"{key}":{{}},"b":2"#)] {
+                let text = format!(
+                    r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"_meta":{{{meta}}},"name":"x"}}}}"#
+                );
+                let told = Introduction { log_level: Some(LogLevel::Info), ..VMCP };
+                let introduced = message(&text).introduced(Vec::new(), &told);
+                let mut expected = introduction();
+                expected[LOG_LEVEL] = json!("info");
+                if meta.contains("1.50") {
+                    expected["a"] = json!(1.5);
+                    expected["b"] = json!(2);
+                }
+                assert_eq!(read(&introduced)["params"]["_meta"], expected, "{text}");
+                let introduced = String::from_utf8(introduced.to_vec()).unwrap();
+                assert!(introduced.matches(LOG_LEVEL).count() == 1, "{introduced}");
+            }
+        }
+    }
+}
+
+#[test]
 fn other_metadata_stays_when_a_request_is_introduced() {
     let text = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"_meta":{ "progressToken" : 1.0, "a/b":[1 ] },"name":"x"}}"#;
     let introduced = message(text).introduced(Vec::new(), &VMCP);
