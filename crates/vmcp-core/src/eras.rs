@@ -383,8 +383,9 @@ impl Across {
         };
         let state =
             raw::as_string(state).ok_or_else(|| wrong("gave a requestState that is no string"))?;
-        let purpose = Purpose::new(&self.principal, backend.id(), self.message.salient());
-        let sealed = raw::string(&self.states.seal(&purpose, &state)?);
+        let purpose = Purpose::new(&self.principal, backend.id());
+        let sealed = self.states.seal(&purpose, self.message.salient(), &state)?;
+        let sealed = raw::string(&sealed);
         Ok(outcome.relayed(&self.server_info, &[("requestState", sealed.into())]))
     }
 

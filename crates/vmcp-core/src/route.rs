@@ -11,7 +11,11 @@ use vmcp_model::{
 };
 use vmcp_wire::{Fault, Message, task};
 
-use crate::{caller::Caller, state::Purpose, vmcp::Vmcp};
+use crate::{
+    caller::Caller,
+    state::{MAX_SEALED, Purpose},
+    vmcp::Vmcp,
+};
 
 /// A request with the backend that it goes to.
 #[derive(Debug)]
@@ -235,12 +239,16 @@ impl Vmcp {
     /// Gives a backend the very state back that it has given.
     fn give_state_back(&self, caller: &Caller<'_>, routed: &mut Routed<'_>) -> Result<(), Fault> {
         let Some(span) = routed.message.params().request_state.clone() else { return Ok(()) };
-        let sealed = routed.message.string(Some(&span));
+        // What escapes make shorter is none that was given.
+        let sealed = match span.len() <= MAX_SEALED + 2 {
+            true => routed.message.string(Some(&span)),
+            false => Some(Cow::Borrowed("")),
+        };
         let sealed = sealed.ok_or(Fault::InvalidParams(
             "the parameter \"requestState\" must be a string".into(),
         ))?;
-        let purpose = Purpose::new(caller.principal, routed.backend.id(), routed.message.salient());
-        let state = self.states.open(&purpose, &sealed)?;
+        let purpose = Purpose::new(caller.principal, routed.backend.id());
+        let state = self.states.open(&purpose, || routed.message.salient(), &sealed)?;
         routed.replace(&span, &state);
         Ok(())
     }

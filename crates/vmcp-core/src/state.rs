@@ -28,6 +28,9 @@ impl Keys {
 /// The longest state that a backend may give, in bytes.
 const MAX_STATE: usize = 64 << 10;
 
+/// More than a sealed one can have in Base64: the seal, the time and the digest have less than 128 bytes.
+pub(crate) const MAX_SEALED: usize = (MAX_STATE + 128) / 3 * 4;
+
 /// Seals states and opens them.
 #[derive(Debug, Clone)]
 pub(crate) struct States {
@@ -35,13 +38,11 @@ pub(crate) struct States {
     life: Duration,
 }
 
-/// What a state is good for.
+/// Between whom a state goes to and fro.
 #[derive(Debug, Clone)]
 pub(crate) struct Purpose {
     principal: Principal,
     backend: BackendId,
-    /// [`Message::salient`](vmcp_wire::Message::salient) of the client's request.
-    request: Digest,
 }
 
 impl States {
@@ -49,28 +50,43 @@ impl States {
         Self { keys, life }
     }
 
-    /// Seals a state.
-    pub(crate) fn seal(&self, purpose: &Purpose, state: &str) -> Result<String, Fault> {
+    /// Seals a state for this request: [`Message::salient`](vmcp_wire::Message::salient) of it.
+    pub(crate) fn seal(
+        &self,
+        purpose: &Purpose,
+        request: Digest,
+        state: &str,
+    ) -> Result<String, Fault> {
         if state.len() > MAX_STATE {
             let reason = format!("gave a requestState of more than {MAX_STATE} bytes").into();
             return Err(Fault::Backend { backend: purpose.backend.to_string(), reason });
         }
         let ring = self.ring()?;
         let until = now().saturating_add(u64::try_from(self.life.as_millis()).unwrap_or(u64::MAX));
-        let text = [&until.to_be_bytes()[..], state.as_bytes()].concat();
+        let text = [&until.to_be_bytes()[..], request.as_bytes(), state.as_bytes()].concat();
         let sealed = purpose.with_place(|place| vmcp_keys::seal(&ring, place, &text));
         Ok(BASE64_URL_SAFE_NO_PAD.encode(sealed))
     }
 
     /// Opens a state. What is wrong with one that does not open is not told: it would help nobody
-    /// but a forger.
-    pub(crate) fn open(&self, purpose: &Purpose, sealed: &str) -> Result<String, Fault> {
+    /// but a forger, who does not make vmcp work out `request` either.
+    pub(crate) fn open(
+        &self,
+        purpose: &Purpose,
+        request: impl FnOnce() -> Digest,
+        sealed: &str,
+    ) -> Result<String, Fault> {
         let ring = self.ring()?;
         let opened = || {
+            if sealed.len() > MAX_SEALED {
+                return None;
+            }
             let sealed = BASE64_URL_SAFE_NO_PAD.decode(sealed).ok()?;
             let text = purpose.with_place(|place| vmcp_keys::open(&ring, place, &sealed))?;
-            let (until, state) = text.split_first_chunk()?;
-            (u64::from_be_bytes(*until) > now()).then(|| String::from_utf8(state.to_vec()).ok())?
+            let (until, text) = text.split_first_chunk()?;
+            let (own, state) = text.split_first_chunk()?;
+            let is_good = u64::from_be_bytes(*until) > now() && *own == *request().as_bytes();
+            is_good.then(|| String::from_utf8(state.to_vec()).ok())?
         };
         opened().ok_or(Fault::InvalidParams(
             "the parameter \"requestState\" is not good for this request, or not any more; send the request without it".into(),
@@ -83,8 +99,8 @@ impl States {
 }
 
 impl Purpose {
-    pub(crate) fn new(principal: &Principal, backend: &BackendId, request: Digest) -> Self {
-        Self { principal: principal.clone(), backend: backend.clone(), request }
+    pub(crate) fn new(principal: &Principal, backend: &BackendId) -> Self {
+        Self { principal: principal.clone(), backend: backend.clone() }
     }
 
     fn with_place<T>(&self, work: impl FnOnce(&[&[u8]]) -> T) -> T {
@@ -98,7 +114,6 @@ impl Purpose {
             issuer.as_bytes(),
             subject.as_bytes(),
             self.backend.as_str().as_bytes(),
-            self.request.as_bytes(),
         ])
     }
 }

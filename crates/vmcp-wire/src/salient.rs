@@ -1,8 +1,10 @@
 //! What a request asks for, as a digest: its method and its parameters, however they are written.
 
+use std::{borrow::Cow, ops::Range};
+
 use vmcp_model::{
     Digest,
-    raw::{self, Members},
+    raw::{self, Cursor, Members, NotJson},
 };
 
 use crate::message::Message;
@@ -21,49 +23,73 @@ impl Message {
             let asked = raw::without(&text[params], |name| {
                 matches!(name, "_meta" | "inputResponses" | "requestState")
             });
-            write(&asked, DEPTH, &mut written);
+            written = normal(&asked);
         }
         Digest::of_parts([self.method().as_bytes(), &written])
     }
 }
 
-/// Writes a value in the same way wherever its members stand and whatever is between them.
-fn write(value: &[u8], depth: usize, out: &mut Vec<u8>) {
-    match value.first() {
+/// A value as it is compared. One that cannot be taken apart, for it has names that are no text, counts as
+/// it is written.
+fn normal(json: &[u8]) -> Vec<u8> {
+    let mut written = Vec::with_capacity(json.len());
+    let read = std::str::from_utf8(json)
+        .map_err(|_error| NotJson)
+        .and_then(|text| write(&mut Cursor::new(text), text, DEPTH, &mut written));
+    read.map_or_else(|NotJson| json.to_vec(), |()| written)
+}
+
+/// Writes the value that comes next in the same way wherever its members stand and whatever is between
+/// them. Goes through it once, as whoever sends it decides how large and how deep it is.
+fn write(
+    cursor: &mut Cursor<'_>,
+    text: &str,
+    depth: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), NotJson> {
+    match cursor.peek() {
         Some(b'{') if depth > 0 => {
-            // What has names that are no text counts as it is written.
-            let Some(members) = Members::parse(value) else {
-                return out.extend_from_slice(value);
-            };
-            let mut sorted: Vec<_> = members.iter().collect();
-            sorted.sort_by(|one, other| one.name.cmp(&other.name));
             out.push(b'{');
-            for member in sorted {
-                out.extend_from_slice(&raw::string(&member.name));
+            let begin = out.len();
+            let mut members: Vec<(Cow<'_, str>, Range<usize>)> = Vec::new();
+            cursor.object(|cursor, name| {
+                let name = cursor.unquoted(name)?;
+                let start = out.len() - begin;
+                out.extend_from_slice(&raw::string(&name));
                 out.push(b':');
-                write(&value[member.value.clone()], depth - 1, out);
+                write(cursor, text, depth - 1, out)?;
                 out.push(b',');
+                members.push((name, start..out.len() - begin));
+                Ok::<_, NotJson>(())
+            })?;
+            if !members.is_sorted_by(|(one, _), (other, _)| one <= other) {
+                members.sort_by(|(one, _), (other, _)| one.cmp(other));
+                let unsorted = out.split_off(begin);
+                for (_, member) in members {
+                    out.extend_from_slice(&unsorted[member]);
+                }
             }
             out.push(b'}');
         }
         Some(b'[') if depth > 0 => {
             out.push(b'[');
-            // Every array of a message has its elements.
-            let Some(elements) = raw::elements(value) else {
-                return out.extend_from_slice(value);
-            };
-            for element in elements {
-                write(&value[element], depth - 1, out);
+            cursor.array(|cursor| {
+                write(cursor, text, depth - 1, out)?;
                 out.push(b',');
-            }
+                Ok::<_, NotJson>(())
+            })?;
             out.push(b']');
         }
-        Some(b'"') => match raw::as_string(value) {
-            Some(text) => out.extend_from_slice(&raw::string(&text)),
-            None => out.extend_from_slice(value),
-        },
-        _ => out.extend_from_slice(value),
+        Some(b'"') => {
+            let value = text[cursor.value()?].as_bytes();
+            match raw::as_string(value) {
+                Some(text) => out.extend_from_slice(&raw::string(&text)),
+                None => out.extend_from_slice(value),
+            }
+        }
+        _ => out.extend_from_slice(text[cursor.value()?].as_bytes()),
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -100,12 +126,22 @@ mod tests {
 
     #[test]
     fn what_cannot_be_taken_apart_counts_as_it_is_written() {
-        for text in [r#"{"a":{"\ud800":1}}"#, r#"["\ud800",1]"#, r#"{"a":"\ud800"}"#] {
-            let mut written = Vec::new();
-            write(text.as_bytes(), DEPTH, &mut written);
-            let inner = text.split_once(':').map_or("1", |(_, inner)| inner.trim_end_matches('}'));
-            assert!(String::from_utf8(written).unwrap().contains(inner), "{text}");
+        for text in [r#"{"b":1,"a":{"\ud800":1}}"#, r#"[{"\udfff":"x"},1]"#, r#"["\ud800",1,]"#] {
+            let written = normal(text.trim_end_matches(",]").as_bytes());
+            assert_eq!(String::from_utf8(written).unwrap(), text.trim_end_matches(",]"));
         }
+        assert_eq!(normal(br#"{"b":"\ud800","a":1}"#), br#"{"a":1,"b":"\ud800",}"#);
+    }
+
+    #[test]
+    fn members_may_stand_anywhere_at_every_depth() {
+        let (mut one, mut other) = ("[1 ]".to_owned(), "[1]".to_owned());
+        for _ in 0..20 {
+            one = format!(r#"{{"c":{one},"a":[{{"z":1,"y":"x"}}],"b":{{}}}}"#);
+            other = format!(r#"{{ "b":{{ }},"a":[{{"y":"\u0078","z":1}}] ,"c":{other}}}"#);
+        }
+        assert_eq!(normal(one.as_bytes()), normal(other.as_bytes()));
+        assert_ne!(normal(one.as_bytes()), normal(one.replace("[1 ]", "[2]").as_bytes()));
     }
 
     #[test]

@@ -93,6 +93,27 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
+    /// Passes over the array that comes next. `each` must pass over the element that it is called at.
+    pub fn array<E: From<NotJson>>(
+        &mut self,
+        mut each: impl FnMut(&mut Self) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.expect(b'[')?;
+        if self.peek() == Some(b']') {
+            self.at += 1;
+            return Ok(());
+        }
+        loop {
+            each(self)?;
+            match self.peek() {
+                Some(b',') => self.at += 1,
+                Some(b']') => break self.at += 1,
+                Some(_) | None => return Err(NotJson.into()),
+            }
+        }
+        Ok(())
+    }
+
     /// Passes over the value that comes next, whatever it is, and tells where it stands.
     pub fn value(&mut self) -> Result<Range<usize>, NotJson> {
         // What closes the containers that are open.

@@ -124,6 +124,25 @@ fn members_are_told_in_order() {
 }
 
 #[test]
+fn elements_are_told_in_order() {
+    let text = r#" [ 1, [2 ,3],"]" , {} ] "#;
+    let mut cursor = Cursor::new(text);
+    let mut found = Vec::new();
+    let read = cursor.array::<NotJson>(|cursor| {
+        found.push(&text[cursor.value()?]);
+        Ok(())
+    });
+    assert_eq!((read, cursor.end()), (Ok(()), Ok(())));
+    assert_eq!(found, ["1", "[2 ,3]", r#""]""#, "{}"]);
+    for (text, is_one) in
+        [("[]", true), ("[ ]", true), ("[1,]", false), ("[1", false), ("{}", false)]
+    {
+        let read = Cursor::new(text).array::<NotJson>(|cursor| cursor.value().map(drop));
+        assert_eq!(read.is_ok(), is_one, "{text}");
+    }
+}
+
+#[test]
 fn a_name_that_is_no_text_is_noticed() {
     for (text, expected) in [
         (r#"{"\ud800":0}"#, true),
