@@ -1,6 +1,6 @@
 //! Notifications of the client, and those to it.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use vmcp_backend::Backend;
@@ -10,9 +10,12 @@ use vmcp_model::{
     raw::{self, Edit},
 };
 use vmcp_store::News;
-use vmcp_wire::{Fault, Id, Message, reply, split_question_id};
+use vmcp_wire::{Fault, Id, IdKey, Message, reply, split_question_id};
 
 use crate::{activity::Signal, session::Session};
+
+/// Up to this size, in bytes, other replicas are told a cancellation as its client has written it.
+const TOLD_WHOLE: usize = 4 << 10;
 
 /// A call that is cancelled.
 struct Cancelled {
@@ -50,7 +53,7 @@ impl Session {
         let call = self.cancelled(message)?;
         let Some(cancelled) = call else {
             // It may have ended meanwhile, which is no error, or be under way elsewhere.
-            let text = message.text().clone();
+            let text = told_elsewhere(message, &requested(message)?.1);
             self.shared.tell(News::Cancelled { key: self.key, text }).await;
             return Ok(());
         };
@@ -74,9 +77,7 @@ impl Session {
     /// The call that a notification cancels, if it is under way here: the newest, if the client has given
     /// several the same id.
     fn cancelled(&self, message: &Message) -> Result<Option<Cancelled>, Fault> {
-        let missing = || Fault::InvalidParams("the parameter \"requestId\" is missing".into());
-        let span = message.params().request_id.clone().ok_or_else(missing)?;
-        let id = Id::parse(&message.text()[span.clone()]).ok_or_else(missing)?.key();
+        let (span, id) = requested(message)?;
         let cancelled = self.with_activity(|activity| {
             let (own, call, count) = activity.named(&id)?;
             let with = (*own != id).then(|| own.to_json().into());
@@ -139,6 +140,49 @@ impl Session {
     pub(crate) fn announce_changes(&self, changed: vmcp_catalog::Changed) {
         for method in changed.announcements() {
             self.announce(&reply::notification(method, None));
+        }
+    }
+}
+
+/// The request that a cancellation is about, and where its id stands.
+fn requested(message: &Message) -> Result<(Range<usize>, IdKey), Fault> {
+    let missing = || Fault::InvalidParams("the parameter \"requestId\" is missing".into());
+    let span = message.params().request_id.clone().ok_or_else(missing)?;
+    let id = Id::parse(&message.text()[span.clone()]).ok_or_else(missing)?.key();
+    Ok((span, id))
+}
+
+/// A cancellation as every replica is told it, most of which have nothing to do with it: of a large one
+/// no more than what it is about.
+fn told_elsewhere(message: &Message, id: &IdKey) -> Bytes {
+    if message.text().len() <= TOLD_WHOLE {
+        return message.text().clone();
+    }
+    id.cancellation("its client has cancelled it, for a reason that is too long")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_replicas_are_told_no_more_than_they_need() {
+        let cancellation = |id: &str, reason: &str| {
+            let text = format!(
+                r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id},"reason":"{reason}"}}}}"#
+            );
+            Message::parse(text.into()).unwrap()
+        };
+        let long = "x".repeat(1020);
+        for id in ["7", r#""a\"b\u00e4""#, &format!("\"{long}\"")] {
+            let own = Id::parse(id.as_bytes()).unwrap().key();
+            let small = cancellation(id, "enough");
+            assert_eq!(told_elsewhere(&small, &own), *small.text());
+            let large = cancellation(id, &"x".repeat(1 << 20));
+            let told = Message::parse(told_elsewhere(&large, &own)).unwrap();
+            assert!(told.text().len() <= TOLD_WHOLE, "{}", told.text().len());
+            assert_eq!(told.method(), "notifications/cancelled");
+            assert_eq!(requested(&told).unwrap().1, requested(&large).unwrap().1);
         }
     }
 }
