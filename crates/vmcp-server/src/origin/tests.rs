@@ -142,6 +142,24 @@ fn loopback_origins_are_let_in_until_others_are_named() {
 }
 
 #[test]
+fn an_origin_that_is_told_twice_is_one() {
+    let doors = doors(&[], &["https://app.example"]);
+    for (origins, is_allowed) in [
+        (&["https://app.example", "https://app.example"][..], true),
+        (&["https://app.example", "https://evil.example"], false),
+        (&["https://evil.example", "https://app.example"], false),
+        (&["https://app.example", "https://app.example", "null"], false),
+        (&["https://evil.example", "https://evil.example"], false),
+    ] {
+        let mut headers = HeaderMap::new();
+        for origin in origins {
+            headers.append(header::ORIGIN, HeaderValue::from_static(origin));
+        }
+        assert_eq!(doors.check_origin(&headers).is_ok(), is_allowed, "{origins:?}");
+    }
+}
+
+#[test]
 fn patterns_that_can_match_nothing_are_refused() {
     for host in ["", "a b", "user@host", "http://host", "host:port", "host:70000"] {
         assert!(host.parse::<AllowedHost>().is_err(), "{host}");
