@@ -24,6 +24,7 @@ use crate::{
     logs::Logs,
     session::Session,
     shown::{KeptContents, Turns},
+    upkeep::complain,
 };
 
 /// How sessions work.
@@ -415,9 +416,11 @@ impl Shared {
     }
 }
 
-/// The store cannot be reached: nothing is lost, and trying again helps.
+/// The store cannot be reached: nothing is lost, and trying again helps. Why is for the log alone, as it
+/// tells of servers and users that are no client's to know.
 pub(crate) fn unavailable(error: vmcp_store::Error) -> Fault {
-    Fault::Unavailable(error.to_string().into())
+    complain(&error, "a client is told that the session store cannot be reached");
+    Fault::Unavailable("the session store cannot be reached".into())
 }
 
 fn owner(principal: &Principal, key: &Key) -> Digest {

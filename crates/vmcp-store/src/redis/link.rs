@@ -29,6 +29,9 @@ use crate::{Error, Reach};
 /// How long the keeper waits between attempts to connect.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(1000));
 
+/// The log is told no more often that commands are refused.
+const BETWEEN_REFUSALS: Duration = Duration::from_secs(10);
+
 /// Commands that a server has refused for what it is at the moment are sent this often.
 const ATTEMPTS: usize = 3;
 
@@ -39,6 +42,8 @@ pub(super) struct Link {
     rests: Rests,
     state: watch::Sender<State>,
     outage: Mutex<Outage>,
+    /// When the log was told last that a command was refused.
+    told: Mutex<Option<Instant>>,
 }
 
 #[derive(Clone)]
@@ -74,12 +79,12 @@ impl Link {
     pub(super) fn new(settings: Settings) -> Self {
         let outage = Mutex::new(Outage::Never { said: false });
         let (rests, state) = (Rests::default(), watch::Sender::new(State::Trying));
-        Self { settings, rests, state, outage }
+        Self { settings, rests, state, outage, told: Mutex::new(None) }
     }
 
     /// Sends a command about one key. Fails at the command's deadline at the latest.
     pub(super) async fn send(&self, key: &[u8], command: &Cmd) -> Result<Value, Error> {
-        self.exchange(key, command).await?.map_err(|refused| unavailable(&refused))
+        self.exchange(key, command).await?.map_err(|refused| self.refused(&refused))
     }
 
     /// The same for a script that is named only. `None` if the server does not know it.
@@ -89,7 +94,7 @@ impl Link {
             Err(refused) if refused.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
                 Ok(None)
             }
-            Err(refused) => Err(unavailable(&refused)),
+            Err(refused) => Err(self.refused(&refused)),
         }
     }
 
@@ -278,6 +283,17 @@ impl Link {
         }
     }
 
+    /// A command that the server refuses. Whoever asked is not told why, so the log says it.
+    fn refused(&self, error: &RedisError) -> Error {
+        let now = Instant::now();
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.is_none_or(|told| now >= told + BETWEEN_REFUSALS) {
+            *told = Some(now);
+            tracing::warn!(store = %self.settings.servers, why = %error, "the session store refuses a command");
+        }
+        Error::Unavailable(error.to_string())
+    }
+
     fn note_reached(&self) {
         let mut outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner);
         match *outage {
@@ -292,10 +308,6 @@ impl Link {
         }
         *outage = Outage::None;
     }
-}
-
-fn unavailable(error: &RedisError) -> Error {
-    Error::Unavailable(error.to_string())
 }
 
 fn judge(error: &RedisError) -> Failure {
