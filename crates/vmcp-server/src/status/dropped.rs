@@ -8,7 +8,7 @@ use vmcp_model::BackendId;
 
 /// How much of what is left out of each backend is named; how much there is, is always said. The bound
 /// is each backend's own: one of which much is left out hides nothing of another.
-const NAMED: usize = 100;
+const NAMED: usize = 200;
 
 /// What is left out of each backend, by whatever view.
 #[derive(Debug, Default)]

@@ -103,6 +103,9 @@ async fn what_is_left_out_is_named() {
         .map(|item| item["reason"].as_str().unwrap())
         .collect();
     assert_eq!(status["dropped_total"], reasons.len());
+    let backends = status["backends"].as_array().unwrap().iter();
+    let counts = backends.map(|backend| backend["dropped"].as_u64().unwrap());
+    assert_eq!(status["dropped_total"], counts.sum::<u64>());
     for expected in [
         "of backend old is left out: its title is not a string; correct it at its backend",
         "of backend old is left out: it is nested deeper than 60 levels; correct it at its backend",
