@@ -34,12 +34,13 @@ pub fn is_plain_response(text: &[u8], expected: &IdKey) -> bool {
 }
 
 /// Whether the error of a response is one that clients can read: an object with a whole number as its
-/// `code` and a text as its `message` (JSON-RPC 2.0, section 5.1).
+/// `code`, however it is written, and a text as its `message` (JSON-RPC 2.0, section 5.1).
 pub fn is_sound_error(error: &[u8]) -> bool {
     let Some(members) = Members::parse(error) else { return false };
     let code = members.value(error, "code").and_then(|code| std::str::from_utf8(code).ok());
     let message = members.value(error, "message");
-    code.is_some_and(|code| code.parse::<i64>().is_ok())
+    let code = code.and_then(|code| code.parse::<f64>().ok());
+    code.is_some_and(|code| code.fract() == 0.0)
         && message.is_some_and(|message| message.starts_with(b"\""))
 }
 
@@ -67,6 +68,7 @@ mod tests {
         check(r#"{"jsonrpc":"2.0","id":7,"result":{"a":[1,"}\""]}}"#, true);
         check(" { \"result\" : {} , \"id\":7,\n\"jsonrpc\":\"2.0\"}\n", true);
         check(r#"{"error":{"code":-1,"message":"x"},"id":7,"jsonrpc":"2.0"}"#, true);
+        check(r#"{"error":{"message":"","code":-32099.0},"id":7,"jsonrpc":"2.0"}"#, true);
     }
 
     #[test]
