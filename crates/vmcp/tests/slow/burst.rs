@@ -17,7 +17,8 @@ const BYTES: usize = 4 << 20;
 #[tokio::test]
 async fn memory_is_given_back_behind_a_burst() {
     let backend = peers::slow().start().await.unwrap();
-    let process = serve(&Gateway::before(&[("a", backend.url())])).await;
+    let gateway = Gateway::before(&[("a", backend.url())]);
+    let process = serve(&gateway.with("limits: {heldRequestBytes: 1GiB}")).await;
     let client = connect(&process).await.with_patience(Duration::from_secs(120));
     client.call("0", "a_slow", r#"{"delay_ms":1}"#).await.unwrap().result().unwrap();
     let before = process.memory().unwrap();
