@@ -12,7 +12,14 @@ async fn no_lie_passes_for_an_answer() {
     client.initialize().await.unwrap();
     let list = client.request("1", "tools/list", "{}").await.unwrap().json();
     // These are messages; what is wrong with them is a matter of MCP, not of JSON-RPC or HTTP.
-    let well_formed = ["honest", "wrong_result", "wrong_error", "unknown_result_type"];
+    let well_formed = [
+        "honest",
+        "wrong_result",
+        "wrong_error",
+        "error_without_code",
+        "error_with_odd_code",
+        "unknown_result_type",
+    ];
     for tool in list["result"]["tools"].as_array().unwrap() {
         let name = tool["name"].as_str().unwrap();
         let answer = client.call("2", name, "{}").await;
