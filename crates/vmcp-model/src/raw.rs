@@ -31,6 +31,9 @@ pub struct Member {
     pub value: Range<usize>,
 }
 
+/// Up to so many members are compared with each other.
+const FEW: usize = 8;
+
 impl Members {
     /// Reads an object. `None` if the text is not one well-formed JSON object.
     pub fn parse(json: &[u8]) -> Option<Self> {
@@ -65,6 +68,20 @@ impl Members {
     /// once, as [`same_name`] compares.
     pub fn is_ambiguous(&self, name: &str) -> bool {
         self.entries.iter().filter(|member| same_name(&member.name, name)).count() > 1
+    }
+
+    /// The first of these names under which two readers could find different members.
+    pub fn ambiguous<'n>(&self, names: &[&'n str]) -> Option<&'n str> {
+        let twins = || {
+            let mut rest = self.entries.iter();
+            std::iter::from_fn(|| Some((rest.next()?, rest.clone())))
+                .any(|(one, mut others)| others.any(|other| same_name(&one.name, &other.name)))
+        };
+        // Nearly all objects have few members, and no two that are alike.
+        if self.entries.len() <= FEW && !twins() {
+            return None;
+        }
+        names.iter().copied().find(|name| self.is_ambiguous(name))
     }
 
     /// The edit that gives a member a new value: in its place, or else as the first member.
@@ -145,6 +162,14 @@ pub fn span_in(whole: &[u8], part: &[u8]) -> Range<usize> {
 /// and U+212A a `k`. No other letter folds to one of ASCII, which the names that matter consist of.
 #[inline]
 pub fn same_name(one: &str, other: &str) -> bool {
+    // Nearly all names differ in their first letters, which costs least to see.
+    if let (Some(first), Some(others)) = (one.as_bytes().first(), other.as_bytes().first())
+        && first.is_ascii()
+        && others.is_ascii()
+        && !first.eq_ignore_ascii_case(others)
+    {
+        return false;
+    }
     if one.eq_ignore_ascii_case(other) {
         return true;
     }

@@ -62,7 +62,7 @@ impl Outcome {
             Some(result) => {
                 let members = Members::parse(result)
                     .ok_or(Unreadable("answered with a result that is no object".into()))?;
-                if let Some(name) = SINGLE.into_iter().find(|name| members.is_ambiguous(name)) {
+                if let Some(name) = members.ambiguous(&SINGLE) {
                     return Err(Unreadable(format!("answered with more than one {name:?}").into()));
                 }
                 match members.value(result, RESULT_TYPE).map(raw::as_string) {
