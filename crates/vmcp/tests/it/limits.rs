@@ -89,7 +89,7 @@ async fn large_requests_of_all_clients() {
     let client = connect(&process).await;
     let before = process.memory().unwrap();
     let mut unfinished = Vec::new();
-    for _connection in 0..20 {
+    for _connection in 0..100 {
         let mut socket = TcpStream::connect(("127.0.0.1", process.port())).await.unwrap();
         let head = format!(
             "POST /mcp HTTP/1.1\r\nHost: localhost\r\nAccept: application/json, text/event-stream\r\n\
@@ -108,7 +108,7 @@ async fn large_requests_of_all_clients() {
     })
     .await;
     let grown = process.memory().unwrap().saturating_sub(before);
-    assert!(grown < 24 << 20, "{grown} bytes");
+    assert!(grown < 50 * LARGE as u64, "{grown} bytes");
     // Small ones are no part of it.
     client.call("2", "a_slow", r#"{"delay_ms":1}"#).await.unwrap().result().unwrap();
     drop(unfinished);
