@@ -59,7 +59,7 @@ class Setting:
         return [str(self.packages / name / "bin" / name), *arguments]
 
     def programs(self):
-        browser = ["--headless", "--isolated", "--no-sandbox"]
+        browser = ["--headless", "--isolated", "--no-sandbox", "--output-dir", str(self.work / "pages")]
         if self.chromium:
             browser += ["--executable-path", self.chromium]
         return {
