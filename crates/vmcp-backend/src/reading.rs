@@ -2,15 +2,12 @@
 
 use bytes::Bytes;
 use vmcp_model::{BackendId, raw::Members};
-use vmcp_wire::{IdKey, Message, Shape, is_plain_response, is_sound_error, reply};
+use vmcp_wire::{IdKey, Message, Shape, is_plain_response, is_sound_error, reply, unmarked};
 
 use crate::{
     backend::{Backend, excerpt},
     error::Error,
 };
-
-/// A byte order mark, with which some begin.
-const MARK: &[u8] = b"\xEF\xBB\xBF";
 
 impl Backend {
     /// The response to the request of this id, which has come whole as the answer to it.
@@ -28,7 +25,8 @@ impl Backend {
     #[cold]
     fn odd_response(&self, text: Bytes, id: &IdKey) -> Result<Bytes, Error> {
         let refused = |why: &str| Error::Protocol(format!("answered badly: {why}"));
-        let message = Message::parse(unmarked(text)).map_err(|why| refused(&why.to_string()))?;
+        let message = Message::parse(text.slice_ref(unmarked(&text)))
+            .map_err(|why| refused(&why.to_string()))?;
         if message.shape() != Shape::Response {
             return Err(refused("with something else than a response"));
         }
@@ -48,17 +46,13 @@ impl Backend {
 /// The message that an event or a line holds. Of a response that holds nothing which could be passed
 /// on, an error in its place. The error says why there is none, and shows it.
 pub(crate) fn message(backend: &BackendId, text: Bytes) -> Result<Message, String> {
-    let text = unmarked(text);
+    let text = text.slice_ref(unmarked(&text));
     let parsed = Message::parse(text.clone());
     let message = parsed.map_err(|why| format!("{why}: {}", excerpt(&text)))?;
     let why = if message.shape() == Shape::Response { shapeless(&message) } else { None };
     let Some(why) = why else { return Ok(message) };
     let fault = Error::Protocol(format!("answered badly: {why}")).fault(backend);
     Message::parse(reply::error(message.id(), &fault)).map_err(|why| why.to_string())
-}
-
-fn unmarked(text: Bytes) -> Bytes {
-    if text.starts_with(MARK) { text.slice(MARK.len()..) } else { text }
 }
 
 /// Why neither the result nor the error of a response could be read by a client.

@@ -10,7 +10,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use tokio::time::{Instant, Sleep};
 use vmcp_backend::{Backend, Body, Error};
-use vmcp_wire::{Fault, IdKey, ResponseScan};
+use vmcp_wire::{Fault, IdKey, ResponseScan, unmarked};
 
 use crate::budget::Budget;
 
@@ -186,11 +186,6 @@ impl Relay {
             },
         })
     }
-}
-
-/// The beginning of a result without a byte order mark.
-fn unmarked(text: &[u8]) -> &[u8] {
-    text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text)
 }
 
 fn check(scanned: Result<(), vmcp_wire::ScanError>) -> Result<(), Error> {

@@ -28,3 +28,8 @@ pub use meta::Introduction;
 pub use outcome::{Kind as OutcomeKind, Outcome, Unreadable};
 pub use response::{is_plain_response, is_sound_error};
 pub use scan::{ResponseScan, ScanError};
+
+/// A text without the byte order mark with which some begin what is UTF-8 anyway (RFC 8259, section 8.1).
+pub fn unmarked(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text)
+}

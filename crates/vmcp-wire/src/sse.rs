@@ -2,6 +2,8 @@
 
 use bytes::{Buf as _, BufMut, Bytes, BytesMut};
 
+use crate::unmarked;
+
 /// The longest id and name that are taken, in bytes. An id lives as long as its stream, and is sent in a
 /// header when the stream is taken up again.
 const MAX_FIELD: usize = 1 << 10;
@@ -135,11 +137,7 @@ impl Decoder {
     }
 
     fn take_line(&mut self, line: &[u8], into: &mut Vec<Event>) {
-        let line = if std::mem::replace(&mut self.started, true) {
-            line
-        } else {
-            line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line)
-        };
+        let line = if std::mem::replace(&mut self.started, true) { line } else { unmarked(line) };
         self.count += 1;
         if line.is_empty() {
             self.dispatch(into);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use tokio::{io::AsyncReadExt as _, process::ChildStdout};
-use vmcp_wire::{Id, Message, reply};
+use vmcp_wire::{Id, Message, reply, unmarked};
 
 use super::{
     overlong::{Overlong, end_of},
@@ -157,7 +157,7 @@ impl Line {
 /// Whether a line may become a message, as far as its beginning tells.
 fn may_be_message(line: &[u8]) -> bool {
     let line = line.trim_ascii_start();
-    matches!(line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line).first(), Some(b'{' | b'[') | None)
+    matches!(unmarked(line).first(), Some(b'{' | b'[') | None)
 }
 
 async fn take(

@@ -1,7 +1,7 @@
 //! What a line would have been that is longer than a message may be. The line is not kept, but the call
 //! that it answers need not wait for nothing: the id stands at one end of it or at the other.
 
-use vmcp_wire::{Id, IdKey};
+use vmcp_wire::{Id, IdKey, unmarked};
 
 /// How much is looked at, at either end.
 const END: usize = 2 << 10;
@@ -55,8 +55,7 @@ pub(super) fn end_of(line: &[u8]) -> &[u8] {
 
 /// What follows the brace with which an object begins.
 fn object(text: &[u8]) -> Option<&[u8]> {
-    let text = text.trim_ascii_start();
-    text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text).trim_ascii_start().strip_prefix(b"{")
+    unmarked(text.trim_ascii_start()).trim_ascii_start().strip_prefix(b"{")
 }
 
 /// The name of the first member, and what begins with its value.
