@@ -118,7 +118,11 @@ impl Relay {
     /// Polls for the next piece. After an error the answer must be broken off, so that its reader
     /// does not take it for complete.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
-        self.poll(context).map_err(|error| error.fault(self.backend.id()))
+        self.poll(context).map_err(|error| {
+            // The client cannot be told any more.
+            tracing::warn!(backend = %self.backend.id(), %error, "a large answer was broken off in the middle");
+            error.fault(self.backend.id())
+        })
     }
 
     /// Reads to the end, which must come within `limit` bytes, as far as there is room for it.
@@ -128,9 +132,10 @@ impl Relay {
         held: &Arc<Budget>,
     ) -> Result<Bytes, Fault> {
         let (mut whole, mut room) = (BytesMut::new(), held.reserve());
-        while let Some(chunk) =
-            std::future::poll_fn(|context| self.poll_next(context)).await.transpose()?
-        {
+        loop {
+            let chunk = std::future::poll_fn(|context| self.poll(context)).await.transpose();
+            let chunk = chunk.map_err(|error| error.fault(self.backend.id()))?;
+            let Some(chunk) = chunk else { return Ok(room.hold(whole)) };
             if whole.len() + chunk.len() > limit {
                 let what = "answered what is not passed on as it comes with a text";
                 let error = Error::TooLarge { what, limit, key: "eventBytes" };
@@ -141,14 +146,11 @@ impl Relay {
             }
             whole.extend_from_slice(&chunk);
         }
-        Ok(room.hold(whole))
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         let polled = self.poll_body(context);
         if let Poll::Ready(Some(Err(error))) = &polled {
-            // The client cannot be told any more.
-            tracing::warn!(backend = %self.backend.id(), %error, "a large answer was broken off in the middle");
             self.backend.note_spoiled(error);
         }
         polled

@@ -51,9 +51,9 @@ impl Body {
         Poll::Ready(Some(Ok(data)))
     }
 
-    /// How many bytes may come at most.
-    pub(super) fn limit(&self) -> usize {
-        self.limit
+    /// Whether the backend has said that more comes than may.
+    pub(super) fn is_announced_too_large(&self) -> bool {
+        self.source.expected() > self.left as u64
     }
 
     /// What is wrong with a body that has more.
@@ -89,6 +89,14 @@ impl Source {
     pub(super) fn of_stream(incoming: Incoming, stream: Stream) -> Self {
         let stream = Some(stream).filter(|_stream| !incoming.is_end_stream());
         Self::Http2(incoming, stream)
+    }
+
+    /// How many bytes are to come at least.
+    fn expected(&self) -> u64 {
+        match self {
+            Self::Http1(received) => received.expected(),
+            Self::Http2(incoming, _stream) => incoming.size_hint().lower(),
+        }
     }
 
     fn poll_data(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {

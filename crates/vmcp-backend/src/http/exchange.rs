@@ -3,10 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{
-    HeaderMap, Response, StatusCode,
-    header::{CONTENT_LENGTH, CONTENT_TYPE},
-};
+use http::{HeaderMap, Response, StatusCode, header::CONTENT_TYPE};
 use vmcp_model::Era;
 use vmcp_wire::{IdKey, Lines, Message, Shape, headers::MediaType};
 
@@ -131,7 +128,6 @@ impl Backend {
         let status = response.status();
         let media_type = MediaType::of(response.headers());
         let readable = readable(response.headers());
-        let announced = announced(response.headers());
         let odd_type = (media_type == MediaType::Other).then(|| content_type(response.headers()));
         let denial = match status.as_u16() {
             401 | 403 => challenge::denial(response.headers()).map(Box::new),
@@ -145,9 +141,7 @@ impl Backend {
             }
             readable?;
             return match media_type {
-                MediaType::Json if announced.is_some_and(|bytes| bytes > body.limit()) => {
-                    Err(body.too_large())
-                }
+                MediaType::Json if body.is_announced_too_large() => Err(body.too_large()),
                 MediaType::Json => Ok(Answer::Whole(body)),
                 MediaType::EventStream => {
                     let stream = Box::new(Stream::new(self, session, body, id));
@@ -248,9 +242,6 @@ fn is_notification(text: &Bytes) -> bool {
     Message::parse(text.clone()).is_ok_and(|message| message.shape() == Shape::Notification)
 }
 
-#[cfg(test)]
-mod tests;
-
 /// What a body is by its own word, as a person is told.
 fn content_type(headers: &HeaderMap) -> String {
     match headers.get(CONTENT_TYPE) {
@@ -262,7 +253,5 @@ fn content_type(headers: &HeaderMap) -> String {
     }
 }
 
-/// How long a body is, if the backend says so before it comes.
-fn announced(headers: &HeaderMap) -> Option<usize> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
+#[cfg(test)]
+mod tests;

@@ -34,6 +34,11 @@ impl Received {
         received
     }
 
+    /// How many bytes are to come at least; exact if the backend has said how many.
+    pub(super) fn expected(&self) -> u64 {
+        self.decoder.expected()
+    }
+
     /// Whether everything has been handed out.
     pub(super) fn is_over(&self) -> bool {
         self.decoder.is_over()
