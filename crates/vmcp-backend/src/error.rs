@@ -23,6 +23,14 @@ pub enum Error {
     /// The exchange broke off; whether the request ran is unknown.
     #[error("broke off: {0}")]
     Broken(String),
+    /// The program, or the connection, has ended on which the answer was to come. `why` completes
+    /// "the backend ...". `in_call` says that a client's request was sent before, and may have run. `said` is
+    /// what a program has said about it, in one line.
+    #[error("{why}{}{}", doubt(*.in_call), quoted(.said.as_deref()))]
+    LinkEnded { why: String, in_call: bool, said: Option<Box<str>> },
+    /// The program did not get ready in time. `said` is what it has said meanwhile, in one line.
+    #[error("did not get ready within {} s of its start; it said: {said}", .after.as_secs())]
+    NotReady { after: Duration, said: Box<str> },
     /// No answer in time; whether the request ran is unknown.
     #[error("did not answer within {} s", .0.as_secs())]
     Timeout(Duration),
@@ -70,6 +78,8 @@ impl Error {
             Self::SessionLost
             | Self::SessionGone { .. }
             | Self::Broken(_)
+            | Self::LinkEnded { .. }
+            | Self::NotReady { .. }
             | Self::Timeout(_)
             | Self::Refused { .. }
             | Self::Protocol(_)
@@ -111,6 +121,8 @@ impl Error {
             | Self::SessionGone { .. }
             | Self::Unreachable(_)
             | Self::Broken(_)
+            | Self::LinkEnded { .. }
+            | Self::NotReady { .. }
             | Self::Refused { .. }
             | Self::Protocol(_)
             | Self::TooLarge { .. }
@@ -119,6 +131,10 @@ impl Error {
             }
         }
     }
+}
+
+fn doubt(in_call: bool) -> &'static str {
+    if in_call { " before the answer, and whether the call ran is unknown" } else { "" }
 }
 
 fn quoted(said: Option<&str>) -> String {

@@ -18,6 +18,7 @@ use crate::{
     discovery::{INTERNAL_ERROR, Refusal, is_doubtful, is_unknown},
     error::Error,
     health::Sign,
+    link::Link,
     session::{CLIENT_INFO, ClientView, Facts, Session},
 };
 
@@ -25,6 +26,8 @@ use crate::{
 /// none is left behind by a handshake that fails late or is given up.
 pub(crate) struct Opening {
     given: Option<(Arc<Backend>, Session)>,
+    /// The link that it is on.
+    link: Option<Arc<Link>>,
     purpose: Purpose,
 }
 
@@ -160,7 +163,7 @@ impl Backend {
                 Wire::Http(_) => self.opened_over_http(view, client_info, &mut opening).await,
             }
         });
-        let opened = opened.await;
+        let opened = opened.await.map_err(|error| with_reason(error, &opening));
         if opened.is_ok() {
             opening.take();
         }
@@ -267,13 +270,18 @@ impl Backend {
                 answer
             }
             Wire::Links(links) => {
-                session.id = Some(links.connect(opening.purpose).await?);
+                let (id_of_link, link) = links.connect(opening.purpose).await?;
+                session.id = Some(id_of_link);
                 opening.given = Some((Arc::clone(self), session.clone()));
+                opening.link = Some(link);
                 if view.has_roots() {
                     // Asked as soon as it is told that all is set, before a call can be there.
                     links.hold_early(&session);
                 }
-                links.exchange(&session, text, Some(&id)).await.map_err(lost_at_once)?
+                match links.exchange(&session, text, Some(&id)).await {
+                    Err(error) => return Err(lost_at_once(error, opening).await.into()),
+                    Ok(answer) => answer,
+                }
             }
         };
         let message = self.own_answer(&session, answer, &id).await?;
@@ -299,8 +307,10 @@ impl Backend {
             Wire::Http(http) => self.notify_over_http(http, &session, initialized).await,
             Wire::Links(links) => links.tell(&session, initialized).await,
         };
-        told.map_err(lost_at_once)?;
-        Ok(session)
+        match told {
+            Err(error) => Err(lost_at_once(error, opening).await.into()),
+            Ok(()) => Ok(session),
+        }
     }
 }
 
@@ -327,19 +337,31 @@ impl From<Error> for Unopened {
 }
 
 /// A session that is lost before it has begun is no session that was lost.
-fn lost_at_once(error: Error) -> Error {
-    match error {
-        Error::SessionLost => {
-            Error::Protocol("gave up the session that had just been opened".to_owned())
-        }
-        error => error,
+async fn lost_at_once(error: Error, opening: &Opening) -> Error {
+    if !matches!(error, Error::SessionLost) {
+        return error;
+    }
+    let ended = match &opening.link {
+        Some(link) => link.ended_at_once().await,
+        None => None,
+    };
+    let gave_up = || Error::Protocol("gave up the session that had just been opened".to_owned());
+    ended.unwrap_or_else(gave_up)
+}
+
+/// A program that takes too long has often said why.
+fn with_reason(error: Error, opening: &Opening) -> Error {
+    let Error::Timeout(after) = error else { return error };
+    match opening.link.as_ref().and_then(|link| link.said()) {
+        Some(said) => Error::NotReady { after, said },
+        None => error,
     }
 }
 
 impl Opening {
     /// Of which there is nothing to end yet.
     pub(crate) fn to(purpose: Purpose) -> Self {
-        Self { given: None, purpose }
+        Self { given: None, link: None, purpose }
     }
 
     /// Notes that somebody holds the session.

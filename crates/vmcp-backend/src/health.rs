@@ -374,6 +374,8 @@ impl Verdict {
                 Error::Refused { .. }
                 | Error::Unreachable(_)
                 | Error::Broken(_)
+                | Error::LinkEnded { .. }
+                | Error::NotReady { .. }
                 | Error::Timeout(_)
                 | Error::Protocol(_),
             ) => Self::Failed,

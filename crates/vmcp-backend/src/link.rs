@@ -27,10 +27,17 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use vmcp_model::BackendId;
 use vmcp_wire::{Fault, Message, Shape, reply};
 
-use crate::{backend::Answer, conduct::Conduct, error::Error, events::Events, gauge::Permit};
+use crate::{
+    backend::Answer,
+    conduct::Conduct,
+    error::Error,
+    events::Events,
+    gauge::Permit,
+    stdio::{Process, Words},
+};
 pub(crate) use arrivals::Arrivals;
 use arrivals::Call;
-use inbox::{Inbox, Queue, Waiting};
+use inbox::{End, Inbox, Queue, Waiting};
 pub(crate) use outbox::Outbox;
 
 /// How long a call waits for its answer before it becomes a stream, so that the client sees signs of
@@ -40,6 +47,9 @@ const BEGIN: Duration = Duration::from_secs(10);
 /// How long a message waits for room at a receiver that does not read, and what was sent for its
 /// answer when the link has ended.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long a process that has ended, or is to end, is waited for by who wants to know how.
+const ENDING: Duration = Duration::from_secs(3);
 
 /// How long the refusal of a question may take.
 const REFUSAL: Duration = Duration::from_secs(5);
@@ -69,6 +79,8 @@ pub(crate) struct Link {
     lists_changed: Mutex<Option<ListsChanged>>,
     /// The id of the process, if it is one.
     process: Option<u32>,
+    /// What the process writes that is no message.
+    words: Option<Arc<Words>>,
     /// It is the watch's, which ends if a client needs its place.
     is_watch: bool,
     /// What is to be known from it is known.
@@ -120,15 +132,17 @@ impl Link {
             answers: AtomicUsize::new(0),
             lists_changed: Mutex::default(),
             process: None,
+            words: None,
             is_watch: false,
             gives_way: AtomicBool::new(false),
             closing: CancellationToken::new(),
         }
     }
 
-    /// The same to a process of this id; `is_watch` says that it is the watch's.
-    pub(crate) fn with_process(self, process: Option<u32>, is_watch: bool) -> Self {
-        Self { process, is_watch, ..self }
+    /// The same to this process; `is_watch` says that it is the watch's.
+    pub(crate) fn with_process(self, process: &Process, is_watch: bool) -> Self {
+        let words = Some(Arc::clone(process.words()));
+        Self { process: process.id(), words, is_watch, ..self }
     }
 
     pub(crate) fn process(&self) -> Option<u32> {
@@ -261,10 +275,23 @@ impl Link {
         &self.closing
     }
 
-    /// Notes that the link has ended, and tells all who wait. `why` is what ended it.
-    pub(crate) fn end(&self, why: String) {
-        self.inbox().end(why);
+    /// Notes that the link has ended, and tells all who wait. `why` completes "the backend ...", and `said`
+    /// is what a program has said about it.
+    pub(crate) fn end(&self, why: String, said: Option<Box<str>>) {
+        self.inbox().end(End { why, said });
         self.tasks.close();
+    }
+
+    /// How a link has ended, or is about to, on which nothing of a client's has been sent yet. `None` if it
+    /// takes too long to end.
+    pub(crate) async fn ended_at_once(&self) -> Option<Error> {
+        tokio::time::timeout(ENDING, self.tasks.wait()).await.ok()?;
+        Some(self.ended_in_call(true))
+    }
+
+    /// What the program has said so far, if it is one and has said anything.
+    pub(crate) fn said(&self) -> Option<Box<str>> {
+        self.words.as_ref()?.reason()
     }
 
     pub(crate) fn is_over(&self) -> bool {
@@ -328,9 +355,10 @@ impl Link {
 
     /// What a call is told that has not been answered; `own` says that it is vmcp's.
     fn ended_in_call(&self, own: bool) -> Error {
-        let why = self.inbox().ended().unwrap_or_else(|| "it was closed".to_owned());
-        let doubt = if own { "" } else { "; whether the call ran is unknown" };
-        Error::Broken(format!("{why} before the answer{doubt}"))
+        let ended = self.inbox().ended().cloned();
+        let (why, said) =
+            ended.map_or_else(|| ("was closed".to_owned(), None), |end| (end.why, end.said));
+        Error::LinkEnded { why, in_call: !own, said }
     }
 
     fn unused(&self) -> Duration {

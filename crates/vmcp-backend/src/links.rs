@@ -147,8 +147,11 @@ impl Links {
         }
     }
 
-    /// Opens a link and gives the id of its session. The handshake is the caller's.
-    pub(crate) async fn connect(&self, purpose: Purpose) -> Result<HeaderValue, Error> {
+    /// Opens a link, and gives it with the id of its session. The handshake is the caller's.
+    pub(crate) async fn connect(
+        &self,
+        purpose: Purpose,
+    ) -> Result<(HeaderValue, Arc<Link>), Error> {
         if self.closed.load(Ordering::Relaxed) {
             return Err(Error::Unreachable("it is not in use any more".to_owned()));
         }
@@ -170,7 +173,7 @@ impl Links {
             }
             Opener::Sse(http) => self.open_sse(&id, http, place).await,
         };
-        opened.map(|()| HeaderValue::try_from(id).expect("the id is visible ASCII"))
+        opened.map(|link| (HeaderValue::try_from(id).expect("the id is visible ASCII"), link))
     }
 
     /// A session on the link that all share, which is opened if there is none.
@@ -324,41 +327,49 @@ impl Links {
         program: &Program,
         place: Permit,
         purpose: Purpose,
-    ) -> Result<(), Error> {
+    ) -> Result<Arc<Link>, Error> {
         let started = stdio::start(program, &self.backend).await;
-        let (process, outbox) = started.inspect_err(|_| self.crashes().note(true))?;
+        let (process, outbox) =
+            started.inspect_err(|error| self.crashes().note(Some(error.to_string())))?;
         let shared = program.isolation == Isolation::Shared;
         let link = self.link(shared, outbox);
-        let link = Arc::new(link.with_process(process.id(), purpose == Purpose::Watch));
+        let link = Arc::new(link.with_process(&process, purpose == Purpose::Watch));
         self.keep(id, &link);
         let (me, id, event_bytes) = (self.me.clone(), Box::<str>::from(id), self.event_bytes);
+        let driven = Arc::clone(&link);
         self.drivers.spawn(async move {
-            let end = process.drive(Arc::clone(&link), event_bytes).await;
+            let end = process.drive(Arc::clone(&driven), event_bytes).await;
             drop(place);
             let Some(links) = me.upgrade() else { return };
             links.kept().remove(&id);
             links.ending.end(&id);
             if end.unasked {
-                links.crashes().note(!link.has_served());
+                links.crashes().note((!driven.has_served()).then_some(end.why));
             }
         });
-        Ok(())
+        Ok(link)
     }
 
-    async fn open_sse(&self, id: &str, http: &Arc<Http>, place: Permit) -> Result<(), Error> {
+    async fn open_sse(
+        &self,
+        id: &str,
+        http: &Arc<Http>,
+        place: Permit,
+    ) -> Result<Arc<Link>, Error> {
         let (stream, outbox) = sse::connect(http, self.event_bytes, &self.conduct).await?;
         let link = Arc::new(self.link(false, outbox));
         self.keep(id, &link);
         let (me, id) = (self.me.clone(), Box::<str>::from(id));
+        let driven = Arc::clone(&link);
         self.drivers.spawn(async move {
-            stream.drive(&link).await;
+            stream.drive(&driven).await;
             drop(place);
             if let Some(links) = me.upgrade() {
                 links.kept().remove(&id);
                 links.ending.end(&id);
             }
         });
-        Ok(())
+        Ok(link)
     }
 
     fn link(&self, shared: bool, outbox: Outbox) -> Link {

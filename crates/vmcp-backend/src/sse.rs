@@ -62,15 +62,15 @@ impl Stream {
     pub(crate) async fn drive(mut self, link: &Link) {
         let closing = link.closing().clone();
         let why = tokio::select! {
-            () = closing.cancelled() => "it was closed".to_owned(),
+            () = closing.cancelled() => "was closed".to_owned(),
             done = self.follow(link) => match done {
-                Ok(()) => "its stream ended".to_owned(),
+                Ok(()) => "ended its stream".to_owned(),
                 Err(error) => error.to_string(),
             }
         };
         tracing::debug!(backend = %link.backend(), why, "a connection of HTTP+SSE has ended");
         link.close();
-        link.end(why);
+        link.end(why, None);
     }
 
     async fn follow(&mut self, link: &Link) -> Result<(), Error> {

@@ -9,6 +9,7 @@ mod group;
 mod lines;
 mod overlong;
 mod stderr;
+mod words;
 
 use std::{io, process::Stdio, sync::Arc, time::Duration};
 
@@ -30,7 +31,7 @@ use crate::{
 };
 pub(crate) use effort::{Effort, effort};
 use group::Group;
-use stderr::Tail;
+pub(crate) use words::Words;
 
 /// Messages that wait to be written. Who has more to say waits.
 const OUTGOING: usize = 16;
@@ -51,12 +52,15 @@ pub(crate) struct Process {
     stderr: ChildStderr,
     outgoing: mpsc::Receiver<Bytes>,
     backend: BackendId,
+    words: Arc<Words>,
 }
 
 /// How a process ended.
 pub(crate) struct End {
     /// Whether it ended by itself.
     pub(crate) unasked: bool,
+    /// How that was, and what it has said about it.
+    pub(crate) why: String,
 }
 
 /// What stopped the normal work with a process.
@@ -95,7 +99,8 @@ pub(crate) async fn start(
     };
     let (lines, outgoing) = mpsc::channel(OUTGOING);
     let backend = backend.clone();
-    let process = Process { child, group, stdin, stdout, stderr, outgoing, backend };
+    let words = Arc::new(Words::of(program));
+    let process = Process { child, group, stdin, stdout, stderr, outgoing, backend, words };
     Ok((process, Outbox::Lines(lines)))
 }
 
@@ -105,14 +110,18 @@ impl Process {
         self.child.id()
     }
 
+    /// What it writes that is no message.
+    pub(crate) fn words(&self) -> &Arc<Words> {
+        &self.words
+    }
+
     /// Carries messages both ways until the process has ended, and its group with it.
     pub(crate) async fn drive(self, link: Arc<Link>, line_bytes: usize) -> End {
-        let Self { mut child, group, stdin, stdout, stderr, outgoing, backend } = self;
-        let tail: Arc<Tail> = Arc::default();
+        let Self { mut child, group, stdin, stdout, stderr, outgoing, backend, words } = self;
         let (mut reading, mut chatter, mut writing) =
             (JoinSet::new(), JoinSet::new(), JoinSet::new());
-        reading.spawn(lines::read(stdout, Arc::clone(&link), line_bytes));
-        chatter.spawn(stderr::follow(stderr, Arc::clone(&link), Arc::clone(&tail)));
+        reading.spawn(lines::read(stdout, Arc::clone(&link), Arc::clone(&words), line_bytes));
+        chatter.spawn(stderr::follow(stderr, Arc::clone(&link), Arc::clone(&words)));
         writing.spawn(write(stdin, outgoing));
         let stop = tokio::select! {
             () = link.closing().cancelled() => Stop::Asked,
@@ -127,14 +136,14 @@ impl Process {
         let why = match stop {
             Stop::Asked => {
                 end(&mut child, &group).await;
-                "it was closed".to_owned()
+                "was closed".to_owned()
             }
             Stop::Unusable(why) => {
                 end(&mut child, &group).await;
                 why
             }
-            Stop::Ended(Ok(status)) => format!("its program ended ({status})"),
-            Stop::Ended(Err(error)) => format!("its program was lost: {error}"),
+            Stop::Ended(Ok(status)) => format!("ended ({status})"),
+            Stop::Ended(Err(error)) => format!("was lost: {error}"),
         };
         // What it has started ends with it.
         group.kill().await;
@@ -144,12 +153,13 @@ impl Process {
         };
         // Something that left the group may hold the other end for as long as it likes.
         let _cut = tokio::time::timeout(REST, rest).await;
+        let said = if unasked { words.reason() } else { None };
+        let told = said.as_ref().map_or_else(|| why.clone(), |said| format!("{why}: {said}"));
         if unasked {
-            let last = tail.text();
-            tracing::warn!(%backend, last, "{why}; it is started again when it is needed");
+            tracing::warn!(%backend, "the program {told}; it is started again when it is needed");
         }
-        link.end(why);
-        End { unasked }
+        link.end(why, said);
+        End { unasked, why: told }
     }
 }
 
@@ -169,7 +179,7 @@ async fn end_of(reading: &mut JoinSet<Result<(), String>>) -> String {
         Some(Ok(Ok(())) | Err(_)) | None => {
             // It has most likely ended, which says more.
             tokio::time::sleep(REST).await;
-            "its program closed its standard output".to_owned()
+            "closed its standard output".to_owned()
         }
     }
 }
@@ -179,7 +189,7 @@ async fn closed(writing: &mut JoinSet<()>) -> String {
     let _written = writing.join_next().await;
     // It has most likely ended, which says more.
     tokio::time::sleep(REST).await;
-    "its program closed its standard input".to_owned()
+    "closed its standard input".to_owned()
 }
 
 /// Ends a process whose standard input is closed: it has some time to end by itself, some after

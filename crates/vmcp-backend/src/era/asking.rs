@@ -111,7 +111,11 @@ impl Backend {
     fn note_unanswered(&self, error: &Error) {
         let is_unknown = match error {
             Error::Refused { status, .. } => is_unknown(*status),
-            Error::Timeout(_) | Error::Broken(_) | Error::Protocol(_) => true,
+            Error::Timeout(_)
+            | Error::Broken(_)
+            | Error::LinkEnded { .. }
+            | Error::NotReady { .. }
+            | Error::Protocol(_) => true,
             Error::SessionLost
             | Error::SessionGone { .. }
             | Error::Unreachable(_)

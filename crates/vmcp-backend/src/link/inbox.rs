@@ -55,8 +55,16 @@ pub(super) struct Inbox {
     /// Whether calls have had ids that are numbers, and strings. Those of vmcp's own do not count: no
     /// number looks like one.
     id_types: [bool; 2],
-    /// Why the link has ended.
-    ended: Option<String>,
+    /// How the link has ended.
+    ended: Option<End>,
+}
+
+/// How a link has ended.
+#[derive(Debug, Clone)]
+pub(super) struct End {
+    pub(super) why: String,
+    /// What a program has said about it.
+    pub(super) said: Option<Box<str>>,
 }
 
 /// A call that waits for its answer.
@@ -227,16 +235,16 @@ impl Inbox {
     }
 
     /// Notes that nothing will come any more.
-    pub(super) fn end(&mut self, why: String) {
-        self.ended.get_or_insert(why);
+    pub(super) fn end(&mut self, end: End) {
+        self.ended.get_or_insert(end);
         self.calls.clear();
         self.listeners.clear();
         self.early = None;
         self.asked.clear();
     }
 
-    pub(super) fn ended(&self) -> Option<String> {
-        self.ended.clone()
+    pub(super) fn ended(&self) -> Option<&End> {
+        self.ended.as_ref()
     }
 
     /// Whether somebody waits for something.

@@ -16,6 +16,8 @@ const WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(
 #[derive(Debug, Default)]
 pub(super) struct Crashes {
     in_a_row: u32,
+    /// How the last one was.
+    why: String,
     not_before: Option<Instant>,
 }
 
@@ -25,18 +27,20 @@ impl Crashes {
         let wait = self.not_before.map(|at| at.saturating_duration_since(Instant::now()));
         let Some(wait) = wait.filter(|wait| !wait.is_zero()) else { return Ok(()) };
         Err(Error::Unreachable(format!(
-            "its program ended, or did not start, {} times in a row before it served a call; it is started again in {} s",
+            "it {}; {} times in a row before it served a call, so it is started again in {} s",
+            self.why,
             self.in_a_row,
             wait.as_secs() + 1
         )))
     }
 
-    /// Notes an end that nobody asked for, and whether it was `early`: before any call was served.
-    pub(super) fn note(&mut self, early: bool) {
-        if !early {
+    /// Notes an end that nobody asked for. `early` says how it was if no call had been served before.
+    pub(super) fn note(&mut self, early: Option<String>) {
+        let Some(why) = early else {
             *self = Self::default();
             return;
-        }
+        };
+        self.why = why;
         self.in_a_row = self.in_a_row.saturating_add(1);
         if let Some(more) = self.in_a_row.checked_sub(TOLERATED) {
             let wait = WAIT.0.saturating_mul(1 << more.min(10)).min(WAIT.1);
@@ -52,11 +56,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_program_that_keeps_ending_waits_longer_each_time() {
         let mut crashes = Crashes::default();
-        crashes.note(true);
-        crashes.note(true);
+        crashes.note(Some("ended".to_owned()));
+        crashes.note(Some("ended".to_owned()));
         assert!(crashes.check().is_ok());
         for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
-            crashes.note(true);
+            crashes.note(Some("ended".to_owned()));
             assert!(crashes.check().is_err());
             tokio::time::advance(Duration::from_secs(seconds) - Duration::from_millis(1)).await;
             assert!(crashes.check().is_err());
@@ -69,10 +73,10 @@ mod tests {
     async fn a_program_that_has_served_may_start_again_at_once() {
         let mut crashes = Crashes::default();
         for _ in 0..3 {
-            crashes.note(true);
+            crashes.note(Some("ended".to_owned()));
         }
         assert!(crashes.check().is_err());
-        crashes.note(false);
+        crashes.note(None);
         assert!(crashes.check().is_ok());
     }
 }

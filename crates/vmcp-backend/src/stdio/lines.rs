@@ -9,6 +9,7 @@ use vmcp_wire::{Id, Message, reply, unmarked};
 use super::{
     overlong::{Overlong, end_of},
     stderr::Allowance,
+    words::Words,
 };
 use crate::{error::Error, link::Link, pace::Pace, reading};
 
@@ -27,8 +28,8 @@ const LONG: usize = 64 << 10;
 const OVERLONG: usize = 16;
 
 /// What is no message.
-#[derive(Default)]
 struct Garbage {
+    words: Arc<Words>,
     /// The program has sent a message: it is an MCP server, whatever else it prints.
     is_server: bool,
     lines: usize,
@@ -64,15 +65,16 @@ enum Whole {
 pub(super) async fn read(
     mut stdout: ChildStdout,
     link: Arc<Link>,
+    words: Arc<Words>,
     line_bytes: usize,
 ) -> Result<(), String> {
-    let (mut pace, mut garbage) = (Pace::default(), Garbage::default());
+    let (mut pace, mut garbage) = (Pace::default(), Garbage::of(words));
     let mut line = Line::default();
     loop {
         pace.keep().await;
         line.buffer.reserve(CHUNK);
         let length = stdout.read_buf(&mut line.buffer).await.map_err(|error| {
-            format!("its program's standard output cannot be read any more: {error}")
+            format!("has a standard output that cannot be read any more: {error}")
         })?;
         pace.read(length, 0);
         while let Some(whole) = line.next() {
@@ -173,6 +175,7 @@ async fn take(
             link.receive(message).await
         }
         Err(why) => {
+            garbage.words.keep(&text);
             garbage.note(text.len(), Some(&*why).filter(|_| !text.is_empty()), link)?;
             false
         }
@@ -211,10 +214,15 @@ async fn give_up(
 }
 
 fn too_long(limit: usize) -> String {
-    format!("its program wrote a line of more than {limit} bytes (`limits.eventBytes`)")
+    format!("wrote a line of more than {limit} bytes (`limits.eventBytes`)")
 }
 
 impl Garbage {
+    fn of(words: Arc<Words>) -> Self {
+        let allowance = Allowance::default();
+        Self { words, is_server: false, lines: 0, bytes: 0, allowance }
+    }
+
     /// Notes so many bytes; `what` is a new line, as it is told.
     fn note(&mut self, bytes: usize, what: Option<&str>, link: &Link) -> Result<(), String> {
         self.lines += usize::from(what.is_some() || bytes == 0);
@@ -226,9 +234,7 @@ impl Garbage {
             tracing::warn!(%backend, what, "the program wrote a line that is no message to its standard output; logs belong to standard error");
         }
         if !self.is_server && (self.lines > GARBAGE.0 || self.bytes > GARBAGE.1) {
-            return Err(
-                "its program writes what is no MCP message to its standard output".to_owned()
-            );
+            return Err("writes what is no MCP message to its standard output".to_owned());
         }
         Ok(())
     }

@@ -1,20 +1,14 @@
 //! What a process writes to standard error: into the log, as much as is bearable.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use bytes::BytesMut;
 use tokio::{io::AsyncReadExt as _, process::ChildStderr, time::Instant};
 use vmcp_model::BackendId;
 use vmcp_wire::sse::Waste;
 
+use super::words::{LINE, Words};
 use crate::link::Link;
-
-/// Bytes of a line that are kept.
-const LINE: usize = 1 << 10;
 
 /// Bytes that are read at once.
 const CHUNK: usize = 16 << 10;
@@ -22,13 +16,6 @@ const CHUNK: usize = 16 << 10;
 /// Lines that are logged at once, and how long each takes to be granted again.
 const BURST: u32 = 100;
 const EVERY: Duration = Duration::from_millis(50);
-
-/// Lines that are kept to say what came last.
-const TAIL: usize = 3;
-
-/// What was written last.
-#[derive(Debug, Default)]
-pub(super) struct Tail(Mutex<VecDeque<String>>);
 
 /// How much may still be logged.
 #[derive(Debug)]
@@ -39,7 +26,7 @@ pub(super) struct Allowance {
 }
 
 /// Reads until the end, at the pace of what is useless: a process that writes faster waits.
-pub(super) async fn follow(mut stderr: ChildStderr, link: Arc<Link>, tail: Arc<Tail>) {
+pub(super) async fn follow(mut stderr: ChildStderr, link: Arc<Link>, words: Arc<Words>) {
     let backend = link.backend().clone();
     let mut allowance = Allowance::default();
     let mut buffer = BytesMut::with_capacity(CHUNK);
@@ -50,7 +37,7 @@ pub(super) async fn follow(mut stderr: ChildStderr, link: Arc<Link>, tail: Arc<T
         let mut waste = Waste { lines: 1, bytes: buffer.len() };
         while let Some(at) = memchr::memchr(b'\n', rest) {
             keep(&mut line, &rest[..at]);
-            report(&line, &backend, &tail, &mut allowance);
+            report(&line, &backend, &words, &mut allowance);
             line.clear();
             waste.lines += 1;
             rest = &rest[at + 1..];
@@ -61,41 +48,24 @@ pub(super) async fn follow(mut stderr: ChildStderr, link: Arc<Link>, tail: Arc<T
             tokio::time::sleep_until(until).await;
         }
     }
-    report(&line, &backend, &tail, &mut allowance);
+    report(&line, &backend, &words, &mut allowance);
     if allowance.refused > 0 {
         tracing::info!(%backend, lines = allowance.refused, "left out lines of standard error");
     }
 }
 
 fn keep(line: &mut Vec<u8>, more: &[u8]) {
-    let room = LINE.saturating_sub(line.len()).min(more.len());
+    let room = LINE.0.saturating_sub(line.len()).min(more.len());
     line.extend_from_slice(&more[..room]);
 }
 
-fn report(line: &[u8], backend: &BackendId, tail: &Tail, allowance: &mut Allowance) {
+fn report(line: &[u8], backend: &BackendId, words: &Words, allowance: &mut Allowance) {
     if line.trim_ascii().is_empty() {
         return;
     }
-    let line = String::from_utf8_lossy(line.trim_ascii());
+    let line = words.keep(line);
     if allowance.grant() {
-        tracing::info!(%backend, stderr = %line);
-    }
-    tail.push(&line);
-}
-
-impl Tail {
-    /// The last lines, the oldest first.
-    pub(super) fn text(&self) -> String {
-        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.iter().cloned().collect::<Vec<_>>().join(" | ")
-    }
-
-    fn push(&self, line: &str) {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if lines.len() == TAIL {
-            lines.pop_front();
-        }
-        lines.push_back(line.to_owned());
+        tracing::info!(%backend, stderr = line.trim_start());
     }
 }
 

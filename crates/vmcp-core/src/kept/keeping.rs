@@ -154,7 +154,9 @@ impl Keeping {
             }
             tracing::debug!(backend = %self.backend.id(), error = %ended, "a kept session is not listened to");
             let wait = match ended {
-                Error::Broken(_) => reopening.ended(began.elapsed(), has_brought),
+                Error::Broken(_) | Error::LinkEnded { .. } => {
+                    reopening.ended(began.elapsed(), has_brought)
+                }
                 _ => reopening.failed(began.elapsed(), has_brought),
             };
             tokio::time::sleep(wait).await;

@@ -15,6 +15,10 @@ struct Desk {
     shared: bool,
 }
 
+fn end(why: &str) -> End {
+    End { why: why.to_owned(), said: None }
+}
+
 fn text_of(arrival: &Arrival) -> &Bytes {
     match arrival {
         Arrival::Message(message, _room) => message.text(),
@@ -191,9 +195,9 @@ fn when_the_link_ends_nobody_waits_any_more() {
     let mut desk = Desk::default();
     desk.call("a", ONE, &request("1", "1"));
     desk.listen("ear");
-    desk.inbox.end("it broke".to_owned());
-    desk.inbox.end("again".to_owned());
-    assert_eq!(desk.inbox.ended().as_deref(), Some("it broke"));
+    desk.inbox.end(end("broke"));
+    desk.inbox.end(end("again"));
+    assert_eq!(desk.inbox.ended().map(|end| &*end.why), Some("broke"));
     for (_, receiver) in &mut desk.receivers {
         assert!(matches!(receiver.try_recv(), Err(mpsc::error::TryRecvError::Disconnected)));
     }

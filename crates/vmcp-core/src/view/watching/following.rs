@@ -71,7 +71,7 @@ impl Watch {
         let began = Instant::now();
         match self.listen(session, stream, over).await {
             End::Changed => Ok(()),
-            End::Failed(Error::Broken(_)) => {
+            End::Failed(Error::Broken(_) | Error::LinkEnded { .. }) => {
                 // A server may end its streams now and then; one that ends each at once is not
                 // asked as often. What has changed while nobody listened is found by asking.
                 watched.stream = None;

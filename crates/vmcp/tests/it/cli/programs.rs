@@ -57,6 +57,30 @@ async fn an_editors_program_is_tried_and_leaves_nothing_behind() {
     assert!(error.lines().all(|line| line.starts_with('{')), "{error}");
 }
 
+/// What a program writes before it gives up is the reason, wherever it writes it, and without its secrets.
+#[tokio::test]
+async fn whoever_tries_a_program_is_told_what_it_said() {
+    let json = r#"{"mcpServers": {
+        "tells": {"command": "sh", "args": ["-c", "echo no such token: $KEY >&2; exit 2"],
+            "env": {"KEY": "opensesame"}},
+        "mistyped": {"command": "sh", "args": ["-c", "echo usage: server FOLDER; exit 64"]},
+        "silent": {"command": "sh", "args": ["-c", "exit 3"]},
+        "waits": {"command": "sh", "args": ["-c", "echo log in at http://a >&2; sleep 60"]}
+    }}"#;
+    let desk = Desk::new().with("mcp.json", json);
+    let check = ["validate", "--connect", "--mcp-json", "mcp.json", "--start-timeout", "1s"];
+    let (out, _, code) = desk.run(&check).await;
+    assert_eq!(code, 1);
+    for line in [
+        "  failed  tells     ended (exit status: 2): no such token: ***\n",
+        "  failed  mistyped  ended (exit status: 64): usage: server FOLDER\n",
+        "  failed  silent    ended (exit status: 3)\n",
+        "  failed  waits     did not get ready within 1 s of its start; it said: log in at http://a\n",
+    ] {
+        assert!(out.contains(line), "{line:?} is not in {out}");
+    }
+}
+
 /// Without a file there is nothing to reload: the terminal is gone, and what was started ends.
 #[tokio::test]
 async fn a_hangup_ends_the_programs() {
