@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
-use http::{HeaderMap, Uri};
+use http::{HeaderMap, HeaderValue, Uri};
 use vmcp_model::{BackendId, Digest};
 
 use crate::outgoing::Outgoing;
@@ -38,6 +38,31 @@ pub struct Endpoint {
     pub headers: HeaderMap,
     /// A PEM bundle of the authorities that may vouch for it, instead of the system's.
     pub ca_bundle: Option<Arc<[u8]>>,
+    /// What stands between it and vmcp.
+    pub proxy: Option<Proxy>,
+}
+
+/// A proxy that is spoken to in HTTP, without TLS: connections of TLS go through it (RFC 9110, section 9.3.6),
+/// and requests in plain text are handed to it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Proxy {
+    pub host: String,
+    pub port: u16,
+    /// The value of `Proxy-Authorization`, a secret.
+    pub authorization: Option<HeaderValue>,
+}
+
+/// Names where it is, and nothing that is secret.
+impl fmt::Display for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Proxy({self})")
+    }
 }
 
 /// What is run for a stdio backend.
@@ -46,7 +71,9 @@ pub struct Program {
     /// A path, or a name that is looked up in `PATH`.
     pub command: String,
     pub args: Vec<String>,
-    /// What its environment holds besides what every child gets. The values may be secrets.
+    /// What its environment holds that every program gets.
+    pub inherited: BTreeMap<String, String>,
+    /// What its environment holds besides, or instead. The values may be secrets.
     pub env: BTreeMap<String, String>,
     /// Its working directory; vmcp's own if there is none.
     pub directory: Option<PathBuf>,
@@ -138,10 +165,10 @@ impl Endpoint {
         Digest::of_parts(parts)
     }
 
-    /// An endpoint that is shown nothing.
+    /// An endpoint that is shown nothing, and reached directly.
     pub fn plain(url: Uri) -> Self {
         let (outgoing, headers) = (Outgoing::Unauthenticated, HeaderMap::new());
-        Self { url, outgoing, headers, ca_bundle: None }
+        Self { url, outgoing, headers, ca_bundle: None, proxy: None }
     }
 }
 
@@ -151,6 +178,7 @@ impl fmt::Debug for Program {
         f.debug_struct("Program")
             .field("command", &self.command)
             .field("args", &self.args.len())
+            .field("inherited", &self.inherited.keys())
             .field("env", &self.env.keys())
             .field("directory", &self.directory)
             .field("isolation", &self.isolation)

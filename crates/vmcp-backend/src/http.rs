@@ -33,6 +33,8 @@ mod refusal;
 mod request;
 mod socket;
 pub(crate) mod stream;
+mod tunnel;
+mod unreachable;
 
 /// Characters of a credential by which it is known again.
 const SECRET: usize = 6;
@@ -49,6 +51,8 @@ pub(crate) struct Http {
     url: Uri,
     /// What every request carries.
     base: HeaderMap,
+    /// Requests are handed to a proxy.
+    hands_over: bool,
     pool: Arc<Pool>,
     requests: Gauge,
     /// Answers, cancellations and the like: what frees calls must not wait for room among them.
@@ -80,10 +84,17 @@ impl Http {
         );
         base.extend(endpoint.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
         endpoint.outgoing.apply(&mut base);
+        let hands_over = endpoint.proxy.is_some() && endpoint.url.scheme_str() == Some("http");
+        if let (true, Some(proxy)) = (hands_over, &endpoint.proxy) {
+            base.extend(
+                proxy.authorization.clone().map(|value| (header::PROXY_AUTHORIZATION, value)),
+            );
+        }
         let connector = connect::Connector::new(endpoint)?;
         Ok(Self {
             url: endpoint.url.clone(),
             base,
+            hands_over,
             pool: Arc::new(Pool::new(connector, config.timeouts.connect, tasks)),
             requests: Gauge::calls(config.limits.in_flight),
             errands: Gauge::errands(),
@@ -216,6 +227,7 @@ impl Http {
             method,
             target: &self.url,
             base: &self.base,
+            hands_over: self.hands_over,
             session,
             lines: None,
             accept: None,

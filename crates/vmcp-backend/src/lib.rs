@@ -35,7 +35,7 @@ pub mod worker;
 
 pub use backend::{Answer, Backend, Lineage};
 pub use config::{
-    Config, Endpoint, InvalidConfig, Isolation, Limits, Program, Timeouts, Transport,
+    Config, Endpoint, InvalidConfig, Isolation, Limits, Program, Proxy, Timeouts, Transport,
 };
 pub use error::Error;
 pub use events::Events;

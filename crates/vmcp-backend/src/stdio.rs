@@ -82,6 +82,7 @@ pub(crate) async fn start(
     let mut command = launcher::command(program).map_err(not_started)?;
     command
         .env_clear()
+        .envs(&program.inherited)
         .envs(&program.env)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -66,7 +66,7 @@ pub(crate) enum LogFormat {
 #[group(id = "source", required = true, multiple = true, args = ["config", "backend", "mcp_json"])]
 pub(crate) struct Sources {
     /// The configuration file (YAML).
-    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["backend", "mcp_json"])]
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["backend", "mcp_json", "pass_env"])]
     pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) given: Given,
@@ -89,6 +89,9 @@ pub(crate) struct Given {
     /// A file with the MCP servers of an editor (mcpServers); may be repeated.
     #[arg(long, value_name = "FILE")]
     pub(crate) mcp_json: Vec<PathBuf>,
+    /// A variable of the environment that the programs get as it is; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) pass_env: Vec<String>,
 }
 
 #[derive(Debug, Args)]

@@ -14,12 +14,14 @@ mod expand;
 mod file;
 mod given;
 mod incoming;
+mod inherited;
 mod json_schema;
 mod keys;
 mod mcp_json;
 mod operational;
 mod outgoing;
 mod problem;
+mod proxy;
 mod reader;
 mod reference;
 mod schema;
@@ -41,10 +43,10 @@ use vmcp_backend::Transport;
 use vmcp_catalog::Rules;
 
 pub(crate) use given::Given;
+pub(crate) use inherited::is_inherited;
 pub(crate) use json_schema::json_schema;
 pub(crate) use problem::Problems;
 pub(crate) use reference::reference;
-pub(crate) use transports::INHERITED;
 pub(crate) use write::starter;
 
 use problem::{Problem, Report};

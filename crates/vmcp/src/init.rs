@@ -41,7 +41,7 @@ fn checked(given: &Given) -> Result<(Configuration, BTreeSet<String>), Problems>
     let environment = |name: &str| {
         config::environment(name).or_else(|| {
             // What programs inherit need not be there.
-            if config::INHERITED.contains(&name) {
+            if config::is_inherited(name) {
                 return None;
             }
             unset.borrow_mut().insert(name.to_owned());

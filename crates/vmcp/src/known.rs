@@ -64,7 +64,7 @@ impl Known {
             return None;
         };
         let opened = Folder::open(path).and_then(|folder| {
-            let name = identity::name(&folder.key()?, configuration, environment);
+            let name = identity::name(&folder.key()?, configuration);
             Ok((folder, name))
         });
         match opened {

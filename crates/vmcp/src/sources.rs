@@ -53,6 +53,7 @@ pub(crate) fn given(options: &cli::Given) -> Result<Given, Problems> {
     for path in &options.mcp_json {
         note(given.add_mcp_json(path));
     }
+    given.pass_on(&options.pass_env);
     problems.map_or(Ok(given), Err)
 }
 

@@ -15,8 +15,9 @@ use super::{
     connection::Connection,
     pool::{MAX_STREAMS, Sender},
     socket::Socket,
+    tunnel, unreachable,
 };
-use crate::config::{Endpoint, InvalidConfig};
+use crate::config::{Endpoint, InvalidConfig, Proxy};
 
 /// How often a connection of HTTP/2 that is in use is asked for a sign of life, and how long the
 /// backend may take to give it. Without this, everything on a dead connection would wait for its
@@ -38,12 +39,15 @@ const ALIVE: (Duration, Duration, u32) = (Duration::from_secs(30), Duration::fro
 pub(super) struct Connector {
     host: String,
     port: u16,
+    proxy: Option<Proxy>,
     tls: Option<Tls>,
 }
 
 struct Tls {
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
+    /// The authorities are those that configuration names.
+    has_bundle: bool,
 }
 
 impl Connector {
@@ -56,17 +60,19 @@ impl Connector {
         let host = host(&endpoint.url).ok_or(InvalidConfig::Url)?;
         let port = endpoint.url.port_u16().unwrap_or(if secure { 443 } else { 80 });
         let tls = if secure { Some(Tls::new(&host, endpoint)?) } else { None };
-        Ok(Self { host, port, tls })
+        Ok(Self { host, port, proxy: endpoint.proxy.clone(), tls })
     }
 
-    /// Opens one connection, on the current runtime. One of HTTP/2 has a driver, counted by `tasks`.
-    pub(super) async fn connect(&self, tasks: &TaskTracker) -> io::Result<Sender> {
-        let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
-        stream.set_nodelay(true)?;
-        keep_alive(&stream)?;
+    /// Opens one connection, on the current runtime. One of HTTP/2 has a driver, counted by `tasks`. The
+    /// error says in one line what went wrong.
+    pub(super) async fn connect(&self, tasks: &TaskTracker) -> Result<Sender, String> {
+        let stream = self.stream().await?;
         let Some(tls) = &self.tls else { return Ok(http1(Socket::Plain(stream))) };
         let connector = TlsConnector::from(Arc::clone(&tls.config));
-        let stream = connector.connect(tls.name.clone(), stream).await?;
+        let stream = connector
+            .connect(tls.name.clone(), stream)
+            .await
+            .map_err(|error| unreachable::tls(&error, &self.host, tls.has_bundle))?;
         if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
             return Ok(http1(Socket::Tls(Box::new(stream))));
         }
@@ -78,7 +84,7 @@ impl Connector {
             .keep_alive_timeout(PING_TIMEOUT)
             .handshake(TokioIo::new(stream))
             .await
-            .map_err(io::Error::other)?;
+            .map_err(|error| error.to_string())?;
         tasks.spawn(async move {
             if let Err(error) = driver.await {
                 tracing::debug!(%error, "connection ended");
@@ -86,6 +92,31 @@ impl Connector {
         });
         Ok(Sender::Http2(sender))
     }
+
+    /// A connection on which the backend is to be spoken to, or TLS with it.
+    async fn stream(&self) -> Result<TcpStream, String> {
+        let Self { host, port, proxy, tls } = self;
+        let Some(proxy) = proxy else {
+            let stream = tcp(host, *port).await;
+            return stream.map_err(|error| unreachable::tcp(&error, host, *port));
+        };
+        let stream = tcp(&proxy.host, proxy.port).await;
+        let mut stream = stream.map_err(|error| {
+            format!("the proxy on the way: {}", unreachable::tcp(&error, &proxy.host, proxy.port))
+        })?;
+        // In plain text, each request names its own destination.
+        if tls.is_some() {
+            tunnel::open(&mut stream, proxy, host, *port).await?;
+        }
+        Ok(stream)
+    }
+}
+
+async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect((host, port)).await?;
+    stream.set_nodelay(true)?;
+    keep_alive(&stream)?;
+    Ok(stream)
 }
 
 fn http1(socket: Socket) -> Sender {
@@ -133,7 +164,7 @@ impl Tls {
             .with_root_certificates(roots)
             .with_no_client_auth();
         client.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(Self { config: Arc::new(client), name })
+        Ok(Self { config: Arc::new(client), name, has_bundle: endpoint.ca_bundle.is_some() })
     }
 }
 

@@ -15,7 +15,7 @@ use http::StatusCode;
 use tokio::io::{AsyncReadExt as _, AsyncWrite as _};
 use vmcp_http1::{HeadScan, ResponseHead};
 
-use super::socket::Socket;
+use super::{socket::Socket, unreachable};
 use crate::error::Error;
 
 /// Room that is made for a head, which mostly comes with all of the answer behind it.
@@ -204,8 +204,12 @@ impl Exchange {
     ) -> Poll<Result<ResponseHead, Error>> {
         loop {
             let head = self.scan.response(&mut connection.arrived);
-            let head = head
-                .map_err(|why| Error::Broken(format!("its answer cannot be understood: {why}")))?;
+            let head = head.map_err(|why| {
+                let is_tls = unreachable::is_tls(&connection.arrived);
+                let hint =
+                    if is_tls { "; it speaks TLS: does its URL begin with https://?" } else { "" };
+                Error::Broken(format!("its answer cannot be understood: {why}{hint}"))
+            })?;
             if let Some(head) = head {
                 if self.is_final(head.response.status())? {
                     return Poll::Ready(Ok(head));

@@ -1,7 +1,6 @@
 //! The connections to one backend, shared by all sessions, kept apart by worker.
 
 use std::{
-    io,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -182,12 +181,12 @@ impl Pool {
             .map_err(|_elapsed| {
                 Error::Unreachable(format!("no connection within {:?}", self.connect_timeout))
             })?
-            .map_err(|error| Error::Unreachable(error.to_string()))
+            .map_err(Error::Unreachable)
     }
 
     /// Opens a connection, or finds that another call has opened one meanwhile that has room. Also
     /// says whether it is new.
-    async fn connect(&self, shard: usize) -> io::Result<(Taken, bool)> {
+    async fn connect(&self, shard: usize) -> Result<(Taken, bool), String> {
         let _turn = if self.shares.load(Ordering::Relaxed) {
             let turn = self.shards[shard].connecting.lock().await;
             if let Some(taken) = self.take(shard, Instant::now()) {

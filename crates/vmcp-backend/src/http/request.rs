@@ -24,6 +24,8 @@ pub(super) struct Request<'a> {
     pub(super) target: &'a Uri,
     /// What every request carries.
     pub(super) base: &'a HeaderMap,
+    /// It is handed to a proxy, which is told the whole target (RFC 9112, section 3.2.2).
+    pub(super) hands_over: bool,
     pub(super) session: Option<&'a Session>,
     pub(super) lines: Option<&'a Lines>,
     pub(super) accept: Option<HeaderValue>,
@@ -38,7 +40,9 @@ impl Request<'_> {
         let mut head = BytesMut::with_capacity(ROOM);
         // With no path but a query, `path_and_query` does not begin with a slash.
         let target = self.target.path_and_query().map_or("/", |target| target.as_str());
-        if target.starts_with('/') {
+        if self.hands_over {
+            write::request_line(&mut head, &self.method, &self.target.to_string());
+        } else if target.starts_with('/') {
             write::request_line(&mut head, &self.method, target);
         } else {
             write::request_line(&mut head, &self.method, &format!("/{target}"));

@@ -234,7 +234,8 @@ mod tests {
         Program {
             command: "server".to_owned(),
             args: args.iter().map(|arg| (*arg).to_owned()).collect(),
-            env: env.collect::<BTreeMap<_, _>>(),
+            inherited: BTreeMap::from([("LANG".to_owned(), "en_US.UTF-8".to_owned())]),
+            env: env.collect(),
             directory: None,
             isolation: Isolation::Session,
             idle: Duration::from_secs(1),
@@ -246,9 +247,9 @@ mod tests {
         let args = ["--api-key", "abcdefgh-1", "--auth-token=abcdefgh-2", "--port=12345678"];
         let env = [("A_TOKEN", "s3cret-value"), ("MODE", "debug"), ("HOME", "/home/someone")];
         let words = Words::of(&program(&args, &env));
-        let line = "error: s3cret-value abcdefgh-1 abcdefgh-2 12345678 debug /home/someone \
+        let line = "error: s3cret-value abcdefgh-1 abcdefgh-2 12345678 debug /home/someone en_US.UTF-8 \
             postgres://user:pw@db:5432/x and http://plain/a@b";
-        let shown = "error: *** *** *** 12345678 debug /home/someone \
+        let shown = "error: *** *** *** 12345678 debug /home/someone en_US.UTF-8 \
             postgres://***@db:5432/x and http://plain/a@b";
         assert_eq!(words.keep(line.as_bytes()), shown);
         assert_eq!(words.reason().as_deref(), Some(shown));

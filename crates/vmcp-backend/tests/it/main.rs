@@ -12,3 +12,4 @@ mod sides;
 mod stateless;
 mod streams;
 mod tls;
+mod ways;

@@ -215,6 +215,6 @@ fn backend(
     Backend::new(&config, TaskTracker::new())
 }
 
-fn view() -> ClientView {
+pub(crate) fn view() -> ClientView {
     ClientView::new(ProtocolVersion::LATEST_LEGACY, Bytes::from_static(b"{}"))
 }

@@ -88,6 +88,23 @@ impl Given {
         self.add(origin)
     }
 
+    /// Has all programs get these variables of vmcp's own environment.
+    pub(crate) fn pass_on(&mut self, names: &[String]) {
+        if names.is_empty() {
+            return;
+        }
+        for origin in &mut self.origins {
+            for backend in &mut origin.backends {
+                let Content::Map(entries) = &mut backend.node.content else { continue };
+                if entries.iter().any(|entry| entry.key == "command") {
+                    let names = list(names.iter().map(|name| text(name)));
+                    let key = "passEnv".to_owned();
+                    entries.push(Entry { key, place: NOWHERE, node: names });
+                }
+            }
+        }
+    }
+
     /// What the backends come to, with the defaults for all else.
     pub(crate) fn configuration(
         &self,

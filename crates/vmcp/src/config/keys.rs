@@ -56,7 +56,16 @@ const BACKEND: &[Key] = &[
     Key::new("caBundlePath", Shape::Text, "a PEM file of the authorities that vouch for it"),
     Key::new("command", Shape::Text, "the program to run: a path, or a name looked up in PATH"),
     Key::new("args", Shape::AnyTexts, "its arguments"),
-    Key::new("env", Shape::TextMap, "what its environment holds besides what every child gets"),
+    Key::new(
+        "env",
+        Shape::TextMap,
+        "variables of its environment, besides those that every program gets",
+    ),
+    Key::new(
+        "passEnv",
+        Shape::Texts,
+        "variables of vmcp's own environment that it gets as they are, besides those that every program gets",
+    ),
     Key::new("cwd", Shape::Text, "its working directory, an absolute path"),
     Key::choice(
         "isolation",

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{
-    keys,
+    inherited, keys,
     schema::{Key, LEAST_TIME, Need, Shape},
     units::{show_duration, show_size},
 };
@@ -17,10 +17,26 @@ type Told = Vec<(&'static [Key], String)>;
 pub(crate) fn reference() -> String {
     let mut page = INTRODUCTION.to_owned();
     section("", keys::ROOT, &mut Vec::new(), &mut page);
+    environment(&mut page);
     page += "\n## Refused so far\n\n\
              These keys and words of ToolHive's vMCP do nothing here yet, and are refused by name:\n\n";
     refused("", keys::ROOT, &mut Vec::new(), &mut page);
     page
+}
+
+/// What programs find in their environment.
+fn environment(page: &mut String) {
+    *page += "\n## The environment of programs\n\n\
+              A program gets these variables of vmcp's own environment, where they are set, and no others:\n\n";
+    for (purpose, names) in inherited::GROUPS {
+        let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+        // Writing to a string cannot fail.
+        let _written = writeln!(page, "- {purpose}: {}", names.join(", "));
+    }
+    *page += "\n`passEnv` passes others on, and `env` sets some.\n\n\
+              Backends with a URL are reached through the proxy that `HTTPS_PROXY`, `HTTP_PROXY` or \
+              `ALL_PROXY` names, unless `NO_PROXY` names their host; a host on this machine is reached \
+              directly. The proxy has an `http://` URL, with a name and a password in it if it wants them.\n";
 }
 
 /// A table of a section's keys, and the sections below it.

@@ -6,6 +6,7 @@
 
 mod aggregation;
 mod backends;
+mod environment;
 mod given;
 mod incoming;
 mod outcome;

@@ -11,7 +11,7 @@ use std::{
 use http::{HeaderMap, HeaderName, HeaderValue};
 use vmcp_backend::{Endpoint, Isolation, Outgoing, Program, Transport};
 
-use super::{file, outgoing, reader::Reader, url, value::Value};
+use super::{file, inherited, outgoing, proxy, reader::Reader, url, value::Value};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -38,12 +38,8 @@ enum Reached {
 
 /// The keys of one kind of transport alone.
 const OF_HTTP: [&str; 4] = ["url", "headers", "type", "caBundlePath"];
-const OF_STDIO: [&str; 6] = ["command", "args", "env", "cwd", "isolation", "processIdle"];
-
-/// What every program finds in its environment if vmcp has it in its own: what is needed to run at
-/// all, and nothing that is secret.
-pub(crate) const INHERITED: [&str; 10] =
-    ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "LANG", "LC_ALL", "TZ", "TMPDIR"];
+const OF_STDIO: [&str; 7] =
+    ["command", "args", "env", "passEnv", "cwd", "isolation", "processIdle"];
 
 /// Reads the transport of a backend.
 pub(super) fn read<'a>(reader: &Reader<'a>) -> Draft<'a> {
@@ -103,7 +99,12 @@ fn endpoint<'a>(reader: &Reader<'a>, names: &mut Vec<(HeaderName, Value<'a>)>) -
     if url.is_none() && reader.is_present() {
         reader.missing("url", "is required: the URL of its MCP endpoint");
     }
-    let url = url.and_then(|value| url::http(&value, "move them to outgoingAuth"));
+    let proxied = |value: Value<'a>| {
+        let url = url::http(&value, "move them to outgoingAuth")?;
+        let proxy = proxy::of(&url, &value);
+        Some((url, proxy))
+    };
+    let url = url.and_then(proxied);
     let ca_bundle = ca_bundle(reader);
     let mut headers = HeaderMap::new();
     for (name, value) in reader.pairs("headers") {
@@ -112,7 +113,8 @@ fn endpoint<'a>(reader: &Reader<'a>, names: &mut Vec<(HeaderName, Value<'a>)>) -
             names.push((name, value));
         }
     }
-    Some(Endpoint { url: url?, outgoing: Outgoing::Unauthenticated, headers, ca_bundle })
+    let (url, proxy) = url?;
+    Some(Endpoint { url, outgoing: Outgoing::Unauthenticated, headers, ca_bundle, proxy })
 }
 
 /// A header that is the same in every request.
@@ -138,11 +140,9 @@ fn program(reader: &Reader<'_>) -> Option<Program> {
     if command.is_none() {
         reader.missing("command", "is required for transport: stdio");
     }
-    let inherited = |name: &&str| {
-        let value = command.as_ref()?.report().variable(name)?;
-        Some(((*name).to_owned(), value))
-    };
-    let mut environment: BTreeMap<_, _> = INHERITED.iter().filter_map(inherited).collect();
+    let inherited = command.as_ref().map(|value| inherited::variables(value.report()));
+    let inherited = inherited.into_iter().flatten().collect();
+    let passed: Vec<_> = reader.texts("passEnv").iter().map(passed).collect();
     let command = command.and_then(|value| without_nul(&value, value.text()?));
     let args: Vec<_> = reader.items("args").iter().map(argument).collect();
     let env: Vec<_> =
@@ -153,10 +153,13 @@ fn program(reader: &Reader<'_>) -> Option<Program> {
         Some(value) => Some(directory(&value)?),
         None => None,
     };
+    let passed = passed.into_iter().collect::<Option<Vec<_>>>()?.into_iter().flatten();
+    let mut environment: BTreeMap<_, _> = passed.collect();
     environment.extend(env.into_iter().collect::<Option<Vec<_>>>()?);
     Some(Program {
         command: command?,
         args: args.into_iter().collect::<Option<_>>()?,
+        inherited,
         env: environment,
         directory,
         isolation: isolation.unwrap_or(Isolation::Session),
@@ -174,6 +177,20 @@ fn variable(name: &str, value: &Value<'_>) -> Option<(String, String)> {
         return None;
     }
     Some((name.to_owned(), without_nul(value, value.any_text()?)?))
+}
+
+/// A variable of vmcp's own environment, unless it is not set.
+fn passed((value, name): &(Value<'_>, String)) -> Option<Option<(String, String)>> {
+    if name.contains(['=', '\0']) {
+        value.problem("is not the name of an environment variable");
+        return None;
+    }
+    let Some(content) = value.report().variable(name) else {
+        value
+            .warning(format!("the environment variable {name} is not set, so it is not passed on"));
+        return Some(None);
+    };
+    Some(Some((name.clone(), without_nul(value, content)?)))
 }
 
 /// The system takes no text with a NUL in it.

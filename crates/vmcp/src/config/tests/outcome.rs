@@ -219,14 +219,16 @@ fn of_transport(transport: &Transport) -> String {
 }
 
 fn of_endpoint(endpoint: &Endpoint) -> String {
-    let Endpoint { url, outgoing, headers, ca_bundle } = endpoint;
+    let Endpoint { url, outgoing, headers, ca_bundle, proxy } = endpoint;
     let ca_bundle = ca_bundle.as_ref().map_or(0, |bytes| bytes.len());
-    format!("{url} {}{} ca {ca_bundle}", shown(outgoing), fixed(headers))
+    let proxy = proxy.as_ref().map(|proxy| format!(" through {proxy}")).unwrap_or_default();
+    format!("{url} {}{} ca {ca_bundle}{proxy}", shown(outgoing), fixed(headers))
 }
 
 fn of_program(program: &Program) -> String {
-    let Program { command, args, env, directory, isolation, idle } = program;
+    let Program { command, args, inherited, env, directory, isolation, idle } = program;
     let directory = directory.as_ref().and_then(|path| path.file_name());
+    let env: BTreeMap<_, _> = inherited.iter().chain(env).collect();
     format!("runs {command} {args:?} {env:?} in {directory:?} {isolation:?} idle {idle:?}")
 }
 

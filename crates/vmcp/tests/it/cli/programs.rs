@@ -57,6 +57,22 @@ async fn an_editors_program_is_tried_and_leaves_nothing_behind() {
     assert!(error.lines().all(|line| line.starts_with('{')), "{error}");
 }
 
+#[tokio::test]
+async fn a_program_gets_the_variables_that_are_passed_on() {
+    let json =
+        format!(r#"{{"mcpServers": {{"kid": {{"command": "python3", "args": ["{CHILD}"]}}}}}}"#);
+    let desk = Desk::new().with("mcp.json", &json);
+    // What stands beside TOKEN in the test's environment is not passed on.
+    let (out, error, code) =
+        desk.run(&["init", "--mcp-json", "mcp.json", "--pass-env", "TOKEN", "-o", "a.yaml"]).await;
+    assert_eq!(code, 0, "{out}{error}");
+    for (file, passed) in [("mcp.json", false), ("a.yaml", true)] {
+        let (out, error, code) = desk.run(&["call", file, "kid_environment", "--json"]).await;
+        assert_eq!(code, 0, "{error}");
+        assert_eq!(out.contains(r#"\"TOKEN\": \"s3cret\""#), passed, "{out}");
+    }
+}
+
 /// What a program writes before it gives up is the reason, wherever it writes it, and without its secrets.
 #[tokio::test]
 async fn whoever_tries_a_program_is_told_what_it_said() {
