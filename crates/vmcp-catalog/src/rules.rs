@@ -67,6 +67,8 @@ pub struct ToolRules {
     /// The tools to show, by the names they have after overrides and before any prefix. Empty
     /// shows all.
     pub filter: Vec<String>,
+    /// The tools not to show, by the same names.
+    pub exclude: Vec<String>,
     /// Shows none of them.
     pub exclude_all: bool,
     /// Changes to single tools, by the name that the backend gives them.
@@ -105,7 +107,10 @@ impl Rules {
         match self.tools.get(backend) {
             None => self.default_visibility == Visibility::Allow,
             Some(rules) if rules.exclude_all => false,
-            Some(rules) => rules.filter.is_empty() || rules.filter.iter().any(|kept| kept == name),
+            Some(rules) => {
+                let names = |list: &[String]| list.iter().any(|one| one == name);
+                (rules.filter.is_empty() || names(&rules.filter)) && !names(&rules.exclude)
+            }
         }
     }
 

@@ -62,7 +62,7 @@ pub(crate) enum LogFormat {
 }
 
 /// Where a configuration comes from.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[group(id = "source", required = true, multiple = true, args = ["config", "backend", "mcp_json"])]
 pub(crate) struct Sources {
     /// The configuration file (YAML).
@@ -81,7 +81,7 @@ pub(crate) struct Sources {
 }
 
 /// Backends that are given without a configuration file.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Given {
     /// A backend: its URL, or the command that runs it; may be repeated.
     #[arg(long, value_name = "NAME=URL|COMMAND")]

@@ -45,6 +45,7 @@ use vmcp_catalog::Rules;
 pub(crate) use given::Given;
 pub(crate) use inherited::is_inherited;
 pub(crate) use json_schema::json_schema;
+pub(crate) use mcp_json::Broken;
 pub(crate) use problem::Problems;
 pub(crate) use reference::reference;
 pub(crate) use write::starter;
@@ -210,6 +211,13 @@ fn parse_noting(
 }
 
 impl Configuration {
+    /// Adds the backends of another one, and what it says about them.
+    fn extend(&mut self, more: Self) {
+        self.backends.extend(more.backends);
+        self.rules.order.extend(more.rules.order);
+        self.rules.tools.extend(more.rules.tools);
+    }
+
     /// Decides how long programs may take to start and to initialize.
     pub(crate) fn set_start_timeout(&mut self, timeout: Duration) {
         let backends = self.backends.iter_mut().map(|backend| &mut backend.config);

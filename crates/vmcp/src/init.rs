@@ -6,7 +6,7 @@ use anyhow::Context as _;
 
 use crate::{
     cli::{self, Misuse},
-    config::{self, Configuration, Given, Problems},
+    config::{self, Broken, Configuration, Given, Problems},
     output,
     private::{self, Existing},
     sources,
@@ -14,7 +14,11 @@ use crate::{
 
 pub(crate) fn run(options: &cli::Init) -> anyhow::Result<()> {
     let none = options.given.backend.is_empty() && options.given.mcp_json.is_empty();
-    let text = if none { config::starter() } else { text(&sources::given(&options.given)?)? };
+    let text = if none {
+        config::starter()
+    } else {
+        text(&sources::given(&options.given, Broken::Refused)?)?
+    };
     let Some(path) = &options.output else {
         return output::bytes(text.as_bytes());
     };

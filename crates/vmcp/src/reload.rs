@@ -1,4 +1,4 @@
-//! Takes up changes of the configuration file while serving: no session ends, and no call fails.
+//! Takes up changes of the configuration file, or of editors' files, while serving: no session ends, and no call fails.
 //!
 //! A file that cannot be used is reported, and what runs stays as it is. What is exchanged is
 //! decided here; how it is exchanged is the business of those who use it.
@@ -14,13 +14,15 @@ use tokio::{
     time::MissedTickBehavior,
 };
 use tracing::Level;
-use vmcp_backend::Backend;
+use vmcp_backend::{Backend, Config};
 use vmcp_core::Replaced;
+use vmcp_model::BackendId;
 
 use crate::{
     compose::Running,
     config::{self, Configuration},
     logging::Threshold,
+    undecided,
 };
 
 pub(crate) use source::Source;
@@ -65,7 +67,7 @@ impl Reloader {
                     self.source.settle().await;
                 }
             }
-            let problem = self.reload(running).err();
+            let problem = self.reload(running).await.err();
             running.note_reload(problem.as_ref().map(|problem| format!("{problem:#}")));
             if let Some(problem) = problem {
                 report(&problem);
@@ -74,13 +76,13 @@ impl Reloader {
     }
 
     /// Reads the file and puts it to use, as a whole or not at all.
-    fn reload(&mut self, running: &Running) -> anyhow::Result<()> {
+    async fn reload(&mut self, running: &Running) -> anyhow::Result<()> {
         let new = self.source.load()?;
         // Not what a reload has made of it: whoever may write the file would permit it to himself.
         if !self.started.reload.allow_commands {
             difference::refuse_other_programs(&self.current, &new)?;
         }
-        let backends = self.backends(&new, running)?;
+        let backends = self.backends(&new, running).await?;
         for warning in &new.warnings {
             tracing::warn!("{warning}");
         }
@@ -96,27 +98,34 @@ impl Reloader {
     }
 
     /// The backends of a configuration: those that have not changed are those in use.
-    fn backends(
+    async fn backends(
         &self,
         new: &Configuration,
         running: &Running,
     ) -> anyhow::Result<Vec<Arc<Backend>>> {
-        let backend = |config: &vmcp_backend::Config| {
-            let before = self.current.backends.iter().map(|before| &before.config);
-            let before = before.into_iter().find(|before| before.id == config.id);
-            let in_use = running.vmcp().backend(config.id.as_str());
+        let before = |id: &BackendId| {
+            let mut before = self.current.backends.iter().map(|before| &before.config);
+            before.find(|before| before.id == *id)
+        };
+        // As they were read, so that a server is not asked again how it is spoken to.
+        let is_same = |config: &Config| before(&config.id) == Some(config);
+        let mut decided = new.backends.clone();
+        decided.retain(|settings| !is_same(&settings.config));
+        undecided::decide(&mut decided).await;
+        let made = new.backends.iter().map(|settings| {
+            let id = &settings.config.id;
+            let in_use = running.vmcp().backend(id.as_str());
+            let changed = decided.iter().find(|settings| settings.config.id == *id);
+            let config = changed.map_or(&settings.config, |settings| &settings.config);
             let tasks = running.connections.clone();
-            match before.zip(in_use) {
-                Some((before, in_use)) if before == config => Ok(in_use),
-                Some((before, in_use)) if config.keeps_sessions_of(before) => {
+            let made = match before(id).zip(in_use) {
+                Some((_, in_use)) if changed.is_none() => Ok(in_use),
+                Some((before, in_use)) if settings.config.keeps_sessions_of(before) => {
                     in_use.successor(config, tasks)
                 }
                 Some(_) | None => Backend::new(config, tasks),
-            }
-        };
-        let made = new.backends.iter().map(|settings| {
-            let config = &settings.config;
-            backend(config).with_context(|| format!("backend {}", config.id))
+            };
+            made.with_context(|| format!("backend {id}"))
         });
         made.collect()
     }
@@ -124,9 +133,8 @@ impl Reloader {
 
 /// Says what has changed.
 fn tell(replaced: &Replaced) {
-    let names = |ids: &[vmcp_model::BackendId]| {
-        ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-    };
+    let names =
+        |ids: &[BackendId]| ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let Replaced { added, changed, removed, retired: _ } = replaced;
     tracing::info!(
         added = names(added),

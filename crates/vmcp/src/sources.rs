@@ -4,21 +4,38 @@ use std::path::Path;
 
 use crate::{
     cli,
-    config::{self, Configuration, Given, Problems},
+    config::{self, Broken, Configuration, Given, Problems},
 };
 
 /// Reads the configuration that a command line names.
 pub(crate) fn load(sources: &cli::Sources) -> Result<Configuration, Problems> {
-    match &sources.config {
-        Some(file) => config::load(file, &config::environment),
-        None => {
-            let mut configuration = given(&sources.given)?.configuration(&config::environment)?;
-            if let Some(timeout) = sources.start_timeout {
-                configuration.set_start_timeout(timeout);
-            }
-            Ok(configuration)
+    load_noting(sources, &|_path| {})
+}
+
+/// The same, and notes each file before it is read, whether the configuration can be used or not. A server of
+/// an editor's file that cannot be used is left out, with a warning.
+pub(crate) fn load_noting(
+    sources: &cli::Sources,
+    note: &dyn Fn(&Path),
+) -> Result<Configuration, Problems> {
+    let Some(file) = &sources.config else {
+        sources.given.mcp_json.iter().for_each(|path| note(path));
+        let given = given(&sources.given, Broken::LeftOut)?;
+        let mut configuration = given.configuration(&config::environment)?;
+        if let Some(timeout) = sources.start_timeout {
+            configuration.set_start_timeout(timeout);
         }
-    }
+        // Who may write an editor's file runs its programs anyway.
+        configuration.reload.allow_commands = true;
+        return Ok(configuration);
+    };
+    note(file);
+    config::load_noting(file, &config::environment, note)
+}
+
+/// Whether there is a file to read again.
+pub(crate) fn has_file(sources: &cli::Sources) -> bool {
+    sources.config.is_some() || !sources.given.mcp_json.is_empty()
 }
 
 /// Reads the configuration that stands in a file of either kind.
@@ -26,7 +43,7 @@ pub(crate) fn load_file(path: &Path) -> anyhow::Result<Configuration> {
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("yaml" | "yml") => Ok(config::load(path, &config::environment)?),
         Some("json") => {
-            let mut given = Given::default();
+            let mut given = Given::new(Broken::LeftOut);
             given.add_mcp_json(path)?;
             Ok(given.configuration(&config::environment)?)
         }
@@ -38,9 +55,10 @@ pub(crate) fn load_file(path: &Path) -> anyhow::Result<Configuration> {
     }
 }
 
-/// Reads the backends that a command line gives, and tells everything that is wrong with them.
-pub(crate) fn given(options: &cli::Given) -> Result<Given, Problems> {
-    let mut given = Given::default();
+/// Reads the backends that a command line gives, and tells everything that is wrong with them. `broken` says
+/// what becomes of a server of an editor's file that cannot be used.
+pub(crate) fn given(options: &cli::Given, broken: Broken) -> Result<Given, Problems> {
+    let mut given = Given::new(broken);
     let mut problems: Option<Problems> = None;
     let mut note = |result: Result<(), Problems>| match (result, &mut problems) {
         (Ok(()), _) => {}

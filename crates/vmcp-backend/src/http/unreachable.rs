@@ -8,7 +8,7 @@ use rustls::{CertificateError, Error as TlsError};
 pub(super) fn tcp(error: &io::Error, host: &str, port: u16) -> String {
     let text = error.to_string();
     if error.kind() == io::ErrorKind::ConnectionRefused {
-        return format!("nothing listens at {host}:{port}; is it running, and its URL right?");
+        return format!("nothing listens at {host}:{port} (connection refused); is it running?");
     }
     match text.strip_prefix("failed to lookup address information: ") {
         Some(why) => format!("the name {host} is not known ({why}); is its URL right?"),

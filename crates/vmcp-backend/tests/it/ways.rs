@@ -137,8 +137,8 @@ async fn what_the_proxy_says_is_told() {
     let nobody = Proxy { port: 1, ..stranger };
     assert_eq!(
         told("https://backend.example/mcp", None, Some(&nobody)).await,
-        "cannot be reached: the proxy on the way: nothing listens at 127.0.0.1:1; \
-         is it running, and its URL right?"
+        "cannot be reached: the proxy on the way: nothing listens at 127.0.0.1:1 \
+         (connection refused); is it running?"
     );
     assert!(!format!("{:?}", demanding.proxy).contains("bWU6"));
 }
@@ -194,7 +194,7 @@ async fn where_there_is_no_way_it_is_said_what_to_look_at() {
     );
     assert_eq!(
         told("http://127.0.0.1:1/mcp", None, None).await,
-        "cannot be reached: nothing listens at 127.0.0.1:1; is it running, and its URL right?"
+        "cannot be reached: nothing listens at 127.0.0.1:1 (connection refused); is it running?"
     );
     let unknown = backend("http://nobody.invalid/mcp", None, None).open(&view()).await;
     let Err(Error::Unreachable(why)) = unknown else { panic!("{unknown:?}") };

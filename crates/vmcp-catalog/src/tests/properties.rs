@@ -42,13 +42,18 @@ fn any_rules() -> impl Strategy<Value = Rules> {
     });
     let names = || select(&NAMES).prop_map(str::to_owned);
     let change = names().prop_map(|name| Override { name: Some(name), ..Override::default() });
-    let tool_rules =
-        (vec(names(), 0..3), any::<bool>(), proptest::collection::btree_map(names(), change, 0..3))
-            .prop_map(|(filter, exclude_all, overrides)| ToolRules {
-                filter,
-                exclude_all,
-                overrides,
-            });
+    let tool_rules = (
+        vec(names(), 0..3),
+        vec(names(), 0..2),
+        any::<bool>(),
+        proptest::collection::btree_map(names(), change, 0..3),
+    )
+        .prop_map(|(filter, exclude, exclude_all, overrides)| ToolRules {
+            filter,
+            exclude,
+            exclude_all,
+            overrides,
+        });
     let tools = proptest::collection::btree_map(select(&BACKENDS).prop_map(id), tool_rules, 0..3);
     let order = vec(select(&BACKENDS).prop_map(id), 0..4);
     (naming, order, 0..40_usize, 0..4_usize, tools).prop_map(

@@ -54,6 +54,20 @@ fn an_entry_may_exclude_all_or_all_but_some() {
 }
 
 #[test]
+fn an_entry_may_exclude_some() {
+    let exclude = vec!["x".to_owned(), "a_u".to_owned(), "p".to_owned()];
+    let rules = with(Rules::default(), "a", ToolRules { exclude, ..ToolRules::default() });
+    let rules = renaming(rules, "a", &["t > x"]);
+    check(&rules, "a: t, u\na prompts: p", "a_u -> a/u\nprompt a_p -> a/p");
+    let rules = with(
+        Rules::default(),
+        "a",
+        ToolRules { exclude: vec!["t".to_owned()], ..only(&["t", "u"]) },
+    );
+    check(&rules, "a: t, u, v", "a_u -> a/u");
+}
+
+#[test]
 fn a_filter_goes_by_the_names_after_overrides_and_before_prefixes() {
     let rules = with(Rules::default(), "a", only(&["x", "u", "a_t"]));
     check(&renaming(rules, "a", &["t > x", "u > y"]), "a: t, u", "a_x -> a/t");

@@ -139,26 +139,34 @@ fn tools(reader: &Reader<'_>, names: &Names) -> BTreeMap<BackendId, ToolRules> {
 }
 
 fn tool_rules(section: &Reader<'_>) -> ToolRules {
-    let mut seen = BTreeSet::new();
-    let mut filter = Vec::new();
-    for (value, name) in section.texts("filter") {
-        if seen.insert(name.clone()) {
-            filter.push(name);
-        } else {
-            value.warning(format!("{} is listed twice", value.quoted()));
-        }
-    }
+    let (filter, exclude) = (tool_names(section, "filter"), tool_names(section, "exclude"));
     let exclude_all = section.flag("excludeAll").unwrap_or_default();
-    if exclude_all
-        && !filter.is_empty()
-        && let Some(value) = section.value("filter")
-    {
-        value.warning("has no effect, because of excludeAll");
+    for (key, names) in [("filter", &filter), ("exclude", &exclude)] {
+        if exclude_all
+            && !names.is_empty()
+            && let Some(value) = section.value(key)
+        {
+            value.warning("has no effect, because of excludeAll");
+        }
     }
     let overrides = section.named("overrides").into_iter();
     let overrides =
         overrides.map(|(tool, value, reader)| (tool.to_owned(), change(&value, &reader)));
-    ToolRules { filter, exclude_all, overrides: overrides.collect() }
+    ToolRules { filter, exclude, exclude_all, overrides: overrides.collect() }
+}
+
+/// The names of tools under a key, each once.
+fn tool_names(section: &Reader<'_>, key: &str) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    let mut names = Vec::new();
+    for (value, name) in section.texts(key) {
+        if seen.insert(name.clone()) {
+            names.push(name);
+        } else {
+            value.warning(format!("{} is listed twice", value.quoted()));
+        }
+    }
+    names
 }
 
 fn change(value: &Value<'_>, reader: &Reader<'_>) -> Override {

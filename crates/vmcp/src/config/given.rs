@@ -4,10 +4,11 @@
 //! Each origin becomes the tree that a configuration file would have been read into, so that the
 //! same readers check it, and name the place where the user wrote it.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use super::{
-    Configuration, Problems, file, keys, mcp_json,
+    Configuration, Problems, file, keys,
+    mcp_json::{self, Broken},
     problem::{Place, Problem, Report},
     read,
     reader::Reader,
@@ -19,6 +20,7 @@ use super::{
 #[derive(Default)]
 pub(crate) struct Given {
     origins: Vec<Origin>,
+    broken: Broken,
 }
 
 /// Backends that were written in one place.
@@ -30,6 +32,8 @@ pub(super) struct Origin {
     pub(super) backends: Vec<Imported>,
     /// What is odd about it.
     pub(super) warnings: Vec<Problem>,
+    /// What becomes of a backend that cannot be used.
+    pub(super) broken: Broken,
 }
 
 /// An entry of `backends`, and what its keys are called where it comes from.
@@ -41,12 +45,23 @@ pub(super) struct Imported {
     pub(super) renamed: Vec<(&'static str, &'static str)>,
     /// It does not say how it is spoken to, as editors let it.
     pub(super) is_undecided: bool,
+    /// The tools that alone are offered, unless there are none, and those that are not.
+    pub(super) only: Vec<String>,
+    pub(super) never: Vec<String>,
+    /// How long a call may take.
+    pub(super) timeout: Option<Duration>,
 }
 
 /// The name under which clients see what is served without a file.
 const NAME: &str = "vmcp";
 
 impl Given {
+    /// None so far. What becomes of a server of an editor's file that cannot be used is for the caller to
+    /// say.
+    pub(crate) fn new(broken: Broken) -> Self {
+        Self { origins: Vec::new(), broken }
+    }
+
     /// Adds a backend of the command line: `NAME=URL` or `NAME=COMMAND`.
     pub(crate) fn add_argument(&mut self, argument: &str) -> Result<(), Problems> {
         let label = "--backend";
@@ -69,9 +84,18 @@ impl Given {
             vec![("command", text(&command)), ("args", list(words.map(|word| text(&word))))]
         };
         let node = map([("name", text(name))].into_iter().chain(entries));
-        let backend =
-            Imported { node, path: String::new(), renamed: Vec::new(), is_undecided: false };
-        self.add(Origin { label, has_lines: false, backends: vec![backend], warnings: Vec::new() })
+        let backend = Imported {
+            node,
+            path: String::new(),
+            renamed: Vec::new(),
+            is_undecided: false,
+            only: Vec::new(),
+            never: Vec::new(),
+            timeout: None,
+        };
+        let (backends, warnings) = (vec![backend], Vec::new());
+        let broken = Broken::Refused;
+        self.add(Origin { label, has_lines: false, backends, warnings, broken })
     }
 
     /// Adds the servers of an editor's file.
@@ -84,7 +108,7 @@ impl Given {
 
     /// Adds the servers of an editor's file, which messages call by its label.
     pub(super) fn add_mcp_json_text(&mut self, text: &str, label: String) -> Result<(), Problems> {
-        let origin = mcp_json::read(text, label, &self.names())?;
+        let origin = mcp_json::read(text, label, &self.names(), self.broken)?;
         self.add(origin)
     }
 
@@ -114,36 +138,45 @@ impl Given {
         let mut warnings = Vec::new();
         let mut problems: Option<Problems> = None;
         for origin in &self.origins {
-            warnings.extend(origin.warnings.iter().map(|one| one.rendered(&origin.label)));
-            if origin.backends.is_empty() {
-                continue;
-            }
-            match (origin.configuration(environment), &mut whole, &mut problems) {
-                (Ok(more), Some(whole), _) => {
-                    whole.backends.extend(more.backends);
-                    whole.rules.order.extend(more.rules.order);
-                    whole.warnings.extend(more.warnings);
+            let (more, told) = match origin.configuration(environment) {
+                Ok(read) => read,
+                Err(more) => {
+                    problems = Some(Problems::joined(problems, more));
+                    continue;
                 }
-                (Ok(first), None, _) => whole = Some(first),
-                (Err(more), _, Some(problems)) => problems.extend(more),
-                (Err(first), _, None) => problems = Some(first),
+            };
+            warnings.extend(told.iter().map(|one| (origin, one.clone())));
+            match (more, &mut whole) {
+                (Some(more), Some(whole)) => whole.extend(more),
+                (Some(first), None) => whole = Some(first),
+                (None, _) => {}
             }
         }
-        if let Some(problems) = problems {
-            return Err(problems);
-        }
-        let Some(mut whole) = whole else {
-            let label = self.origins.first().map_or(NAME, |origin| &origin.label);
-            return Err(Problems::new(label, vec![Problem::of_file("holds no backend to serve")]));
+        let Some(whole) = whole.filter(|_| problems.is_none()) else {
+            let none = Problem::of_file("holds no backend to serve");
+            return Err(problems.unwrap_or_else(|| self.without_backends(&warnings, &none)));
         };
-        warnings.append(&mut whole.warnings);
+        let warnings = warnings.iter().map(|(origin, one)| one.rendered(&origin.label)).collect();
         Ok(Configuration { warnings, ..whole })
+    }
+
+    /// Why there is nothing to serve.
+    fn without_backends(&self, warnings: &[(&Origin, Problem)], none: &Problem) -> Problems {
+        let mut all: Option<Problems> = None;
+        for origin in &self.origins {
+            let own = warnings.iter().filter(|(of, _)| of.label == origin.label);
+            let own = own.map(|(_, one)| one.clone()).chain([none.clone()]).collect();
+            all = Some(Problems::joined(all, Problems::new(&origin.label, own)));
+        }
+        all.unwrap_or_else(|| Problems::new(NAME, vec![none.clone()]))
     }
 
     /// The text of a configuration file that comes to the same.
     pub(crate) fn text(&self) -> String {
-        let backends = self.origins.iter().flat_map(|origin| &origin.backends);
-        write::configuration(NAME, backends.map(|backend| &backend.node))
+        let backends: Vec<&Imported> =
+            self.origins.iter().flat_map(|origin| &origin.backends).collect();
+        let nodes = backends.iter().map(|backend| &backend.node);
+        write::configuration(NAME, nodes, &tools(&backends), &timeouts(&backends))
     }
 
     fn add(&mut self, origin: Origin) -> Result<(), Problems> {
@@ -165,53 +198,105 @@ impl Given {
 }
 
 impl Origin {
+    /// What the backends come to that can be used, and what is told of the others. `None` if there are none.
     fn configuration(
         &self,
         environment: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<Configuration, Problems> {
-        let backends = self.backends.iter().map(|backend| backend.node.clone());
-        let prefix = map([("prefixFormat", text("{workload}_"))]);
-        let root = map([
-            ("name", text(NAME)),
-            ("incomingAuth", map([("type", text("anonymous"))])),
-            (
-                "aggregation",
-                map([("conflictResolution", text("prefix")), ("conflictResolutionConfig", prefix)]),
-            ),
-            ("backends", list(backends)),
-        ]);
-        let report = Report::new(environment, Vec::new());
-        let mut configuration = read(&Reader::root(&root, keys::ROOT, &report));
-        for backend in &mut configuration.backends {
-            let mut imported = self.backends.iter();
-            let own = imported.find(|one| one.name() == Some(backend.config.id.as_str()));
-            backend.is_undecided = own.is_some_and(|own| own.is_undecided);
+    ) -> Result<(Option<Configuration>, Vec<Problem>), Problems> {
+        let mut backends: Vec<&Imported> = self.backends.iter().collect();
+        let mut told = self.warnings.clone();
+        while !backends.is_empty() {
+            let root = root(&backends);
+            let report = Report::new(environment, Vec::new());
+            let configuration = read(&Reader::root(&root, keys::ROOT, &report));
+            let (problems, warnings) = report.into_parts();
+            let broken: Vec<usize> = problems.iter().filter_map(index).collect();
+            let retold = |problems: Vec<Problem>| {
+                problems.into_iter().map(|problem| self.retold(&backends, problem))
+            };
+            if problems.is_empty() {
+                told.extend(retold(warnings));
+                told.sort();
+                return Ok((Some(decided(configuration, &backends)), told));
+            }
+            let others = broken.len() < problems.len();
+            if self.broken == Broken::Refused || others {
+                return Err(Problems::new(&self.label, retold(problems).collect()));
+            }
+            told.extend(retold(problems).map(Problem::of_what_is_left_out));
+            let place = (0..backends.len()).filter(|index| !broken.contains(index));
+            backends = place.map(|index| backends[index]).collect();
         }
-        let report = report.retold(|problem| self.retell(problem));
-        let warnings = report.finish(&self.label)?;
-        Ok(Configuration { warnings, ..configuration })
+        told.sort();
+        Ok((None, told))
     }
 
-    /// Tells a problem in the words of where the backend comes from.
-    fn retell(&self, problem: &mut Problem) {
+    /// A problem in the words of where its backend comes from.
+    fn retold(&self, backends: &[&Imported], problem: Problem) -> Problem {
+        let mut problem = problem;
         if !self.has_lines {
             problem.place = None;
         }
-        for (index, backend) in self.backends.iter().enumerate() {
-            let Some(rest) = problem.path.strip_prefix(&format!("backends[{index}]")) else {
-                continue;
-            };
-            let mut rest = rest.to_owned();
-            for (ours, theirs) in &backend.renamed {
-                if rest == format!(".{ours}") {
-                    rest = format!(".{theirs}");
-                }
-            }
-            let path = format!("{}{rest}", backend.path);
-            problem.path = path.trim_start_matches('.').to_owned();
-            return;
-        }
+        let Some(backend) = index(&problem).and_then(|index| backends.get(index)) else {
+            return problem;
+        };
+        let rest = problem.path.split_once(']').map_or("", |(_, rest)| rest);
+        let renamed = backend.renamed.iter().find(|(ours, _)| rest == format!(".{ours}"));
+        let rest = renamed.map_or_else(|| rest.to_owned(), |(_, theirs)| format!(".{theirs}"));
+        let path = format!("{}{rest}", backend.path);
+        path.trim_start_matches('.').clone_into(&mut problem.path);
+        problem
     }
+}
+
+/// Which backend a problem is about.
+fn index(problem: &Problem) -> Option<usize> {
+    let (index, _) = problem.path.strip_prefix("backends[")?.split_once(']')?;
+    index.parse().ok()
+}
+
+/// A configuration of these backends, with those undecided of which it is not said how they are spoken to.
+fn decided(configuration: Configuration, backends: &[&Imported]) -> Configuration {
+    let mut configuration = configuration;
+    for backend in &mut configuration.backends {
+        let mut imported = backends.iter();
+        let own = imported.find(|one| one.name() == Some(backend.config.id.as_str()));
+        backend.is_undecided = own.is_some_and(|own| own.is_undecided);
+    }
+    configuration
+}
+
+/// The whole of a configuration of these backends.
+fn root(backends: &[&Imported]) -> Node {
+    let prefix = map([("prefixFormat", text("{workload}_"))]);
+    let aggregation = [
+        ("conflictResolution", text("prefix")),
+        ("conflictResolutionConfig", prefix),
+        ("tools", list(tools(backends).into_iter())),
+    ];
+    let timeouts = Node { place: NOWHERE, content: Content::Map(timeouts(backends)) };
+    map([
+        ("name", text(NAME)),
+        ("incomingAuth", map([("type", text("anonymous"))])),
+        ("aggregation", map(aggregation)),
+        ("operational", map([("timeouts", map([("perWorkload", timeouts)]))])),
+        ("backends", list(backends.iter().map(|backend| backend.node.clone()))),
+    ])
+}
+
+/// The entries of `aggregation.tools`.
+fn tools(backends: &[&Imported]) -> Vec<Node> {
+    let rules = backends.iter().filter_map(|one| mcp_json::rules_of_tools(one.name()?, one));
+    rules.map(map).collect()
+}
+
+/// The entries of `operational.timeouts.perWorkload`.
+fn timeouts(backends: &[&Imported]) -> Vec<Entry> {
+    let entry = |backend: &&Imported| {
+        let (key, time) = (backend.name()?.to_owned(), backend.timeout?);
+        Some(Entry { key, place: NOWHERE, node: text(&format!("{}ms", time.as_millis())) })
+    };
+    backends.iter().filter_map(entry).collect()
 }
 
 impl Imported {

@@ -208,6 +208,7 @@ const CONFLICTS: &[Key] = &[
 const TOOLS: &[Key] = &[
     Key::new("workload", Shape::Text, "the backend it is about").required(),
     Key::new("filter", Shape::Texts, "the tools to show, by their names after overrides"),
+    Key::new("exclude", Shape::Texts, "the tools not to show, by the same names"),
     Key::new("excludeAll", Shape::Flag, "shows none of them").default("false"),
     Key::new("overrides", Shape::Named(OVERRIDE), "changes, by the backend's own tool names"),
     Key::not_yet("toolConfigRef"),

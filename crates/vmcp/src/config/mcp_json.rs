@@ -1,7 +1,11 @@
-//! The files in which editors and desktop clients list their MCP servers: `mcpServers`, or
-//! `servers` as VS Code has it. Each server becomes an entry of `backends`.
+//! The files in which editors and desktop clients list their MCP servers. Each server becomes an entry of
+//! `backends`.
 //!
 //! JSON is YAML but for comments and tabs, which some editors allow; those are blanked out first.
+
+mod json;
+mod server;
+mod variables;
 
 use vmcp_model::BackendId;
 
@@ -12,24 +16,21 @@ use super::{
     tree::{self, Content, Entry, Node},
     value::join,
 };
+pub(super) use server::rules_of_tools;
 
-/// Keys of a server that are passed on as they are.
-const KEPT: [&str; 6] = ["command", "args", "env", "cwd", "url", "headers"];
+/// The keys under which servers stand, by name: of most; of VS Code; of Zed; of Amp.
+const LISTS: [&str; 4] = ["mcpServers", "servers", "context_servers", "amp.mcpServers"];
 
-/// Those whose values nobody reads as a shell would. Arguments may be meant for one.
-const SENT: [&str; 3] = ["env", "url", "headers"];
+/// The key of opencode, under which VS Code keeps a list of its own in its settings.
+const MCP: &str = "mcp";
 
-/// Keys of a server that have another name here: theirs, ours.
-const RENAMED: [(&str, &str); 2] = [("serverUrl", "url"), ("type", "transport")];
+/// What is told of a file without servers.
+const NO_LIST: &str = "lists no MCP servers: they stand under mcpServers (Claude, Cursor, Windsurf, Cline, \
+                       Gemini CLI), servers (VS Code), context_servers (Zed) or mcp (opencode)";
 
-/// Words for transports: theirs, ours.
-const TRANSPORTS: [(&str, &str); 5] = [
-    ("stdio", "stdio"),
-    ("sse", "sse"),
-    ("http", "streamable-http"),
-    ("streamableHttp", "streamable-http"),
-    ("streamable-http", "streamable-http"),
-];
+/// What is told of a file that is no JSON.
+const TOML: &str = "is TOML, as Codex has it, and only JSON is read; write its servers as \
+                    {\"mcpServers\": {\"NAME\": {\"command\": ..., \"args\": [...]}}}";
 
 /// What is found while a file is read.
 #[derive(Default)]
@@ -38,27 +39,62 @@ struct Findings {
     warnings: Vec<Problem>,
 }
 
+/// A server that is to be a backend, with the name that it has in its file.
+struct Named {
+    imported: Imported,
+    name: String,
+    place: Place,
+}
+
+/// What is to become of a server that cannot be served as it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Broken {
+    /// It is told, and nothing of the file is used.
+    #[default]
+    Refused,
+    /// It is told, and the others are served.
+    LeftOut,
+}
+
 /// Reads the servers of a file. `taken` are names that other backends have.
-pub(super) fn read(source: &str, label: String, taken: &[String]) -> Result<Origin, Problems> {
-    let parsed = tree::parse(&blanked(source));
-    let (root, duplicates) = parsed.map_err(|problem| Problems::new(&label, vec![problem]))?;
+pub(super) fn read(
+    source: &str,
+    label: String,
+    taken: &[String],
+    broken: Broken,
+) -> Result<Origin, Problems> {
+    let parsed = tree::parse(&json::blanked(source));
+    let (root, duplicates) = parsed.map_err(|problem| {
+        let problem = if is_toml(source, &label) { Problem::of_file(TOML) } else { problem };
+        Problems::new(&label, vec![problem])
+    })?;
     let mut findings = Findings { problems: duplicates, warnings: Vec::new() };
     let mut backends = Vec::new();
     let servers = servers(root, &mut findings);
     let mut names = taken.to_vec();
     names.extend(servers.iter().map(|(_, server)| server.key.clone()));
     for (path, entry) in servers {
-        if let Some(mut backend) = backend(entry, path, &mut findings) {
-            name(&mut backend, &mut names, &mut findings);
-            backends.push(backend.imported);
+        let mut own = Findings::default();
+        if let Some(mut backend) = server::backend(entry, path, &mut own) {
+            name(&mut backend, &mut names, &mut own);
+            if own.problems.is_empty() || broken == Broken::Refused {
+                backends.push(backend.imported);
+            }
         }
+        findings.adopt(own, broken);
     }
     let Findings { problems, mut warnings } = findings;
     warnings.sort();
     if !problems.is_empty() {
         return Err(Problems::new(&label, problems));
     }
-    Ok(Origin { label, has_lines: true, backends, warnings })
+    Ok(Origin { label, has_lines: true, backends, warnings, broken })
+}
+
+/// Whether a file that cannot be read is one of Codex.
+fn is_toml(source: &str, label: &str) -> bool {
+    let has_table = || source.lines().any(|line| line.trim_start().starts_with("[mcp_servers"));
+    label.to_ascii_lowercase().ends_with(".toml") || has_table()
 }
 
 /// The servers, each with the keys that lead to it.
@@ -67,21 +103,26 @@ fn servers(root: Node, findings: &mut Findings) -> Vec<(String, Entry)> {
         findings.problem(root.place, "", "must be a map of keys");
         return Vec::new();
     };
-    let is_list = |entry: &Entry| matches!(entry.key.as_str(), "mcpServers" | "servers");
-    let lists: Vec<_> = entries.into_iter().filter(is_list).collect();
+    let has = |name: &str| entries.iter().any(|entry| entry.key == name);
+    let what = if has("backends") {
+        "is a configuration of vmcp; it is read with --config"
+    } else {
+        NO_LIST
+    };
+    let lists = lists(entries, findings);
     if lists.is_empty() {
-        findings.problem(root.place, "", "holds neither mcpServers nor servers");
+        findings.problem(root.place, "", what);
     }
     let mut servers: Vec<(String, Entry)> = Vec::new();
-    for list in lists {
+    for (path, list) in lists {
         let Content::Map(entries) = list.node.content else {
-            findings.problem(list.node.place, &list.key, "must be a map of servers by name");
+            findings.problem(list.node.place, &path, "must be a map of servers by name");
             continue;
         };
         // What stands twice in one list has been reported.
         let others = servers.len();
         for server in entries {
-            let path = join(&list.key, &server.key);
+            let path = join(&path, &server.key);
             if servers[..others].iter().any(|(_, other)| other.key == server.key) {
                 let text = "is left out: the file's other list has a server of this name";
                 findings.warning(server.place, &path, text);
@@ -93,139 +134,45 @@ fn servers(root: Node, findings: &mut Findings) -> Vec<(String, Entry)> {
     servers
 }
 
-/// A server that is to be a backend, with the name that it has in its file.
-struct Named {
-    imported: Imported,
-    name: String,
-    place: Place,
-}
-
-/// Translates a server. `None` where it is disabled, or nothing can be made of it.
-fn backend(server: Entry, path: String, findings: &mut Findings) -> Option<Named> {
-    let Content::Map(entries) = server.node.content else {
-        findings.problem(server.node.place, &path, "must be a map of keys");
-        return None;
-    };
-    let switch = entries.iter().find(|entry| entry.key == "disabled");
-    if switch.is_some_and(|entry| disabled(entry, &path, findings)) {
-        findings.warning(server.place, &path, "is disabled and left out");
-        return None;
-    }
-    let mut renamed = Vec::new();
-    let mut kept: Vec<Entry> = Vec::new();
+/// The lists of servers of a file, each with the keys that lead to it.
+fn lists(entries: Vec<Entry>, findings: &mut Findings) -> Vec<(String, Entry)> {
+    let mut lists = Vec::new();
     for mut entry in entries {
-        let place = entry.place;
-        let key_path = join(&path, &entry.key);
-        if entry.key == "disabled" {
-            continue;
-        }
-        if let Some((theirs, ours)) = RENAMED.iter().find(|(theirs, _)| *theirs == entry.key) {
-            renamed.push((*ours, *theirs));
-            (*ours).clone_into(&mut entry.key);
-        } else if !KEPT.contains(&entry.key.as_str()) && entry.key != "transport" {
-            let text = format!("{:?} is not known here and has no effect", entry.key);
-            findings.warning(place, &path, text);
-            continue;
-        }
-        if kept.iter().any(|other| other.key == entry.key) {
-            findings.problem(place, &key_path, "says again what another key says; keep one");
-        }
-        if entry.key == "transport" {
-            transport(&mut entry.node);
-        }
-        if SENT.contains(&entry.key.as_str()) {
-            warn_of_variables(&entry.node, &key_path, findings);
-        }
-        translate(&mut entry.node, &key_path, findings);
-        kept.push(entry);
-    }
-    let has = |name: &str| kept.iter().any(|entry| entry.key == name);
-    let is_undecided = has("url") && !has("transport");
-    let node = Node { place: server.node.place, content: Content::Map(kept) };
-    let imported = Imported { node, path, renamed, is_undecided };
-    Some(Named { imported, name: server.key, place: server.place })
-}
-
-fn disabled(entry: &Entry, path: &str, findings: &mut Findings) -> bool {
-    match &entry.node.content {
-        Content::Text(text) if text == "true" => true,
-        Content::Text(text) if text == "false" => false,
-        _ => {
-            let path = join(path, &entry.key);
-            findings.problem(entry.node.place, &path, "is not true or false");
-            false
-        }
-    }
-}
-
-/// Puts our word for a transport in the place of theirs. What is unknown is told later.
-fn transport(node: &mut Node) {
-    if let Content::Text(word) = &mut node.content
-        && let Some((_, ours)) = TRANSPORTS.iter().find(|(theirs, _)| theirs == word)
-    {
-        (*ours).clone_into(word);
-    }
-}
-
-/// Writes the variables of all texts as a configuration has them.
-fn translate(node: &mut Node, path: &str, findings: &mut Findings) {
-    match &mut node.content {
-        Content::Null => {}
-        Content::Text(text) => {
-            *text = text.replace("${env:", "${");
-            if text.contains("${input:") {
-                let advice = "asks the user for an input, which a server cannot do; \
-                              write ${NAME} and set the environment variable NAME";
-                findings.problem(node.place, path, advice);
+        match entry.key.as_str() {
+            name if LISTS.contains(&name) => lists.push((join("", &entry.key), entry)),
+            MCP => {
+                let inner = match &mut entry.node.content {
+                    Content::Map(inner) => inner,
+                    _ => &mut Vec::new(),
+                };
+                match inner.iter().position(|entry| entry.key == "servers") {
+                    Some(at) => lists.push((join(MCP, "servers"), inner.swap_remove(at))),
+                    None => lists.push((MCP.to_owned(), entry)),
+                }
             }
-        }
-        Content::List(items) => {
-            for (index, item) in items.iter_mut().enumerate() {
-                translate(item, &format!("{path}[{index}]"), findings);
+            "projects" if names_servers(&entry.node) => {
+                let text = "its servers of single projects are left out; \
+                            write those that are to be served under mcpServers";
+                findings.warning(entry.place, "projects", text);
             }
+            _ => {}
         }
+    }
+    lists
+}
+
+/// Whether some project of Claude Code has servers of its own.
+fn names_servers(projects: &Node) -> bool {
+    let entries = |node: &Node| match &node.content {
         Content::Map(entries) => {
-            for entry in entries {
-                translate(&mut entry.node, &join(path, &entry.key), findings);
-            }
+            entries.iter().map(|entry| (entry.key.clone(), entry.node.clone())).collect()
         }
-    }
-}
-
-/// Warns of variables as a shell has them, `$NAME`: no editor puts their values in, and nor is it done
-/// here. The text may be a secret and is not shown.
-fn warn_of_variables(node: &Node, path: &str, findings: &mut Findings) {
-    match &node.content {
-        Content::Text(text) if has_shell_variable(text) => {
-            let advice = "holds a $ and a name without braces, which stays as it stands; \
-                          write ${NAME} for the value of the environment variable NAME";
-            findings.warning(node.place, path, advice);
-        }
-        Content::Null | Content::Text(_) => {}
-        Content::List(items) => {
-            for (index, item) in items.iter().enumerate() {
-                warn_of_variables(item, &format!("{path}[{index}]"), findings);
-            }
-        }
-        Content::Map(entries) => {
-            for entry in entries {
-                warn_of_variables(&entry.node, &join(path, &entry.key), findings);
-            }
-        }
-    }
-}
-
-/// Whether a text has a word that begins with `$` and goes on as names of variables do.
-fn has_shell_variable(text: &str) -> bool {
-    let is_part = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
-    text.match_indices('$').any(|(at, _)| {
-        let begins_word = !text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '$');
-        let rest = &text[at + 1..];
-        let name = rest.split(|c| !is_part(c)).next().unwrap_or_default();
-        let ends_word = !rest[name.len()..].starts_with(char::is_alphanumeric);
-        let is_name = name.starts_with(|c: char| c.is_ascii_uppercase() || c == '_');
-        begins_word && is_name && ends_word
-    })
+        _ => Vec::new(),
+    };
+    entries(projects)
+        .iter()
+        .flat_map(|(_, project)| entries(project))
+        .any(|(key, list)| key == "mcpServers" && !entries(&list).is_empty())
 }
 
 /// Gives a backend its name: that of the file as far as it can be used, and free.
@@ -265,65 +212,6 @@ fn usable(name: &str) -> String {
     if usable.is_empty() { "backend".to_owned() } else { usable }
 }
 
-/// The text without comments and tabs, everything else in its place.
-fn blanked(source: &str) -> String {
-    let mut blank = String::with_capacity(source.len());
-    let mut characters = source.chars().peekable();
-    let mut inside = Inside::Code;
-    while let Some(c) = characters.next() {
-        let next = characters.peek().copied();
-        let mut both = false;
-        let shown = match (inside, c, next) {
-            (Inside::Text, '\\', Some(_)) => {
-                blank.push(c);
-                characters.next().unwrap_or(c)
-            }
-            (Inside::Text, '"', _) => {
-                inside = Inside::Code;
-                c
-            }
-            (Inside::Text, _, _) | (_, '\n', _) => {
-                inside = if inside == Inside::Line { Inside::Code } else { inside };
-                c
-            }
-            (Inside::Code, '"', _) => {
-                inside = Inside::Text;
-                c
-            }
-            (Inside::Code, '/', Some('/')) => {
-                inside = Inside::Line;
-                ' '
-            }
-            (Inside::Code, '/', Some('*')) => {
-                (inside, both) = (Inside::Block, true);
-                ' '
-            }
-            (Inside::Block, '*', Some('/')) => {
-                (inside, both) = (Inside::Code, true);
-                ' '
-            }
-            (Inside::Code, '\t', _) | (Inside::Line | Inside::Block, _, _) => ' ',
-            (Inside::Code, _, _) => c,
-        };
-        blank.push(shown);
-        if both {
-            characters.next();
-            blank.push(' ');
-        }
-    }
-    blank
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Inside {
-    Code,
-    Text,
-    /// A comment to the end of the line.
-    Line,
-    /// A comment between `/*` and `*/`.
-    Block,
-}
-
 impl Findings {
     fn problem(&mut self, place: Place, path: &str, text: &str) {
         let problem = Problem { place: Some(place), path: path.to_owned(), text: text.to_owned() };
@@ -333,5 +221,16 @@ impl Findings {
     fn warning(&mut self, place: Place, path: &str, text: impl Into<String>) {
         let text = text.into();
         self.warnings.push(Problem { place: Some(place), path: path.to_owned(), text });
+    }
+
+    /// Takes up what was found about one server.
+    fn adopt(&mut self, own: Self, broken: Broken) {
+        self.warnings.extend(own.warnings);
+        match broken {
+            Broken::Refused => self.problems.extend(own.problems),
+            Broken::LeftOut => {
+                self.warnings.extend(own.problems.into_iter().map(Problem::of_what_is_left_out));
+            }
+        }
     }
 }

@@ -38,6 +38,11 @@ impl Problem {
         Self { place: None, path: String::new(), text: text.into() }
     }
 
+    /// The same of a server that is not served because of it.
+    pub(super) fn of_what_is_left_out(self) -> Self {
+        Self { text: format!("{}; this server is left out", self.text), ..self }
+    }
+
     /// The line that people read.
     pub(super) fn rendered(&self, file: &str) -> String {
         let place = self.place.map(|at| format!(":{}:{}", at.line, at.column)).unwrap_or_default();
@@ -56,6 +61,13 @@ impl Problems {
     /// Adds what is wrong with another file.
     pub(crate) fn extend(&mut self, other: Self) {
         self.0.extend(other.0);
+    }
+
+    /// What is wrong with some files, and with one more.
+    pub(super) fn joined(some: Option<Self>, more: Self) -> Self {
+        let Some(mut all) = some else { return more };
+        all.extend(more);
+        all
     }
 
     /// Each problem as people read it.
@@ -113,12 +125,9 @@ impl<'a> Report<'a> {
         self.warnings.borrow_mut().push(warning);
     }
 
-    /// Changes how everything is told that has been found so far.
-    pub(super) fn retold(self, retell: impl Fn(&mut Problem)) -> Self {
-        for list in [&self.problems, &self.warnings] {
-            list.borrow_mut().iter_mut().for_each(&retell);
-        }
-        self
+    /// Everything that has been found: problems, and warnings.
+    pub(super) fn into_parts(self) -> (Vec<Problem>, Vec<Problem>) {
+        (self.problems.into_inner(), self.warnings.into_inner())
     }
 
     /// The warnings, if there is no problem.

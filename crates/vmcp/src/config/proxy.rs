@@ -30,14 +30,12 @@ pub(super) fn of(url: &Uri, value: &Value<'_>) -> Option<Proxy> {
              correct it, or name its host in NO_PROXY"
         ));
     };
-    let Some(found) = matcher.intercept(url) else {
+    let found = matcher.intercept(url);
+    let Some(found) = found.filter(|found| matches!(found.uri().scheme_str(), None | Some("http")))
+    else {
         unusable();
         return None;
     };
-    if !found.uri().scheme_str().is_none_or(|scheme| scheme == "http") {
-        unusable();
-        return None;
-    }
     let exempt = Matcher::builder().all("http://any").no(no).build().intercept(url).is_none();
     let host = found.uri().host()?.trim_start_matches('[').trim_end_matches(']').to_owned();
     let port = found.uri().port_u16().unwrap_or(80);

@@ -142,7 +142,7 @@ fn program(reader: &Reader<'_>) -> Option<Program> {
     }
     let inherited = command.as_ref().map(|value| inherited::variables(value.report()));
     let inherited = inherited.into_iter().flatten().collect();
-    let passed: Vec<_> = reader.texts("passEnv").iter().map(passed).collect();
+    let passed: Vec<_> = reader.texts("passEnv").iter().filter_map(passed).collect();
     let command = command.and_then(|value| without_nul(&value, value.text()?));
     let args: Vec<_> = reader.items("args").iter().map(argument).collect();
     let env: Vec<_> =
@@ -153,8 +153,7 @@ fn program(reader: &Reader<'_>) -> Option<Program> {
         Some(value) => Some(directory(&value)?),
         None => None,
     };
-    let passed = passed.into_iter().collect::<Option<Vec<_>>>()?.into_iter().flatten();
-    let mut environment: BTreeMap<_, _> = passed.collect();
+    let mut environment: BTreeMap<_, _> = passed.into_iter().collect();
     environment.extend(env.into_iter().collect::<Option<Vec<_>>>()?);
     Some(Program {
         command: command?,
@@ -179,18 +178,18 @@ fn variable(name: &str, value: &Value<'_>) -> Option<(String, String)> {
     Some((name.to_owned(), without_nul(value, value.any_text()?)?))
 }
 
-/// A variable of vmcp's own environment, unless it is not set.
-fn passed((value, name): &(Value<'_>, String)) -> Option<Option<(String, String)>> {
+/// A variable of vmcp's own environment, if it has it.
+fn passed((value, name): &(Value<'_>, String)) -> Option<(String, String)> {
     if name.contains(['=', '\0']) {
         value.problem("is not the name of an environment variable");
         return None;
     }
-    let Some(content) = value.report().variable(name) else {
+    let content = value.report().variable(name);
+    if content.is_none() {
         value
             .warning(format!("the environment variable {name} is not set, so it is not passed on"));
-        return Some(None);
-    };
-    Some(Some((name.clone(), without_nul(value, content)?)))
+    }
+    Some((name.clone(), content?))
 }
 
 /// The system takes no text with a NUL in it.

@@ -1,7 +1,7 @@
 //! Writes configuration files for people to go on with: the backends as they were given, and what
 //! else a file needs, explained.
 
-use super::tree::{Content, Node};
+use super::tree::{Content, Entry, Node};
 
 const HEAD: &str = "\
 # What vmcp serves. Check this file with `vmcp validate --config FILE`, serve it with
@@ -13,7 +13,8 @@ const HEAD: &str = "\
 # The name under which clients see this server.
 ";
 
-const TAIL: &str = "
+const TAIL: [&str; 3] = [
+    "
 # Who may call: everybody who reaches the address that vmcp listens on.
 incomingAuth:
   type: anonymous
@@ -38,15 +39,18 @@ aggregation:
   conflictResolution: prefix
   conflictResolutionConfig:
     prefixFormat: \"{workload}_\"
-
+",
+    "
 # Defaults that are changed most often:
 # operational:
 #   logLevel: info
 #   timeouts:
 #     default: 30s          # a call without a sign of life
-# sessions:
+",
+    "# sessions:
 #   ttl: 30m                # how long a session lives that nobody uses
-";
+",
+];
 
 const EXAMPLE: &str = "
 # The MCP servers behind this one.
@@ -66,19 +70,38 @@ backends:
 
 /// A configuration to begin with.
 pub(crate) fn starter() -> String {
-    format!("{HEAD}name: vmcp\n{EXAMPLE}{TAIL}")
+    format!("{HEAD}name: vmcp\n{EXAMPLE}{}", TAIL.concat())
 }
 
-/// A configuration of these backends.
-pub(super) fn configuration<'a>(name: &str, backends: impl Iterator<Item = &'a Node>) -> String {
-    let mut list = String::new();
-    for backend in backends {
-        list += &item(backend, 2);
-    }
-    format!(
-        "{HEAD}name: {}\n\n# The MCP servers behind this one.\nbackends:\n{list}{TAIL}",
+/// A configuration of these backends, with what it says of their tools, and of how long calls may take.
+pub(super) fn configuration<'a>(
+    name: &str,
+    backends: impl Iterator<Item = &'a Node>,
+    tools: &[Node],
+    timeouts: &[Entry],
+) -> String {
+    let items = |nodes: &mut dyn Iterator<Item = &Node>, indent| -> String {
+        nodes.map(|node| item(node, indent)).collect()
+    };
+    let backends = items(&mut backends.into_iter(), 2);
+    let [callers, defaults, sessions] = TAIL;
+    let mut text = format!(
+        "{HEAD}name: {}\n\n# The MCP servers behind this one.\nbackends:\n{backends}{callers}",
         scalar(name)
-    )
+    );
+    if !tools.is_empty() {
+        text += &format!(
+            "  # Which tools of single backends are shown.\n  tools:\n{}",
+            items(&mut tools.iter(), 4)
+        );
+    }
+    if timeouts.is_empty() {
+        text += defaults;
+    } else {
+        text += "\n# A call without a sign of life.\noperational:\n  timeouts:\n    perWorkload:\n";
+        text.extend(timeouts.iter().map(|entry| line(entry, 6)));
+    }
+    text + sessions
 }
 
 /// A value in block style, each line indented. What fits behind its key begins with a space.
@@ -108,10 +131,11 @@ fn item(node: &Node, indent: usize) -> String {
 /// The entries of a map, a line or more for each.
 fn lines(node: &Node, indent: usize) -> String {
     let Content::Map(entries) = &node.content else { return String::new() };
-    let line = |entry: &super::tree::Entry| {
-        format!("{:indent$}{}:{}", "", scalar(&entry.key), value(&entry.node, indent))
-    };
-    entries.iter().map(line).collect()
+    entries.iter().map(|entry| line(entry, indent)).collect()
+}
+
+fn line(entry: &Entry, indent: usize) -> String {
+    format!("{:indent$}{}:{}", "", scalar(&entry.key), value(&entry.node, indent))
 }
 
 /// A text that YAML reads as the same text: plain where that is safe, otherwise as JSON has it.

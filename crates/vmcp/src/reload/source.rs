@@ -1,4 +1,5 @@
-//! The configuration file and the files it refers to: read again, and looked at for changes.
+//! The configuration file, or the files of editors, and the files they refer to: read again, and looked at for
+//! changes.
 
 use std::{
     cell::RefCell,
@@ -9,7 +10,11 @@ use std::{
     time::Duration,
 };
 
-use crate::config::{self, Configuration, Problems};
+use crate::{
+    cli::Sources,
+    config::{Configuration, Problems},
+    sources,
+};
 
 /// How long a file must have been left alone: one that is being written is not complete.
 const STILL: Duration = Duration::from_millis(100);
@@ -20,7 +25,7 @@ const PATIENCE: usize = 20;
 /// Where the configuration comes from.
 #[derive(Debug)]
 pub(crate) struct Source {
-    path: PathBuf,
+    sources: Sources,
     /// From the command line, instead of what the file says.
     session_ttl: Option<Duration>,
     /// Every file that was read, as it was before it was read.
@@ -38,18 +43,23 @@ struct Trace {
 }
 
 impl Source {
-    pub(crate) fn new(path: &Path, session_ttl: Option<Duration>) -> Self {
-        Self { path: path.to_owned(), session_ttl, seen: BTreeMap::new() }
+    pub(crate) fn new(sources: &Sources, session_ttl: Option<Duration>) -> Self {
+        Self { sources: sources.clone(), session_ttl, seen: BTreeMap::new() }
+    }
+
+    /// Whether there is a file that can change.
+    pub(crate) fn has_file(&self) -> bool {
+        sources::has_file(&self.sources)
     }
 
     /// Reads the configuration.
     pub(crate) fn load(&mut self) -> Result<Configuration, Problems> {
         // Each is looked at before it is read: what changes from then on is a change.
-        let seen = RefCell::new(BTreeMap::from([(self.path.clone(), Trace::of(&self.path))]));
+        let seen = RefCell::new(BTreeMap::new());
         let note = |path: &Path| {
             seen.borrow_mut().entry(path.to_owned()).or_insert_with(|| Trace::of(path));
         };
-        let loaded = config::load_noting(&self.path, &config::environment, &note);
+        let loaded = sources::load_noting(&self.sources, &note);
         self.seen = seen.into_inner();
         let mut configuration = loaded?;
         if let Some(ttl) = self.session_ttl {

@@ -1,6 +1,7 @@
 //! The configuration changes while clients are connected: on SIGHUP, or because its file did.
 
 mod commands;
+mod editors;
 mod openings;
 mod own;
 

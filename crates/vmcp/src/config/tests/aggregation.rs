@@ -110,7 +110,7 @@ aggregation:
   conflictResolution: manual
   tools: [{workload: github, filter: [a, b, a], excludeAll: true}]",
         "naming manual \"{workload}_\"
-         tools of github: [\"a\", \"b\"] exclude true
+         tools of github: [\"a\", \"b\"] exclude [] all true
          warning vmcp.yaml:3:38: aggregation.tools[0].filter: has no effect, because of excludeAll
          warning vmcp.yaml:3:45: aggregation.tools[0].filter[2]: \"a\" is listed twice",
     );
@@ -144,7 +144,7 @@ aggregation:
   conflictResolution: manual
   tools: [{workload: github, overrides: {a.b: {description: ''}, c: {annotations: {title: C}}}}]",
         "naming manual \"{workload}_\"
-         tools of github: [] exclude false
+         tools of github: [] exclude [] all false
          github/a.b: None Some(\"\") None
          github/c: None None Some(\"C ----\")",
     );

@@ -275,8 +275,8 @@ fn of_rules(rules: &Rules, backends: &[BackendSettings]) -> Vec<String> {
         format!("exclude all {exclude_all_tools} default {default_visibility:?}"),
         format!("names {names:?}"),
     ];
-    for (id, ToolRules { filter, exclude_all, overrides }) in tools {
-        lines.push(format!("tools of {id}: {filter:?} exclude {exclude_all}"));
+    for (id, ToolRules { filter, exclude, exclude_all, overrides }) in tools {
+        lines.push(format!("tools of {id}: {filter:?} exclude {exclude:?} all {exclude_all}"));
         for (tool, Override { name, description, annotations }) in overrides {
             let annotations = annotations.as_ref().map(of_annotations);
             lines.push(format!("{id}/{tool}: {name:?} {description:?} {annotations:?}"));

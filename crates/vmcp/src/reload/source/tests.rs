@@ -2,8 +2,8 @@
 
 use std::{fs, os::unix::fs::symlink, path::Path};
 
-use super::Source;
-use crate::config;
+use super::{Source, Sources};
+use crate::{cli, config};
 
 const FILE: &str = "name: example
 backends:
@@ -14,13 +14,46 @@ outgoingAuth:
 aggregation: {conflictResolution: prefix, conflictResolutionConfig: {prefixFormat: '{workload}_'}}
 ";
 
+fn sources(config: Option<&Path>, mcp_json: &[&Path]) -> Sources {
+    let mcp_json = mcp_json.iter().map(|path| path.to_path_buf()).collect();
+    let given = cli::Given { backend: Vec::new(), mcp_json, pass_env: Vec::new() };
+    Sources { config: config.map(Path::to_owned), given, start_timeout: None }
+}
+
+fn file(path: &Path) -> Sources {
+    sources(Some(path), &[])
+}
+
+#[test]
+fn editors_files_are_looked_at() {
+    let directory = tempfile::tempdir().unwrap();
+    let paths = ["one.json", "other.json"].map(|name| directory.path().join(name));
+    for (index, path) in paths.iter().enumerate() {
+        fs::write(path, format!(r#"{{"mcpServers": {{"s{index}": {{"command": "run"}}}}}}"#))
+            .unwrap();
+    }
+    let given = sources(None, &[&paths[0], &paths[1]]);
+    let mut source = Source::new(&given, None);
+    assert!(source.has_file());
+    assert_eq!(source.load().unwrap().backends.len(), 2);
+    assert!(!source.has_changed());
+    for path in &paths {
+        fs::write(path, "{").unwrap();
+        assert!(source.has_changed());
+        source.load().unwrap_err();
+    }
+    let mut none = sources(None, &[]);
+    none.given.backend.push("a=run".to_owned());
+    assert!(!Source::new(&none, None).has_file());
+}
+
 #[test]
 fn what_it_reads_is_looked_at_and_nothing_else() {
     let directory = tempfile::tempdir().unwrap();
     let (path, key) = (directory.path().join("vmcp.yaml"), directory.path().join("key"));
     fs::write(&key, "first").unwrap();
     fs::write(&path, FILE.replace("KEY", &key.to_string_lossy())).unwrap();
-    let mut source = Source::new(&path, None);
+    let mut source = Source::new(&file(&path), None);
     source.load().unwrap();
     assert!(!source.has_changed());
     fs::write(directory.path().join("other"), "x").unwrap();
@@ -64,7 +97,7 @@ fn a_link_that_leads_elsewhere_is_a_change() {
     }
     symlink(at("one"), at("data")).unwrap();
     symlink(at("data").join("vmcp.yaml"), at("vmcp.yaml")).unwrap();
-    let mut source = Source::new(&at("vmcp.yaml"), None);
+    let mut source = Source::new(&file(&at("vmcp.yaml")), None);
     source.load().unwrap();
     assert!(!source.has_changed());
     symlink(at("two"), at("next")).unwrap();

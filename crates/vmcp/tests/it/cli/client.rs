@@ -105,7 +105,7 @@ async fn what_fails_is_told_on_standard_error() {
     assert!(error.starts_with("error: ") && code == 1, "{error}");
     desk.check(
         &["tools", "http://127.0.0.1:1/mcp"],
-        "! error: no session with http://127.0.0.1:1/mcp: cannot be reached: Connection refused (os error 111)\nexit 1\n",
+        "! error: no session with http://127.0.0.1:1/mcp: cannot be reached: nothing listens at 127.0.0.1:1 (connection refused); is it running?\nexit 1\n",
     )
     .await;
     let refusal = Answer::Http { status: 401, content_type: None, body: Vec::new().into() };

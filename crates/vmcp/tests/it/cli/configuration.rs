@@ -88,7 +88,7 @@ Prompts (1)
     let (out, error, code) = desk.run(&["validate", "--connect", "-c", "bad.yaml"]).await;
     assert_eq!((error.as_str(), code), ("error: 1 of 3 backend(s) failed\n", 1));
     for part in [
-        "  failed  dead    cannot be reached: Connection refused (os error 111)\n",
+        "  failed  dead    cannot be reached: nothing listens at 127.0.0.1:1 (connection refused); is it running?\n",
         "  ok      second  tools 4, resources 2, templates 1, prompts 1  N ms\n",
         "\nConflicts\n  resource \"shop://logo\" of backend second is left out: one offers the same",
     ] {

@@ -97,7 +97,7 @@ async fn serving_shows_each_backend_and_how_to_connect() {
     assert_eq!(code, Some(0), "{shown}");
     for part in [
         "\u{1b}[32mok\u{1b}[0m      shop  tools 4, resources 2, templates 1, prompts 1",
-        "\u{1b}[1m\u{1b}[31mfailed\u{1b}[0m  dead  cannot be reached: Connection refused",
+        "\u{1b}[1m\u{1b}[31mfailed\u{1b}[0m  dead  cannot be reached: nothing listens",
         "Serving at \u{1b}[1mhttp://127.0.0.1:",
         "{\"mcpServers\":{\"vmcp\":{\"type\":\"http\",\"url\":\"http://127.0.0.1:",
     ] {
