@@ -192,7 +192,7 @@ impl Health {
         let mut judgement = self.judgement();
         let now = Instant::now();
         judgement.settle(now, self.window.counts(self.seconds()));
-        judgement.snapshot(now)
+        judgement.snapshot(now, self.last_sign())
     }
 
     /// Waits until the backend is to be checked, which nobody else does then, or can be used again.

@@ -170,7 +170,7 @@ impl Edge {
             Err(fault) => return respond::failed(None, &fault),
         };
         match path {
-            "/health" => return status::health(),
+            "/health" | "/ping" => return status::health(),
             "/readyz" => return status::readiness(self),
             _ => {}
         }
@@ -192,9 +192,11 @@ impl Edge {
             self.mcp(request, peer, listens).await
         } else if let Some(resource) = metadata_of {
             self.metadata(request.method(), resource)
-        } else if serves_admin && path == "/status" {
+        } else if serves_admin && matches!(path, "/status" | BACKENDS_PATH) {
             if listens == Listens::ClientsAndAdmin && is_forwarded(request.headers()) {
                 respond::failed(None, &Fault::Forbidden(FORWARDED.into()))
+            } else if path == BACKENDS_PATH {
+                status::backends(self)
             } else {
                 status::status(self).await
             }
@@ -247,6 +249,9 @@ impl Drop for StreamPermit {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+/// Where the reference system tells how its backends are.
+const BACKENDS_PATH: &str = "/api/backends/health";
 
 /// What is told to whom a proxy on this machine has let in.
 const FORWARDED: &str = "/status is for this machine only, and a proxy has passed this request on; to serve it to others set admin.listen and ask there";

@@ -17,6 +17,7 @@ use crate::{
 };
 
 mod dropped;
+mod monitor;
 
 use dropped::LeftOut;
 
@@ -104,6 +105,12 @@ pub(crate) async fn status(edge: &Edge) -> Response<Body> {
         "dropped_total": dropped.total(),
     });
     answer(StatusCode::OK, &body)
+}
+
+/// The health of all backends, for monitors of the reference system.
+pub(crate) fn backends(edge: &Edge) -> Response<Body> {
+    let backends = edge.sessions.vmcp().backends();
+    answer(StatusCode::OK, &monitor::report(backends.iter().map(AsRef::as_ref)))
 }
 
 fn backend_status(

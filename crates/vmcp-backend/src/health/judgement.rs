@@ -33,6 +33,8 @@ pub struct HealthSnapshot {
     pub state: State,
     /// How long it has been so.
     pub state_age: Duration,
+    /// How long ago it showed a sign of life or was found to show none. `None` if nobody has looked yet.
+    pub last_sign_age: Option<Duration>,
     /// Checks that failed in a row.
     pub consecutive_failures: u32,
     /// What went wrong last, and how long ago.
@@ -190,10 +192,12 @@ impl Judgement {
         due
     }
 
-    pub(super) fn snapshot(&self, now: Instant) -> HealthSnapshot {
+    pub(super) fn snapshot(&self, now: Instant, last_sign: Instant) -> HealthSnapshot {
+        let is_known = self.state != State::Unknown || self.last_error.is_some();
         HealthSnapshot {
             state: self.state,
             state_age: now - self.since,
+            last_sign_age: is_known.then(|| now.saturating_duration_since(last_sign)),
             consecutive_failures: self.consecutive,
             last_error: self.last_error.clone().map(|(error, at)| (error, now - at)),
             breaker: self

@@ -5,45 +5,49 @@ use http::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
 use vmcp_backend::Proxy;
 
-use super::value::Value;
-
 /// The proxy that connections with this URL go through. This machine itself is reached directly.
-pub(super) fn of(url: &Uri, value: &Value<'_>) -> Option<Proxy> {
+///
+/// # Errors
+/// If the environment names one that cannot be used, and says so.
+pub(crate) fn proxy(
+    url: &Uri,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Option<Proxy>, String> {
     let variable = |names: [&'static str; 2]| {
-        let set = |name| Some((name, value.report().variable(name)?));
+        let set = |name| Some((name, environment(name)?));
         names.into_iter().find_map(set).filter(|(_, text)| !text.trim().is_empty())
     };
     let own = match url.scheme_str() {
         Some("https") => ["HTTPS_PROXY", "https_proxy"],
         _ => ["HTTP_PROXY", "http_proxy"],
     };
-    let (name, proxy) = variable(own).or_else(|| variable(["ALL_PROXY", "all_proxy"]))?;
+    let proxy = variable(own).or_else(|| variable(["ALL_PROXY", "all_proxy"]));
+    let Some((name, proxy)) = proxy.filter(|_| !is_loopback(url)) else { return Ok(None) };
     let no = variable(["NO_PROXY", "no_proxy"]).map(|(_, no)| no).unwrap_or_default();
-    if is_loopback(url) {
-        return None;
+    // Whether it is exempt does not depend on which proxy it is.
+    if Matcher::builder().all("http://any").no(no).build().intercept(url).is_none() {
+        return Ok(None);
     }
     // One that cannot be read is none to the library.
-    let matcher = Matcher::builder().all(proxy).build();
+    let found = Matcher::builder().all(proxy).build().intercept(url);
+    let found = found.filter(|found| matches!(found.uri().scheme_str(), None | Some("http")));
     let unusable = || {
-        value.problem(format!(
+        format!(
             "the environment variable {name}, through which it is reached, is not the http:// URL of a proxy; \
              correct it, or name its host in NO_PROXY"
-        ));
+        )
     };
-    let found = matcher.intercept(url);
-    let Some(found) = found.filter(|found| matches!(found.uri().scheme_str(), None | Some("http")))
-    else {
-        unusable();
-        return None;
-    };
-    let exempt = Matcher::builder().all("http://any").no(no).build().intercept(url).is_none();
-    let host = found.uri().host()?.trim_start_matches('[').trim_end_matches(']').to_owned();
-    let port = found.uri().port_u16().unwrap_or(80);
+    let found = found.ok_or_else(unusable)?;
+    let host = found.uri().host().ok_or_else(unusable)?;
     let mut authorization = found.basic_auth().cloned();
     if let Some(authorization) = &mut authorization {
         authorization.set_sensitive(true);
     }
-    (!exempt).then_some(Proxy { host, port, authorization })
+    Ok(Some(Proxy {
+        host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
+        port: found.uri().port_u16().unwrap_or(80),
+        authorization,
+    }))
 }
 
 fn is_loopback(url: &Uri) -> bool {

@@ -11,7 +11,7 @@ use std::{
 use http::{HeaderMap, HeaderName, HeaderValue};
 use vmcp_backend::{Endpoint, Isolation, Outgoing, Program, Transport};
 
-use super::{file, inherited, outgoing, proxy, reader::Reader, url, value::Value};
+use super::{file, inherited, outgoing, proxy::proxy, reader::Reader, url, value::Value};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -101,8 +101,8 @@ fn endpoint<'a>(reader: &Reader<'a>, names: &mut Vec<(HeaderName, Value<'a>)>) -
     }
     let proxied = |value: Value<'a>| {
         let url = url::http(&value, "move them to outgoingAuth")?;
-        let proxy = proxy::of(&url, &value);
-        Some((url, proxy))
+        let proxy = proxy(&url, &|name| value.report().variable(name));
+        Some((url, proxy.map_err(|why| value.problem(why)).ok()?))
     };
     let url = url.and_then(proxied);
     let ca_bundle = ca_bundle(reader);

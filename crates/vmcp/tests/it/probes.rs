@@ -26,7 +26,9 @@ async fn health_readiness_and_status_beside_mcp_on_loopback() {
     let client = connect(&process).await;
     client.call("1", "up_slow", r#"{"delay_ms":1}"#).await.unwrap().result().unwrap();
     let _get = client.listen(None).await.unwrap();
-    assert_eq!(json(&process.url_of("/health")).await.0, 200);
+    for probe in ["/health", "/ping"] {
+        assert_eq!(json(&process.url_of(probe)).await, (200, serde_json::json!({"status": "ok"})));
+    }
     let (status, ready) = json(&process.url_of("/readyz")).await;
     assert_eq!((status, ready["status"].as_str()), (200, Some("ready")));
     let (status, report) = json(&process.url_of("/status")).await;
@@ -46,6 +48,41 @@ async fn health_readiness_and_status_beside_mcp_on_loopback() {
     let text = report.to_string();
     assert!(text.contains("team") && text.contains("floor"), "{text}");
     assert!(!text.contains(client.session().unwrap()), "a session id is a secret");
+}
+
+/// Monitors that are built for the reference system read this.
+#[tokio::test]
+async fn the_health_of_backends_is_told_as_the_reference_tells_it() {
+    let (up, down) = (peers::slow().start().await.unwrap(), free_port().unwrap());
+    let list = [("up", up.url()), ("down", format!("http://127.0.0.1:{down}/mcp"))];
+    let breaker = "operational: {failureHandling: {unhealthyThreshold: 1, healthCheckInterval: 1s, \
+                   circuitBreaker: {enabled: true}}}";
+    let process = serve(&Gateway::before(&list).with(breaker)).await;
+    let report = eventually("both are judged", async || {
+        let (status, report) = json(&process.url_of("/api/backends/health")).await;
+        assert_eq!(status, 200);
+        let is_judged = report["summary"]["Healthy"] == 1 && report["summary"]["Unhealthy"] == 1;
+        is_judged.then_some(report)
+    })
+    .await;
+    assert_eq!(report["monitoring_enabled"], true);
+    assert_eq!(
+        report["summary"],
+        serde_json::json!({"Total": 2, "Healthy": 1, "Degraded": 0, "Unhealthy": 1, "Unknown": 0,
+                           "Unauthenticated": 0})
+    );
+    let (up, down) = (&report["backends"]["up"], &report["backends"]["down"]);
+    assert_eq!(
+        (up["Status"].as_str(), up["LastErrorCategory"].as_str()),
+        (Some("healthy"), Some(""))
+    );
+    assert_eq!(down["Status"], "unhealthy");
+    assert!(down["ConsecutiveFailures"].as_u64().unwrap() >= 1, "{report}");
+    assert!(down["CircuitState"].is_string(), "{report}");
+    for time in [&up["LastCheckTime"], &up["LastTransitionTime"], &down["CircuitLastChanged"]] {
+        let time = time.as_str().unwrap();
+        assert!(time.starts_with("20") && time.ends_with('Z') && time.len() == 20, "{time}");
+    }
 }
 
 #[tokio::test]

@@ -115,5 +115,7 @@ fn a_proxy_that_cannot_be_used_is_refused_where_it_is_needed() {
         );
         assert_eq!(proxy(&variables, "https://127.0.0.1/mcp").unwrap(), None);
         assert_eq!(proxy(&variables, "http://backend/mcp").unwrap(), None);
+        let exempt = [("HTTPS_PROXY", wrong), ("NO_PROXY", "backend")];
+        assert_eq!(proxy(&exempt, "https://backend/mcp").unwrap(), None);
     }
 }
