@@ -42,7 +42,7 @@ mod sse_host;
 
 pub use rmcp_client::{RustClient, RustSubscription, items_by_rmcp};
 pub use rmcp_host::RmcpServer;
-pub use sse_host::{SseServer, chatting_sse};
+pub use sse_host::{SseServer, chatting_sse, chatting_sse_at};
 
 /// A script for `python3`: an MCP server on standard input and output, with habits on demand.
 pub const CHILD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/child.py");

@@ -87,10 +87,15 @@ impl SseServer {
 /// Starts a server with one tool, `talk`, that says something as soon as a message comes, and takes
 /// the message only later.
 pub async fn chatting_sse() -> io::Result<SseServer> {
+    chatting_sse_at(0).await
+}
+
+/// The same at a port.
+pub async fn chatting_sse_at(port: u16) -> io::Result<SseServer> {
     let state: Arc<State> = Arc::default();
     let (life, kept) = (Life::default(), Arc::clone(&state));
     let feeds: Arc<Mutex<HashMap<usize, body::Feed>>> = Arc::default();
-    let host = Host::http(0, life, move |request| {
+    let host = Host::http(port, life, move |request| {
         let (state, feeds) = (Arc::clone(&kept), Arc::clone(&feeds));
         async move {
             match (request.method(), request.uri().path()) {

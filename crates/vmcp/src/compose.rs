@@ -15,7 +15,7 @@ use vmcp_session::{ServerInfo, Sessions};
 use vmcp_store::{Memory, Redis, Store};
 
 use crate::{
-    config::{self, Configuration},
+    config::{self, BackendSettings, Configuration},
     known::Known,
     summary::Reporter,
     undecided, user,
@@ -47,6 +47,8 @@ pub(crate) struct Running {
     /// What a client without capabilities sees; keeps `/status` and the log informed of backends
     /// that nobody has used yet.
     pub(crate) view: Arc<View>,
+    /// Backends that could not be asked how they are spoken to.
+    pub(crate) undecided: Vec<BackendSettings>,
 }
 
 /// Starts everything that a configuration asks for. Must be called on the control runtime. What is
@@ -78,6 +80,7 @@ pub(crate) async fn start(
     } = configuration;
     raise_descriptor_limit();
     undecided::decide(&mut settings).await;
+    let undecided = undecided::left(&settings);
     let background = Background::new(tokio::runtime::Handle::current());
     // The connections end with the process: nobody waits for them.
     let connections = TaskTracker::new();
@@ -137,6 +140,7 @@ pub(crate) async fn start(
         connections,
         reporter,
         view,
+        undecided,
     })
 }
 

@@ -15,6 +15,7 @@ use crate::{
     output::{BAD, GOOD, QUIET, STRONG, line},
     printable,
     serve::{Hangup, stop_signal, unless},
+    undecided,
 };
 
 /// What reading the lists may take beyond what a backend has to initialize.
@@ -47,6 +48,8 @@ pub(crate) fn patience(configuration: &Configuration) -> Duration {
 /// Connects to every backend. Must be called on the control runtime.
 pub(crate) async fn connect(configuration: Configuration) -> anyhow::Result<Findings> {
     let patience = patience(&configuration);
+    let mut configuration = configuration;
+    undecided::decide(&mut configuration.backends).await;
     let background = Background::new(Handle::current());
     let vmcp = compose::core(configuration, &background)?;
     let began = Instant::now();

@@ -11,16 +11,16 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Context as _;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    time::MissedTickBehavior,
+    time::{Instant, MissedTickBehavior},
 };
 use tracing::Level;
-use vmcp_backend::{Backend, Config};
+use vmcp_backend::{Backend, Config, Transport};
 use vmcp_core::Replaced;
 use vmcp_model::BackendId;
 
 use crate::{
     compose::Running,
-    config::{self, Configuration},
+    config::{self, BackendSettings, Configuration},
     logging::Threshold,
     undecided,
 };
@@ -29,6 +29,9 @@ pub(crate) use source::Source;
 
 /// How often the file is looked at.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// How often servers are asked how they are spoken to that could not be asked before.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Reloads the configuration on SIGHUP and when its file has changed.
 pub(crate) struct Reloader {
@@ -39,6 +42,8 @@ pub(crate) struct Reloader {
     started: Configuration,
     /// What holds now.
     current: Configuration,
+    /// Backends that could not be asked how they are spoken to.
+    undecided: Vec<BackendSettings>,
 }
 
 impl Reloader {
@@ -50,13 +55,16 @@ impl Reloader {
     ) -> anyhow::Result<Self> {
         let hangup = signal(SignalKind::hangup()).context("SIGHUP cannot be received")?;
         let (started, current) = (configuration.clone(), configuration.clone());
-        Ok(Self { source, hangup, threshold, started, current })
+        Ok(Self { source, hangup, threshold, started, current, undecided: Vec::new() })
     }
 
     /// Reloads whenever there is reason to, for ever.
     pub(crate) async fn run(mut self, running: &Running) {
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut again = tokio::time::interval_at(Instant::now() + ASK_AGAIN, ASK_AGAIN);
+        again.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.undecided.clone_from(&running.undecided);
         loop {
             tokio::select! {
                 Some(()) = self.hangup.recv() => {}
@@ -65,6 +73,12 @@ impl Reloader {
                         continue;
                     }
                     self.source.settle().await;
+                }
+                _ = again.tick(), if !self.undecided.is_empty() => {
+                    if let Err(problem) = self.decide(running).await {
+                        report(&problem);
+                    }
+                    continue;
                 }
             }
             let problem = self.reload(running).await.err();
@@ -97,9 +111,31 @@ impl Reloader {
         Ok(())
     }
 
+    /// Asks servers how they are spoken to that could not be asked before, and exchanges those that are not
+    /// spoken to as it was thought.
+    async fn decide(&mut self, running: &Running) -> anyhow::Result<()> {
+        let mut asked = self.undecided.clone();
+        undecided::decide(&mut asked).await;
+        self.undecided = undecided::left(&asked);
+        asked.retain(|settings| matches!(settings.config.transport, Transport::Sse(_)));
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let mut backends = running.vmcp().backends();
+        for BackendSettings { config, .. } in &asked {
+            let made = Backend::new(config, running.connections.clone())?;
+            backends
+                .iter_mut()
+                .filter(|one| *one.id() == config.id)
+                .for_each(|one| *one = Arc::clone(&made));
+        }
+        tell(&running.replace(backends, &self.current));
+        Ok(())
+    }
+
     /// The backends of a configuration: those that have not changed are those in use.
     async fn backends(
-        &self,
+        &mut self,
         new: &Configuration,
         running: &Running,
     ) -> anyhow::Result<Vec<Arc<Backend>>> {
@@ -112,6 +148,8 @@ impl Reloader {
         let mut decided = new.backends.clone();
         decided.retain(|settings| !is_same(&settings.config));
         undecided::decide(&mut decided).await;
+        self.undecided.retain(|settings| is_same(&settings.config));
+        self.undecided.extend(undecided::left(&decided));
         let made = new.backends.iter().map(|settings| {
             let id = &settings.config.id;
             let in_use = running.vmcp().backend(id.as_str());

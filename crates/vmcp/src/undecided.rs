@@ -1,6 +1,6 @@
 //! Servers of editors' files whose entry does not say how they are spoken to. Editors try Streamable HTTP
 //! and, where that is refused, HTTP+SSE (specification 2025-11-25, basic/transports, "backwards
-//! compatibility"), and so does this, once and at the start.
+//! compatibility"), and so does this, as soon as the server can be reached.
 
 use std::time::Duration;
 
@@ -10,32 +10,40 @@ use vmcp_backend::{Backend, ClientView, Config, Error, Transport};
 
 use crate::config::BackendSettings;
 
-/// How long a server is waited for. One that is not there by then counts as one of Streamable HTTP.
+/// How long a server is waited for. One that is not there by then counts as one of Streamable HTTP until it is.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Decides how each of these is spoken to, all at the same time.
+/// Decides how each of these is spoken to, all at the same time. What cannot be found out stays undecided.
 pub(crate) async fn decide(backends: &mut [BackendSettings]) {
     let mut asking = JoinSet::new();
     for (place, backend) in backends.iter().enumerate().filter(|(_, one)| one.is_undecided) {
         let config = backend.config.clone();
-        asking.spawn(async move { (place, older(config).await) });
+        asking.spawn(async move { (place, found(config).await) });
     }
     while let Some(asked) = asking.join_next().await {
-        if let Ok((place, Some(transport))) = asked {
-            let config = &mut backends[place].config;
-            tracing::info!(backend = %config.id, "the server speaks HTTP+SSE; \"type\": \"sse\" in its entry says so at once");
-            config.transport = transport;
+        let Ok((place, Some(transport))) = asked else { continue };
+        let backend = &mut backends[place];
+        if matches!(transport, Transport::Sse(_)) {
+            tracing::info!(backend = %backend.config.id, "the server speaks HTTP+SSE; \"type\": \"sse\" in its entry says so at once");
         }
+        backend.config.transport = transport;
+        backend.is_undecided = false;
     }
 }
 
-/// The older transport, if that is how a server is to be spoken to.
-async fn older(config: Config) -> Option<Transport> {
+/// Those of which it could not be found out.
+pub(crate) fn left(backends: &[BackendSettings]) -> Vec<BackendSettings> {
+    backends.iter().filter(|backend| backend.is_undecided).cloned().collect()
+}
+
+/// How a server is to be spoken to.
+async fn found(config: Config) -> Option<Transport> {
     let Transport::Http(endpoint) = &config.transport else { return None };
     let older = Config { transport: Transport::Sse(endpoint.clone()), ..config.clone() };
     match tokio::time::timeout(PATIENCE, opens(&config)).await {
+        Ok(Ok(())) => return Some(config.transport),
         Ok(Err(error)) if error.is_final() => {}
-        _ => return None,
+        Ok(Err(_)) | Err(_) => return None,
     }
     let opened = tokio::time::timeout(PATIENCE, opens(&older)).await;
     matches!(opened, Ok(Ok(()))).then_some(older.transport)

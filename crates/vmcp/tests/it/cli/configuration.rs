@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::{Value, json};
-use vmcp_testkit::{client::Client, gateway::eventually, process::Program};
+use vmcp_testkit::{chatting_sse, client::Client, gateway::eventually, process::Program};
 
 use super::{Desk, configuration, shop};
 
@@ -242,4 +242,15 @@ async fn log_lines_have_the_form_that_is_asked_for() {
         assert_eq!(serde_json::from_str::<Value>(first).is_ok(), is_json, "{format}: {log}");
         assert!(!log.contains('\u{1b}'), "no colour in a file: {log}");
     }
+}
+
+/// As serve finds it, too.
+#[tokio::test]
+async fn a_server_is_tried_as_it_is_served() {
+    let old = chatting_sse().await.unwrap();
+    let json = json!({"mcpServers": {"old": {"url": old.url()}}}).to_string();
+    let desk = Desk::new().with("mcp.json", &json);
+    let (out, error, code) = desk.run(&["validate", "--connect", "--mcp-json", "mcp.json"]).await;
+    assert_eq!((error.as_str(), code), ("", 0), "{out}");
+    assert!(out.contains("  ok      old  tools 1,"), "{out}");
 }

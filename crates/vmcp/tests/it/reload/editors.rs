@@ -4,13 +4,35 @@ use std::{fs, path::Path};
 
 use rustix::process::Signal;
 use serde_json::json;
-use vmcp_testkit::{CHILD, chatting_sse, gateway::eventually, peers, process::Program};
+use vmcp_testkit::{
+    CHILD, chatting_sse, chatting_sse_at,
+    gateway::eventually,
+    peers,
+    process::{Program, free_port},
+};
 
 use super::{named, next, text, tools};
 use crate::connect;
 
 fn write(file: &Path, servers: &serde_json::Value) {
     fs::write(file, json!({"mcpServers": servers}).to_string()).unwrap();
+}
+
+/// One that is down at the start is asked how it is spoken to when it is there.
+#[tokio::test]
+async fn a_late_server_is_spoken_to_as_it_asks_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("mcp.json");
+    let port = free_port().unwrap();
+    write(&file, &json!({"late": {"url": format!("http://127.0.0.1:{port}/sse")}}));
+    let arguments = ["serve", "--mcp-json", file.to_str().unwrap(), "--port", "{port}"];
+    let process = Program::new(env!("CARGO_BIN_EXE_vmcp"), &arguments).start().await.unwrap();
+    let client = connect(&process).await;
+    assert!(tools(&client).await.is_empty());
+    let _late = chatting_sse_at(port).await.unwrap();
+    eventually("it is spoken to", async || (tools(&client).await == ["late_talk"]).then_some(()))
+        .await;
+    process.logged("the server speaks HTTP+SSE").await;
 }
 
 #[tokio::test]
