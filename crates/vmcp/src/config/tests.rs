@@ -6,6 +6,7 @@
 
 mod aggregation;
 mod backends;
+mod editors;
 mod environment;
 mod given;
 mod incoming;

@@ -1,0 +1,143 @@
+//! The forms that editors have for their servers, and what becomes of a server that cannot be used.
+
+use super::{
+    super::{Broken, Given},
+    environment,
+    given::check,
+};
+
+/// What other editors call the same things.
+#[test]
+fn every_editors_form_is_read() {
+    let stdio = "a: runs run [\"x\"] {\"K\": \"s3cret-token\"} in None Session idle 600s {}";
+    for text in [
+        r#"{"servers": {"a": {"type": "stdio", "command": "run", "args": ["x"], "env": {"K": "${env:TOKEN}"}}}}"#,
+        r#"{"mcp": {"servers": {"a": {"command": "run", "args": ["x"], "env": {"K": "${TOKEN}"}}}}, "editor.fontSize": 12}"#,
+        r#"{"mcp": {"a": {"type": "local", "command": ["run", "x"], "environment": {"K": "{env:TOKEN}"}, "enabled": true}}}"#,
+        r#"{"context_servers": {"a": {"source": "custom", "command": "run", "args": ["x"], "env": {"K": "${TOKEN}"}}}}"#,
+        r#"{"context_servers": {"a": {"command": {"path": "run", "args": ["x"], "env": {"K": "${TOKEN}"}}}}}"#,
+        r#"{"amp.mcpServers": {"a": {"command": "run", "args": ["x"], "env": {"K": "${TOKEN}"}}}}"#,
+        r#"{"mcpServers": {"a": {"command": "run", "args": ["x"], "env": {"K": "${TOKEN}"}, "trust": true, "description": "x", "alwaysAllow": ["y"]}}}"#,
+    ] {
+        check(&[], text, stdio);
+    }
+    let http = "a: https://h/mcp unauthenticated ca 0 {}";
+    for text in [
+        r#"{"mcpServers": {"a": {"httpUrl": "https://h/mcp"}}}"#,
+        r#"{"mcpServers": {"a": {"serverUrl": "https://h/mcp"}}}"#,
+        r#"{"mcp": {"a": {"type": "remote", "url": "https://h/mcp"}}}"#,
+    ] {
+        check(&[], text, http);
+    }
+    check(
+        &[],
+        r#"{"mcp": {"a": {"command": ["run"]}, "b": {"command": ["run"], "enabled": false}, "c": {"settings": {}}},
+            "projects": {"/x": {"mcpServers": {"d": {"command": "run"}}}, "/y": {"mcpServers": {}}}}"#,
+        "a: runs run [] {} in None Session idle 600s {}
+         warning mcp.json:1:37: mcp.b: is disabled and left out
+         warning mcp.json:1:82: mcp.c: comes from an extension of the editor, and is left out
+         warning mcp.json:2:13: projects: its servers of single projects are left out; write those that are to be served under mcpServers",
+    );
+    check(
+        &[],
+        r#"{"mcp": {"a": {"command": ["run", "x"], "args": []}, "c": {"command": "run", "enabled": 1}}}"#,
+        "mcp.json:1:16: mcp.a.args: stands beside a command that holds arguments; keep one
+         mcp.json:1:89: mcp.c.enabled: is not true or false",
+    );
+}
+
+#[test]
+fn a_command_without_words_is_refused() {
+    let text = r#"{"mcp": {"b": {"command": []}}}"#;
+    check(&[], text, "mcp.json:1:27: mcp.b.command: must be text");
+}
+
+/// Tools that the editor does not offer are not offered here, and calls may take as long as there.
+#[test]
+fn what_an_editor_says_about_tools_and_time_holds() {
+    check(
+        &[],
+        r#"{"mcpServers": {
+            "a": {"command": "run", "disabledTools": ["q", "r"], "timeout": 90},
+            "b": {"command": "run", "includeTools": ["x"], "excludeTools": ["y"], "timeout": 600000},
+            "c": {"command": "run", "tools": ["*"], "timeout": 36000000},
+            "d": {"command": "run", "tools": ["x"]}
+        }}"#,
+        "a: runs run [] {} in None Session idle 600s {}
+         b: runs run [] {} in None Session idle 600s {}
+         c: runs run [] {} in None Session idle 600s {}
+         d: runs run [] {} in None Session idle 600s {}
+         a: idle 90s absolute 3600s
+         b: idle 600s absolute 3600s
+         c: idle 3600s absolute 3600s
+         tools of a: [] exclude [\"q\", \"r\"] all false
+         tools of b: [\"x\"] exclude [\"y\"] all false
+         tools of d: [\"x\"] exclude [] all false
+         warning mcp.json:4:64: mcpServers.c.timeout: is longer than a call may take, which is an hour",
+    );
+    check(
+        &[],
+        r#"{"mcpServers": {"a": {"command": "run", "disabledTools": "q", "tools": [1, "", {}], "timeout": "soon"}}}"#,
+        "mcp.json:1:58: mcpServers.a.disabledTools: must be a list of the names of tools
+         mcp.json:1:76: mcpServers.a.tools[1]: is not the name of a tool
+         mcp.json:1:80: mcpServers.a.tools[2]: is not the name of a tool
+         mcp.json:1:96: mcpServers.a.timeout: is not a number of seconds, or of milliseconds",
+    );
+}
+
+/// One that cannot be used is left out, so that the others are served.
+#[test]
+fn a_broken_server_keeps_no_other_from_being_served() {
+    let file = r#"{"mcpServers": {
+        "a": {"command": "run"},
+        "b": {"command": "run", "env": {"KEY": "${NOBODY}"}},
+        "c": {"command": "${input:x}"},
+        "d": {"url": "ftp://h/", "headers": 1},
+        "e": []
+    }}"#;
+    let read = |text: &str| {
+        let mut given = Given::new(Broken::LeftOut);
+        let added = given.add_mcp_json_text(text, "mcp.json".to_owned());
+        added
+            .and_then(|()| given.configuration(&environment))
+            .map_err(|problems| problems.to_string())
+    };
+    let configuration = read(file).unwrap();
+    let names: Vec<_> =
+        configuration.backends.iter().map(|backend| backend.config.id.as_str()).collect();
+    assert_eq!(names, ["a"]);
+    let left_out = [
+        "mcp.json:3:48: mcpServers.b.env.KEY: the environment variable NOBODY is not set; set it, or write $${ for ${; this server is left out",
+        "mcp.json:4:26: mcpServers.c.command: asks the user for an input, which a server cannot do; write ${NAME} and set the environment variable NAME; this server is left out",
+        "mcp.json:5:22: mcpServers.d.url: \"ftp://h/\" is not an http or https URL; this server is left out",
+        "mcp.json:5:45: mcpServers.d.headers: must be a map of keys; this server is left out",
+        "mcp.json:6:14: mcpServers.e: must be a map of keys; this server is left out",
+    ];
+    assert_eq!(configuration.warnings, left_out);
+    let none = read(&file.replace(r#""a": {"command": "run"},"#, "")).unwrap_err();
+    assert_eq!(none.lines().count(), 6, "{none}");
+    assert!(none.starts_with("mcp.json: holds no backend to serve\n"), "{none}");
+    // What is wrong with the file as a whole is not.
+    assert!(read("{\"mcpServers\": []}").is_err());
+}
+
+#[test]
+fn a_file_of_another_kind_is_named() {
+    let toml = "[mcp_servers.files]\ncommand = \"npx\"\n";
+    check(
+        &[],
+        toml,
+        "mcp.json: is TOML, as Codex has it, and only JSON is read; write its servers as \
+         {\"mcpServers\": {\"NAME\": {\"command\": ..., \"args\": [...]}}}",
+    );
+    check(
+        &[],
+        "name: x\nbackends: []\n",
+        "mcp.json:1:1: is a configuration of vmcp; it is read with --config",
+    );
+    check(
+        &[],
+        r#"{"mcpServers": {"a": {"command": "run", "cwd": "${workspaceFolder}/x", "args": ["${userHome}"]}}}"#,
+        "mcp.json:1:48: mcpServers.a.cwd: holds ${workspaceFolder}, which only the editor knows; write the folder itself",
+    );
+}
