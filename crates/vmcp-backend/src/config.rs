@@ -172,6 +172,13 @@ impl Endpoint {
     }
 }
 
+impl Program {
+    /// What its environment holds under a name.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        self.env.get(name).or_else(|| self.inherited.get(name)).map(String::as_str)
+    }
+}
+
 impl fmt::Debug for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Arguments and values may be secrets.

@@ -106,12 +106,16 @@ pub(crate) async fn spawn(mut command: Command) -> io::Result<Child> {
 
 /// Makes sure that there is such a program, as starting it would: its launcher finds out too late.
 fn find(program: &Program) -> io::Result<()> {
-    let is_there = |path: &Path| access(path, Access::EXEC_OK);
+    let is_there = |path: &Path| {
+        access(path, Access::EXEC_OK)?;
+        // Folders can be entered.
+        if path.is_dir() { Err(Errno::ISDIR) } else { Ok(()) }
+    };
     let found = if program.command.contains('/') {
         let directory = program.directory.as_deref().unwrap_or(Path::new(""));
         is_there(&directory.join(&program.command))
     } else {
-        let path = program.env.get("PATH").map_or("/bin:/usr/bin", String::as_str);
+        let path = program.variable("PATH").unwrap_or("/bin:/usr/bin");
         let mut found = Err(Errno::NOENT);
         for directory in path.split(':') {
             match is_there(&Path::new(directory).join(&program.command)) {

@@ -213,7 +213,11 @@ fn not_started(program: &Program, error: &io::Error) -> String {
         (io::ErrorKind::NotFound, Some(directory)) if !directory.is_dir() => {
             format!("; the directory {} does not exist", directory.display())
         }
+        (io::ErrorKind::NotFound, _) if command.contains(char::is_whitespace) => {
+            "; put arguments into args".to_owned()
+        }
         (io::ErrorKind::NotFound, _) => "; is it installed, and in PATH?".to_owned(),
+        (io::ErrorKind::PermissionDenied, _) => "; is it executable (chmod +x)?".to_owned(),
         _ => String::new(),
     };
     format!("cannot start {command:?}: {error}{hint}")

@@ -1,12 +1,17 @@
 //! How programs end, of themselves and when they are told to.
 
-use std::{fs, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::Instant;
-use vmcp_testkit::gateway::{Gateway, eventually};
+use vmcp_testkit::{
+    CHILD,
+    client::fetch,
+    gateway::{Gateway, eventually},
+};
 
 use super::{Kid, error, gateway, is_running, kid, processes, text, zombies};
+use crate::connect;
 
 #[tokio::test]
 async fn a_program_that_is_killed_in_mid_call_breaks_that_call_only() {
@@ -154,6 +159,42 @@ async fn a_program_that_is_not_there_is_named() {
     })
     .await;
     assert!(!process.log().contains("s3cret"));
+}
+
+/// What cannot be started is said to be so in words that help.
+#[tokio::test]
+async fn a_program_that_cannot_be_started_is_told_with_its_reason() {
+    let directory = tempfile::tempdir().unwrap();
+    let plain = directory.path().join("plain");
+    fs::write(&plain, "echo").unwrap();
+    for (command, told) in [
+        (directory.path().display().to_string(), "Is a directory"),
+        (plain.display().to_string(), "is it executable (chmod +x)?"),
+        ("python3 -m server".to_owned(), "put arguments into args"),
+        ("./no-such-program".to_owned(), "is it installed, and in PATH?"),
+    ] {
+        let gateway = Gateway::before(&[]).backend(&format!("name: kid, command: '{command}'"));
+        let process = crate::serve(&gateway).await;
+        let client = connect(&process).await;
+        client.request("1", "tools/list", "{}").await.unwrap();
+        let (_, status) = fetch(&process.url_of("/status")).await.unwrap();
+        let status = String::from_utf8(status.to_vec()).unwrap();
+        assert!(status.contains(told), "{command}: {status}");
+    }
+}
+
+#[tokio::test]
+async fn a_program_is_looked_up_in_the_path_of_vmcp() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = directory.path().join("a-server-of-its-own");
+    fs::write(&server, format!("#!/bin/sh\nexec python3 '{CHILD}'\n")).unwrap();
+    fs::set_permissions(&server, fs::Permissions::from_mode(0o755)).unwrap();
+    let gateway = Gateway::before(&[]).backend("name: kid, command: a-server-of-its-own");
+    let path = format!("{}:/usr/bin:/bin", directory.path().display());
+    let program = gateway.program(env!("CARGO_BIN_EXE_vmcp")).environment("PATH", &path);
+    let process = program.start().await.unwrap();
+    let client = connect(&process).await;
+    assert_eq!(text(&client.call("1", "kid_count", "{}").await.unwrap()), "1");
 }
 
 #[tokio::test]
