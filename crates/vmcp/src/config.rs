@@ -12,12 +12,14 @@ mod aggregation;
 mod backends;
 mod expand;
 mod file;
+mod foreign;
 mod given;
 mod incoming;
 mod inherited;
 mod json_schema;
 mod keys;
 mod mcp_json;
+mod not_yet;
 mod operational;
 mod outgoing;
 mod problem;
@@ -195,8 +197,13 @@ fn parse_noting(
     environment: &dyn Fn(&str) -> Option<String>,
     note: &dyn Fn(&Path),
 ) -> Result<Configuration, Problems> {
-    let (root, duplicates) =
-        tree::parse(text).map_err(|problem| Problems::new(file_name, vec![problem]))?;
+    let (root, duplicates) = tree::parse(text).map_err(|problem| {
+        let problem = foreign::recognized_text(text).unwrap_or(problem);
+        Problems::new(file_name, vec![problem])
+    })?;
+    if let Some(problem) = foreign::recognized(&root) {
+        return Err(Problems::new(file_name, vec![problem]));
+    }
     if matches!(root.content, Content::Null) {
         let text = "is empty; at least name, backends, incomingAuth and aggregation are needed";
         return Err(Problems::new(file_name, vec![Problem::of_file(text)]));

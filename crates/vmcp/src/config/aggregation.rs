@@ -15,7 +15,7 @@ enum Strategy {
 }
 
 pub(super) fn read(reader: &Reader<'_>, names: &Names) -> Rules {
-    let visibility = [Visibility::Allow, Visibility::Allow, Visibility::Deny];
+    let visibility = [Visibility::Allow, Visibility::Deny];
     let rules = Rules {
         naming: naming(reader, names),
         order: names.ids().collect(),
@@ -63,12 +63,11 @@ fn naming(reader: &Reader<'_>, names: &Names) -> Naming {
 fn prefix_format(value: &Value<'_>, names: &Names) -> Option<String> {
     let format = value.any_text()?;
     if names.len() > 1 && !format.contains("{workload}") {
-        value.problem(format!(
-            "{} does not contain {{workload}}: all backends would have the same prefix, and \
-             equal names would collide",
+        value.warning(format!(
+            "{} does not contain {{workload}}: all backends have the same prefix, and of tools with \
+             equal names none is shown",
             value.quoted()
         ));
-        return None;
     }
     Some(format)
 }

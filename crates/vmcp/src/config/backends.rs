@@ -15,9 +15,6 @@ use super::{
     value::Value,
 };
 
-/// The labels under `metadata` that vmcp sets itself.
-const RESERVED_LABEL: &str = "group";
-
 /// A backend as far as its own entry describes it.
 pub(super) struct Draft<'a> {
     id: Option<BackendId>,
@@ -46,6 +43,11 @@ pub(super) struct Names {
 /// Reads all backends.
 pub(super) fn read<'a>(root: &Reader<'a>) -> (Vec<Draft<'a>>, Names) {
     let mut names = Names::default();
+    if !root.has("backends") && root.has("groupRef") {
+        root.leave("backends");
+        root.missing("backends", no_discovery(root.text("groupRef").unwrap_or_default()));
+        return (Vec::new(), names);
+    }
     let readers = root.sections("backends");
     if readers.is_empty()
         && let Some(value) = root.value("backends")
@@ -55,6 +57,16 @@ pub(super) fn read<'a>(root: &Reader<'a>) -> (Vec<Draft<'a>>, Names) {
     }
     let drafts = readers.iter().map(|reader| draft(reader, &mut names)).collect();
     (drafts, names)
+}
+
+/// What to do where the reference system would look for backends itself.
+fn no_discovery(group: String) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let group = if group.chars().all(plain) { group } else { "GROUP".to_owned() };
+    format!(
+        "is required: groupRef is a label here, by which no backends are found; write them with \
+         thv list --group {group} --format mcpservers > mcp.json, and vmcp init --mcp-json mcp.json"
+    )
 }
 
 /// Reads the `metadata` of a map.
@@ -130,9 +142,6 @@ fn draft<'a>(reader: &Reader<'a>, names: &mut Names) -> Draft<'a> {
         names.programs.extend(id.as_ref().map(ToString::to_string));
     }
     let metadata = labels(reader);
-    for (_, value) in reader.pairs("metadata").iter().filter(|(key, _)| *key == RESERVED_LABEL) {
-        value.problem("is set by vmcp itself, to groupRef; remove it");
-    }
     Draft { id, transport, metadata }
 }
 

@@ -95,7 +95,7 @@ fn secure(value: &Value<'_>, allow_http: bool) -> Option<Uri> {
 }
 
 fn url(value: &Value<'_>) -> Option<Uri> {
-    url::http(value, "remove them")
+    url::of_issuer(value)
 }
 
 fn scopes(reader: &Reader<'_>) -> Vec<String> {

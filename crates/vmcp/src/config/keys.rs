@@ -4,7 +4,18 @@
 //! The readers take names, defaults and bounds from here, and fail their tests when a key listed
 //! here is read by nobody.
 
-use super::schema::{Key, Shape, hours};
+mod limits;
+mod storage;
+
+use super::{
+    not_yet,
+    schema::{Form, Key, Shape, hours},
+};
+
+use limits::{BRIDGE, LIMITS};
+
+pub(super) use limits::SESSIONS;
+pub(super) use storage::SESSION_STORAGE;
 
 pub(super) const ROOT: &[Key] = &[
     Key::new("name", Shape::Text, "the name under which clients see this server").required(),
@@ -30,43 +41,53 @@ pub(super) const ROOT: &[Key] = &[
     ),
     Key::new("limits", Shape::Section(LIMITS), "how much of everything there may be"),
     Key::new("admin", Shape::Section(ADMIN), "the listener for operators"),
-    Key::new("allowedHosts", Shape::Texts, "values of Host that are served: host or host:port"),
-    Key::new("allowedOrigins", Shape::Texts, "web origins that are served: scheme://host[:port]"),
-    Key::not_yet("compositeTools"),
-    Key::not_yet("compositeToolRefs"),
-    Key::not_yet("telemetry"),
-    Key::not_yet("audit"),
-    Key::not_yet("optimizer"),
-    Key::not_yet("codeMode"),
-    Key::not_yet("rateLimiting"),
-    Key::not_yet("passthroughHeaders"),
+    Key::new("allowedHosts", Shape::Texts, "values of Host that are served: host or host:port")
+        .form(Form::Host),
+    Key::new("allowedOrigins", Shape::Texts, "web origins that are served: scheme://host[:port]")
+        .form(Form::Origin),
+    Key::not_yet("compositeTools", not_yet::is_empty, not_yet::COMPOSITE),
+    Key::not_yet("compositeToolRefs", not_yet::is_empty, not_yet::COMPOSITE),
+    Key::not_yet("telemetry", not_yet::is_untold, not_yet::TELEMETRY),
+    Key::not_yet("audit", not_yet::is_disabled, not_yet::AUDIT),
+    Key::not_yet("optimizer", not_yet::is_null, not_yet::OPTIMIZER),
+    Key::not_yet("codeMode", not_yet::is_not_enabled, not_yet::CODE_MODE),
+    Key::not_yet("rateLimiting", not_yet::is_empty, not_yet::RATE_LIMITING),
+    Key::not_yet("passthroughHeaders", not_yet::is_empty, not_yet::PASSTHROUGH),
 ];
 
 const BACKEND: &[Key] = &[
-    Key::new("name", Shape::Text, "the backend's name").required(),
+    Key::new("name", Shape::Text, "the backend's name").form(Form::BackendName).required(),
     Key::choice(
         "transport",
         &["streamable-http", "sse", "stdio"],
         &[],
         "how it is spoken to; if absent, stdio where a command is given, otherwise streamable-http",
     ),
-    Key::new("url", Shape::Text, "the URL of its MCP endpoint; required unless it is a program"),
-    Key::new("headers", Shape::TextMap, "fixed headers that every request to it carries"),
-    Key::choice("type", &["", "entry"], &[], "\"entry\" for a server reached directly"),
-    Key::new("caBundlePath", Shape::Text, "a PEM file of the authorities that vouch for it"),
+    Key::new("url", Shape::Text, "the URL of its MCP endpoint; required unless it is a program").form(Form::Url),
+    Key::new("headers", Shape::TextMap, "fixed headers that every request to it carries").form(Form::Headers),
+    Key::choice("type", &["entry"], &[], "`entry` for a server that is reached directly")
+        .or_zero(),
+    Key::new(
+        "caBundlePath",
+        Shape::Text,
+        "a PEM file of the authorities that vouch for it, in place of the system's; with type: entry",
+    ).form(Form::File)
+    .or_zero(),
     Key::new("command", Shape::Text, "the program to run: a path, or a name looked up in PATH"),
     Key::new("args", Shape::AnyTexts, "its arguments"),
     Key::new(
         "env",
         Shape::TextMap,
         "variables of its environment, besides those that every program gets",
-    ),
+    )
+    .form(Form::Environment),
     Key::new(
         "passEnv",
         Shape::Texts,
         "variables of vmcp's own environment that it gets as they are, besides those that every program gets",
-    ),
-    Key::new("cwd", Shape::Text, "its working directory, an absolute path"),
+    )
+    .form(Form::VariableName),
+    Key::new("cwd", Shape::Text, "its working directory, an absolute path").form(Form::Directory),
     Key::choice(
         "isolation",
         &["session", "shared"],
@@ -91,16 +112,18 @@ const INCOMING_AUTH: &[Key] = &[
 ];
 
 const OIDC: &[Key] = &[
-    Key::new("issuer", Shape::Text, "the URL of the identity provider, as its tokens say it")
+    Key::new("issuer", Shape::Text, "the URL of the identity provider, as its tokens say it").form(Form::Issuer)
         .required(),
     Key::new("audience", Shape::Text, "what tokens must be meant for (`aud`)").required(),
-    Key::new("jwksUrl", Shape::Text, "where its keys are; if absent, its metadata says it"),
+    Key::new("jwksUrl", Shape::Text, "where its keys are; if absent, its metadata says it").form(Form::IssuerUrl)
+        .or_zero(),
     Key::new(
         "resource",
         Shape::Text,
         "the URL of the MCP endpoint as clients know it; with it, they are told where to get a token",
-    ),
-    Key::new("scopes", Shape::Texts, "the scopes that clients are told to ask for")
+    ).form(Form::IssuerUrl)
+    .or_zero(),
+    Key::new("scopes", Shape::Texts, "the scopes that clients are told to ask for").form(Form::Scope)
         .default("openid"),
     Key::new(
         "jwksAllowPrivateIp",
@@ -120,50 +143,74 @@ const OIDC: &[Key] = &[
         "caBundlePath",
         Shape::Text,
         "a PEM file of the authorities that vouch for it, in place of the system's",
-    ),
-    Key::not_yet("clientId"),
-    Key::not_yet("clientSecretEnv"),
-    Key::not_yet("introspectionUrl"),
+    ).form(Form::File)
+    .or_zero(),
+    Key::without_effect("clientId", not_yet::CLIENT),
+    Key::without_effect("clientSecretEnv", not_yet::CLIENT),
+    Key::not_yet("introspectionUrl", not_yet::is_empty, not_yet::INTROSPECTION),
 ];
 
 const AUTHORIZATION: &[Key] = &[
-    Key::choice("type", &["none"], &["cedar"], "how calls are decided upon").required(),
-    Key::not_yet("policies"),
-    Key::not_yet("entitiesJson"),
-    Key::not_yet("primaryUpstreamProvider"),
-    Key::not_yet("groupClaimName"),
-    Key::not_yet("roleClaimName"),
-    Key::not_yet("groupEntityType"),
+    Key::choice(
+        "type",
+        &["none"],
+        &[("cedar", not_yet::AUTHORIZATION)],
+        "how calls are decided upon",
+    )
+    .required(),
+    Key::not_yet("policies", not_yet::is_empty, not_yet::AUTHORIZATION),
+    Key::not_yet("entitiesJson", not_yet::has_no_entities, not_yet::OF_CEDAR),
+    Key::not_yet("primaryUpstreamProvider", not_yet::is_empty, not_yet::OF_CEDAR),
+    Key::not_yet("groupClaimName", not_yet::is_empty, not_yet::OF_CEDAR),
+    Key::not_yet("roleClaimName", not_yet::is_empty, not_yet::OF_CEDAR),
+    Key::not_yet("groupEntityType", not_yet::is_empty, not_yet::OF_CEDAR),
 ];
 
 const OUTGOING_AUTH: &[Key] = &[
-    Key::choice("source", &["inline"], &["discovered"], "where the strategies come from")
-        .default("inline"),
+    Key::choice(
+        "source",
+        &["inline"],
+        &[("discovered", not_yet::DISCOVERED)],
+        "where the strategies come from",
+    )
+    .default("inline"),
     Key::new("default", Shape::Section(STRATEGY), "for backends without an entry of their own"),
-    Key::new("backends", Shape::Named(STRATEGY), "for single backends, by name"),
+    Key::new("backends", Shape::Named(STRATEGY), "for single backends, by name")
+        .form(Form::BackendName),
 ];
 
 const STRATEGY: &[Key] = &[
     Key::choice(
         "type",
         &["unauthenticated", "header_injection"],
-        &["token_exchange", "upstream_inject", "aws_sts", "xaa", "obo"],
+        &[
+            ("token_exchange", not_yet::STRATEGY),
+            ("upstream_inject", not_yet::STRATEGY),
+            ("aws_sts", not_yet::STRATEGY),
+            ("xaa", not_yet::STRATEGY),
+            ("obo", not_yet::STRATEGY),
+            ("discovered", not_yet::OWN_STRATEGY),
+            ("externalAuthConfigRef", not_yet::OWN_STRATEGY),
+        ],
         "what the backend is shown",
     )
     .required(),
     Key::new("headerInjection", Shape::Section(HEADER_INJECTION), "the header to send"),
-    Key::not_yet("tokenExchange"),
-    Key::not_yet("upstreamInject"),
-    Key::not_yet("awsSts"),
-    Key::not_yet("xaa"),
-    Key::not_yet("obo"),
+    Key::not_yet("tokenExchange", not_yet::is_null, not_yet::OF_STRATEGY),
+    Key::not_yet("upstreamInject", not_yet::is_null, not_yet::OF_STRATEGY),
+    Key::not_yet("awsSts", not_yet::is_null, not_yet::OF_STRATEGY),
+    Key::not_yet("xaa", not_yet::is_null, not_yet::OF_STRATEGY),
+    Key::not_yet("obo", not_yet::is_null, not_yet::OF_STRATEGY),
+    Key::not_yet("externalAuthConfigRef", not_yet::is_null, not_yet::OF_STRATEGY),
 ];
 
 const HEADER_INJECTION: &[Key] = &[
-    Key::new("headerName", Shape::Text, "the name of the header").required(),
-    Key::new("headerValue", Shape::Text, "its value"),
-    Key::new("headerValueEnv", Shape::Text, "the environment variable that holds its value"),
-    Key::new("headerValueFile", Shape::Text, "the file that holds its value"),
+    Key::new("headerName", Shape::Text, "the name of the header").form(Form::HeaderName).required(),
+    Key::new("headerValue", Shape::Text, "its value").form(Form::HeaderValue).or_zero(),
+    Key::new("headerValueEnv", Shape::Text, "the environment variable that holds its value")
+        .form(Form::VariableName)
+        .or_zero(),
+    Key::new("headerValueFile", Shape::Text, "the file that holds its value").form(Form::File),
 ];
 
 const AGGREGATION: &[Key] = &[
@@ -178,10 +225,11 @@ const AGGREGATION: &[Key] = &[
     Key::new("excludeAllTools", Shape::Flag, "shows no tool at all").default("false"),
     Key::choice(
         "defaultToolVisibility",
-        &["", "allow", "deny"],
+        &["allow", "deny"],
         &[],
         "whether tools of backends without an entry under tools are shown",
     )
+    .or_zero()
     .default("allow"),
     Key::new("tools", Shape::Sections(TOOLS), "what holds for the tools of single backends"),
     Key::choice(
@@ -202,21 +250,22 @@ const AGGREGATION: &[Key] = &[
 
 const CONFLICTS: &[Key] = &[
     Key::new("prefixFormat", Shape::AnyText, "what precedes a name; {workload} is the backend"),
-    Key::new("priorityOrder", Shape::Texts, "the backends, the one that wins first"),
+    Key::new("priorityOrder", Shape::Texts, "the backends, the one that wins first")
+        .form(Form::BackendName),
 ];
 
 const TOOLS: &[Key] = &[
-    Key::new("workload", Shape::Text, "the backend it is about").required(),
+    Key::new("workload", Shape::Text, "the backend it is about").form(Form::BackendName).required(),
     Key::new("filter", Shape::Texts, "the tools to show, by their names after overrides"),
     Key::new("exclude", Shape::Texts, "the tools not to show, by the same names"),
     Key::new("excludeAll", Shape::Flag, "shows none of them").default("false"),
     Key::new("overrides", Shape::Named(OVERRIDE), "changes, by the backend's own tool names"),
-    Key::not_yet("toolConfigRef"),
+    Key::not_yet("toolConfigRef", not_yet::is_empty, not_yet::TOOL_CONFIG),
 ];
 
 const OVERRIDE: &[Key] = &[
-    Key::new("name", Shape::Text, "another name"),
-    Key::new("description", Shape::AnyText, "another description"),
+    Key::new("name", Shape::Text, "another name").or_zero(),
+    Key::new("description", Shape::AnyText, "another description").or_zero(),
     Key::new("annotations", Shape::Section(ANNOTATIONS), "annotations to set"),
 ];
 
@@ -230,6 +279,7 @@ const ANNOTATIONS: &[Key] = &[
 
 const OPERATIONAL: &[Key] = &[
     Key::choice("logLevel", &["error", "warn", "info", "debug", "trace"], &[], "what is logged")
+        .or_zero()
         .default("info"),
     Key::new("timeouts", Shape::Section(TIMEOUTS), "how long calls may take"),
     Key::new("reload", Shape::Section(RELOAD), "how a running server takes up changes of its file"),
@@ -252,7 +302,8 @@ const FAILURE_HANDLING: &[Key] = &[
         10_000,
         24,
         "how long a check may take, less than the interval; by default, and for 0, 10s or half the interval",
-    ),
+    )
+    .or_zero(),
     Key::count("unhealthyThreshold", 3, 1000, "checks in a row that fail until it is unhealthy"),
     Key::time(
         "statusReportingInterval",
@@ -307,146 +358,16 @@ const RELOAD: &[Key] = &[
 
 const TIMEOUTS: &[Key] = &[
     Key::time("default", 30_000, 168, "a call without a sign of life; progress starts it again"),
-    Key::new("perWorkload", Shape::TimeMap { most: hours(168) }, "the same for single backends"),
-    Key::time("absolute", 3_600_000, 168, "a call as a whole, whatever its progress"),
-];
-
-pub(super) const SESSION_STORAGE: &[Key] = &[
-    Key::choice("provider", &["memory", "redis"], &[], "the kind of store").required(),
-    Key::new("address", Shape::Text, "host:port of a Redis that stands alone"),
-    Key::new("sentinel", Shape::Section(SENTINEL), "the Sentinels that name the Redis to use"),
-    Key::new("cluster", Shape::Section(CLUSTER), "the Redis cluster to use"),
-    Key::new("db", Shape::Count { default: 0, least: 0, most: 1_000_000 }, "the logical database"),
-    Key::new("keyPrefix", Shape::Text, "what every key begins with; ends with a colon")
-        .default("thv:vmcp:session:"),
-    Key::new("username", Shape::Text, "the ACL user"),
-    Key::new("passwordEnv", Shape::Text, "the environment variable that holds the password")
-        .default("THV_SESSION_REDIS_PASSWORD"),
-    Key::new("passwordFile", Shape::Text, "the file that holds the password"),
-    Key::new("tls", Shape::Section(REDIS_TLS), "how the servers prove who they are"),
-    Key::time("dialTimeout", 5000, 1, "how long a connection may take to be made"),
-    Key::time("commandTimeout", 3000, 1, "how long a command may take"),
-    Key::choice(
-        "validation",
-        &["bus", "perRequest"],
-        &[],
-        "when Redis is asked whether a session still stands: after a silence of the bus, or always",
-    )
-    .default("bus"),
+    Key::new("perWorkload", Shape::TimeMap { most: hours(168) }, "the same for single backends")
+        .form(Form::BackendName),
     Key::time(
-        "maxStaleness",
-        1000,
-        1,
-        "how long a replica that hears nothing may serve a session that has ended elsewhere; at least 100ms",
-    ),
-    Key::new(
-        "keysEnv",
-        Shape::Text,
-        "the environment variable that holds the keys of this deployment: 32 bytes in Base64 a line, the newest first",
-    )
-    .default("VMCP_SESSION_HMAC_SECRET"),
-    Key::new("keysFile", Shape::Text, "the file that holds them; without either they are kept in Redis"),
-];
-
-const SENTINEL: &[Key] = &[
-    Key::new("addresses", Shape::Texts, "host:port of each").required(),
-    Key::new("master", Shape::Text, "the name by which they know the Redis").required(),
-    Key::new("username", Shape::Text, "the ACL user for the Sentinels themselves"),
-    Key::new("passwordEnv", Shape::Text, "the environment variable that holds their password"),
-    Key::new("passwordFile", Shape::Text, "the file that holds their password"),
-];
-
-const CLUSTER: &[Key] =
-    &[Key::new("addresses", Shape::Texts, "host:port of some nodes, which know the others")
-        .required()];
-
-const REDIS_TLS: &[Key] = &[
-    Key::new("enabled", Shape::Flag, "whether connections are encrypted").default("true"),
-    Key::new(
-        "caBundlePath",
-        Shape::Text,
-        "a PEM file of the authorities that vouch for the servers",
+        "absolute",
+        3_600_000,
+        168,
+        "a call as a whole, whatever its progress; by default not less than the others",
     ),
 ];
 
-pub(super) const SESSIONS: &[Key] = &[
-    Key::time("ttl", 1_800_000, 720, "how long a session lives that nobody uses"),
-    Key::time("initializeWait", 3000, 1, "how long initialize waits for slow backends"),
-    Key::choice("backendInit", &["lazy", "eager"], &[], "when backend sessions are opened")
-        .default("lazy"),
-    Key::count("maxBackendInitConcurrency", 10, 1000, "backends initialized at once"),
-    Key::time(
-        "backendInitTimeout",
-        30_000,
-        1,
-        "how long a backend may take to initialize; a program may take 2m unless this is given",
-    ),
-    Key::time(
-        "keepAlive",
-        5_000,
-        1,
-        "how often an idle stream shows that it is alive, and how long a call may be silent before its answer becomes one",
-    ),
-    Key::size("eventLogBytes", 1 << 20, "what is kept of a stream for clients that resume it"),
-    Key::time("drainTimeout", 10_000, 1, "how long calls may go on when the server stops"),
-    Key::time("offerMaxAge", 5_000, 24, "how old an offer may be before it is asked for again"),
-];
-
-const BRIDGE: &[Key] = &[
-    Key::choice(
-        "reuse",
-        &["principal", "all", "never"],
-        &[],
-        "whose calls use one backend session: those of one caller by one client, those of all, one at a time, or each its own",
-    )
-    .default("principal"),
-    Key::new(
-        "concurrency",
-        Shape::Count { default: 0, least: 0, most: 1_000_000 },
-        "calls at once on one kept backend session; 0 leaves it to limits.callsPerBackend, 1 is for servers that cannot",
-    ),
-    Key::time("idle", 600_000, 168, "how long a backend session is kept that no call uses; a process at most for its processIdle"),
-    Key::time("wait", 5000, 1, "how long a call waits for a place on a backend session"),
-];
-
-const LIMITS: &[Key] = &[
-    Key::size("requestBytes", 8 << 20, "the largest request of a client"),
-    Key::size("responseBytes", 100 << 20, "the largest response of a backend"),
-    Key::size("eventBytes", 16 << 20, "the largest event of a stream"),
-    Key::size(
-        "heldBytes",
-        256 << 20,
-        "all streamed answers that clients have not read, or may resume",
-    ),
-    Key::size(
-        "heldRequestBytes",
-        256 << 20,
-        "all requests over 64 KiB that are coming in or under way; what is sent on may take as much again",
-    ),
-    Key::count("connections", 20_000, 1_000_000, "connections of clients"),
-    Key::count("sessions", 100_000, 10_000_000, "client sessions"),
-    Key::count(
-        "sessionsPerClient",
-        10_000,
-        10_000_000,
-        "client sessions of one caller, or of one address",
-    ),
-    Key::count("callsPerSession", 256, 1_000_000, "calls under way in one session"),
-    Key::count("callsPerBackend", 1024, 1_000_000, "calls under way to one backend"),
-    Key::count("streams", 20_000, 1_000_000, "streams open to clients"),
-    Key::count("streamsPerBackend", 10_000, 1_000_000, "streams open to one backend"),
-    Key::count("linksPerBackend", 256, 1_000_000, "processes or SSE connections of one backend"),
-    Key::count(
-        "keptSessionsPerBackend",
-        256,
-        1_000_000,
-        "sessions of one backend that are kept for clients without sessions",
-    ),
-    Key::count("views", 256, 1_000_000, "kinds of callers whose catalogs are kept"),
-    Key::count("listPages", 1000, 1_000_000, "pages of a backend's list that are followed"),
-    Key::count("listItems", 100_000, 10_000_000, "items of a backend's list that are kept"),
-    Key::size("listBytes", 32 << 20, "all lists of a backend, with all their pages"),
-];
-
-const ADMIN: &[Key] =
-    &[Key::new("listen", Shape::Text, "the IP address and port it listens on").required()];
+const ADMIN: &[Key] = &[Key::new("listen", Shape::Text, "the IP address and port it listens on")
+    .form(Form::Listen)
+    .required()];

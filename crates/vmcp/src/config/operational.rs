@@ -7,12 +7,7 @@ use vmcp_backend::{BreakerSettings, HealthSettings};
 use vmcp_core::PartialFailure;
 use vmcp_model::BackendId;
 
-use super::{
-    FailureHandling, Reload,
-    backends::Names,
-    reader::Reader,
-    units::{self, show_duration},
-};
+use super::{FailureHandling, Reload, backends::Names, reader::Reader, units::show_duration};
 
 pub(super) struct Operational {
     pub(super) log_level: Option<Level>,
@@ -72,13 +67,9 @@ fn failures(reader: &Reader<'_>) -> FailureHandling {
     }
 }
 
-/// Less than the interval. The reference system takes 0 for a word of its own; here it asks for the
-/// default.
+/// Less than the interval.
 fn check_timeout(reader: &Reader<'_>, interval: Duration) -> Duration {
-    let zero = |text: String| units::duration(&text) == Some(Duration::ZERO) || text == "0";
-    let given = reader.value("healthCheckTimeout");
-    let given = given.filter(|value| !value.any_text().is_some_and(zero));
-    let Some(value) = given else {
+    let Some(value) = reader.value("healthCheckTimeout") else {
         return Duration::from_secs(10).min(interval / 2);
     };
     let timeout = reader.time("healthCheckTimeout");
@@ -113,32 +104,27 @@ fn small(count: usize) -> u32 {
 }
 
 fn timeouts(reader: &Reader<'_>, names: &Names) -> CallTimeouts {
-    let (default, absolute) = (reader.time("default"), reader.time("absolute"));
-    if default > absolute {
-        // The complaint belongs to what the file says, not to a default.
-        let at = if reader.has("absolute") { "absolute" } else { "default" };
-        if let Some(value) = reader.value(at) {
-            value.problem(format!(
-                "a call as a whole (absolute: {}) may not be shorter than its time without a \
-                 sign of life (default: {})",
-                show_duration(absolute),
-                show_duration(default)
-            ));
-        }
-    }
+    let default = reader.time("default");
     let most = reader.longest("perWorkload");
     let mut single = BTreeMap::new();
+    let mut longest = default;
     for (name, value) in reader.pairs("perWorkload") {
         let id = names.of_key(name, &value);
         let Some(time) = value.time(most) else { continue };
-        if time > absolute {
-            value.problem(format!(
-                "{} is longer than a call as a whole (absolute: {}); raise that as well",
-                value.quoted(),
-                show_duration(absolute)
-            ));
-        }
+        longest = longest.max(time);
         single.extend(id.map(|id| (id, time)));
+    }
+    let absolute = reader.time("absolute");
+    let Some(value) = reader.value("absolute") else {
+        return CallTimeouts { default, single, absolute: absolute.max(longest) };
+    };
+    if longest > absolute {
+        value.problem(format!(
+            "a call as a whole (absolute: {}) may not be shorter than its time without a sign of \
+             life (default and perWorkload: up to {})",
+            show_duration(absolute),
+            show_duration(longest)
+        ));
     }
     CallTimeouts { default, single, absolute }
 }

@@ -102,6 +102,7 @@ fn header_name(value: &Value<'_>) -> Option<HeaderName> {
 }
 
 fn from_literal(value: &Value<'_>) -> Option<HeaderValue> {
+    value.warn_of_shell_variables();
     let text = value.text()?;
     header_value(value, text.as_bytes(), "it")
 }

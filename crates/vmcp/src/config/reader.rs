@@ -7,10 +7,12 @@
 use std::{cell::RefCell, time::Duration};
 
 use super::{
+    not_yet,
     problem::{Place, Report},
     schema::{Key, Need, Shape},
     suggest::did_you_mean,
-    tree::{Entry, Node},
+    tree::{Content, Entry, Node},
+    units,
     value::{Value, join},
 };
 
@@ -76,15 +78,21 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
-        self.entries.iter().any(|entry| entry.key == name)
+        self.keys.iter().any(|key| key.name == name && self.entry(key).is_some())
+    }
+
+    /// Where a key stands with a value that is not the same as none.
+    fn entry(&self, key: &Key) -> Option<&'a Entry> {
+        let entry = self.entries.iter().find(|entry| entry.key == key.name)?;
+        (!is_none(key, &entry.node.content)).then_some(entry)
     }
 
     /// What stands under a key, to read it or to complain about it.
     pub(super) fn value(&self, name: &str) -> Option<Value<'a>> {
         let key = self.key(name);
         let path = join(&self.path, name);
-        let Some(entry) = self.entries.iter().find(|entry| entry.key == name) else {
-            if key.need == Need::Required && self.present {
+        let Some(entry) = self.entry(key) else {
+            if key.is_required() && self.present {
                 self.missing(name, format!("is required: {}", key.doc));
             }
             return None;
@@ -113,14 +121,12 @@ impl<'a> Reader<'a> {
         if let Some(index) = values.iter().position(|word| *word == text) {
             return meanings.get(index).copied();
         }
-        let words = || values.iter().copied().filter(|word| !word.is_empty());
         let quoted = value.quoted();
-        let usable = words().collect::<Vec<_>>().join(" or ");
-        if not_yet.contains(&text.as_str()) {
-            value.problem(format!("{quoted} is not supported yet; use {usable}"));
+        if let Some((_, advice)) = not_yet.iter().find(|(word, _)| *word == text) {
+            value.problem(format!("{quoted} is not supported yet{advice}"));
         } else {
-            let hint = did_you_mean(&text, words());
-            value.problem(format!("must be {usable}, not {quoted}{hint}"));
+            let hint = did_you_mean(&text, values.iter().copied());
+            value.problem(format!("must be {}, not {quoted}{hint}", values.join(" or ")));
         }
         None
     }
@@ -225,16 +231,22 @@ impl<'a> Reader<'a> {
     fn refuse_unknown(&self, entry: &Entry) {
         let name = entry.key.as_str();
         let names = || self.keys.iter().map(|key| key.name);
+        let content = &entry.node.content;
         match self.keys.iter().find(|key| key.name == name).map(|key| key.need) {
             Some(Need::Required | Need::Optional) => {}
-            Some(Need::NotYet) => {
-                let path = join(&self.path, name);
-                self.report.problem(entry.place, &path, "is not supported yet; remove it");
+            Some(Need::NotYet { is_off, .. }) if is_off(content) => {}
+            Some(Need::NotYet { advice, .. }) => {
+                let text = format!("is not supported yet{advice}");
+                self.report.problem(entry.place, &join(&self.path, name), text);
+            }
+            Some(Need::WithoutEffect(_)) if not_yet::is_empty(content) => {}
+            Some(Need::WithoutEffect(why)) => {
+                self.report.warning(entry.place, &join(&self.path, name), why);
             }
             None => {
                 let mut hint = did_you_mean(name, names());
                 if hint.is_empty() {
-                    let supported = self.keys.iter().filter(|key| key.need != Need::NotYet);
+                    let supported = self.keys.iter().filter(|key| key.is_read());
                     let supported: Vec<_> = supported.map(|key| key.name).collect();
                     hint = format!("; the keys here are {}", supported.join(", "));
                 }
@@ -247,13 +259,36 @@ impl<'a> Reader<'a> {
 impl Drop for Reader<'_> {
     fn drop(&mut self) {
         let asked = self.asked.borrow();
-        let forgotten =
-            self.keys.iter().find(|key| key.need != Need::NotYet && !asked.contains(&key.name));
+        let forgotten = self.keys.iter().find(|key| key.is_read() && !asked.contains(&key.name));
         debug_assert!(
             forgotten.is_none() || std::thread::panicking(),
             "{}: {:?} is accepted and read by nobody",
             self.path,
             forgotten.map(|key| key.name)
         );
+    }
+}
+
+/// Whether a value under a key is the same as none. A list or a map may be left empty, as its lines
+/// are when all of them are comments.
+fn is_none(key: &Key, content: &Content) -> bool {
+    match (key.shape, content) {
+        (
+            Shape::Section(_)
+            | Shape::Sections(_)
+            | Shape::Named(_)
+            | Shape::Texts
+            | Shape::AnyTexts
+            | Shape::TextMap
+            | Shape::TimeMap { .. },
+            Content::Null,
+        ) => !key.is_required(),
+        (Shape::Time { .. }, Content::Text(text)) => {
+            key.or_zero && (text == "0" || units::duration(text).is_some_and(|time| time.is_zero()))
+        }
+        (Shape::Count { .. }, Content::Text(text)) => key.or_zero && text == "0",
+        (_, Content::Null) => key.or_zero,
+        (_, Content::Text(text)) => key.or_zero && text.is_empty(),
+        _ => false,
     }
 }

@@ -51,8 +51,7 @@ fn section(path: &str, keys: &'static [Key], told: &mut Told, page: &mut String)
     told.push((keys, path.to_owned()));
     *page += "| key | what it holds | default | what it is for |\n|---|---|---|---|\n";
     for key in accepted(keys) {
-        let default =
-            if key.need == Need::Required { "*required*".to_owned() } else { default(key) };
+        let default = if key.is_required() { "*required*".to_owned() } else { default(key) };
         let _written = writeln!(
             page,
             "| `{}` | {} | {default} | {} |",
@@ -76,14 +75,13 @@ fn refused(path: &str, keys: &'static [Key], told: &mut Told, page: &mut String)
     told.push((keys, path.to_owned()));
     for key in keys {
         let name = joined(path, key.name);
-        if key.need == Need::NotYet {
-            let _written = writeln!(page, "- `{name}`");
+        if let Need::NotYet { advice, .. } = key.need {
+            let _written = writeln!(page, "- `{name}`{advice}");
         }
-        if let Shape::Choice { not_yet: words, .. } = key.shape
-            && !words.is_empty()
-        {
-            let words: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
-            let _written = writeln!(page, "- `{name}`: {}", words.join(", "));
+        if let Shape::Choice { not_yet: words, .. } = key.shape {
+            for (word, advice) in words {
+                let _written = writeln!(page, "- `{name}: {word}`{advice}");
+            }
         }
         if let Some((below, keys)) = below(path, key) {
             refused(&below, keys, told, page);
@@ -92,7 +90,7 @@ fn refused(path: &str, keys: &'static [Key], told: &mut Told, page: &mut String)
 }
 
 fn accepted(keys: &'static [Key]) -> impl Iterator<Item = &'static Key> {
-    keys.iter().filter(|key| key.need != Need::NotYet)
+    keys.iter().filter(|key| key.is_read())
 }
 
 /// The section under a key, and how to get there.
@@ -115,8 +113,7 @@ fn kind(shape: &Shape) -> String {
         Shape::Text | Shape::AnyText => "text".to_owned(),
         Shape::Flag => "`true` or `false`".to_owned(),
         Shape::Choice { values, .. } => {
-            let words = values.iter().filter(|word| !word.is_empty());
-            words.map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+            values.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
         }
         Shape::Count { least, most, .. } => format!("a number from {least} to {most}"),
         Shape::Size { most, .. } => format!("a size up to {}", show_size(most)),

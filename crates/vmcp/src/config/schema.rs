@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::tree::Content;
+
 /// One key of a map.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Key {
@@ -12,15 +14,57 @@ pub(super) struct Key {
     pub(super) doc: &'static str,
     /// What holds where the key is absent, for shapes that do not say so themselves.
     pub(super) default: Option<&'static str>,
+    /// Whether an empty text or zero is the same as no key, as in the reference system, which
+    /// writes such values itself.
+    pub(super) or_zero: bool,
+    /// What its texts look like, for whoever checks a file without reading it as a configuration.
+    pub(super) form: Option<Form>,
 }
 
+/// What a text, each text of a list, or each key of a map looks like. The readers decide; this is
+/// what they can be expected to take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    BackendName,
+    Url,
+    /// A URL without a fragment.
+    IssuerUrl,
+    /// A URL that is a name: without a query, too.
+    Issuer,
+    HostPort,
+    /// An IP address with a port.
+    Listen,
+    Host,
+    Origin,
+    /// An absolute path.
+    Directory,
+    /// The same, without `..`.
+    File,
+    HeaderName,
+    HeaderValue,
+    /// Headers by their names.
+    Headers,
+    /// What a file calls an environment variable that it reads.
+    VariableName,
+    /// Environment variables that it sets, by their names.
+    Environment,
+    KeyPrefix,
+    Scope,
+}
+
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Need {
     /// Must be there if the map is.
     Required,
     Optional,
-    /// Known from the reference system; refused by name until it does something.
-    NotYet,
+    /// Known from the reference system; refused by name until it does something, unless its value
+    /// asks for nothing there.
+    NotYet {
+        is_off: fn(&Content) -> bool,
+        advice: &'static str,
+    },
+    /// Known from the reference system, with nothing to do here. The text says why.
+    WithoutEffect(&'static str),
 }
 
 /// What may stand under a key. Bounds include both ends.
@@ -32,11 +76,11 @@ pub(super) enum Shape {
     AnyText,
     /// `true` or `false`.
     Flag,
-    /// One word out of several. An empty one, where it is listed, is the same as no key.
+    /// One word out of several.
     Choice {
         values: &'static [&'static str],
-        /// Words of the reference system that do nothing here yet.
-        not_yet: &'static [&'static str],
+        /// Words of the reference system that do nothing here yet, each with what that means.
+        not_yet: &'static [(&'static str, &'static str)],
     },
     /// A whole number.
     Count { default: usize, least: usize, most: usize },
@@ -67,7 +111,7 @@ pub(super) const LEAST_TIME: Duration = Duration::from_millis(1);
 
 impl Key {
     pub(super) const fn new(name: &'static str, shape: Shape, doc: &'static str) -> Self {
-        Self { name, need: Need::Optional, shape, doc, default: None }
+        Self { name, need: Need::Optional, shape, doc, default: None, or_zero: false, form: None }
     }
 
     pub(super) const fn required(self) -> Self {
@@ -79,15 +123,49 @@ impl Key {
         Self { default: Some(default), ..self }
     }
 
-    pub(super) const fn not_yet(name: &'static str) -> Self {
-        Self { name, need: Need::NotYet, shape: Shape::Anything, doc: "", default: None }
+    pub(super) const fn form(self, form: Form) -> Self {
+        Self { form: Some(form), ..self }
+    }
+
+    /// An empty text or zero is the same as no key.
+    pub(super) const fn or_zero(self) -> Self {
+        Self { or_zero: true, ..self }
+    }
+
+    /// A key that does nothing yet. `advice` goes on after "is not supported yet": what that means,
+    /// and what to do.
+    pub(super) const fn not_yet(
+        name: &'static str,
+        is_off: fn(&Content) -> bool,
+        advice: &'static str,
+    ) -> Self {
+        Self { need: Need::NotYet { is_off, advice }, ..Self::new(name, Shape::Anything, "") }
+    }
+
+    /// A text of the reference system that has nothing to do here, and why.
+    pub(super) const fn without_effect(name: &'static str, why: &'static str) -> Self {
+        Self { need: Need::WithoutEffect(why), ..Self::new(name, Shape::AnyText, why) }
+    }
+
+    /// Whether a configuration with this key can be used, whatever its value.
+    pub(super) const fn is_accepted(&self) -> bool {
+        !matches!(self.need, Need::NotYet { .. })
+    }
+
+    /// Whether a reader must ask for it.
+    pub(super) const fn is_read(&self) -> bool {
+        matches!(self.need, Need::Required | Need::Optional)
+    }
+
+    pub(super) const fn is_required(&self) -> bool {
+        matches!(self.need, Need::Required)
     }
 
     /// One word out of several.
     pub(super) const fn choice(
         name: &'static str,
         values: &'static [&'static str],
-        not_yet: &'static [&'static str],
+        not_yet: &'static [(&'static str, &'static str)],
         doc: &'static str,
     ) -> Self {
         Self::new(name, Shape::Choice { values, not_yet }, doc)

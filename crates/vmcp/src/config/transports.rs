@@ -32,13 +32,12 @@ pub(super) struct Draft<'a> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reached {
-    ThroughProxy,
     Directly,
 }
 
 /// The keys of one kind of transport alone.
-const OF_HTTP: [&str; 4] = ["url", "headers", "type", "caBundlePath"];
-const OF_STDIO: [&str; 7] =
+pub(super) const OF_HTTP: [&str; 4] = ["url", "headers", "type", "caBundlePath"];
+pub(super) const OF_STDIO: [&str; 7] =
     ["command", "args", "env", "passEnv", "cwd", "isolation", "processIdle"];
 
 /// Reads the transport of a backend.
@@ -100,7 +99,7 @@ fn endpoint<'a>(reader: &Reader<'a>, names: &mut Vec<(HeaderName, Value<'a>)>) -
         reader.missing("url", "is required: the URL of its MCP endpoint");
     }
     let proxied = |value: Value<'a>| {
-        let url = url::http(&value, "move them to outgoingAuth")?;
+        let url = url::of_backend(&value)?;
         let proxy = proxy(&url, &|name| value.report().variable(name));
         Some((url, proxy.map_err(|why| value.problem(why)).ok()?))
     };
@@ -131,6 +130,7 @@ fn header(name: &str, value: &Value<'_>, others: &HeaderMap) -> Option<(HeaderNa
         value.problem("stands here in another spelling already");
         return None;
     }
+    value.warn_of_shell_variables();
     let text = value.any_text()?;
     Some((name, outgoing::header_value(value, text.as_bytes(), "it")?))
 }
@@ -175,6 +175,7 @@ fn variable(name: &str, value: &Value<'_>) -> Option<(String, String)> {
         value.problem("its key is not the name of an environment variable");
         return None;
     }
+    value.warn_of_shell_variables();
     Some((name.to_owned(), without_nul(value, value.any_text()?)?))
 }
 
@@ -216,12 +217,12 @@ fn directory(value: &Value<'_>) -> Option<PathBuf> {
 }
 
 fn ca_bundle(reader: &Reader<'_>) -> Option<Arc<[u8]>> {
-    let kind = reader.choice("type", &[Reached::ThroughProxy, Reached::Directly]);
+    let kind = reader.choice("type", &[Reached::Directly]);
     let value = reader.value("caBundlePath")?;
     if kind != Some(Reached::Directly) {
         // An unknown type has been reported.
-        if kind.is_some() || !reader.has("type") {
-            value.problem("only takes effect with type: entry");
+        if !reader.has("type") {
+            value.problem("only takes effect with type: entry; add that");
         }
         return None;
     }

@@ -10,13 +10,17 @@ use serde::{
 };
 use serde_saphyr::{
     DuplicateKeyPolicy, Error, Location, MessageFormatter, NonFiniteFloatPolicy, Spanned,
-    UserMessageFormatter,
+    UserMessageFormatter, budget::BudgetBreach,
 };
 
 use super::problem::{Place, Problem};
 
 /// How many nodes aliases may add to a document.
 const MAX_ALIASED: usize = 10_000;
+
+/// How many lists and maps may stand in one another: several times what a configuration has, and no
+/// more than a thread's stack is good for.
+const MAX_DEPTH: usize = 32;
 
 /// One value.
 #[derive(Clone)]
@@ -51,7 +55,7 @@ pub(super) fn parse(source: &str) -> Result<(Node, Vec<Problem>), Problem> {
         Ok(raw) => return Ok((adopt(raw, source, &mut duplicates), duplicates)),
         Err(error) => error,
     };
-    let problem = problem_of(&error);
+    let problem = tab_of(source, &error).unwrap_or_else(|| problem_of(&error));
     if !matches!(error.without_snippet(), Error::DuplicateMappingKey { .. }) {
         return Err(problem);
     }
@@ -73,6 +77,7 @@ fn read(source: &str, duplicate_keys: DuplicateKeyPolicy) -> Result<Spanned<Raw>
         // Such numbers are text here, and the library's own refusal would quote a secret.
         non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_ALIASED },
+        budget: serde_saphyr::budget! { max_depth: MAX_DEPTH },
         with_snippet: false,
     };
     serde_saphyr::from_str_with_options(source, options)
@@ -138,12 +143,32 @@ fn problem_of(error: &Error) -> Problem {
             "a key must be text".to_owned()
         }
         Error::AliasError { error, .. } => return problem_of(error),
+        Error::AliasReplayLimitExceeded { .. } => {
+            format!("aliases (*) repeat more than {MAX_ALIASED} values; write less of them")
+        }
+        Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => {
+            format!("more than {MAX_DEPTH} lists and maps stand in one another here")
+        }
+        Error::Budget { .. } => "the file holds more than a configuration can".to_owned(),
         other => {
             let text = UserMessageFormatter.format_message(other);
             format!("not valid YAML: {}", text.replace(char::is_control, " "))
         }
     };
     Problem { place: error.location().map(place_of), path: String::new(), text }
+}
+
+/// The tab by which a line is indented, if it is what the library stumbles over: it tells of the line
+/// before.
+fn tab_of(source: &str, error: &Error) -> Option<Problem> {
+    let found = place_of(error.location()?);
+    let lines = source.lines().zip(1_u64..).skip_while(|(_, line)| *line < found.line).take(2);
+    let (indentation, line) = lines
+        .map(|(text, line)| (&text[..text.len() - text.trim_start().len()], line))
+        .find(|(indentation, _)| indentation.contains('\t'))?;
+    let column = u64::try_from(indentation.find('\t')?).ok()?.saturating_add(1);
+    let text = "a tab indents this line; write spaces".to_owned();
+    Some(Problem { place: Some(Place { line, column }), path: String::new(), text })
 }
 
 /// What serde makes of a value.

@@ -31,19 +31,34 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
 }
 
 /// Reads a number of bytes such as `1048576` or `8MiB`.
-pub(super) fn size(text: &str) -> Option<usize> {
-    let (number, unit) = split(text, |c| !c.is_ascii_digit());
+pub(super) fn size(text: &str) -> Option<i128> {
+    let (number, unit) = split(text, |c| !(c.is_ascii_digit() || c == '-'));
     let bytes = match unit {
         "" => 1,
         unit => SIZES.iter().find(|(name, _)| *name == unit)?.1,
     };
-    count(number)?.checked_mul(bytes)
+    Some(whole(number)?.saturating_mul(i128::try_from(bytes).ok()?))
 }
 
-/// Reads a whole number.
-pub(super) fn count(text: &str) -> Option<usize> {
-    // The standard library would take a sign as well.
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+/// Reads a truth value, in all the words that YAML has had for them.
+pub(super) fn flag(text: &str) -> Option<bool> {
+    match text {
+        "true" | "True" | "TRUE" | "yes" | "Yes" | "YES" | "y" | "Y" | "on" | "On" | "ON" => {
+            Some(true)
+        }
+        "false" | "False" | "FALSE" | "no" | "No" | "NO" | "n" | "N" | "off" | "Off" | "OFF" => {
+            Some(false)
+        }
+        _ => None,
+    }
+}
+
+/// Reads a whole number. One that is too large for any use is as large as can be.
+pub(super) fn whole(text: &str) -> Option<i128> {
+    // The standard library would take a plus as well.
+    let (sign, digits) = text.strip_prefix('-').map_or((1, text), |digits| (-1, digits));
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| sign * digits.parse().unwrap_or(i128::MAX))
 }
 
 /// Writes a duration as people would.

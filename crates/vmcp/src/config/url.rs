@@ -2,40 +2,80 @@
 
 use http::Uri;
 
-use super::value::Value;
+use super::{expand, value::Value};
 
-/// A URL of http or https. `credentials` says what to do about some that stand in it.
-pub(super) fn http(value: &Value<'_>, credentials: &str) -> Option<Uri> {
+/// The URL of a backend. A fragment is never sent and is taken off: the reference system writes the
+/// name of a server there.
+pub(super) fn of_backend(value: &Value<'_>) -> Option<Uri> {
+    value.warn_of_shell_variables();
+    let text = value.text()?;
+    let text = text.split_once('#').map_or(&*text, |(before, _)| before);
+    read(value, text, "move them to outgoingAuth")
+}
+
+/// A URL that others compare with their own, as it is written.
+pub(super) fn of_issuer(value: &Value<'_>) -> Option<Uri> {
     let text = value.text()?;
     if text.contains('#') {
         value.problem("has a fragment (#), which is never sent; remove it");
         return None;
     }
+    read(value, &text, "remove them")
+}
+
+/// A URL of http or https. `credentials` says what to do about some that stand in it.
+fn read(value: &Value<'_>, text: &str, credentials: &str) -> Option<Uri> {
     let url = text.parse::<Uri>().ok();
     let authority = url.as_ref().and_then(Uri::authority);
     if authority.is_some_and(|authority| authority.as_str().contains('@')) {
         value.problem(format!("holds credentials; {credentials}"));
         return None;
     }
-    // What follows the colon after the host is no port if the library makes nothing of it.
-    let port_is_fine = authority.is_some_and(|authority| {
-        let port = authority.as_str().strip_prefix(authority.host());
-        port == Some("") || authority.port_u16().is_some_and(|port| port > 0)
-    });
-    let fine = |url: &Uri| {
-        matches!(url.scheme_str(), Some("http" | "https"))
-            && url.host().is_some_and(|host| !host.is_empty())
-            && port_is_fine
-    };
-    let url = url.filter(fine);
+    let host_and_port = host_and_port(text);
+    if let Some(name) = host_and_port.and_then(|(host, _)| expand::shell_variable(host)) {
+        value.problem(format!(
+            "no host has a $ in its name; write ${{{name}}} for the value of the environment \
+             variable {name}"
+        ));
+        return None;
+    }
+    if let Some((_, Some(port))) = host_and_port
+        && !port.parse::<u16>().is_ok_and(|port| port > 0)
+        && !text.contains('@')
+    {
+        value.problem(format!("{}: its port is not between 1 and 65535", shown(value, text)));
+        return None;
+    }
+    let url = url
+        .filter(|url| host_and_port.is_some() && url.host().is_some_and(|host| !host.is_empty()));
     if url.is_none() {
-        // Whatever precedes an @ may be a password, and what follows a question mark a token.
-        let quoted = if text.contains('@') { "the value".to_owned() } else { value.quoted() };
-        let quoted = match quoted.split_once('?') {
-            Some((before, _)) => format!("{before}?…\""),
-            None => quoted,
-        };
-        value.problem(format!("{quoted} is not an http or https URL"));
+        value.problem(format!("{} is not an http or https URL", shown(value, text)));
     }
     url
+}
+
+/// The host of a URL of http or https, and what stands where its port would.
+fn host_and_port(text: &str) -> Option<(&str, Option<&str>)> {
+    let (scheme, rest) = text.split_once("://")?;
+    let known = ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
+    let authority = rest.split(['/', '?']).next().filter(|_| known)?;
+    // Between brackets colons are part of an address.
+    let after_brackets = authority.rfind(']').unwrap_or_default();
+    match authority[after_brackets..].find(':') {
+        Some(colon) => {
+            let (host, port) = authority.split_at(after_brackets + colon);
+            Some((host, Some(&port[1..])))
+        }
+        None => Some((authority, None)),
+    }
+}
+
+/// A URL for a message. Whatever precedes an @ may be a password, and what follows a question mark a
+/// token.
+fn shown(value: &Value<'_>, text: &str) -> String {
+    let quoted = if text.contains('@') { "the value".to_owned() } else { value.quoted() };
+    match quoted.split_once('?') {
+        Some((before, _)) => format!("{before}?…\""),
+        None => quoted,
+    }
 }

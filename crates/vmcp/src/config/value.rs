@@ -46,6 +46,19 @@ impl<'a> Value<'a> {
         self.report.warning(self.place(), &self.path, text);
     }
 
+    /// Warns of a variable as a shell has it, `$NAME`, whose value nobody puts in. The text may be a
+    /// secret and is not shown.
+    pub(super) fn warn_of_shell_variables(&self) {
+        if let Content::Text(text) = &self.node.content
+            && expand::shell_variable(text).is_some()
+        {
+            self.warning(
+                "holds a $ and a name without braces, which stays as it stands; \
+                 write ${NAME} for the value of the environment variable NAME",
+            );
+        }
+    }
+
     /// The value in quotes, as it stands in the file, for a message.
     pub(super) fn quoted(&self) -> String {
         const LONGEST: usize = 100;
@@ -78,28 +91,27 @@ impl<'a> Value<'a> {
     }
 
     pub(super) fn flag(&self) -> Option<bool> {
-        self.scalar("is not true or false", |text| match text {
-            "true" => Some(true),
-            "false" => Some(false),
-            _ => None,
-        })
+        self.scalar("is not true or false", units::flag)
     }
 
     pub(super) fn count(&self, least: usize, most: usize) -> Option<usize> {
-        let count = self.scalar("is not a whole number", units::count)?;
-        self.bounded(count, least, most, |count| count.to_string())
+        let count = self.scalar("is not a whole number", units::whole)?;
+        self.within(usize::try_from(count).ok(), least, most, |count| count.to_string())
     }
 
     pub(super) fn size(&self, most: usize) -> Option<usize> {
         let wrong = "is not a size; write a number of bytes, or one with KiB, MiB or GiB";
         let size = self.scalar(wrong, units::size)?;
-        self.bounded(size, 1, most, units::show_size)
+        self.within(usize::try_from(size).ok(), 1, most, units::show_size)
     }
 
     pub(super) fn time(&self, most: Duration) -> Option<Duration> {
         let wrong = "is not a duration; write it like 30s, 1m30s or 500ms";
-        let time = self.scalar(wrong, units::duration)?;
-        self.bounded(time, LEAST_TIME, most, units::show_duration)
+        let time = self.scalar(wrong, |text| match text.strip_prefix('-') {
+            Some(below_zero) => units::duration(below_zero).map(|_time| None),
+            None => units::duration(text).map(Some),
+        })?;
+        self.within(time, LEAST_TIME, most, units::show_duration)
     }
 
     /// The items of a list.
@@ -161,19 +173,20 @@ impl<'a> Value<'a> {
         value
     }
 
-    fn bounded<T: PartialOrd + Copy>(
+    /// A value within its bounds; `None` is beyond any.
+    fn within<T: PartialOrd>(
         &self,
-        value: T,
+        value: Option<T>,
         least: T,
         most: T,
         show: impl Fn(T) -> String,
     ) -> Option<T> {
-        if value < least || value > most {
+        let value = value.filter(|value| (&least..=&most).contains(&value));
+        if value.is_none() {
             let (least, most) = (show(least), show(most));
             self.problem(format!("{} is not between {least} and {most}", self.quoted()));
-            return None;
         }
-        Some(value)
+        value
     }
 
     fn expanded(&self, text: &str) -> Option<String> {
@@ -190,6 +203,10 @@ impl<'a> Value<'a> {
                     "a default cannot hold \"${\", as variables do not nest; \
                      write the default itself, or set the variable",
                 );
+                None
+            }
+            Err(Unexpanded::Foreign { what, cure }) => {
+                self.problem(format!("{what}; write {cure}"));
                 None
             }
             Err(Unexpanded::Malformed) => {

@@ -12,9 +12,6 @@ use crate::config::{
 /// Keys that are passed on as they are.
 const KEPT: [&str; 7] = ["command", "args", "env", "cwd", "url", "headers", "transport"];
 
-/// Those whose values nobody reads as a shell would. Arguments may be meant for one.
-const SENT: [&str; 3] = ["env", "url", "headers"];
-
 /// Keys that have another name here: theirs, ours. Windsurf, Gemini CLI and opencode have names of
 /// their own.
 const RENAMED: [(&str, &str); 4] =
@@ -141,9 +138,6 @@ impl Said {
         }
         if entry.key == "transport" {
             transport(&mut entry.node);
-        }
-        if SENT.contains(&entry.key.as_str()) {
-            variables::warn_of_variables(&entry.node, &key_path, findings);
         }
         variables::translate(&mut entry.node, &key_path, findings);
         self.kept.push(entry);

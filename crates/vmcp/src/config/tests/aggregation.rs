@@ -9,9 +9,7 @@ fn a_prefix_tells_backends_apart() {
 aggregation:
   conflictResolution: prefix
   conflictResolutionConfig: {prefixFormat: 'x_', priorityOrder: [jira]}",
-        "vmcp.yaml:3:44: aggregation.conflictResolutionConfig.prefixFormat: \"x_\" does not contain {workload}: \
-         all backends would have the same prefix, and equal names would collide
-         vmcp.yaml:3:65: aggregation.conflictResolutionConfig.priorityOrder: only takes effect with conflictResolution: priority",
+        "vmcp.yaml:3:65: aggregation.conflictResolutionConfig.priorityOrder: only takes effect with conflictResolution: priority",
     );
     check(
         "aggregation: {conflictResolution: prefix, conflictResolutionConfig: {}}",
@@ -22,6 +20,12 @@ aggregation:
 aggregation: {conflictResolution: prefix, conflictResolutionConfig: {prefixFormat: ''}}
 backends: [{name: github, url: 'http://127.0.0.1:8081/mcp'}]",
         "naming prefix \"\"",
+    );
+    check(
+        "aggregation: {conflictResolution: prefix, conflictResolutionConfig: {prefixFormat: x-}}",
+        "naming prefix \"x-\"
+         warning vmcp.yaml:1:84: aggregation.conflictResolutionConfig.prefixFormat: \"x-\" does not contain {workload}: \
+         all backends have the same prefix, and of tools with equal names none is shown",
     );
 }
 
@@ -132,7 +136,7 @@ aggregation:
         e: {annotations: {readOnlyHint: 1}}
         f: rename",
         "vmcp.yaml:6:12: aggregation.tools[0].overrides.a: changes nothing; give it a name, a description or annotations
-         vmcp.yaml:7:19: aggregation.tools[0].overrides.b.name: is empty
+         vmcp.yaml:7:12: aggregation.tools[0].overrides.b: changes nothing; give it a name, a description or annotations
          vmcp.yaml:8:26: aggregation.tools[0].overrides.c.annotations: is empty; set at least one annotation
          vmcp.yaml:9:27: aggregation.tools[0].overrides.d.annotations: unknown key \"readonlyHint\"; did you mean \"readOnlyHint\"?
          vmcp.yaml:10:41: aggregation.tools[0].overrides.e.annotations.readOnlyHint: \"1\" is not true or false
@@ -142,10 +146,10 @@ aggregation:
         "
 aggregation:
   conflictResolution: manual
-  tools: [{workload: github, overrides: {a.b: {description: ''}, c: {annotations: {title: C}}}}]",
+  tools: [{workload: github, overrides: {a.b: {description: B}, c: {annotations: {title: C}}}}]",
         "naming manual \"{workload}_\"
          tools of github: [] exclude [] all false
-         github/a.b: None Some(\"\") None
+         github/a.b: None Some(\"B\") None
          github/c: None None Some(\"C ----\")",
     );
 }

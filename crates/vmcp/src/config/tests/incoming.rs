@@ -137,13 +137,25 @@ incomingAuth:
 /// What is for opaque tokens does nothing without asking the issuer about each.
 #[test]
 fn introspection_is_not_there_yet() {
-    for key in ["clientId", "clientSecretEnv", "introspectionUrl"] {
-        let column = 35 + ISSUER.len() + 2;
-        check_oidc(
-            &format!(", {key}: x"),
-            &format!(
-                "vmcp.yaml:1:{column}: incomingAuth.oidc.{key}: is not supported yet; remove it"
-            ),
+    const CALLERS: &str = "callers of https://idp.example for api keys - resource https://mcp.example/mcp \
+                           scopes [\"openid\"] private false http false ca 0";
+    let column = 35 + ISSUER.len() + 2;
+    for key in ["clientId", "clientSecretEnv"] {
+        let warning = format!(
+            "warning vmcp.yaml:1:{column}: incomingAuth.oidc.{key}: has no effect: it is for tokens \
+             that the issuer is asked about, and here tokens must be JWTs, which are checked with \
+             the issuer's keys"
         );
+        check_oidc(&format!(", {key}: x"), &format!("{CALLERS}\n{warning}"));
+    }
+    check_oidc(
+        ", introspectionUrl: 'https://idp.example/introspect'",
+        &format!(
+            "vmcp.yaml:1:{column}: incomingAuth.oidc.introspectionUrl: is not supported yet: tokens \
+             must be JWTs, and others are refused; remove it if your tokens are JWTs"
+        ),
+    );
+    for key in ["clientId", "clientSecretEnv", "introspectionUrl", "jwksUrl", "caBundlePath"] {
+        check_oidc(&format!(", {key}: ''"), CALLERS);
     }
 }

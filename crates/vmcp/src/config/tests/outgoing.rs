@@ -101,7 +101,7 @@ fn messages_hold_no_value_of_a_header() {
             "{headerName: X, headerValue: '${TWO_LINES}'}",
             "headerValue: it holds a character that no header may have",
         ),
-        ("{headerName: X, headerValue: ''}", "headerValue: is empty"),
+        ("{headerName: X, headerValue: '  '}", "headerValue: is empty"),
         (
             "{headerName: X, headerValueEnv: TWO_LINES}",
             "headerValueEnv: the variable TWO_LINES holds a character that no header may have",
@@ -152,12 +152,12 @@ outgoingAuth:
     nobody-knows: {type: xaa, xaa: {}}
     jira: {headerInjection: {headerName: X, headerValue: s3cret}}
     github: {type: unauthenticated, headerInjection: {headerName: X, headerValue: s3cret}}",
-        "vmcp.yaml:2:11: outgoingAuth.source: \"discovered\" is not supported yet; use inline
+        "vmcp.yaml:2:11: outgoingAuth.source: \"discovered\" is not supported yet: no backend's own authentication is found here, and a backend is shown nothing but what outgoingAuth says; write source: inline, and a strategy for each backend under outgoingAuth.backends
          vmcp.yaml:3:19: outgoingAuth.default.type: must be unauthenticated or header_injection, not \"header_injektion\"; did you mean \"header_injection\"?
          vmcp.yaml:5:12: outgoingAuth.backends.gihub: no backend is called \"gihub\"; did you mean \"github\"?
          vmcp.yaml:6:19: outgoingAuth.backends.nobody-knows: no backend is called \"nobody-knows\"
-         vmcp.yaml:6:26: outgoingAuth.backends.nobody-knows.type: \"xaa\" is not supported yet; use unauthenticated or header_injection
-         vmcp.yaml:6:31: outgoingAuth.backends.nobody-knows.xaa: is not supported yet; remove it
+         vmcp.yaml:6:26: outgoingAuth.backends.nobody-knows.type: \"xaa\" is not supported yet: nothing here can stand for it, as a fixed header would show the backend the same caller whoever calls; leave this backend out until then
+         vmcp.yaml:6:31: outgoingAuth.backends.nobody-knows.xaa: is not supported yet, nor is the type to which it belongs; leave this backend out until then
          vmcp.yaml:7:11: outgoingAuth.backends.jira.type: is required: what the backend is shown
          vmcp.yaml:8:54: outgoingAuth.backends.github.headerInjection: only takes effect with type: header_injection",
     );

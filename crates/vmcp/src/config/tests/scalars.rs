@@ -8,7 +8,7 @@ use super::{
         suggest::nearest,
         units,
     },
-    check, environment,
+    check, complete, environment, parsed,
 };
 
 #[test]
@@ -63,19 +63,7 @@ fn sizes_are_bytes_or_binary_multiples() {
     {
         assert_eq!(units::size(text), Some(bytes), "{text}");
     }
-    for text in [
-        "",
-        "MiB",
-        "8MB",
-        "8 MiB",
-        "8mib",
-        "-1",
-        "+1",
-        "1.5MiB",
-        "1e6",
-        "0x10",
-        "99999999999999999999",
-    ] {
+    for text in ["", "MiB", "8MB", "8 MiB", "8mib", "+1", "1-1", "1.5MiB", "1e6", "0x10"] {
         assert_eq!(units::size(text), None, "{text}");
     }
     assert_eq!(units::show_size(8 << 20), "8MiB");
@@ -99,10 +87,10 @@ aggregation:
   conflictResolution: manual
   nameLimit: 15
   pageSize: 0
-  excludeAllTools: yes",
+  excludeAllTools: maybe",
         "vmcp.yaml:2:8: sessions.ttl: \"30\" is not a duration; write it like 30s, 1m30s or 500ms
          vmcp.yaml:3:19: sessions.initializeWait: \"0s\" is not between 1ms and 1h
-         vmcp.yaml:4:14: sessions.keepAlive: \"-1s\" is not a duration; write it like 30s, 1m30s or 500ms
+         vmcp.yaml:4:14: sessions.keepAlive: \"-1s\" is not between 1ms and 1h
          vmcp.yaml:5:17: sessions.drainTimeout: \"2h\" is not between 1ms and 1h
          vmcp.yaml:6:16: sessions.offerMaxAge: \"999us\" is not between 1ms and 24h
          vmcp.yaml:7:18: sessions.eventLogBytes: \"8MB\" is not a size; write a number of bytes, or one with KiB, MiB or GiB
@@ -113,7 +101,7 @@ aggregation:
          vmcp.yaml:9:69: limits.views: \"many\" is not a whole number
          vmcp.yaml:12:14: aggregation.nameLimit: \"15\" is not between 16 and 128
          vmcp.yaml:13:13: aggregation.pageSize: \"0\" is not between 1 and 10000
-         vmcp.yaml:14:20: aggregation.excludeAllTools: \"yes\" is not true or false",
+         vmcp.yaml:14:20: aggregation.excludeAllTools: \"maybe\" is not true or false",
     );
 }
 
@@ -222,4 +210,74 @@ limits: {keptSessionsPerBackend: 9}",
         "bridge: {reuse: all, concurrency: 4}",
         "vmcp.yaml:1:35: bridge.concurrency: has no effect: with reuse: all, calls run one at a time",
     );
+}
+
+/// All the words that YAML has had for truth values.
+#[test]
+fn flags_have_many_words() {
+    for (words, value) in [
+        (["true", "True", "TRUE", "yes", "Yes", "YES", "y", "Y", "on", "On", "ON"], true),
+        (["false", "False", "FALSE", "no", "No", "NO", "n", "N", "off", "Off", "OFF"], false),
+    ] {
+        for word in words {
+            let text = complete(&format!("operational: {{reload: {{watchFile: {word}}}}}"));
+            let configuration = parsed(&text).expect(word);
+            assert_eq!(configuration.reload.watch_file, value, "{word}");
+        }
+    }
+    check(
+        "operational: {reload: {watchFile: yEs}}",
+        "vmcp.yaml:1:35: operational.reload.watchFile: \"yEs\" is not true or false",
+    );
+}
+
+#[test]
+fn numbers_out_of_reach_are_told_their_bounds() {
+    for number in [
+        "-1",
+        "-99999999999999999999999999999999999999999999",
+        "99999999999999999999999999999999999999999999",
+    ] {
+        check(
+            &format!("limits: {{sessions: {number}, eventBytes: {number}KiB}}"),
+            &format!(
+                "vmcp.yaml:1:20: limits.sessions: \"{number}\" is not between 1 and 10000000
+                 vmcp.yaml:1:{}: limits.eventBytes: \"{number}KiB\" is not between 1 bytes and 1GiB",
+                34 + number.len()
+            ),
+        );
+    }
+    check(
+        "sessions: {ttl: -30s}",
+        "vmcp.yaml:1:17: sessions.ttl: \"-30s\" is not between 1ms and 720h",
+    );
+}
+
+/// What editors fill in themselves.
+#[test]
+fn variables_of_editors_are_told_how_they_are_written_here() {
+    for (text, expected) in [
+        ("${env:TOKEN}", "${env:TOKEN} is an editor's form; write ${TOKEN}"),
+        ("${localEnv:A_B}/x", "${localEnv:A_B} is an editor's form; write ${A_B}"),
+        (
+            "${workspaceFolder}/x",
+            "${workspaceFolder} is filled in by editors only; write the folder itself",
+        ),
+        (
+            "${workspaceFolder:api}",
+            "${workspaceFolder} is filled in by editors only; write the folder itself",
+        ),
+        ("${userHome}/.x", "${userHome} is filled in by editors only; write ${HOME}"),
+        ("a${/}b", "${/} is filled in by editors only; write /"),
+        (
+            "${input:token}",
+            "${input} is filled in by editors only; write ${NAME}, and set the environment variable NAME",
+        ),
+        (
+            "${env:s3cret!}",
+            "\"${\" is not followed by a variable's name and \"}\"; write $${ if it means itself",
+        ),
+    ] {
+        check(&format!("groupRef: '{text}'"), &format!("vmcp.yaml:1:11: groupRef: {expected}"));
+    }
 }

@@ -1,45 +1,33 @@
 //! What is generated from the tables of keys: the JSON Schema, and the reference for people.
 
-use serde_json::{Value, json};
+use std::sync::LazyLock;
+
+use serde_json::Value;
 
 use super::{
-    super::{
-        json_schema, reference,
-        tree::{self, Content, Node},
-    },
+    super::{json_schema, reference},
     complete,
 };
 
-/// A file as JSON. A plain number or truth value, which the tree keeps as the text that stands in
-/// the file, becomes one again.
-fn json(text: &str) -> Value {
-    fn convert(node: Node) -> Value {
-        match node.content {
-            Content::Null => Value::Null,
-            Content::Text(text) => serde_json::from_str(&text)
-                .ok()
-                .filter(|value: &Value| value.is_number() || value.is_boolean())
-                .unwrap_or_else(|| Value::from(text)),
-            Content::List(items) => items.into_iter().map(convert).collect(),
-            Content::Map(entries) => {
-                let entries = entries.into_iter();
-                Value::Object(entries.map(|entry| (entry.key, convert(entry.node))).collect())
-            }
-        }
-    }
-    let (root, duplicates) = tree::parse(text).unwrap_or_else(|_| panic!("not YAML: {text}"));
-    assert!(duplicates.is_empty());
-    convert(root)
+/// A file as an editor reads it, or why that cannot be done.
+fn json(text: &str) -> Result<Value, String> {
+    let options = serde_saphyr::options! { strict_booleans: true };
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| error.to_string())
 }
+
+/// A validator that others have written.
+static VALIDATOR: LazyLock<jsonschema::Validator> = LazyLock::new(|| {
+    let schema: Value = serde_json::from_str(&json_schema()).expect("the schema is JSON");
+    jsonschema::draft202012::new(&schema).expect("the schema is a schema")
+});
 
 /// What the schema has against a file, by place.
 fn complaints(text: &str) -> String {
-    let schema: Value = serde_json::from_str(&json_schema()).expect("the schema is JSON");
-    let validator = jsonschema::draft202012::new(&schema).expect("the schema is a schema");
-    let instance = json(text);
+    let instance = json(text).unwrap_or_else(|error| panic!("{error}: {text}"));
     let mut places: Vec<_> =
-        validator.iter_errors(&instance).map(|error| error.instance_path().to_string()).collect();
+        VALIDATOR.iter_errors(&instance).map(|error| error.instance_path().to_string()).collect();
     places.sort();
+    places.dedup();
     places.join(" ")
 }
 
@@ -78,12 +66,12 @@ fn the_schema_refuses_what_is_mistyped() {
         ("incomingAuth: {type: oicd}", "/incomingAuth/type"),
         ("incomingAuth: {type: oidc, oidc: {issuer: 'https://i'}}", "/incomingAuth/oidc"),
         (
-            "incomingAuth: {type: oidc, oidc: {issuer: 'https://i', audience: a, clientId: b}}",
+            "incomingAuth: {type: oidc, oidc: {issuer: 'https://i', audience: a, introspectionUrl: b}}",
             "/incomingAuth/oidc",
         ),
         ("incomingAuth: {}", "/incomingAuth"),
         (
-            "aggregation: {conflictResolution: prefix, excludeAllTools: yes}",
+            "aggregation: {conflictResolution: manual, excludeAllTools: maybe}",
             "/aggregation/excludeAllTools",
         ),
         ("backends: []", "/backends"),
@@ -97,10 +85,9 @@ fn the_schema_refuses_what_is_mistyped() {
         ),
     ] {
         let found = complaints(&complete(text));
-        let schema: Value = serde_json::from_str(&json_schema()).expect("the schema is JSON");
         assert_eq!(found, expected, "{text}");
-        let instance = json(&complete(text));
-        assert!(!jsonschema::draft202012::is_valid(&schema, &instance), "{text} is taken");
+        let instance = json(&complete(text)).expect("it is YAML");
+        assert!(!VALIDATOR.is_valid(&instance), "{text} is taken");
     }
 }
 
@@ -108,15 +95,10 @@ fn the_schema_refuses_what_is_mistyped() {
 fn the_schema_explains_itself() {
     let schema: Value = serde_json::from_str(&json_schema()).expect("the schema is JSON");
     let ttl = &schema["properties"]["sessions"]["properties"]["ttl"];
-    assert_eq!(
-        *ttl,
-        json!({
-            "$ref": "#/$defs/duration",
-            "default": "30m",
-            "description": "how long a session lives that nobody uses; from 1ms to 720h",
-        })
-    );
-    assert_eq!(schema["required"], json!(["name", "backends", "incomingAuth", "aggregation"]));
+    assert_eq!(ttl["default"], "30m");
+    assert_eq!(ttl["description"], "how long a session lives that nobody uses; from 1ms to 720h");
+    let required = schema["required"].as_array().expect("a list");
+    assert!(required.iter().eq(["name", "backends", "incomingAuth", "aggregation"]));
     assert_eq!(
         schema["properties"]["aggregation"]["properties"]["excludeAllTools"]["default"],
         false

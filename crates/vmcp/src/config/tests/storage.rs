@@ -103,7 +103,7 @@ fn servers_are_named_in_three_ways() {
          vmcp.yaml:1:45: sessionStorage.sentinel.master: is required: the name by which they know the Redis",
     );
     check(
-        "cluster: {addresses: []}, db: 0",
+        "cluster: {addresses: []}, db: 1",
         "vmcp.yaml:1:56: sessionStorage.cluster.addresses: is empty; list at least one host:port
          vmcp.yaml:1:65: sessionStorage.db: a cluster has no other database than 0; remove it",
     );
@@ -188,10 +188,10 @@ fn what_cannot_be_read_is_told_and_not_quoted() {
             &format!("vmcp.yaml:1:{column}: sessionStorage.{name}: {problem}"),
         );
     };
-    key("db: -1", "\"-1\" is not a whole number");
+    key("db: -1", "\"-1\" is not between 0 and 1000000");
     key("db: 1000001", "\"1000001\" is not between 0 and 1000000");
     key("keyPrefix: vmcp", "\"vmcp\" must end with a colon");
-    key("keyPrefix: ''", "is empty");
+    key("keyPrefix: ' '", "is empty");
     key(
         "username: u",
         "needs a password: set passwordEnv or passwordFile, or the environment variable THV_SESSION_REDIS_PASSWORD",
