@@ -17,6 +17,8 @@ mod scalars;
 mod schema;
 mod storage;
 mod structure;
+mod table;
+mod toolhive;
 mod transports;
 
 use super::{Configuration, Problems, parse};
