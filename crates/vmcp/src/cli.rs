@@ -110,15 +110,22 @@ pub(crate) struct Serve {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(crate) struct Validate {
     #[command(flatten)]
     pub(crate) sources: Sources,
     /// Connect to the backends, and show what they offer.
     #[arg(long)]
     pub(crate) connect: bool,
+    /// Leave aside variables and files that the configuration names and this machine does not have.
+    #[arg(long, requires = "config", conflicts_with = "connect")]
+    pub(crate) without_secrets: bool,
     /// Print the result as JSON.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Print what is wrong as SARIF, for code scanning.
+    #[arg(long, conflicts_with_all = ["json", "connect"])]
+    pub(crate) sarif: bool,
 }
 
 #[derive(Debug, Args)]

@@ -10,6 +10,7 @@
 mod addresses;
 mod aggregation;
 mod backends;
+mod command;
 mod expand;
 mod file;
 mod foreign;
@@ -48,11 +49,11 @@ pub(crate) use given::Given;
 pub(crate) use inherited::is_inherited;
 pub(crate) use json_schema::json_schema;
 pub(crate) use mcp_json::Broken;
-pub(crate) use problem::Problems;
+pub(crate) use problem::{Complaint, Place, Problem, Problems};
 pub(crate) use reference::reference;
 pub(crate) use write::starter;
 
-use problem::{Problem, Report};
+use problem::Report;
 use reader::Reader;
 use schema::Shape;
 use tree::Content;
@@ -85,7 +86,7 @@ pub(crate) struct Configuration {
     /// the file says nothing.
     pub(crate) allowed_origins: Vec<String>,
     /// What is odd but can be used, each with its line.
-    pub(crate) warnings: Vec<String>,
+    pub(crate) warnings: Vec<Complaint>,
 }
 
 /// One backend.
@@ -95,6 +96,8 @@ pub(crate) struct BackendSettings {
     pub(crate) metadata: BTreeMap<String, String>,
     /// It has a URL, and it is to be found out how it is spoken to there.
     pub(crate) is_undecided: bool,
+    /// What to complain about if its program may not be run: without a text.
+    pub(crate) command: Option<Complaint>,
 }
 
 /// How client sessions are kept.
@@ -182,6 +185,18 @@ pub(crate) fn load_noting(
     parse_noting(&text, &name, environment, note)
 }
 
+/// Reads a file on a machine that has not all of what it names: variables and files that are not there
+/// are no problem, and backends that need them are left out.
+pub(crate) fn load_without_secrets(
+    path: &Path,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Configuration, Problems> {
+    let name = path.display().to_string();
+    let text = file::read_text(path)
+        .map_err(|problem| Problems::new(&name, vec![Problem::of_file(problem)]))?;
+    parse_with(&text, &name, |duplicates| Report::new(environment, duplicates).without_secrets())
+}
+
 /// Reads the text of a file. `file_name` is what messages call it.
 pub(crate) fn parse(
     text: &str,
@@ -197,6 +212,14 @@ fn parse_noting(
     environment: &dyn Fn(&str) -> Option<String>,
     note: &dyn Fn(&Path),
 ) -> Result<Configuration, Problems> {
+    parse_with(text, file_name, |duplicates| Report::new(environment, duplicates).noting(note))
+}
+
+fn parse_with<'a>(
+    text: &str,
+    file_name: &str,
+    report: impl FnOnce(Vec<Problem>) -> Report<'a>,
+) -> Result<Configuration, Problems> {
     let (root, duplicates) = tree::parse(text).map_err(|problem| {
         let problem = foreign::recognized_text(text).unwrap_or(problem);
         Problems::new(file_name, vec![problem])
@@ -208,13 +231,17 @@ fn parse_noting(
         let text = "is empty; at least name, backends, incomingAuth and aggregation are needed";
         return Err(Problems::new(file_name, vec![Problem::of_file(text)]));
     }
-    let report = Report::new(environment, duplicates).noting(note);
+    let report = report(duplicates);
     let configuration = {
         let reader = Reader::root(&root, keys::ROOT, &report);
         read(&reader)
     };
     let warnings = report.finish(file_name)?;
-    Ok(Configuration { warnings, ..configuration })
+    let mut configuration = Configuration { warnings, ..configuration };
+    for command in configuration.backends.iter_mut().filter_map(|one| one.command.as_mut()) {
+        file_name.clone_into(&mut command.file);
+    }
+    Ok(configuration)
 }
 
 impl Configuration {

@@ -31,7 +31,7 @@ pub(crate) fn run(options: &cli::Init) -> anyhow::Result<()> {
 fn text(given: &Given) -> Result<String, Problems> {
     let (configuration, unset) = checked(given)?;
     for warning in &configuration.warnings {
-        output::warning(warning);
+        output::warning(&warning.to_string());
     }
     for name in unset {
         output::warning(&format!("the environment variable {name} must be set to serve this"));

@@ -184,7 +184,7 @@ fn tell(replaced: &Replaced) {
 
 fn report(problem: &anyhow::Error) {
     match problem.downcast_ref::<config::Problems>() {
-        Some(problems) => problems.lines().for_each(|line| tracing::error!("{line}")),
+        Some(problems) => problems.iter().for_each(|problem| tracing::error!("{problem}")),
         None => tracing::error!("{problem:#}"),
     }
     tracing::error!("the configuration was not reloaded; what was in use stays in use");

@@ -38,6 +38,11 @@ pub(crate) fn has_file(sources: &cli::Sources) -> bool {
     sources.config.is_some() || !sources.given.mcp_json.is_empty()
 }
 
+/// Reads a configuration file on a machine that has not all of what it names.
+pub(crate) fn load_without_secrets(file: &Path) -> Result<Configuration, Problems> {
+    config::load_without_secrets(file, &config::environment)
+}
+
 /// Reads the configuration that stands in a file of either kind.
 pub(crate) fn load_file(path: &Path) -> anyhow::Result<Configuration> {
     match path.extension().and_then(|extension| extension.to_str()) {

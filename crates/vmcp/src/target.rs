@@ -59,7 +59,7 @@ fn of_file(target: &cli::Target) -> anyhow::Result<Configuration> {
     }
     let configuration = sources::load_file(Path::new(&target.target))?;
     for warning in &configuration.warnings {
-        output::warning(warning);
+        output::warning(&warning.to_string());
     }
     Ok(configuration)
 }

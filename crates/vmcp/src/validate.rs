@@ -1,40 +1,63 @@
 //! `vmcp validate`: everything that `serve` checks before it listens, and on request what it would
 //! find behind the backends' addresses.
 
+mod report;
+
 use anyhow::bail;
 use serde_json::json;
 use tokio_util::task::TaskTracker;
 use tracing::Level;
 
 use crate::{
-    cli, compose, config::Configuration, connect, logging::Logging, output, printable,
-    serve::control_runtime, sources,
+    cli, compose,
+    config::{Configuration, Problems},
+    connect,
+    logging::Logging,
+    output, printable,
+    serve::control_runtime,
+    sources,
 };
+use report::Report;
 
 pub(crate) fn run(options: &cli::Validate, logging: Logging) -> anyhow::Result<()> {
-    let checked = check(&options.sources);
-    let configuration = match (checked, options.json) {
-        (Ok(configuration), _) => configuration,
-        (Err(error), true) => {
-            let problems: Vec<_> = format!("{error:#}").lines().map(str::to_owned).collect();
-            output::json(&json!({"valid": false, "problems": problems}))?;
+    let checked = check(options);
+    let mut report = Report::default();
+    match &checked {
+        Ok(configuration) => {
+            configuration.warnings.iter().for_each(|warning| report.add_warning(warning));
+        }
+        Err(error) => match error.downcast_ref::<Problems>() {
+            Some(problems) => problems.iter().for_each(|problem| report.add_problem(problem)),
+            None => report.add_failure(format!("{error:#}")),
+        },
+    }
+    if options.sarif {
+        output::json(&report.to_sarif(&sources::named(&options.sources)))?;
+        return checked.map(|_configuration| ());
+    }
+    let configuration = match checked {
+        Ok(configuration) => configuration,
+        Err(error) => {
+            if options.json {
+                output::json(&json!({"valid": false, "problems": report.to_json()}))?;
+            }
             return Err(error);
         }
-        (Err(error), false) => return Err(error),
     };
     let (name, count) = (configuration.name.clone(), configuration.backends.len());
-    let warnings = configuration.warnings.clone();
     if !options.json {
-        for warning in &warnings {
-            output::line(format_args!("warning: {}", printable::line(warning)))?;
+        for warning in &configuration.warnings {
+            output::line(format_args!("warning: {}", printable::line(&warning.to_string())))?;
         }
-        let valid = format!(
-            "{} is valid: {name} with {count} backend(s)",
-            sources::named(&options.sources)
-        );
+        let file = sources::named(&options.sources);
+        let valid = if options.without_secrets {
+            format!("{file} is valid, apart from what this machine does not have: {name}")
+        } else {
+            format!("{file} is valid: {name} with {count} backend(s)")
+        };
         output::line(format_args!("{}", printable::line(&valid)))?;
     }
-    let mut result = json!({"valid": true, "name": name, "warnings": warnings});
+    let mut result = json!({"valid": true, "name": name, "problems": report.to_json()});
     let mut failed = 0;
     if options.connect {
         // What fails is in the result.
@@ -57,8 +80,11 @@ pub(crate) fn run(options: &cli::Validate, logging: Logging) -> anyhow::Result<(
 }
 
 /// Reads the configuration and makes its backends ready, as `serve` does.
-fn check(sources: &cli::Sources) -> anyhow::Result<Configuration> {
-    let configuration = sources::load(sources)?;
+fn check(options: &cli::Validate) -> anyhow::Result<Configuration> {
+    let configuration = match &options.sources.config {
+        Some(file) if options.without_secrets => sources::load_without_secrets(file)?,
+        _ => sources::load(&options.sources)?,
+    };
     let backends = configuration.backends.iter().map(|backend| &backend.config);
     compose::backends(backends, &TaskTracker::new())?;
     Ok(configuration)

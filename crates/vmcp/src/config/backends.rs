@@ -9,6 +9,7 @@ use super::{
     BackendSettings,
     operational::CallTimeouts,
     outgoing::OutgoingAuth,
+    problem::Problem,
     reader::Reader,
     suggest::did_you_mean,
     transports::{self, Kind},
@@ -38,6 +39,8 @@ pub(super) struct Names {
     all: Vec<String>,
     /// Those of backends that are programs.
     programs: Vec<String>,
+    /// Some name is not known on this machine, and whatever is spoken of may have it.
+    has_unknown: bool,
 }
 
 /// Reads all backends.
@@ -79,6 +82,11 @@ impl Draft<'_> {
     /// Completes a backend. `None` where something about it has been reported.
     pub(super) fn finish(self, common: &Common) -> Option<BackendSettings> {
         let id = self.id?;
+        let command = self.transport.command.as_ref();
+        let command = command.map(|value| {
+            let (place, path) = (Some(value.place()), value.path().to_owned());
+            Problem { place, path, text: String::new() }.of("")
+        });
         let outgoing = common.outgoing.of(&id);
         let transport = self.transport.finish(outgoing)?;
         let initialize = match &transport {
@@ -92,7 +100,7 @@ impl Draft<'_> {
             ..Timeouts::default()
         };
         let config = Config { id, transport, timeouts, limits: common.limits };
-        Some(BackendSettings { config, metadata: self.metadata, is_undecided: false })
+        Some(BackendSettings { config, metadata: self.metadata, is_undecided: false, command })
     }
 }
 
@@ -127,7 +135,7 @@ impl Names {
             return BackendId::new(name).ok();
         }
         // Without backends, there is one problem, not one for each mention.
-        if !self.all.is_empty() {
+        if !self.all.is_empty() && !self.has_unknown {
             let hint = did_you_mean(name, self.all.iter().map(String::as_str));
             value.problem(format!("no backend is called {quoted}{hint}"));
         }
@@ -146,7 +154,10 @@ fn draft<'a>(reader: &Reader<'a>, names: &mut Names) -> Draft<'a> {
 }
 
 fn id(value: &Value<'_>, names: &mut Names) -> Option<BackendId> {
-    let name = value.text()?;
+    let Some(name) = value.text() else {
+        names.has_unknown |= value.report().is_without_secrets();
+        return None;
+    };
     if names.all.contains(&name) {
         value.problem(format!("{} is the name of another backend already", value.quoted()));
         return None;

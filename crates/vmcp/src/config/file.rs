@@ -35,6 +35,10 @@ pub(super) fn referenced(value: &Value<'_>) -> Option<Vec<u8>> {
         return None;
     }
     value.report().refers_to(path);
+    if path.try_exists().is_ok_and(|exists| !exists) {
+        value.not_here(format!("{} does not exist", value.quoted()));
+        return None;
+    }
     match read(path) {
         Ok(bytes) => Some(bytes),
         Err(why) => {

@@ -156,7 +156,7 @@ impl Given {
             let none = Problem::of_file("holds no backend to serve");
             return Err(problems.unwrap_or_else(|| self.without_backends(&warnings, &none)));
         };
-        let warnings = warnings.iter().map(|(origin, one)| one.rendered(&origin.label)).collect();
+        let warnings = warnings.into_iter().map(|(origin, one)| one.of(&origin.label)).collect();
         Ok(Configuration { warnings, ..whole })
     }
 
@@ -217,7 +217,14 @@ impl Origin {
             if problems.is_empty() {
                 told.extend(retold(warnings));
                 told.sort();
-                return Ok((Some(decided(configuration, &backends)), told));
+                let mut configuration = decided(configuration, &backends);
+                for settings in &mut configuration.backends {
+                    settings.command = settings
+                        .command
+                        .take()
+                        .map(|command| self.retold(&backends, command.problem).of(&self.label));
+                }
+                return Ok((Some(configuration), told));
             }
             let others = broken.len() < problems.len();
             if self.broken == Broken::Refused || others {

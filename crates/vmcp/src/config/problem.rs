@@ -4,24 +4,31 @@ use std::{cell::RefCell, fmt, path::Path};
 
 /// Where something stands in the file. Both count from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
-    pub(super) line: u64,
-    pub(super) column: u64,
+pub(crate) struct Place {
+    pub(crate) line: u64,
+    pub(crate) column: u64,
 }
 
 /// One thing that is wrong, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Problem {
+pub(crate) struct Problem {
     /// `None` speaks of the file as a whole.
-    pub(super) place: Option<Place>,
+    pub(crate) place: Option<Place>,
     /// The keys that lead there; empty at the root.
-    pub(super) path: String,
-    pub(super) text: String,
+    pub(crate) path: String,
+    pub(crate) text: String,
 }
 
-/// Everything that is wrong, file by file, in the order of the lines. Holds the lines to show.
+/// A problem, or what is merely odd, and the file in which it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Complaint {
+    pub(crate) file: String,
+    pub(crate) problem: Problem,
+}
+
+/// Everything that is wrong, file by file, in the order of the lines.
 #[derive(Debug)]
-pub(crate) struct Problems(Vec<String>);
+pub(crate) struct Problems(Vec<Complaint>);
 
 /// Collects what the readers of a file have to say about it.
 pub(super) struct Report<'a> {
@@ -30,11 +37,13 @@ pub(super) struct Report<'a> {
     warnings: RefCell<Vec<Problem>>,
     /// Told of each file that the configuration refers to, before it is read.
     note: &'a dyn Fn(&Path),
+    /// Whether variables and files that are not there are no problem.
+    without_secrets: bool,
 }
 
 impl Problem {
     /// A problem of the file as a whole.
-    pub(super) fn of_file(text: impl Into<String>) -> Self {
+    pub(crate) fn of_file(text: impl Into<String>) -> Self {
         Self { place: None, path: String::new(), text: text.into() }
     }
 
@@ -43,11 +52,24 @@ impl Problem {
         Self { text: format!("{}; this server is left out", self.text), ..self }
     }
 
-    /// The line that people read.
-    pub(super) fn rendered(&self, file: &str) -> String {
-        let place = self.place.map(|at| format!(":{}:{}", at.line, at.column)).unwrap_or_default();
-        let path = if self.path.is_empty() { String::new() } else { format!("{}: ", self.path) };
-        format!("{file}{place}: {path}{}", self.text)
+    /// The same, in its file.
+    pub(crate) fn of(self, file: &str) -> Complaint {
+        Complaint { file: file.to_owned(), problem: self }
+    }
+}
+
+/// The line that people read.
+impl fmt::Display for Complaint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, problem: Problem { place, path, text } } = self;
+        f.write_str(file)?;
+        if let Some(Place { line, column }) = place {
+            write!(f, ":{line}:{column}")?;
+        }
+        if !path.is_empty() {
+            write!(f, ": {path}")?;
+        }
+        write!(f, ": {text}")
     }
 }
 
@@ -55,7 +77,7 @@ impl Problems {
     pub(super) fn new(file: &str, mut list: Vec<Problem>) -> Self {
         list.sort();
         list.dedup();
-        Self(list.iter().map(|problem| problem.rendered(file)).collect())
+        Self(list.into_iter().map(|problem| problem.of(file)).collect())
     }
 
     /// Adds what is wrong with another file.
@@ -70,16 +92,22 @@ impl Problems {
         all
     }
 
-    /// Each problem as people read it.
-    pub(crate) fn lines(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(String::as_str)
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Complaint> {
+        self.0.iter()
+    }
+}
+
+impl FromIterator<Complaint> for Problems {
+    fn from_iter<I: IntoIterator<Item = Complaint>>(list: I) -> Self {
+        Self(list.into_iter().collect())
     }
 }
 
 /// One problem a line.
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join("\n"))
+        let lines: Vec<_> = self.0.iter().map(Complaint::to_string).collect();
+        f.write_str(&lines.join("\n"))
     }
 }
 
@@ -96,7 +124,24 @@ impl<'a> Report<'a> {
             problems: RefCell::new(problems),
             warnings: RefCell::default(),
             note: &|_path| {},
+            without_secrets: false,
         }
+    }
+
+    /// Takes it that variables and files that are not there are elsewhere.
+    pub(super) fn without_secrets(self) -> Self {
+        Self { without_secrets: true, ..self }
+    }
+
+    /// Says that a variable or a file is not there, unless that is no problem.
+    pub(super) fn not_here(&self, place: Place, path: &str, text: impl Into<String>) {
+        if !self.without_secrets {
+            self.problem(place, path, text);
+        }
+    }
+
+    pub(super) fn is_without_secrets(&self) -> bool {
+        self.without_secrets
     }
 
     /// Has files noted that the configuration refers to.
@@ -131,13 +176,13 @@ impl<'a> Report<'a> {
     }
 
     /// The warnings, if there is no problem.
-    pub(super) fn finish(self, file: &str) -> Result<Vec<String>, Problems> {
+    pub(super) fn finish(self, file: &str) -> Result<Vec<Complaint>, Problems> {
         let problems = self.problems.into_inner();
         if !problems.is_empty() {
             return Err(Problems::new(file, problems));
         }
         let mut warnings = self.warnings.into_inner();
         warnings.sort();
-        Ok(warnings.iter().map(|warning| warning.rendered(file)).collect())
+        Ok(warnings.into_iter().map(|warning| warning.of(file)).collect())
     }
 }

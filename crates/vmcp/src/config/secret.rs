@@ -17,7 +17,7 @@ pub(super) fn from_variable(value: &Value<'_>) -> Option<(String, String)> {
     }
     let text = value.report().variable(&name).filter(|text| !text.is_empty());
     if text.is_none() {
-        value.problem(format!("the environment variable {name} is not set or empty"));
+        value.not_here(format!("the environment variable {name} is not set or empty"));
     }
     text.map(|text| (name, text))
 }

@@ -173,7 +173,9 @@ fn login(reader: &Reader<'_>, fallback: Option<&str>) -> (Option<String>, Option
     {
         let or = fallback.map(|name| format!(", or the environment variable {name}"));
         let or = or.unwrap_or_default();
-        value.problem(format!("needs a password: set passwordEnv or passwordFile{or}"));
+        let text = format!("needs a password: set passwordEnv or passwordFile{or}");
+        // The variable that need not be named can be elsewhere, too.
+        if fallback.is_some() { value.not_here(text) } else { value.problem(text) }
     }
     (username, password)
 }

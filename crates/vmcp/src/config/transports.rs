@@ -11,7 +11,7 @@ use std::{
 use http::{HeaderMap, HeaderName, HeaderValue};
 use vmcp_backend::{Endpoint, Isolation, Outgoing, Program, Transport};
 
-use super::{file, inherited, outgoing, proxy::proxy, reader::Reader, url, value::Value};
+use super::{command, file, inherited, outgoing, proxy::proxy, reader::Reader, url, value::Value};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -28,6 +28,8 @@ pub(super) struct Draft<'a> {
     transport: Option<Transport>,
     /// The fixed headers, each with its place in the file.
     headers: Vec<(HeaderName, Value<'a>)>,
+    /// Where the program is named.
+    pub(super) command: Option<Value<'a>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +73,8 @@ pub(super) fn read<'a>(reader: &Reader<'a>) -> Draft<'a> {
             None
         }
     };
-    Draft { kind, transport, headers }
+    let command = reader.value("command");
+    Draft { kind, transport, headers, command }
 }
 
 impl Draft<'_> {
@@ -143,7 +146,7 @@ fn program(reader: &Reader<'_>) -> Option<Program> {
     let inherited = command.as_ref().map(|value| inherited::variables(value.report()));
     let inherited = inherited.into_iter().flatten().collect();
     let passed: Vec<_> = reader.texts("passEnv").iter().filter_map(passed).collect();
-    let command = command.and_then(|value| without_nul(&value, value.text()?));
+    let named = command.as_ref().and_then(|value| without_nul(value, value.text()?));
     let args: Vec<_> = reader.items("args").iter().map(argument).collect();
     let env: Vec<_> =
         reader.pairs("env").iter().map(|(name, value)| variable(name, value)).collect();
@@ -153,10 +156,13 @@ fn program(reader: &Reader<'_>) -> Option<Program> {
         Some(value) => Some(directory(&value)?),
         None => None,
     };
+    let named = named.filter(|name| {
+        command.as_ref().is_none_or(|value| command::check(value, name, directory.as_deref()))
+    });
     let mut environment: BTreeMap<_, _> = passed.into_iter().collect();
     environment.extend(env.into_iter().collect::<Option<Vec<_>>>()?);
     Some(Program {
-        command: command?,
+        command: named?,
         args: args.into_iter().collect::<Option<_>>()?,
         inherited,
         env: environment,

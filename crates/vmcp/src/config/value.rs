@@ -42,6 +42,11 @@ impl<'a> Value<'a> {
         self.report.problem(self.place(), &self.path, text);
     }
 
+    /// Says that a variable or a file that the value names is not there.
+    pub(super) fn not_here(&self, text: impl Into<String>) {
+        self.report.not_here(self.place(), &self.path, text);
+    }
+
     pub(super) fn warning(&self, text: impl Into<String>) {
         self.report.warning(self.place(), &self.path, text);
     }
@@ -193,7 +198,7 @@ impl<'a> Value<'a> {
         match expand::expand(text, |name| self.report.variable(name)) {
             Ok(text) => Some(text),
             Err(Unexpanded::Unset(name)) => {
-                self.problem(format!(
+                self.not_here(format!(
                     "the environment variable {name} is not set; set it, or write $${{ for ${{"
                 ));
                 None

@@ -1,10 +1,11 @@
 //! What lies between two configurations. Decides; changes nothing.
 
-use anyhow::bail;
 use vmcp_backend::{Program, Transport};
 use vmcp_core::Bridge;
 
-use crate::config::{BackendSettings, Configuration};
+use crate::config::{
+    BackendSettings, Complaint, Configuration, Limits, Problem, Problems, Sessions,
+};
 
 /// The settings that hold until the server is started again, and differ.
 pub(super) fn later(started: &Configuration, new: &Configuration) -> Vec<&'static str> {
@@ -31,21 +32,84 @@ pub(super) fn later(started: &Configuration, new: &Configuration) -> Vec<&'stati
     let event_bytes = |backends: &[BackendSettings]| {
         backends.first().map(|settings| settings.config.limits.event_bytes)
     };
-    let differs = [
+    let whole = [
         ("name", *name != new.name),
         ("operational.reload.allowCommands", reload.allow_commands != new.reload.allow_commands),
         ("incomingAuth", *incoming != new.incoming),
         ("sessionStorage", *storage != new.storage),
-        ("sessions", *sessions != new.sessions),
-        ("bridge", Bridge { sessions: new.bridge.sessions, ..*bridge } != new.bridge),
-        ("limits.keptSessionsPerBackend", bridge.sessions != new.bridge.sessions),
-        ("limits", *limits != new.limits),
         ("limits.eventBytes", event_bytes(backends) != event_bytes(&new.backends)),
         ("admin.listen", *admin_listen != new.admin_listen),
         ("allowedHosts", *allowed_hosts != new.allowed_hosts),
         ("allowedOrigins", *allowed_origins != new.allowed_origins),
     ];
-    differs.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
+    let differs = whole
+        .into_iter()
+        .chain(of_sessions(sessions, &new.sessions))
+        .chain(of_bridge(bridge, &new.bridge))
+        .chain(of_limits(limits, &new.limits));
+    differs.filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
+}
+
+fn of_sessions(started: &Sessions, new: &Sessions) -> [(&'static str, bool); 8] {
+    let Sessions {
+        ttl,
+        initialize_wait,
+        backend_init,
+        max_backend_init_concurrency,
+        keep_alive,
+        event_log_bytes,
+        drain_timeout,
+        offer_max_age,
+    } = started;
+    [
+        ("sessions.ttl", *ttl != new.ttl),
+        ("sessions.initializeWait", *initialize_wait != new.initialize_wait),
+        ("sessions.backendInit", *backend_init != new.backend_init),
+        (
+            "sessions.maxBackendInitConcurrency",
+            *max_backend_init_concurrency != new.max_backend_init_concurrency,
+        ),
+        ("sessions.keepAlive", *keep_alive != new.keep_alive),
+        ("sessions.eventLogBytes", *event_log_bytes != new.event_log_bytes),
+        ("sessions.drainTimeout", *drain_timeout != new.drain_timeout),
+        ("sessions.offerMaxAge", *offer_max_age != new.offer_max_age),
+    ]
+}
+
+fn of_bridge(started: &Bridge, new: &Bridge) -> [(&'static str, bool); 5] {
+    let Bridge { reuse, concurrency, idle, wait, sessions } = started;
+    [
+        ("bridge.reuse", *reuse != new.reuse),
+        ("bridge.concurrency", *concurrency != new.concurrency),
+        ("bridge.idle", *idle != new.idle),
+        ("bridge.wait", *wait != new.wait),
+        ("limits.keptSessionsPerBackend", *sessions != new.sessions),
+    ]
+}
+
+fn of_limits(started: &Limits, new: &Limits) -> [(&'static str, bool); 9] {
+    let Limits {
+        request_bytes,
+        held_request_bytes,
+        held_bytes,
+        connections,
+        sessions,
+        sessions_per_client,
+        calls_per_session,
+        streams,
+        views,
+    } = started;
+    [
+        ("limits.requestBytes", *request_bytes != new.request_bytes),
+        ("limits.heldRequestBytes", *held_request_bytes != new.held_request_bytes),
+        ("limits.heldBytes", *held_bytes != new.held_bytes),
+        ("limits.connections", *connections != new.connections),
+        ("limits.sessions", *sessions != new.sessions),
+        ("limits.sessionsPerClient", *sessions_per_client != new.sessions_per_client),
+        ("limits.callsPerSession", *calls_per_session != new.calls_per_session),
+        ("limits.streams", *streams != new.streams),
+        ("limits.views", *views != new.views),
+    ]
 }
 
 /// Refuses a configuration that would run something which the present one does not: whoever may
@@ -53,24 +117,32 @@ pub(super) fn later(started: &Configuration, new: &Configuration) -> Vec<&'stati
 pub(super) fn refuse_other_programs(
     current: &Configuration,
     new: &Configuration,
-) -> anyhow::Result<()> {
-    for BackendSettings { config, .. } in &new.backends {
-        let Transport::Stdio(program) = &config.transport else { continue };
-        let before = current.backends.iter().find(|before| before.config.id == config.id);
-        let same = before.is_some_and(|before| match &before.config.transport {
+) -> Result<(), Problems> {
+    let is_other = |settings: &&BackendSettings| {
+        let Transport::Stdio(program) = &settings.config.transport else { return false };
+        let mut before = current.backends.iter().map(|before| &before.config);
+        let before = before.find(|before| before.id == settings.config.id);
+        !before.is_some_and(|before| match &before.transport {
             Transport::Stdio(before) => runs_the_same(before, program),
             Transport::Http(_) | Transport::Sse(_) => false,
-        });
-        if !same {
-            bail!(
-                "backend {} would run another program, and a reload may not add or change \
-                 command, args, env or cwd unless vmcp was started with \
-                 operational.reload.allowCommands: true; restart vmcp instead",
-                config.id
-            );
-        }
+        })
+    };
+    let refused = new.backends.iter().filter(is_other).map(|settings| {
+        let text = format!(
+            "backend {} would run another program, and a reload may not add or change command, args, \
+             env or cwd unless vmcp was started with operational.reload.allowCommands: true; restart \
+             vmcp instead",
+            settings.config.id
+        );
+        let at = settings.command.clone();
+        let at = at.unwrap_or_else(|| Problem::of_file("").of("the configuration"));
+        Complaint { problem: Problem { text, ..at.problem }, ..at }
+    });
+    let mut refused = refused.peekable();
+    if refused.peek().is_none() {
+        return Ok(());
     }
-    Ok(())
+    Err(refused.collect())
 }
 
 fn runs_the_same(before: &Program, now: &Program) -> bool {

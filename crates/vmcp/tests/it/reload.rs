@@ -366,7 +366,10 @@ async fn what_needs_a_start_is_said_once() {
     let log = process.logged("at the next start").await;
     let said = log.lines().filter(|line| line.contains("at the next start"));
     let said: Vec<_> = said.collect();
-    assert!(said.len() == 1 && said[0].contains(r#""settings":"sessions, allowedHosts""#), "{log}");
+    assert!(
+        said.len() == 1 && said[0].contains(r#""settings":"allowedHosts, sessions.ttl""#),
+        "{log}"
+    );
     connect(&process).await;
 }
 

@@ -176,7 +176,8 @@ backends:
 aggregation: {conflictResolution: prefix, conflictResolutionConfig: {prefixFormat: ";
     let warnings = |format: &str| {
         let text = complete(&format!("{backends}'{format}'}}}}\n"));
-        parsed(&text).unwrap().warnings
+        let warnings = parsed(&text).unwrap().warnings;
+        warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
     };
     assert_eq!(
         warnings("{workload}_"),

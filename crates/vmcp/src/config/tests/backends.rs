@@ -134,7 +134,7 @@ backends:
          vmcp.yaml:5:60: backends[3].caBundlePath: \"${FIXTURES}/../authority.pem\" holds \"..\" or a NUL; write the path itself
          vmcp.yaml:6:60: backends[4].caBundlePath: \"/etc/\\0\" holds \"..\" or a NUL; write the path itself
          vmcp.yaml:7:60: backends[5].caBundlePath: \"${FIXTURES}/header-value.txt\" holds no PEM certificate
-         vmcp.yaml:8:60: backends[6].caBundlePath: \"${FIXTURES}/nothing.pem\" cannot be read: No such file or directory (os error 2)
+         vmcp.yaml:8:60: backends[6].caBundlePath: \"${FIXTURES}/nothing.pem\" does not exist
          vmcp.yaml:9:39: backends[7].type: must be entry, not \"enrty\"; did you mean \"entry\"?",
     );
 }

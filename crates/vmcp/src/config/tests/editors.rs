@@ -109,11 +109,12 @@ fn a_broken_server_keeps_no_other_from_being_served() {
     let left_out = [
         "mcp.json:3:48: mcpServers.b.env.KEY: the environment variable NOBODY is not set; set it, or write $${ for ${; this server is left out",
         "mcp.json:4:26: mcpServers.c.command: asks the user for an input, which a server cannot do; write ${NAME} and set the environment variable NAME; this server is left out",
-        "mcp.json:5:22: mcpServers.d.url: \"ftp://h/\" is not an http or https URL; this server is left out",
+        "mcp.json:5:22: mcpServers.d.url: \"ftp://h/\" is not an http or https URL; write it like http://127.0.0.1:8080/mcp; this server is left out",
         "mcp.json:5:45: mcpServers.d.headers: must be a map of keys; this server is left out",
         "mcp.json:6:14: mcpServers.e: must be a map of keys; this server is left out",
     ];
-    assert_eq!(configuration.warnings, left_out);
+    let warnings: Vec<_> = configuration.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(warnings, left_out);
     let none = read(&file.replace(r#""a": {"command": "run"},"#, "")).unwrap_err();
     assert_eq!(none.lines().count(), 6, "{none}");
     assert!(none.starts_with("mcp.json: holds no backend to serve\n"), "{none}");

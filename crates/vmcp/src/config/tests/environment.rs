@@ -57,8 +57,9 @@ backends:
     let own: Vec<_> =
         programs[1].env.iter().map(|(name, value)| format!("{name}={value}")).collect();
     assert_eq!(own, ["GITHUB_TOKEN=s3cret", "PATH=/own"]);
+    let warnings: Vec<_> = configuration.warnings.iter().map(ToString::to_string).collect();
     assert_eq!(
-        configuration.warnings,
+        warnings,
         ["vmcp.yaml:3:53: backends[1].passEnv[1]: the environment variable NOT_SET is not set, \
           so it is not passed on"]
     );

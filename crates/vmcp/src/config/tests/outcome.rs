@@ -186,7 +186,7 @@ fn of_limits(limits: &Limits) -> Vec<String> {
 }
 
 fn of_backend(backend: &BackendSettings) -> Vec<String> {
-    let BackendSettings { config, metadata, is_undecided: _ } = backend;
+    let BackendSettings { config, metadata, is_undecided: _, command: _ } = backend;
     let vmcp_backend::Config { id, transport, timeouts, limits } = config;
     let vmcp_backend::Timeouts { connect, initialize, idle, absolute } = timeouts;
     let vmcp_backend::Limits {

@@ -140,3 +140,32 @@ outgoingAuth:
     let debug = format!("{:?}", parsed(&text).expect("it is fine"));
     assert!(debug.contains("\"A\"") && !debug.contains("s3cret"), "{debug}");
 }
+
+/// What can be seen before anything is started is told with its place.
+#[test]
+fn a_command_that_cannot_be_run_is_told() {
+    check(
+        "
+backends:
+  - {name: a, command: npx -y s3cret}
+  - {name: b, command: '${FIXTURES}'}
+  - {name: c, command: '${FIXTURES}/empty.txt'}
+  - {name: d, command: ./empty.txt, cwd: '${FIXTURES}'}
+  - {name: e, command: ~/bin/server}",
+        "vmcp.yaml:2:24: backends[0].command: no program is called so; put what follows the first word under args
+         vmcp.yaml:3:24: backends[1].command: is a directory; name the program in it
+         vmcp.yaml:4:24: backends[2].command: is a file that may not be run; allow that with chmod +x
+         vmcp.yaml:5:24: backends[3].command: is a file that may not be run; allow that with chmod +x
+         vmcp.yaml:6:24: backends[4].command: ~ stands for nothing here; write ${HOME} in its place",
+    );
+    // A file may have spaces in its name, and what is not there yet may come.
+    let folder = tempfile::tempdir().expect("a directory");
+    let program = folder.path().join("my server");
+    std::fs::write(&program, "#!/bin/sh\n").expect("written");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&program, mode).expect("allowed");
+    for command in [program.to_str().expect("text"), "/not/there/yet", "npx"] {
+        let text = complete(&format!("backends: [{{name: a, command: {command:?}}}]"));
+        assert!(parsed(&text).is_ok(), "{command}");
+    }
+}

@@ -45,7 +45,7 @@ fn what_needs_a_start_is_named() {
         assert_eq!(later(&started, &with(text)), expected, "{text}");
     };
     check("", &[]);
-    check("sessions: {ttl: 5m}\nlimits: {views: 3}", &["sessions", "limits"]);
+    check("sessions: {ttl: 5m}\nlimits: {views: 3}", &["sessions.ttl", "limits.views"]);
     let other = MINIMUM.replace("type: anonymous", "type: local");
     let other = config::parse(&other, "vmcp.yaml", &|_name| None).unwrap();
     assert_eq!(later(&started, &other), ["incomingAuth"]);
@@ -81,4 +81,23 @@ fn a_program_may_go_or_stay_and_neither_come_nor_change() {
     let mut patient = program();
     (patient.isolation, patient.idle) = (Isolation::Shared, Duration::from_secs(1));
     assert_eq!(refused(&before, &running(patient)), None);
+}
+
+/// Whoever reads that a reload was refused is led to the line that would run something.
+#[test]
+fn a_program_that_may_not_come_is_told_with_its_line() {
+    let others = MINIMUM.replace(
+        "  - {name: two, url: 'http://127.0.0.1:2/mcp'}\n",
+        "  - {name: two, command: cat}\n  - name: three\n    args: [-n]\n    command: cat\n",
+    );
+    let new = config::parse(&others, "vmcp.yaml", &|_name| None).unwrap();
+    let why = refuse_other_programs(&with(""), &new).unwrap_err().to_string();
+    let starts: Vec<_> = why.lines().filter_map(|line| line.split(" would").next()).collect();
+    assert_eq!(
+        starts,
+        [
+            "vmcp.yaml:4:26: backends[1].command: backend two",
+            "vmcp.yaml:7:14: backends[2].command: backend three",
+        ]
+    );
 }

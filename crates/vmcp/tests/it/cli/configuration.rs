@@ -41,12 +41,104 @@ async fn a_valid_file_is_told_to_be() {
     .await;
     let (out, _, code) = desk.run(&["validate", "-c", "odd.yaml", "--json"]).await;
     let result: Value = serde_json::from_str(&out).unwrap();
-    let warnings = json!(["odd.yaml:6:19: allowedHosts[1]: \"A\" is listed twice"]);
-    assert_eq!((result, code), (json!({"valid": true, "name": "shops", "warnings": warnings}), 0));
+    let warning = json!({
+        "file": "odd.yaml", "line": 6, "column": 19, "key": "allowedHosts[1]",
+        "severity": "warning", "message": "\"A\" is listed twice",
+    });
+    assert_eq!((result, code), (json!({"valid": true, "name": "shops", "problems": [warning]}), 0));
     let (out, _, code) = desk.run(&["validate", "-c", "bad.yaml", "--json"]).await;
     let result: Value = serde_json::from_str(&out).unwrap();
+    let problem = json!({
+        "file": "bad.yaml", "line": 3, "column": 15, "key": "backends[0]",
+        "severity": "error", "message": "unknown key \"ulr\"; did you mean \"url\"?",
+    });
     assert_eq!((&result["valid"], code), (&json!(false), 2));
     assert_eq!(result["problems"].as_array().unwrap().len(), 2, "{out}");
+    assert_eq!(result["problems"][1], problem);
+}
+
+/// What code scanning reads has all members that its format requires, and a line for everything.
+#[tokio::test]
+async fn problems_are_told_as_sarif() {
+    let desk = Desk::new()
+        .with("my file.yaml", &configuration("  - {name: a, ulr: 'http://h/'}\n"))
+        .with("empty.yaml", "")
+        .with("good.yaml", &configuration("  - {name: a, url: 'http://h/'}\n"));
+    for (file, uri, places) in [
+        ("my file.yaml", "my%20file.yaml", &[(3, 5), (3, 15)][..]),
+        ("empty.yaml", "empty.yaml", &[(1, 1)]),
+        ("good.yaml", "", &[]),
+    ] {
+        let (out, _, code) = desk.run(&["validate", "-c", file, "--sarif"]).await;
+        assert_eq!(code, if places.is_empty() { 0 } else { 2 }, "{file}");
+        let log: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(log["version"], "2.1.0");
+        let run = &log["runs"][0];
+        assert_eq!(run["tool"]["driver"]["name"], "vmcp");
+        let results = run["results"].as_array().expect("results");
+        assert_eq!(results.len(), places.len(), "{out}");
+        for (result, (line, column)) in results.iter().zip(places) {
+            assert_eq!(result["level"], "error");
+            assert_eq!(result["ruleId"], run["tool"]["driver"]["rules"][0]["id"]);
+            assert!(result["message"]["text"].as_str().is_some_and(|text| !text.is_empty()));
+            let place = &result["locations"][0]["physicalLocation"];
+            assert_eq!(place["artifactLocation"]["uri"], uri);
+            let region = json!({"startLine": line, "startColumn": column});
+            assert_eq!(place["region"], region);
+        }
+    }
+}
+
+/// The hook of pre-commit checks each file that it is given, and fails with any of them.
+#[tokio::test]
+async fn files_are_checked_before_they_are_committed() {
+    let hooks = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.pre-commit-hooks.yaml");
+    let hooks = std::fs::read_to_string(hooks).unwrap();
+    let entry = hooks.lines().find_map(|line| line.strip_prefix("  entry: ")).expect("an entry");
+    let entry = shlex::split(entry).expect("words");
+    let desk = Desk::new()
+        .with("vmcp.yaml", &configuration("  - {name: a, url: 'http://${NOT_THERE}/'}\n"))
+        .with("vmcp-2.yaml", &configuration("  - {name: a, ulr: 'http://h/'}\n"));
+    let vmcp = std::path::Path::new(env!("CARGO_BIN_EXE_vmcp")).parent().unwrap();
+    let path = format!("{}:/usr/bin:/bin", vmcp.display());
+    let checked = async |files: &[&str]| {
+        let mut hook = tokio::process::Command::new(&entry[0]);
+        hook.args(&entry[1..]).args(files).current_dir(desk.path()).env("PATH", &path);
+        let output = hook.output().await.unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(checked(&["vmcp.yaml"]).await, (Some(0), String::new()));
+    let (code, error) = checked(&["vmcp-2.yaml", "vmcp.yaml"]).await;
+    assert_eq!(code, Some(2));
+    assert!(error.contains("vmcp-2.yaml:3:15: backends[0]: unknown key"), "{error}");
+}
+
+/// A pipeline checks everything but what it must not have.
+#[tokio::test]
+async fn secrets_can_be_left_aside() {
+    let text = "  - {name: a, url: 'http://${NOT_THERE}/'}\n  - {name: '${NOR_THIS}', url: 'http://h/'}\n\
+                outgoingAuth:\n  backends:\n    a: {type: header_injection, headerInjection: {headerName: X, headerValueEnv: NOT_THERE}}\n    \
+                c: {type: header_injection, headerInjection: {headerName: X, headerValueFile: /not/there}}\n\
+                sessionStorage: {provider: redis, address: 'r:1', username: u, keysFile: /not/there}\n";
+    let good = configuration(text);
+    let desk = Desk::new()
+        .with("good.yaml", &good)
+        .with("bad.yaml", &format!("{good}limits: {{views: 0}}\n"));
+    let (_, _, code) = desk.run(&["validate", "-c", "good.yaml"]).await;
+    assert_eq!(code, 2, "without the option they are asked for");
+    desk.check(
+        &["validate", "-c", "good.yaml", "--without-secrets"],
+        "good.yaml is valid, apart from what this machine does not have: shops\n",
+    )
+    .await;
+    desk.check(
+        &["validate", "-c", "bad.yaml", "--without-secrets"],
+        "! error: bad.yaml:12:17: limits.views: \"0\" is not between 1 and 1000000\nexit 2\n",
+    )
+    .await;
+    let (_, _, code) =
+        desk.run(&["validate", "-c", "good.yaml", "--without-secrets", "--connect"]).await;
+    assert_eq!(code, 2);
 }
 
 #[tokio::test]
