@@ -75,7 +75,7 @@ fn optional<T>(read: Option<Option<T>>) -> Option<Option<T>> {
 fn issuer(value: &Value<'_>, allow_http: bool) -> Option<String> {
     let url = secure(value, allow_http)?;
     if url.query().is_some() {
-        value.problem("has a query, which the name of an issuer has not");
+        value.problem("has a query, which the name of an issuer has not; remove it");
         return None;
     }
     // As it is written: tokens must say the same, to the letter.

@@ -10,6 +10,7 @@ mod editors;
 mod environment;
 mod given;
 mod incoming;
+mod mistyped;
 mod outcome;
 mod outgoing;
 mod samples;

@@ -152,10 +152,33 @@ fn problem_of(error: &Error) -> Problem {
         Error::Budget { .. } => "the file holds more than a configuration can".to_owned(),
         other => {
             let text = UserMessageFormatter.format_message(other);
-            format!("not valid YAML: {}", text.replace(char::is_control, " "))
+            let text = text.replace(char::is_control, " ");
+            format!("not valid YAML: {text}{}", cure(&text))
         }
     };
     Problem { place: error.location().map(place_of), path: String::new(), text }
+}
+
+/// What to do about what the library found.
+fn cure(text: &str) -> &'static str {
+    const CURES: [(&str, &str); 6] = [
+        ("did not find expected", "; look at how far the lines here are indented"),
+        (
+            "indentation",
+            "; look at how far the lines here are indented, and whether a quote is open",
+        ),
+        (
+            "mapping values are not allowed",
+            "; write a space after the colon of each key, and texts with a colon in quotes",
+        ),
+        (
+            "placement of ':'",
+            "; look for a bracket that is open, and write texts with a colon in quotes",
+        ),
+        ("unknown value", "; write a text that begins with * in quotes"),
+        ("unsupported tag", "; write a text that begins with ! in quotes"),
+    ];
+    CURES.iter().find(|(found, _)| text.contains(found)).map_or("", |(_, cure)| cure)
 }
 
 /// The tab by which a line is indented, if it is what the library stumbles over: it tells of the line

@@ -49,7 +49,10 @@ fn read(value: &Value<'_>, text: &str, credentials: &str) -> Option<Uri> {
     let url = url
         .filter(|url| host_and_port.is_some() && url.host().is_some_and(|host| !host.is_empty()));
     if url.is_none() {
-        value.problem(format!("{} is not an http or https URL", shown(value, text)));
+        value.problem(format!(
+            "{} is not an http or https URL; write it like http://127.0.0.1:8080/mcp",
+            shown(value, text)
+        ));
     }
     url
 }

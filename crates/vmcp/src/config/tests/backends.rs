@@ -53,14 +53,28 @@ fn urls_are_http_with_a_host_and_nothing_else_to_hide() {
         "http://h/a b",
         "*",
     ] {
-        check_url(url, &format!("{url:?} is not an http or https URL"));
+        check_url(
+            url,
+            &format!(
+                "{url:?} is not an http or https URL; write it like http://127.0.0.1:8080/mcp"
+            ),
+        );
     }
     check_url("http://user:s3cret@h/", "holds credentials; move them to outgoingAuth");
     check_url("http://user:${TOKEN}@h/", "holds credentials; move them to outgoingAuth");
     check_url("ftp://user:s3cret@h/", "holds credentials; move them to outgoingAuth");
-    check_url("http://user:s3 cret@h/", "the value is not an http or https URL");
-    check_url("ws://${TOKEN}/", "\"ws://${TOKEN}/\" is not an http or https URL");
-    check_url("http:///mcp?key=s3cret&x?y", "\"http:///mcp?…\" is not an http or https URL");
+    check_url(
+        "http://user:s3 cret@h/",
+        "the value is not an http or https URL; write it like http://127.0.0.1:8080/mcp",
+    );
+    check_url(
+        "ws://${TOKEN}/",
+        "\"ws://${TOKEN}/\" is not an http or https URL; write it like http://127.0.0.1:8080/mcp",
+    );
+    check_url(
+        "http:///mcp?key=s3cret&x?y",
+        "\"http:///mcp?…\" is not an http or https URL; write it like http://127.0.0.1:8080/mcp",
+    );
     for url in ["http://h:0/", "http://h:70000/mcp", "http://h:/", "https://[::1]:x"] {
         check_url(url, &format!("{url:?}: its port is not between 1 and 65535"));
     }
@@ -250,7 +264,7 @@ audit: {enabled: true}
 limits: {views: 0}"
             .trim_start(),
         "vmcp.yaml:1:7: name: must be text
-         vmcp.yaml:4:10: backends[0].url: \"ftp://x\" is not an http or https URL
+         vmcp.yaml:4:10: backends[0].url: \"ftp://x\" is not an http or https URL; write it like http://127.0.0.1:8080/mcp
          vmcp.yaml:5:5: backends[1].url: is required: the URL of its MCP endpoint
          vmcp.yaml:6:5: backends[1]: unknown key \"ulr\"; did you mean \"url\"?
          vmcp.yaml:7:22: incomingAuth.type: must be anonymous or local or oidc, not \"oicd\"; did you mean \"oidc\"?

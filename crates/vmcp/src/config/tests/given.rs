@@ -272,7 +272,7 @@ fn what_an_editors_file_has_wrong_is_told_with_its_place() {
 }}"#,
         "mcp.json:2:17: mcpServers.a.type: must be streamable-http or sse or stdio, not \"ws\"
          mcp.json:3:34: mcpServers.b.url: only takes effect with transport: streamable-http or sse
-         mcp.json:4:22: mcpServers.c.serverUrl: \"ftp://h/\" is not an http or https URL
+         mcp.json:4:22: mcpServers.c.serverUrl: \"ftp://h/\" is not an http or https URL; write it like http://127.0.0.1:8080/mcp
          mcp.json:5:40: mcpServers.d.env.A: the environment variable NOBODY is not set; set it, or write $${ for ${
          mcp.json:5:58: mcpServers.d.env.B: has no value; give it one or remove it
          mcp.json:5:72: mcpServers.d.cwd: \"there\" is not an absolute path

@@ -113,7 +113,7 @@ incomingAuth:
         "vmcp.yaml:4:13: incomingAuth.oidc.issuer: \"http://idp.example\" is not an https URL; if that is how it should be, set insecureAllowHttp: true
          vmcp.yaml:5:15: incomingAuth.oidc.audience: is empty
          vmcp.yaml:6:14: incomingAuth.oidc.jwksUrl: \"http://idp.example/keys\" is not an https URL; if that is how it should be, set insecureAllowHttp: true
-         vmcp.yaml:7:15: incomingAuth.oidc.resource: \"mcp.example/mcp\" is not an http or https URL
+         vmcp.yaml:7:15: incomingAuth.oidc.resource: \"mcp.example/mcp\" is not an http or https URL; write it like http://127.0.0.1:8080/mcp
          vmcp.yaml:8:14: incomingAuth.oidc.scopes[0]: \"a b\" is not a scope
          vmcp.yaml:8:26: incomingAuth.oidc.scopes[2]: \"d\\\"\" is not a scope
          vmcp.yaml:9:19: incomingAuth.oidc.caBundlePath: \"${FIXTURES}/empty.txt\" holds no PEM certificate
@@ -128,7 +128,7 @@ incomingAuth:
     audience: api
     jwksUrl: https://user:s3cret@idp.example/keys
     resource: https://mcp.example/mcp#here",
-        "vmcp.yaml:4:13: incomingAuth.oidc.issuer: has a query, which the name of an issuer has not
+        "vmcp.yaml:4:13: incomingAuth.oidc.issuer: has a query, which the name of an issuer has not; remove it
          vmcp.yaml:6:14: incomingAuth.oidc.jwksUrl: holds credentials; remove them
          vmcp.yaml:7:15: incomingAuth.oidc.resource: has a fragment (#), which is never sent; remove it",
     );

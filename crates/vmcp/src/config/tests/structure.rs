@@ -6,7 +6,7 @@ use super::{super::load, check, check_as_it_is, environment};
 fn syntax_errors_have_a_place() {
     check_as_it_is(
         "name: [1\nbackends: 2",
-        "vmcp.yaml:2:9: not valid YAML: illegal placement of ':' indicator",
+        "vmcp.yaml:2:9: not valid YAML: illegal placement of ':' indicator; look for a bracket that is open, and write texts with a colon in quotes",
     );
     check_as_it_is(
         "name: a\n---\nname: b\n",
@@ -14,8 +14,14 @@ fn syntax_errors_have_a_place() {
     );
     check_as_it_is("? [a]\n: b\n", "vmcp.yaml:1:3: a key must be text");
     check_as_it_is("~: b\n", "vmcp.yaml:1:1: a key must be text");
-    check_as_it_is("name: *nobody\n", "vmcp.yaml:1:7: not valid YAML: reference to unknown value");
-    check_as_it_is("name: !env X\n", "vmcp.yaml:1:12: not valid YAML: unsupported tag `!env`");
+    check_as_it_is(
+        "name: *nobody\n",
+        "vmcp.yaml:1:7: not valid YAML: reference to unknown value; write a text that begins with * in quotes",
+    );
+    check_as_it_is(
+        "name: !env X\n",
+        "vmcp.yaml:1:12: not valid YAML: unsupported tag `!env`; write a text that begins with ! in quotes",
+    );
 }
 
 #[test]

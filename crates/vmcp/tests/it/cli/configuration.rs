@@ -36,7 +36,7 @@ async fn a_valid_file_is_told_to_be() {
     .await;
     validate(
         &["--backend", "a=http://h/", "--backend", "b=http://h/ x"],
-        "! error: --backend b: url: \"http://h/ x\" is not an http or https URL\nexit 2\n",
+        "! error: --backend b: url: \"http://h/ x\" is not an http or https URL; write it like http://127.0.0.1:8080/mcp\nexit 2\n",
     )
     .await;
     let (out, _, code) = desk.run(&["validate", "-c", "odd.yaml", "--json"]).await;
