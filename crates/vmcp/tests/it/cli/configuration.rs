@@ -200,6 +200,31 @@ Prompts (1)
     assert_eq!((one.sessions().len(), two.sessions().len()), (0, 0), "every session is ended");
 }
 
+/// A filter or an override of a tool that the backend does not have is a slip, or the tool has another
+/// name by now.
+#[tokio::test]
+async fn rules_for_tools_that_are_not_there_are_told() {
+    let one = shop().start().await.unwrap();
+    let text = configuration(&format!("  - {{name: one, url: '{}'}}\n", one.url())).replace(
+        "aggregation: {",
+        "aggregation: {tools: [{workload: one, filter: [order, take, brake], \
+         overrides: {look: {name: take}, lock: {name: x}}}], ",
+    );
+    let desk = Desk::new().with("vmcp.yaml", &text);
+    let (out, _, code) = desk.run(&["validate", "--connect", "--json", "-c", "vmcp.yaml"]).await;
+    let result: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(code, 0, "{out}");
+    assert_eq!(
+        result["found"]["backends"][0]["remarks"],
+        json!([
+            "has no tool \"lock\" for aggregation.tools' overrides",
+            "has no tool \"brake\" for aggregation.tools' filter, which has the names after overrides",
+        ])
+    );
+    let (out, _, _) = desk.run(&["validate", "--connect", "-c", "vmcp.yaml"]).await;
+    assert!(out.contains("it has no tool \"lock\""), "{out}");
+}
+
 #[tokio::test]
 async fn a_file_is_written_once_and_for_its_owner_alone() {
     let json = r#"{"mcpServers": {"shop": {"url": "https://h/", "headers": {"Authorization": "Bearer s3cret"}}, "tool": {"command": "npx", "args": ["-y"], "env": {"KEY": "${LATER}", "WORD": "${LATE:-none}"}}}}"#;
