@@ -48,7 +48,8 @@ pub(super) fn read<'a>(root: &Reader<'a>) -> (Vec<Draft<'a>>, Names) {
     let mut names = Names::default();
     if !root.has("backends") && root.has("groupRef") {
         root.leave("backends");
-        root.missing("backends", no_discovery(root.text("groupRef").unwrap_or_default()));
+        let advice = no_discovery(&root.text("groupRef").unwrap_or_default());
+        root.missing("backends", format!("is required: {advice}"));
         return (Vec::new(), names);
     }
     let readers = root.sections("backends");
@@ -56,18 +57,21 @@ pub(super) fn read<'a>(root: &Reader<'a>) -> (Vec<Draft<'a>>, Names) {
         && let Some(value) = root.value("backends")
         && value.is_bare()
     {
-        value.problem("is empty; a virtual server needs at least one backend");
+        value.problem(match root.text("groupRef") {
+            Some(group) => format!("is empty, and {}", no_discovery(&group)),
+            None => "is empty; a virtual server needs at least one backend".to_owned(),
+        });
     }
     let drafts = readers.iter().map(|reader| draft(reader, &mut names)).collect();
     (drafts, names)
 }
 
 /// What to do where the reference system would look for backends itself.
-fn no_discovery(group: String) -> String {
+fn no_discovery(group: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    let group = if group.chars().all(plain) { group } else { "GROUP".to_owned() };
+    let group = if group.chars().all(plain) { group } else { "GROUP" };
     format!(
-        "is required: groupRef is a label here, by which no backends are found; write them with \
+        "groupRef is a label here, by which no backends are found; write them with \
          thv list --group {group} --format mcpservers > mcp.json, and vmcp init --mcp-json mcp.json"
     )
 }

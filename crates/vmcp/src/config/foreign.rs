@@ -1,6 +1,7 @@
 //! Files of another kind that are given for a configuration, and what to do with them.
 
 use super::{
+    mcp_json,
     problem::{Place, Problem},
     tree::{Content, Entry, Node},
 };
@@ -19,7 +20,7 @@ pub(super) fn recognized(root: &Node) -> Option<Problem> {
     if ["name", "backends", "aggregation", "incomingAuth"].iter().any(|key| under(key).is_some()) {
         return None;
     }
-    if let Some(at) = under("mcpServers").or_else(|| under("servers")) {
+    if let Some(at) = mcp_json::LISTS.iter().find_map(|list| under(list)) {
         return problem(at, editors().to_owned());
     }
     let at = under("spec")?;
@@ -48,7 +49,7 @@ pub(super) fn recognized_text(text: &str) -> Option<Problem> {
         return Some(Problem { place: at(*index), path: String::new(), text: resource(kind) });
     }
     let is_json = text.trim_start().starts_with(['{', '/']);
-    let servers = ["\"mcpServers\"", "\"servers\""].iter().find_map(|key| text.find(key));
+    let servers = mcp_json::LISTS.iter().find_map(|list| text.find(&format!("\"{list}\"")));
     let index = servers.filter(|_| is_json)?;
     Some(Problem { place: at(index), path: String::new(), text: editors().to_owned() })
 }

@@ -19,7 +19,7 @@ use super::{
 pub(super) use server::rules_of_tools;
 
 /// The keys under which servers stand, by name: of most; of VS Code; of Zed; of Amp.
-const LISTS: [&str; 4] = ["mcpServers", "servers", "context_servers", "amp.mcpServers"];
+pub(super) const LISTS: [&str; 4] = ["mcpServers", "servers", "context_servers", "amp.mcpServers"];
 
 /// The key of opencode, under which VS Code keeps a list of its own in its settings.
 const MCP: &str = "mcp";

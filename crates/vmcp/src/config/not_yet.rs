@@ -8,8 +8,8 @@ use super::tree::{Content, Entry};
 
 pub(super) const AUTHORIZATION: &str = ": without it everybody who may call at all may call every \
                                         tool; do not serve this file with vmcp until then";
-pub(super) const OF_CEDAR: &str = ", nor is cedar, to which it belongs: callers are not told apart by \
-                                   it; do not serve this file with vmcp until then";
+pub(super) const OF_CEDAR: &str = ": it goes with cedar, without which callers are not told apart; do \
+                                   not serve this file with vmcp until then";
 pub(super) const CLIENT: &str = "has no effect: it is for tokens that the issuer is asked about, and \
                                  here tokens must be JWTs, which are checked with the issuer's keys";
 pub(super) const INTROSPECTION: &str = ": tokens must be JWTs, and others are refused; remove it if \
@@ -21,7 +21,7 @@ pub(super) const DISCOVERED: &str = ": no backend's own authentication is found 
 pub(super) const STRATEGY: &str = ": nothing here can stand for it, as a fixed header would show the \
                                    backend the same caller whoever calls; leave this backend out \
                                    until then";
-pub(super) const OF_STRATEGY: &str = ", nor is the type to which it belongs; leave this backend out \
+pub(super) const OF_STRATEGY: &str = ": it goes with a type that is not either; leave this backend out \
                                       until then";
 pub(super) const OWN_STRATEGY: &str = ": no backend's own authentication is found here; give this one \
                                        the type and what goes with it";

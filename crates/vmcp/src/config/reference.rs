@@ -19,8 +19,12 @@ pub(crate) fn reference() -> String {
     section("", keys::ROOT, &mut Vec::new(), &mut page);
     environment(&mut page);
     page += "\n## Refused so far\n\n\
-             These keys and words of ToolHive's vMCP do nothing here yet, and are refused by name:\n\n";
+             These keys and words of ToolHive's vMCP do nothing here yet, and are refused by name, with what \
+             that means. A value that is empty or off there is as if the key were absent.\n\n";
     refused("", keys::ROOT, &mut Vec::new(), &mut page);
+    page += "\n## Taken without effect\n\n\
+             These keys of ToolHive's vMCP are taken with a warning:\n\n";
+    without_effect("", keys::ROOT, &mut Vec::new(), &mut page);
     page
 }
 
@@ -85,6 +89,22 @@ fn refused(path: &str, keys: &'static [Key], told: &mut Told, page: &mut String)
         }
         if let Some((below, keys)) = below(path, key) {
             refused(&below, keys, told, page);
+        }
+    }
+}
+
+/// The keys that are taken and do nothing, one a line.
+fn without_effect(path: &str, keys: &'static [Key], told: &mut Told, page: &mut String) {
+    if told.iter().any(|(known, _)| std::ptr::eq(*known, keys)) {
+        return;
+    }
+    told.push((keys, path.to_owned()));
+    for key in keys {
+        if let Need::WithoutEffect(why) = key.need {
+            let _written = writeln!(page, "- `{}` {why}", joined(path, key.name));
+        }
+        if let Some((below, keys)) = below(path, key) {
+            without_effect(&below, keys, told, page);
         }
     }
 }

@@ -157,7 +157,7 @@ outgoingAuth:
          vmcp.yaml:5:12: outgoingAuth.backends.gihub: no backend is called \"gihub\"; did you mean \"github\"?
          vmcp.yaml:6:19: outgoingAuth.backends.nobody-knows: no backend is called \"nobody-knows\"
          vmcp.yaml:6:26: outgoingAuth.backends.nobody-knows.type: \"xaa\" is not supported yet: nothing here can stand for it, as a fixed header would show the backend the same caller whoever calls; leave this backend out until then
-         vmcp.yaml:6:31: outgoingAuth.backends.nobody-knows.xaa: is not supported yet, nor is the type to which it belongs; leave this backend out until then
+         vmcp.yaml:6:31: outgoingAuth.backends.nobody-knows.xaa: is not supported yet: it goes with a type that is not either; leave this backend out until then
          vmcp.yaml:7:11: outgoingAuth.backends.jira.type: is required: what the backend is shown
          vmcp.yaml:8:54: outgoingAuth.backends.github.headerInjection: only takes effect with type: header_injection",
     );

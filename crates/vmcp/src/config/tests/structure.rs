@@ -235,6 +235,18 @@ fn a_document_has_a_depth() {
     assert_eq!(problems, "vmcp.yaml:1:35: more than 32 lists and maps stand in one another here");
 }
 
+#[test]
+fn a_group_alone_finds_no_backends() {
+    let advice = "groupRef is a label here, by which no backends are found; write them with thv list \
+                  --group g.1 --format mcpservers > mcp.json, and vmcp init --mcp-json mcp.json";
+    let rest = "groupRef: g.1\nname: a\nincomingAuth: {type: anonymous}\naggregation: {conflictResolution: manual}\n";
+    check_as_it_is(rest, &format!("vmcp.yaml:1:1: backends: is required: {advice}"));
+    check(
+        &format!("{rest}backends: []\n"),
+        &format!("vmcp.yaml:5:11: backends: is empty, and {advice}"),
+    );
+}
+
 /// Files of another kind are told what they are.
 #[test]
 fn an_editors_file_is_no_configuration() {
@@ -248,6 +260,7 @@ fn an_editors_file_is_no_configuration() {
         "// as some editors allow\n{\n\t\"servers\": {\"a\": {\"command\": \"x\"}}, // a\n}",
         &format!("vmcp.yaml:3:1: {told}"),
     );
+    check_as_it_is("{\"context_servers\": {}}", &format!("vmcp.yaml:1:2: {told}"));
     // A configuration with a slip in it.
     check_as_it_is(
         &super::complete("servers: {}"),
