@@ -118,7 +118,7 @@ pub(crate) struct Validate {
     #[arg(long)]
     pub(crate) connect: bool,
     /// Leave aside variables and files that the configuration names and this machine does not have.
-    #[arg(long, requires = "config", conflicts_with = "connect")]
+    #[arg(long, conflicts_with_all = ["connect", "backend", "mcp_json"])]
     pub(crate) without_secrets: bool,
     /// Print the result as JSON.
     #[arg(long)]

@@ -83,6 +83,10 @@ pub(crate) fn run(options: &cli::Validate, logging: Logging) -> anyhow::Result<(
 fn check(options: &cli::Validate) -> anyhow::Result<Configuration> {
     let configuration = match &options.sources.config {
         Some(file) if options.without_secrets => sources::load_without_secrets(file)?,
+        None if options.without_secrets => {
+            let text = "--without-secrets is for a configuration (.yaml)".to_owned();
+            return Err(cli::Misuse(text).into());
+        }
         _ => sources::load(&options.sources)?,
     };
     let backends = configuration.backends.iter().map(|backend| &backend.config);

@@ -6,14 +6,13 @@ use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use super::value::Value;
 
-/// Says why a command cannot be started from a directory, if that is certain. What is looked up in
-/// PATH, and what is not there yet, is found out when it is started.
-pub(super) fn check(value: &Value<'_>, command: &str, directory: Option<&Path>) -> bool {
-    let wrong = why_not(command, directory);
-    if let Some(why) = wrong {
-        value.problem(why);
+/// Warns of a command that cannot be started from a directory as things are: a file may change while
+/// the others are served. What is looked up in PATH, and what is not there yet, is found out when it is
+/// started.
+pub(super) fn check(value: &Value<'_>, command: &str, directory: Option<&Path>) {
+    if let Some(why) = why_not(command, directory) {
+        value.warning(why);
     }
-    wrong.is_none()
 }
 
 fn why_not(command: &str, directory: Option<&Path>) -> Option<&'static str> {

@@ -156,9 +156,9 @@ fn program(reader: &Reader<'_>) -> Option<Program> {
         Some(value) => Some(directory(&value)?),
         None => None,
     };
-    let named = named.filter(|name| {
-        command.as_ref().is_none_or(|value| command::check(value, name, directory.as_deref()))
-    });
+    if let (Some(value), Some(name)) = (&command, &named) {
+        command::check(value, name, directory.as_deref());
+    }
     let mut environment: BTreeMap<_, _> = passed.into_iter().collect();
     environment.extend(env.into_iter().collect::<Option<Vec<_>>>()?);
     Some(Program {
