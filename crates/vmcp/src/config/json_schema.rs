@@ -91,17 +91,7 @@ fn property(path: &str, key: &Key) -> Value {
 
 /// Allows what is the same as no key.
 fn or_nothing(key: &Key, schema: Value) -> Value {
-    let is_collection = matches!(
-        key.shape,
-        Shape::Section(_)
-            | Shape::Sections(_)
-            | Shape::Named(_)
-            | Shape::Texts
-            | Shape::AnyTexts
-            | Shape::TextMap
-            | Shape::TimeMap { .. }
-    );
-    if is_collection && !key.is_required() {
+    if key.shape.is_collection() && !key.is_required() {
         // In place of a choice between the two, so that a message speaks of what is inside.
         let mut schema = schema;
         schema["type"] = json!([schema["type"], "null"]);
@@ -163,7 +153,7 @@ fn of_key(path: &str, key: &Key) -> Value {
 /// A text of a form, or one with a variable in it.
 fn of_form(form: Form) -> Value {
     json!({"anyOf": [
-        {"type": ["string", "number", "boolean"], "pattern": patterns::of_form(form), "not": {"pattern": r"\$\{"}},
+        {"type": ["string", "number", "boolean"], "pattern": patterns::of_form(form), "not": {"type": "string", "pattern": r"\$\{"}},
         {"$ref": "#/$defs/variable"},
     ]})
 }

@@ -273,16 +273,7 @@ impl Drop for Reader<'_> {
 /// are when all of them are comments.
 fn is_none(key: &Key, content: &Content) -> bool {
     match (key.shape, content) {
-        (
-            Shape::Section(_)
-            | Shape::Sections(_)
-            | Shape::Named(_)
-            | Shape::Texts
-            | Shape::AnyTexts
-            | Shape::TextMap
-            | Shape::TimeMap { .. },
-            Content::Null,
-        ) => !key.is_required(),
+        (shape, Content::Null) if shape.is_collection() => !key.is_required(),
         (Shape::Time { .. }, Content::Text(text)) => {
             key.or_zero && (text == "0" || units::duration(text).is_some_and(|time| time.is_zero()))
         }

@@ -109,6 +109,22 @@ pub(super) enum Shape {
 /// Anything shorter is a slip of the pen.
 pub(super) const LEAST_TIME: Duration = Duration::from_millis(1);
 
+impl Shape {
+    /// Whether it is a list or a map, which may be left without a value.
+    pub(super) const fn is_collection(&self) -> bool {
+        matches!(
+            self,
+            Self::Section(_)
+                | Self::Sections(_)
+                | Self::Named(_)
+                | Self::Texts
+                | Self::AnyTexts
+                | Self::TextMap
+                | Self::TimeMap { .. }
+        )
+    }
+}
+
 impl Key {
     pub(super) const fn new(name: &'static str, shape: Shape, doc: &'static str) -> Self {
         Self { name, need: Need::Optional, shape, doc, default: None, or_zero: false, form: None }

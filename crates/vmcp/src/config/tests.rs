@@ -90,7 +90,10 @@ fn check(text: &str, expected: &str) {
 fn check_as_it_is(text: &str, expected: &str) {
     let actual = match parsed(text) {
         Err(problems) => problems.to_string(),
-        Ok(configuration) => outcome::difference(&configuration),
+        Ok(configuration) => {
+            schema::takes(text);
+            outcome::difference(&configuration)
+        }
     };
     assert_eq!(tidy(&actual), tidy(expected), "\n{actual}\n");
 }

@@ -11,7 +11,7 @@ use super::{
 pub(super) fn of_section(path: &str) -> Vec<Value> {
     match path {
         "" => vec![json!({
-            "if": says("bridge", &json!({"properties": {"reuse": {"const": "never"}}, "required": ["reuse"]})),
+            "if": says("bridge", &says("reuse", &json!({"const": "never"}))),
             "then": {"properties": {"limits": without(&["keptSessionsPerBackend"])}},
         })],
         "backends[]" => backend(),
@@ -19,16 +19,7 @@ pub(super) fn of_section(path: &str) -> Vec<Value> {
             when("type", &["oidc"], &needs("oidc")),
             when("type", &["anonymous", "local"], &without(&["oidc"])),
         ],
-        "incomingAuth.oidc" => {
-            let secure =
-                json!({"pattern": format!("^[Hh][Tt][Tt][Pp][Ss]:|^$|{}", patterns::VARIABLE)});
-            vec![json!({
-                "if": {"not": says("insecureAllowHttp", &json!({
-                    "anyOf": [{"const": true}, {"type": "string", "pattern": "^[TtYyOo]|[$]"}],
-                }))},
-                "then": {"properties": {"issuer": secure, "jwksUrl": secure}},
-            })]
-        }
+        "incomingAuth.oidc" => vec![oidc()],
         "outgoingAuth.default" | "outgoingAuth.backends.NAME" => vec![
             when("type", &["header_injection"], &needs("headerInjection")),
             when("type", &["unauthenticated"], &without(&["headerInjection"])),
@@ -36,29 +27,17 @@ pub(super) fn of_section(path: &str) -> Vec<Value> {
         "outgoingAuth.default.headerInjection" | "outgoingAuth.backends.NAME.headerInjection" => {
             vec![one_of(&["headerValue", "headerValueEnv", "headerValueFile"])]
         }
-        "aggregation" => {
-            let config = |schema: Value| needs_as("conflictResolutionConfig", &schema);
-            let no_order =
-                json!({"properties": {"conflictResolutionConfig": without(&["priorityOrder"])}});
-            vec![
-                when("conflictResolution", &["prefix"], &config(needs("prefixFormat"))),
-                when("conflictResolution", &["priority"], &config(needs("priorityOrder"))),
-                when("conflictResolution", &["prefix", "manual"], &no_order),
-            ]
-        }
+        "aggregation" => aggregation(),
         "aggregation.tools[].overrides.NAME" => {
-            let keys = ["name", "description", "annotations"];
-            vec![json!({"anyOf": keys.map(needs)})]
+            let changes = ["name", "description", "annotations"];
+            vec![json!({"anyOf": changes.map(needs)})]
         }
         "aggregation.tools[].overrides.NAME.annotations" => vec![json!({"minProperties": 1})],
         "operational.failureHandling.circuitBreaker" => {
             vec![not_less("timeout", "[0-9]{1,3}ms|[0-9]{1,6}[uµμ]s|[0-9]{1,9}ns")]
         }
         "sessionStorage" => session_storage(),
-        "sessionStorage.sentinel" => vec![
-            at_most_one(&["passwordEnv", "passwordFile"]),
-            json!({"if": needs("username"), "then": {"anyOf": [needs("passwordEnv"), needs("passwordFile")]}}),
-        ],
+        "sessionStorage.sentinel" => sentinel(),
         "sessionStorage.tls" => vec![json!({
             "if": says("enabled", &json!({"enum": [false, "false", "no", "off"]})),
             "then": without(&["caBundlePath"]),
@@ -69,6 +48,37 @@ pub(super) fn of_section(path: &str) -> Vec<Value> {
         ],
         _ => Vec::new(),
     }
+}
+
+/// Without a word that allows it, nothing is asked without TLS.
+fn oidc() -> Value {
+    let secure = json!({"pattern": format!("^[Hh][Tt][Tt][Pp][Ss]:|^$|{}", patterns::VARIABLE)});
+    let yes = json!({"anyOf": [{"const": true}, {"type": "string", "pattern": "^[TtYyOo]|[$]"}]});
+    json!({
+        "if": {"not": says("insecureAllowHttp", &yes)},
+        "then": {"properties": {"issuer": secure, "jwksUrl": secure}},
+    })
+}
+
+fn aggregation() -> Vec<Value> {
+    const KEY: &str = "conflictResolution";
+    let config = |schema: Value| needs_as("conflictResolutionConfig", &schema);
+    let no_order = json!({"properties": {"conflictResolutionConfig": without(&["priorityOrder"])}});
+    // A prefix may be empty.
+    let format = says("prefixFormat", &json!({"not": {"type": "null"}}));
+    vec![
+        when(KEY, &["prefix"], &config(format)),
+        when(KEY, &["priority"], &config(needs("priorityOrder"))),
+        when(KEY, &["prefix", "manual"], &no_order),
+    ]
+}
+
+fn sentinel() -> Vec<Value> {
+    let password = ["passwordEnv", "passwordFile"];
+    vec![
+        at_most_one(&password),
+        json!({"if": needs("username"), "then": {"anyOf": password.map(needs)}}),
+    ]
 }
 
 fn backend() -> Vec<Value> {
@@ -150,5 +160,6 @@ fn at_most_one(keys: &[&str; 2]) -> Value {
 
 /// A duration that is none of these shorter ones.
 fn not_less(key: &str, shorter: &str) -> Value {
-    json!({"properties": {key: {"not": {"pattern": format!("^0*({shorter})$")}}}})
+    let shorter = format!("^0*({shorter})$");
+    json!({"properties": {key: {"not": {"type": "string", "pattern": shorter}}}})
 }

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use serde_json::Value;
 
 use super::{
-    super::{json_schema, keys, parse_with, problem::Report, reference, schema::Key},
+    super::{json_schema, keys, parse_with, problem::Report, reference},
     complete,
     table::rows,
 };
@@ -33,6 +33,21 @@ pub(super) fn found(text: &str) -> Result<Vec<String>, String> {
     places.sort();
     places.dedup();
     Ok(places)
+}
+
+/// Checks that the schema has nothing against a file that is accepted.
+#[track_caller]
+pub(super) fn takes(text: &str) {
+    // What is off in the words of a key that is not there yet is no key of the schema.
+    const OFF: [&str; 2] = ["introspectionUrl", "policies: []"];
+    let not_yet = keys::ROOT.iter().filter(|key| !key.is_accepted()).map(|key| key.name);
+    if not_yet.chain(OFF).any(|name| text.contains(name)) {
+        return;
+    }
+    // Not every number of YAML is one of JSON.
+    if let Ok(places) = found(text) {
+        assert!(places.is_empty(), "{}: {text}", places.join(" "));
+    }
 }
 
 /// The same in one line, for a file that is YAML.
@@ -90,15 +105,7 @@ fn the_schema_takes_the_samples_of_the_documentation() {
     check("deploy/compose/vmcp.yaml", &composed.expect("a file"));
     assert!(samples >= 6, "{samples} samples");
     for row in rows(include_str!("toolhive-files.txt")).iter().filter(|row| row.word == "taken") {
-        // What is off in the words of a key that is not there yet is no key of the schema.
-        let not_yet =
-            |key: &&Key| !key.is_accepted() && row.text.contains(&format!("{}:", key.name));
-        if keys::ROOT.iter().find(not_yet).is_none()
-            && !row.text.contains("introspectionUrl")
-            && !row.text.contains("policies: []")
-        {
-            assert_eq!(complaints(&row.text), "", "{}", row.title);
-        }
+        takes(&row.text);
     }
 }
 
