@@ -51,7 +51,7 @@ pub(crate) fn run(options: &cli::Validate, logging: Logging) -> anyhow::Result<(
         }
         let file = sources::named(&options.sources);
         let valid = if options.without_secrets {
-            format!("{file} is valid, apart from what this machine does not have: {name}")
+            format!("{file} is valid, apart from what this machine does not have")
         } else {
             format!("{file} is valid: {name} with {count} backend(s)")
         };
