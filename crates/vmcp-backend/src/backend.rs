@@ -311,6 +311,14 @@ impl Backend {
         }
     }
 
+    /// Leaves child processes no time to end by themselves once they are to end.
+    pub fn hurry(&self) {
+        match &self.wire {
+            Wire::Links(links) => links.hurry(),
+            Wire::Http(_) => {}
+        }
+    }
+
     /// Sends a message of a client and gives what the backend does with it. `id` is that of a
     /// request, and absent for everything else, of which a modern backend is sent nothing. `lines` are
     /// what it is told in headers.

@@ -19,7 +19,7 @@ use std::{
 
 use bytes::Bytes;
 use http::HeaderValue;
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use vmcp_model::{BackendId, ProtocolVersion};
 use vmcp_wire::IdKey;
 
@@ -73,6 +73,8 @@ pub(crate) struct Links {
     given_way: Mutex<Option<Box<str>>>,
     drivers: TaskTracker,
     closed: AtomicBool,
+    /// Leaves programs no time to end by themselves.
+    hurry: CancellationToken,
 }
 
 /// How a link is opened.
@@ -128,6 +130,7 @@ impl Links {
             given_way: Mutex::default(),
             drivers: TaskTracker::new(),
             closed: AtomicBool::new(false),
+            hurry: CancellationToken::new(),
         })
     }
 
@@ -299,6 +302,11 @@ impl Links {
         }
     }
 
+    /// Ends programs by force that are about to end, and those that will be.
+    pub(crate) fn hurry(&self) {
+        self.hurry.cancel();
+    }
+
     /// Calls, streams and links that are under way.
     pub(crate) fn under_way(&self) -> (usize, usize, usize) {
         let streams = match &self.opener {
@@ -336,9 +344,9 @@ impl Links {
         let link = Arc::new(link.with_process(&process, purpose == Purpose::Watch));
         self.keep(id, &link);
         let (me, id, event_bytes) = (self.me.clone(), Box::<str>::from(id), self.event_bytes);
-        let driven = Arc::clone(&link);
+        let hurry = self.hurry.clone();
         self.drivers.spawn(async move {
-            let end = process.drive(Arc::clone(&driven), event_bytes).await;
+            let end = process.drive(Arc::clone(&link), event_bytes, hurry).await;
             drop(place);
             let Some(links) = me.upgrade() else { return };
             links.kept().remove(&id);

@@ -21,6 +21,7 @@ use tokio::{
     sync::mpsc,
     task::JoinSet,
 };
+use tokio_util::sync::CancellationToken;
 use vmcp_model::BackendId;
 
 use crate::{
@@ -111,14 +112,16 @@ impl Process {
         self.child.id()
     }
 
-    /// What it writes that is no message.
-    pub(crate) fn words(&self) -> &Arc<Words> {
-        &self.words
-    }
-
-    /// Carries messages both ways until the process has ended, and its group with it.
-    pub(crate) async fn drive(self, link: Arc<Link>, line_bytes: usize) -> End {
-        let Self { mut child, group, stdin, stdout, stderr, outgoing, backend, words } = self;
+    /// Carries messages both ways until the process has ended, and its group with it. Once `hurry` is
+    /// cancelled it has no time to end by itself.
+    pub(crate) async fn drive(
+        self,
+        link: Arc<Link>,
+        line_bytes: usize,
+        hurry: CancellationToken,
+    ) -> End {
+        let Self { mut child, group, stdin, stdout, stderr, outgoing, backend } = self;
+        let tail: Arc<Tail> = Arc::default();
         let (mut reading, mut chatter, mut writing) =
             (JoinSet::new(), JoinSet::new(), JoinSet::new());
         reading.spawn(lines::read(stdout, Arc::clone(&link), Arc::clone(&words), line_bytes));
@@ -136,11 +139,11 @@ impl Process {
         let unasked = !matches!(stop, Stop::Asked);
         let why = match stop {
             Stop::Asked => {
-                end(&mut child, &group).await;
-                "was closed".to_owned()
+                end(&mut child, &group, &hurry).await;
+                "it was closed".to_owned()
             }
             Stop::Unusable(why) => {
-                end(&mut child, &group).await;
+                end(&mut child, &group, &hurry).await;
                 why
             }
             Stop::Ended(Ok(status)) => format!("ended ({status})"),
@@ -157,7 +160,13 @@ impl Process {
         let said = if unasked { words.reason() } else { None };
         let told = said.as_ref().map_or_else(|| why.clone(), |said| format!("{why}: {said}"));
         if unasked {
-            tracing::warn!(%backend, "the program {told}; it is started again when it is needed");
+            let last = tail.text();
+            // Of one that has never served, whoever has started it says what came of it.
+            if link.has_served() {
+                tracing::warn!(%backend, last, "{why}; it is started again when it is needed");
+            } else {
+                tracing::info!(%backend, last, "{why}; it is started again when it is needed");
+            }
         }
         link.end(why, said);
         End { unasked, why: told }
@@ -194,13 +203,14 @@ async fn closed(writing: &mut JoinSet<()>) -> String {
 }
 
 /// Ends a process whose standard input is closed: it has some time to end by itself, some after
-/// SIGTERM, and none after SIGKILL.
-async fn end(child: &mut Child, group: &Group) {
+/// SIGTERM, and none after SIGKILL, which comes at once in a hurry.
+async fn end(child: &mut Child, group: &Group, hurry: &CancellationToken) {
     for signal in [Signal::TERM, Signal::KILL] {
-        if tokio::time::timeout(GRACE, child.wait()).await.is_ok() {
+        let in_time = tokio::time::timeout(GRACE, child.wait());
+        if let Some(Ok(_ended)) = hurry.run_until_cancelled(in_time).await {
             return;
         }
-        group.signal(signal);
+        group.signal(if hurry.is_cancelled() { Signal::KILL } else { signal });
     }
     if let Err(error) = child.wait().await {
         tracing::warn!(%error, "a process could not be waited for");

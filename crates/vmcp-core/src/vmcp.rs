@@ -366,6 +366,11 @@ impl Vmcp {
         while ending.join_next().await.is_some() {}
     }
 
+    /// Leaves child processes no time to end by themselves.
+    pub fn hurry(&self) {
+        self.backends.load().values().for_each(|backend| backend.hurry());
+    }
+
     /// What vmcp says that it is when it answers (JSON text).
     pub fn server_info(&self) -> &Bytes {
         &self.server_info

@@ -6,10 +6,12 @@ use std::{
 };
 
 use tokio::{sync::Notify, time::Instant};
+use tokio_util::sync::CancellationToken;
 
 use crate::{session::Session, sessions::Sessions};
 
-/// How long calls that are cut off have to say so to their clients.
+/// How long calls that are cut off have to say so to their clients, and backends to end sessions in a
+/// hurry.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// What the client of a call is told that took longer than the drain allows.
@@ -78,27 +80,42 @@ impl Sessions {
         }
     }
 
-    /// Waits for what is in flight, for as long as configuration allows, then cuts it off. Sessions
-    /// that cannot outlive this process are ended at their backends.
-    pub async fn drain(&self) {
+    /// Waits for what is in flight, for as long as configuration allows or until `hurry` is cancelled,
+    /// then cuts it off. Sessions that cannot outlive this process are ended at their backends. Gives how
+    /// many calls were cut off.
+    pub async fn drain(&self, hurry: &CancellationToken) -> usize {
         let calls = &self.shared.calls;
         calls.close();
         let deadline = Instant::now() + self.shared.config.drain;
-        if tokio::time::timeout_at(deadline, calls.wait()).await.is_err() {
-            tracing::warn!(
-                calls = calls.len(),
-                "calls took longer than the drain allows and are cut off"
-            );
+        let in_time = tokio::time::timeout_at(deadline, calls.wait());
+        let mut cut_off = 0;
+        if !matches!(hurry.run_until_cancelled(in_time).await, Some(Ok(()))) {
+            cut_off = calls.len();
+            if !hurry.is_cancelled() {
+                tracing::warn!(
+                    calls = cut_off,
+                    "calls took longer than the drain allows and are cut off"
+                );
+            }
             self.all().iter().for_each(|session| session.cut(CUT_OFF));
             let _last_words = tokio::time::timeout(LAST_WORDS, calls.wait()).await;
         }
-        if self.shared.store.outlives_process() {
-            self.part().await;
-            return;
+        let farewell = async {
+            if self.shared.store.outlives_process() {
+                self.part().await;
+            } else if tokio::time::timeout(FAREWELL, self.end_all()).await.is_err() {
+                tracing::warn!("not every backend session could be ended in time");
+            }
+        };
+        let hurried = async {
+            hurry.cancelled().await;
+            tokio::time::sleep(LAST_WORDS).await;
+        };
+        tokio::select! {
+            () = farewell => {}
+            () = hurried => {}
         }
-        if tokio::time::timeout(FAREWELL, self.end_all()).await.is_err() {
-            tracing::warn!("not every backend session could be ended in time");
-        }
+        cut_off
     }
 
     async fn end_all(&self) {

@@ -3,6 +3,7 @@
 use std::{
     net::{SocketAddr, TcpListener},
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::Context as _;
@@ -21,15 +22,12 @@ use crate::{
     undecided, user,
 };
 
+mod ending;
+
+pub(crate) use ending::end;
+
 /// The path of the MCP endpoint.
 pub(crate) const ENDPOINT: &str = "/mcp";
-
-/// How long background work has to end.
-const FAREWELL: std::time::Duration = std::time::Duration::from_secs(3);
-
-/// How long calls are still taken after readiness has ended, so that those are not lost which are
-/// sent before everybody knows.
-const LAME_DUCK: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// Subscriptions of one session.
 const SUBSCRIPTIONS: usize = 1000;
@@ -168,42 +166,6 @@ impl Running {
     /// Lets `/status` show how the last reload went.
     pub(crate) fn note_reload(&self, problem: Option<String>) {
         self.edge.note_reload(problem);
-    }
-
-    /// Ends everything: no new work, what is in flight has its time, the rest is cut off.
-    pub(crate) async fn stop(self) -> anyhow::Result<()> {
-        self.stop_after(LAME_DUCK).await
-    }
-
-    /// The same for a server whose only client is done.
-    pub(crate) async fn stop_at_once(self) -> anyhow::Result<()> {
-        self.stop_after(std::time::Duration::ZERO).await
-    }
-
-    async fn stop_after(self, lame_duck: std::time::Duration) -> anyhow::Result<()> {
-        let Self { edge, sessions, serving, background, view, .. } = self;
-        tracing::info!("shutting down");
-        edge.begin_drain();
-        // Probes and clients that come meanwhile are told; what a client has sent is not lost.
-        tokio::time::sleep(lame_duck).await;
-        // A call under way may need its client's answer, which comes on a connection of its own.
-        sessions.drain().await;
-        serving.stop_accepting();
-        tokio::task::spawn_blocking(|| serving.close()).await.context("the workers")?;
-        let vmcp = Arc::clone(sessions.vmcp());
-        drop(view);
-        end(&background).await;
-        vmcp.shutdown().await;
-        Ok(())
-    }
-}
-
-/// Ends background work and waits for it, bounded.
-pub(crate) async fn end(background: &Background) {
-    background.stop().cancel();
-    background.tasks().close();
-    if tokio::time::timeout(FAREWELL, background.tasks().wait()).await.is_err() {
-        tracing::warn!(tasks = background.tasks().len(), "background work did not end in time");
     }
 }
 
@@ -352,10 +314,24 @@ fn warn_of_strangers(address: SocketAddr, incoming: &vmcp_auth::Config) {
     }
 }
 
-/// Says in the log what the backends offer, once it is known.
-fn report(view: Arc<View>, wait: std::time::Duration, background: &Background) {
+/// Says in the log what the backends offer, once that is known of all, and until then now and then of which
+/// it is not.
+fn report(view: Arc<View>, first: Duration, background: &Background) {
     background.spawn_until_stop(async move {
-        let settled = view.settle(wait).await;
+        let mut patience = first.max(Duration::from_secs(1));
+        let settled = loop {
+            let settled = view.settle(patience).await;
+            let starting = starting(&view);
+            if starting.is_empty() {
+                break settled;
+            }
+            tracing::info!(
+                backends = starting.join(", "),
+                seconds = patience.as_secs(),
+                "still starting"
+            );
+            patience *= 2;
+        };
         let count = |kind| settled.catalog.len(kind);
         let missing: Vec<_> = settled.missing.iter().map(ToString::to_string).collect();
         tracing::info!(
@@ -363,10 +339,17 @@ fn report(view: Arc<View>, wait: std::time::Duration, background: &Background) {
             resources = count(vmcp_model::Kind::Resource),
             templates = count(vmcp_model::Kind::ResourceTemplate),
             prompts = count(vmcp_model::Kind::Prompt),
-            missing = missing.join(","),
+            missing = missing.join(", "),
             "the catalog is ready"
         );
     });
+}
+
+/// Of whom nothing is known yet that could be shown.
+pub(crate) fn starting(view: &View) -> Vec<String> {
+    let backends = view.backends();
+    let starting = backends.iter().filter(|(_, state)| state.is_unknown());
+    starting.map(|(id, _)| id.to_string()).collect()
 }
 
 fn parsed<T>(texts: &[String]) -> anyhow::Result<Vec<T>>

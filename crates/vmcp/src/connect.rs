@@ -16,8 +16,7 @@ use crate::{
     list::title,
     output::{BAD, GOOD, QUIET, STRONG, line},
     printable,
-    serve::{Hangup, stop_signal, unless},
-    undecided,
+    stop::{Hangup, Stop},
 };
 
 /// What reading the lists may take beyond what a backend has to initialize.
@@ -57,8 +56,8 @@ pub(crate) async fn connect(configuration: Configuration) -> anyhow::Result<Find
     let vmcp = compose::core(configuration, &background)?;
     let began = Instant::now();
     let view = vmcp.view(&vmcp_backend::ClientView::nobody()).map_err(anyhow::Error::from)?;
-    let mut stopped = Box::pin(stop_signal(Hangup::Stops)?);
-    let settled = unless(&mut stopped, async { Ok(view.settle(patience).await) }).await;
+    let mut stop = Stop::listen(Hangup::Stops)?;
+    let settled = stop.unless(async { Ok(view.settle(patience).await) }).await;
     let backends = view.backends();
     let findings = settled.map(|settled| Findings {
         backends: backends
@@ -77,8 +76,7 @@ pub(crate) async fn connect(configuration: Configuration) -> anyhow::Result<Find
     });
     drop(view);
     // Whatever was started to find out ends with it.
-    compose::end(&background).await;
-    vmcp.shutdown().await;
+    compose::end(&background, &vmcp, stop.told_again()).await;
     findings
 }
 
@@ -98,19 +96,23 @@ fn entries(catalog: &Catalog) -> Vec<(Kind, String, BackendId, Option<String>)> 
     let mut entries = Vec::new();
     for kind in Kind::ALL {
         for key in catalog.keys(kind) {
-            let route = match kind {
-                Kind::Tool => catalog.tool(key),
-                Kind::Resource => catalog.resource(key),
-                Kind::ResourceTemplate => catalog.template(key),
-                Kind::Prompt => catalog.prompt(key),
-            };
-            if let Some(Route { backend, name, renamed, .. }) = route {
+            if let Some(Route { backend, name, renamed, .. }) = route(catalog, kind, key) {
                 let name = renamed.then(|| name.to_string());
                 entries.push((kind, key.to_owned(), backend.clone(), name));
             }
         }
     }
     entries
+}
+
+/// Where a name or URI of a catalog leads.
+pub(crate) fn route<'a>(catalog: &'a Catalog, kind: Kind, key: &str) -> Option<&'a Route> {
+    match kind {
+        Kind::Tool => catalog.tool(key),
+        Kind::Resource => catalog.resource(key),
+        Kind::ResourceTemplate => catalog.template(key),
+        Kind::Prompt => catalog.prompt(key),
+    }
 }
 
 impl Findings {
@@ -207,6 +209,15 @@ impl Findings {
 }
 
 impl Outcome {
+    /// The same of a backend that has failed after that.
+    pub(crate) fn failed(self, why: String) -> Self {
+        Self { result: Err(why), ..self }
+    }
+
+    pub(crate) fn is_good(&self) -> bool {
+        self.result.is_ok()
+    }
+
     /// One line, the name as wide as the widest.
     pub(crate) fn shown(&self, width: usize) -> impl fmt::Display {
         let (id, took) = (self.id.as_str(), self.took.as_millis());

@@ -22,13 +22,14 @@ use crate::{
     config,
     logging::Logging,
     output::line,
-    serve::{Hangup, control_runtime, stop_signal},
+    serve::control_runtime,
+    stop::{Hangup, Stop},
 };
 
 pub(crate) fn run(options: &cli::Demo, logging: Logging) -> anyhow::Result<()> {
     logging.start_for_people(Level::WARN);
     control_runtime()?.block_on(async {
-        let stopped = stop_signal(Hangup::Stops)?;
+        let mut stop = Stop::listen(Hangup::Stops)?;
         let tasks = TaskTracker::new();
         let calculator = backend::start(calculator::SERVER, &tasks).await?;
         let notebook = backend::start(notebook::SERVER, &tasks).await?;
@@ -45,12 +46,13 @@ pub(crate) fn run(options: &cli::Demo, logging: Logging) -> anyhow::Result<()> {
         line(format_args!("vmcp serves both as one at {url}"))?;
         let walked = walk(&url, &tasks).await;
         if options.once || walked.is_err() {
-            running.stop().await?;
+            running.stop(stop.told()).await?;
             return walked;
         }
         how_to_connect(&url)?;
-        stopped.await;
-        running.stop().await
+        stop.told().await;
+        running.stop(stop.told_again()).await?;
+        Ok(())
     })
 }
 

@@ -1,27 +1,17 @@
-//! The log: on standard error, for people on a terminal and as JSON lines otherwise.
+//! The log: on standard error, short lines for people on a terminal and JSON otherwise.
 
-use std::{
-    fmt::{self, Debug},
-    io::{IsTerminal as _, stderr},
-};
+mod text;
+
+use std::io::{IsTerminal as _, stderr};
 
 use anstream::ColorChoice;
-use anstyle::{Effects, Style};
-use tracing::{Level, field::Field};
+use tracing::{Level, Metadata};
 use tracing_subscriber::{
-    Registry,
-    field::MakeExt as _,
-    filter::LevelFilter,
-    fmt::{
-        FormatFields,
-        format::{Writer, debug_fn},
-    },
-    layer::SubscriberExt as _,
-    reload,
+    Layer as _, Registry, filter::LevelFilter, layer::SubscriberExt as _, reload,
     util::SubscriberInitExt as _,
 };
 
-use crate::{cli::LogFormat, output::QUIET, printable};
+use crate::{cli::LogFormat, printable};
 
 /// Changes what is logged while the program runs.
 #[derive(Debug)]
@@ -37,59 +27,86 @@ pub(crate) struct Logging {
     pub(crate) format: LogFormat,
 }
 
+/// How the lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lines {
+    /// Short, for who sits there.
+    Short,
+    /// Whole, with times.
+    Text,
+    Json,
+}
+
 impl Logging {
-    /// Begins to log from this level on, or from debug on if that was asked for.
-    pub(crate) fn start(self, level: Level) -> Threshold {
-        let text = match self.format {
-            LogFormat::Auto => stderr().is_terminal(),
-            LogFormat::Text => true,
-            LogFormat::Json => false,
+    /// Begins to log for a server: from the level on that its configuration names, or from debug on if
+    /// the command line asks for that.
+    pub(crate) fn start(self, level: Option<Level>) -> Threshold {
+        let lines = match self.format {
+            LogFormat::Auto if stderr().is_terminal() => Lines::Short,
+            LogFormat::Auto | LogFormat::Json => Lines::Json,
+            LogFormat::Text => Lines::Text,
         };
-        let (filter, handle) = reload::Layer::new(self.filter(level));
-        let log = tracing_subscriber::registry().with(filter);
-        let lines = tracing_subscriber::fmt::layer();
-        if text {
-            let colour = anstream::AutoStream::choice(&stderr()) != ColorChoice::Never;
-            let lines = lines.with_writer(stderr).fmt_fields(fields());
-            log.with(lines.with_target(false).with_ansi(colour)).init();
-        } else {
-            let lines = lines.with_writer(|| printable::Json(stderr()));
-            let lines = lines.json().flatten_event(true);
-            log.with(lines.with_current_span(false).with_span_list(false)).init();
-        }
-        Threshold { logging: self, handle }
+        self.start_lines(lines, self.filter(level))
     }
 
     /// The same for a command whose result people wait for: in words, unless they say otherwise.
     pub(crate) fn start_for_people(self, level: Level) {
-        let format = if self.format == LogFormat::Auto { LogFormat::Text } else { self.format };
-        Self { format, ..self }.start(level);
+        let lines = match self.format {
+            LogFormat::Auto => Lines::Short,
+            LogFormat::Text => Lines::Text,
+            LogFormat::Json => Lines::Json,
+        };
+        self.start_lines(lines, self.filter(Some(level)));
     }
 
-    fn filter(self, level: Level) -> LevelFilter {
-        LevelFilter::from_level(if self.debug { Level::DEBUG } else { level })
+    fn start_lines(self, lines: Lines, filter: LevelFilter) -> Threshold {
+        let (filter, handle) = reload::Layer::new(filter);
+        let log = tracing_subscriber::registry().with(filter);
+        let layer = tracing_subscriber::fmt::layer();
+        let colour = anstream::AutoStream::choice(&stderr()) != ColorChoice::Never;
+        match lines {
+            Lines::Short => {
+                let layer = layer.with_writer(stderr).with_ansi(colour);
+                let layer = layer.fmt_fields(text::Fields).event_format(text::Short);
+                let debug = self.debug;
+                let filter = tracing_subscriber::filter::filter_fn(move |of| debug || is_news(of));
+                log.with(layer.with_filter(filter)).init();
+            }
+            Lines::Text => {
+                let layer = layer.with_writer(stderr).with_ansi(colour);
+                log.with(layer.fmt_fields(text::Fields).with_target(false)).init();
+            }
+            Lines::Json => {
+                let layer = layer.with_writer(|| printable::Json(stderr()));
+                let layer = layer.json().flatten_event(true);
+                log.with(layer.with_current_span(false).with_span_list(false)).init();
+            }
+        }
+        Threshold { logging: self, handle }
+    }
+
+    /// Without a level, a terminal is shown what is wrong and everything else is told more.
+    fn filter(self, level: Option<Level>) -> LevelFilter {
+        let on_terminal = self.format == LogFormat::Auto && stderr().is_terminal();
+        let default = if on_terminal { Level::WARN } else { Level::INFO };
+        LevelFilter::from_level(if self.debug { Level::DEBUG } else { level.unwrap_or(default) })
     }
 }
 
 impl Threshold {
     /// Logs from this level on, or from debug on if the command line asked for that.
-    pub(crate) fn set(&self, level: Level) {
+    pub(crate) fn set(&self, level: Option<Level>) {
         if let Err(error) = self.handle.reload(self.logging.filter(level)) {
             tracing::warn!(%error, "the log level stays as it is");
         }
     }
 }
 
-/// The message and the fields of a line. Much of it comes from backends.
-fn fields() -> impl for<'w> FormatFields<'w> {
-    let field = |writer: &mut Writer<'_>, field: &Field, value: &dyn Debug| -> fmt::Result {
-        let value = printable::line(&format!("{value:?}"));
-        if field.name() == "message" {
-            return writer.write_str(&value);
-        }
-        let styled = |style| if writer.has_ansi_escapes() { style } else { Style::new() };
-        let (italic, quiet) = (styled(Style::new().effects(Effects::ITALIC)), styled(QUIET));
-        write!(writer, "{italic}{}{italic:#}{quiet}={quiet:#}{value}", field.name())
-    };
-    debug_fn(field).delimited(" ")
+/// Whether a terminal is not told in another way already: how each backend fares has lines of its own
+/// there.
+fn is_news(of: &Metadata<'_>) -> bool {
+    !["vmcp_core::view::watching", "vmcp_backend::health"].contains(&of.target())
 }
+
+#[cfg(test)]
+mod tests;

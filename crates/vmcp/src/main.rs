@@ -2,6 +2,7 @@
 //!
 //! This file is the program's table of contents; each command has a file of its own.
 
+mod board;
 mod call;
 mod cli;
 mod client;
@@ -20,6 +21,7 @@ mod private;
 mod reload;
 mod serve;
 mod sources;
+mod stop;
 mod summary;
 mod target;
 mod undecided;

@@ -13,8 +13,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     time::{Instant, MissedTickBehavior},
 };
-use tracing::Level;
-use vmcp_backend::{Backend, Config, Transport};
+use vmcp_backend::Backend;
 use vmcp_core::Replaced;
 use vmcp_model::BackendId;
 
@@ -105,7 +104,7 @@ impl Reloader {
             tracing::warn!(settings = later.join(", "), "these take effect at the next start");
         }
         let replaced = running.replace(backends, &new);
-        self.threshold.set(new.log_level.unwrap_or(Level::INFO));
+        self.threshold.set(new.log_level);
         tell(&replaced);
         self.current = new;
         Ok(())

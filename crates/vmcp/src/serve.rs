@@ -1,35 +1,30 @@
 //! `vmcp serve`: serves a configuration until it is told to stop.
 
 use std::{
-    fs,
     io::{self, IsTerminal as _},
     net::SocketAddr,
-    sync::Arc,
     time::Duration,
 };
 
 use anyhow::{Context as _, bail};
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    time::{Instant, interval},
-};
-use tracing::Level;
-use vmcp_core::{OfferStatus, View};
+use tokio::time::{Instant, sleep};
 
 use crate::{
+    board,
     cli::{self, Misuse},
-    client, compose,
+    compose::{self, Running},
     config::{self, Configuration},
-    connect,
     known::Known,
     logging::{Logging, Threshold},
     memory,
-    output::{STRONG, progress},
+    output::progress,
     reload::{Reloader, Source},
+    sources,
+    stop::{Hangup, Stop},
 };
 
-/// How often the backends are looked at while somebody watches.
-const LOOK: Duration = Duration::from_millis(50);
+/// How long an end takes that nobody need be told of.
+const SLOW_END: Duration = Duration::from_millis(1500);
 
 pub(crate) fn run(options: &cli::Serve, logging: Logging) -> anyhow::Result<()> {
     if options.sources.config.is_none() && !options.host.is_loopback() {
@@ -41,9 +36,16 @@ pub(crate) fn run(options: &cli::Serve, logging: Logging) -> anyhow::Result<()> 
         ))
         .into());
     }
-    let mut source = Source::new(&options.sources, options.session_ttl);
-    let configuration = source.load()?;
-    let threshold = logging.start(configuration.log_level.unwrap_or(Level::INFO));
+    let mut source =
+        options.sources.config.as_ref().map(|file| Source::new(file, options.session_ttl));
+    let mut configuration = match &mut source {
+        Some(source) => source.load()?,
+        None => sources::load(&options.sources)?,
+    };
+    if let Some(ttl) = options.session_ttl {
+        configuration.sessions.ttl = ttl;
+    }
+    let threshold = logging.start(configuration.log_level);
     for warning in &configuration.warnings {
         tracing::warn!("{warning}");
     }
@@ -65,18 +67,17 @@ async fn serve(
     threshold: Threshold,
 ) -> anyhow::Result<()> {
     let hangup = if source.is_some() { Hangup::Reloads } else { Hangup::Stops };
-    let stopped = stop_signal(hangup)?;
+    let mut stop = Stop::listen(hangup)?;
     let reloader =
         source.map(|source| Reloader::new(source, &configuration, threshold)).transpose()?;
-    let (count, patience) = (configuration.backends.len(), connect::patience(&configuration));
+    let (count, drain) = (configuration.backends.len(), configuration.sessions.drain_timeout);
     let began = Instant::now();
     let running = compose::start(configuration, listen, known).await.map_err(advised)?;
     let url = format!("http://{}{}", running.address, compose::ENDPOINT);
     tracing::info!(%url, backends = count, "serving");
     let watched = async {
         if io::stderr().is_terminal() {
-            show_progress(&running.view, began, patience).await;
-            show_address(&url);
+            board::show(&running, &url, began).await;
         }
         std::future::pending::<()>().await;
     };
@@ -87,12 +88,48 @@ async fn serve(
         }
     };
     tokio::select! {
-        () = stopped => {}
+        () = stop.told() => {}
         () = watched => {}
         () = reloaded => {}
         never = memory::give_back() => match never {},
     }
-    running.stop().await
+    end(running, &mut stop, drain).await
+}
+
+/// Ends everything in its time, which whoever watches is told of, or at once when they want that.
+async fn end(running: Running, stop: &mut Stop, drain: Duration) -> anyhow::Result<()> {
+    let calls = running.calls();
+    let told = async {
+        if !io::stderr().is_terminal() {
+            return std::future::pending().await;
+        }
+        if calls > 0 {
+            let (calls, seconds) = (counted(calls, "call"), drain.as_secs());
+            progress(format_args!("waiting for {calls} ({seconds} s); Ctrl-C again to stop now"));
+            sleep(drain).await;
+        }
+        sleep(SLOW_END).await;
+        progress(format_args!("waiting for programs to end; Ctrl-C again to stop now"));
+        std::future::pending().await
+    };
+    let mut is_hurried = false;
+    let hurry = async {
+        stop.told_again().await;
+        is_hurried = true;
+    };
+    let cut_off = tokio::select! {
+        ended = running.stop(hurry) => ended?,
+        never = told => never,
+    };
+    if is_hurried && cut_off > 0 {
+        bail!("stopped at once: {} cut off", counted(cut_off, "call"));
+    }
+    Ok(())
+}
+
+/// `1 call`, `2 calls`.
+fn counted(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Says what to do about an address that somebody else listens on.
@@ -104,34 +141,6 @@ fn advised(error: anyhow::Error) -> anyhow::Error {
     if taken { error.context("choose another port with --port") } else { error }
 }
 
-/// Shows each backend as soon as it has made its offer or failed to.
-async fn show_progress(view: &Arc<View>, began: Instant, patience: Duration) {
-    let mut ticks = interval(LOOK);
-    let mut shown = Vec::new();
-    while began.elapsed() < patience {
-        ticks.tick().await;
-        let backends = view.backends();
-        let width = backends.keys().map(|id| id.as_str().len()).max().unwrap_or_default();
-        for (id, state) in &backends {
-            if state.status != OfferStatus::Unknown && !shown.contains(id) {
-                progress(format_args!("  {}", connect::outcome(id, state, began).shown(width)));
-                shown.push(id.clone());
-            }
-        }
-        if shown.len() == backends.len() {
-            return;
-        }
-    }
-}
-
-fn show_address(url: &str) {
-    progress(format_args!(
-        "\nServing at {STRONG}{url}{STRONG:#} until Ctrl-C. To connect an editor,"
-    ));
-    progress(format_args!("add this to its MCP servers:\n  {}", client::entry(url)));
-    progress(format_args!("To look around: vmcp list {url}\n"));
-}
-
 /// The runtime of everything that is not on the path of a call.
 pub(crate) fn control_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
@@ -140,57 +149,4 @@ pub(crate) fn control_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .enable_all()
         .build()
         .context("the control runtime could not be started")
-}
-
-/// Does work that people may lose patience with.
-pub(crate) async fn unless<T>(
-    stopped: &mut (impl Future<Output = ()> + Unpin),
-    work: impl Future<Output = anyhow::Result<T>>,
-) -> anyhow::Result<T> {
-    tokio::select! {
-        done = work => done,
-        () = stopped => bail!("interrupted"),
-    }
-}
-
-/// What SIGHUP means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Hangup {
-    /// The terminal is gone: whatever was started ends with it.
-    Stops,
-    /// There is a file to be read again, by somebody else.
-    Reloads,
-}
-
-/// Completes when the process is told to stop.
-pub(crate) fn stop_signal(hangup: Hangup) -> anyhow::Result<impl Future<Output = ()>> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut quit = signal(SignalKind::quit())?;
-    let hangup = hangup == Hangup::Stops && !ignores_hangup();
-    let hangup = hangup.then(|| signal(SignalKind::hangup())).transpose()?;
-    let hung_up = async move {
-        match hangup {
-            Some(mut hangup) => hangup.recv().await,
-            None => std::future::pending().await,
-        }
-    };
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = quit.recv() => {}
-            _ = hung_up => {}
-        }
-    })
-}
-
-/// Whether whoever started this process wants it to survive its terminal, as nohup does. Known on
-/// Linux only.
-fn ignores_hangup() -> bool {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    // SIGHUP is the first signal.
-    ignored.is_some_and(|mask| mask & 1 == 1)
 }

@@ -17,6 +17,7 @@ use crate::{
     connect,
     logging::Logging,
     output, serve, sources,
+    stop::{Hangup, Stop},
 };
 
 /// Runs a command against its server.
@@ -33,22 +34,20 @@ pub(crate) fn run<T>(
     logging.start_for_people(if is_url { Level::ERROR } else { Level::WARN });
     serve::control_runtime()?.block_on(async {
         let tasks = TaskTracker::new();
-        let mut stopped = Box::pin(serve::stop_signal(serve::Hangup::Stops)?);
+        let mut stop = Stop::listen(Hangup::Stops)?;
         let Some(configuration) = configuration else {
-            return with_client(&target.target, headers, &tasks, &mut stopped, command).await;
+            return with_client(&target.target, headers, &tasks, &mut stop, command).await;
         };
         let patience = connect::patience(&configuration);
         let running = start(configuration).await?;
         let url = format!("http://{}{ENDPOINT}", running.address);
         let ready = async { Ok(running.view.settle(patience).await) };
-        let done = match serve::unless(&mut stopped, ready).await {
-            Ok(_settled) => {
-                with_client(&url, HeaderMap::new(), &tasks, &mut stopped, command).await
-            }
+        let done = match stop.unless(ready).await {
+            Ok(_settled) => with_client(&url, HeaderMap::new(), &tasks, &mut stop, command).await,
             Err(error) => Err(error),
         };
         // Whatever was started for this command ends with it.
-        running.stop_at_once().await?;
+        running.stop_at_once(stop.told_again()).await?;
         done
     })
 }
@@ -92,12 +91,12 @@ async fn with_client<T>(
     url: &str,
     headers: HeaderMap,
     tasks: &TaskTracker,
-    stopped: &mut (impl Future<Output = ()> + Unpin),
+    stop: &mut Stop,
     command: impl AsyncFnOnce(&Client) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
-    let connected = serve::unless(stopped, Client::connect(url, headers, tasks)).await;
+    let connected = stop.unless(Client::connect(url, headers, tasks)).await;
     let client = connected.map_err(|error| advised(error, url))?;
-    let done = serve::unless(stopped, command(&client)).await;
+    let done = stop.unless(command(&client)).await;
     // What the command found out is worth more than a good farewell.
     if let Err(error) = client.close().await {
         tracing::debug!(%error, "the session was not ended");

@@ -11,7 +11,7 @@ use super::{
     stderr::Allowance,
     words::Words,
 };
-use crate::{error::Error, link::Link, pace::Pace, reading};
+use crate::{conduct::Oddity, error::Error, link::Link, pace::Pace, reading};
 
 /// Lines that are no message, and their bytes, after which nothing more is expected of a program that
 /// has sent no message at all. Some print a greeting first.
@@ -231,7 +231,9 @@ impl Garbage {
             && self.allowance.grant()
         {
             let backend = link.backend();
-            tracing::warn!(%backend, what, "the program wrote a line that is no message to its standard output; logs belong to standard error");
+            // It does no harm, and who serves the program can do nothing about it.
+            let _remarked = link.conduct().is_news(Oddity::NoMessage);
+            tracing::info!(%backend, what, "the program wrote a line that is no message to its standard output; logs belong to standard error");
         }
         if !self.is_server && (self.lines > GARBAGE.0 || self.bytes > GARBAGE.1) {
             return Err("writes what is no MCP message to its standard output".to_owned());

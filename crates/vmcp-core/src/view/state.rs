@@ -40,7 +40,7 @@ impl BackendState {
     }
 
     /// Whether nothing is known yet that could be shown.
-    pub(super) fn is_unknown(&self) -> bool {
+    pub fn is_unknown(&self) -> bool {
         self.status == OfferStatus::Unknown && self.offer.is_none()
     }
 

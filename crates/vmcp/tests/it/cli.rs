@@ -4,6 +4,7 @@ mod client;
 mod configuration;
 mod known;
 mod programs;
+mod serving;
 mod terminal;
 
 use std::{path::Path, process::Stdio, time::Duration};

@@ -7,7 +7,7 @@ use super::Desk;
 use crate::{connect, stdio::processes};
 
 /// What marks the processes of one test among all others.
-fn tag(test: &str) -> String {
+pub(super) fn tag(test: &str) -> String {
     format!("--of-cli={}-{test}", std::process::id())
 }
 
@@ -43,7 +43,9 @@ async fn an_editors_program_is_tried_and_leaves_nothing_behind() {
     let (out, error, code) = desk.run(&["call", "mcp.json", "kid_environment", "--json"]).await;
     assert_eq!(code, 0, "{error}");
     assert!(out.contains(r#"\"KEY\": \"s3cret\""#) && out.contains(r#"\"cwd\": \"/\""#), "{out}");
-    assert!(error.contains("backend=lost") && !error.contains("s3cret"), "{error}");
+    assert_eq!(error, "");
+    let (_, error, _) = desk.run(&["tools", "mcp.json"]).await;
+    assert!(error.contains("backend lost is out: ") && !error.contains("s3cret"), "{error}");
     assert!(processes(&tag).is_empty());
     let (out, error, code) = desk.run(&["validate", "--connect", "--mcp-json", "mcp.json"]).await;
     assert_eq!((error.as_str(), code), ("error: 1 of 2 backend(s) failed\n", 1), "{out}");

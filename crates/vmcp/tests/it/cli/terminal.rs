@@ -14,12 +14,12 @@ use rustix::{
 };
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
-use vmcp_testkit::{gateway::eventually, peers, raw::RawServer};
+use vmcp_testkit::{CHILD, gateway::eventually, peers, raw::RawServer};
 
 use super::{Desk, PATIENCE, configuration, shop};
 
 /// A command that runs on a terminal of its own.
-struct Terminal {
+pub(super) struct Terminal {
     child: Child,
     /// What it has shown so far.
     shown: Arc<Mutex<String>>,
@@ -29,7 +29,7 @@ struct Terminal {
 }
 
 impl Terminal {
-    fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+    pub(super) fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(master.as_fd()).unwrap();
         unlockpt(master.as_fd()).unwrap();
@@ -61,23 +61,28 @@ impl Terminal {
         Self { child, shown, reader, _state: state }
     }
 
-    fn shown(&self) -> String {
+    pub(super) fn shown(&self) -> String {
         self.shown.lock().unwrap().replace("\r\n", "\n")
     }
 
-    async fn waits_for(&self, text: &str) {
+    pub(super) async fn waits_for(&self, text: &str) {
         eventually(text, async || self.shown().contains(text).then_some(())).await;
     }
 
-    /// Presses Ctrl-C, and gives everything that was shown and the exit status.
-    async fn end(self) -> (String, Option<i32>) {
+    /// Presses Ctrl-C.
+    pub(super) fn interrupt(&self) {
         let pid = self.child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
         kill_process(pid.unwrap(), Signal::INT).unwrap();
+    }
+
+    /// Presses Ctrl-C, and gives everything that was shown and the exit status.
+    pub(super) async fn end(self) -> (String, Option<i32>) {
+        self.interrupt();
         self.ended().await
     }
 
     /// Waits for the end, and gives everything that was shown and the exit status.
-    async fn ended(mut self) -> (String, Option<i32>) {
+    pub(super) async fn ended(mut self) -> (String, Option<i32>) {
         let status = tokio::time::timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap();
         let Self { shown, reader, .. } = self;
         reader.join().unwrap();
@@ -203,4 +208,30 @@ async fn what_a_program_says_is_one_line_of_the_log() {
     assert!(!text.contains(is_hostile), "{text:?}");
     let (_, json, _) = desk.run(&["tools", "mcp.json", "--debug", "--log-format", "json"]).await;
     assert!(json.contains(r"\u001b]0;title\u0007\u009b2J\rerror: \u202eno"), "{json:?}");
+}
+
+/// What a call has said of itself so far, and after that how long it takes.
+#[tokio::test]
+async fn a_call_shows_how_far_it_has_come() {
+    let json =
+        format!(r#"{{"mcpServers": {{"kid": {{"command": "python3", "args": ["{CHILD}"]}}}}}}"#);
+    let desk = Desk::new().with("mcp.json", &json);
+    let file = desk.path().join("mcp.json").display().to_string();
+    let terminal = Terminal::run(&["call", &file, "kid_progress", "steps=3"], &[]);
+    let (shown, code) = terminal.ended().await;
+    assert_eq!(code, Some(0), "{shown}");
+    for step in 0..3 {
+        assert!(shown.contains(&format!("\rkid_progress: {step}   ")), "{shown:?}");
+    }
+    assert!(shown.ends_with("   \rdone\n"), "the line is gone: {shown:?}");
+    let terminal = Terminal::run(&["call", &file, "kid_sleep", "ms=600000"], &[]);
+    terminal.waits_for("\rkid_sleep: still waiting, ").await;
+    let (shown, code) = terminal.end().await;
+    assert!(shown.contains("interrupted") && code == Some(1), "{shown}");
+    let (out, error, code) = desk.run(&["call", "mcp.json", "kid_echo", "text=done"]).await;
+    assert_eq!(
+        (out.as_str(), error.as_str(), code),
+        ("done\n", "", 0),
+        "who does not watch is told nothing"
+    );
 }
