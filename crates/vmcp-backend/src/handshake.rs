@@ -9,7 +9,10 @@ use tokio::{
     sync::watch,
     time::{Instant, timeout},
 };
-use vmcp_model::{Era, ProtocolVersion};
+use vmcp_model::{
+    Era, ProtocolVersion,
+    raw::{self, Members},
+};
 use vmcp_wire::{ServerHello, headers::SESSION_ID, reply};
 
 use crate::{
@@ -286,7 +289,8 @@ impl Backend {
         };
         let message = self.own_answer(&session, answer, &id).await?;
         if message.result().is_none() {
-            let error = Error::Protocol(format!("refused initialize: {}", excerpt(message.text())));
+            let said = said(message.text()).unwrap_or_else(|| excerpt(message.text()));
+            let error = Error::Protocol(format!("refused initialize: {said}"));
             return Err(match Refusal::read(message.text(), &id).code {
                 // It would take it at another time.
                 Some(INTERNAL_ERROR) => Unopened::Failed(error),
@@ -334,6 +338,13 @@ impl From<Error> for Unopened {
     fn from(error: Error) -> Self {
         Self::Failed(error)
     }
+}
+
+/// The message of a JSON-RPC error, and no more of it than is of use.
+fn said(answer: &[u8]) -> Option<String> {
+    let error = Members::parse(answer)?.value(answer, "error")?;
+    let message = Members::parse(error)?.value(error, "message").and_then(raw::as_string)?;
+    Some(excerpt(message.as_bytes())).filter(|message| !message.is_empty())
 }
 
 /// A session that is lost before it has begun is no session that was lost.

@@ -60,6 +60,17 @@ impl Backend {
         self.ask_as(session, method, params, Some(Sign::Own)).await
     }
 
+    /// The same, for whoever wants to hear the notifications that come before the response.
+    pub async fn ask_hearing(
+        self: &Arc<Self>,
+        session: &Session,
+        method: &str,
+        params: Option<&[u8]>,
+        hear: &mut (dyn FnMut(&Message) + Send),
+    ) -> Result<Message, Error> {
+        self.asked(session, method, params, Some(Sign::Own), hear).await
+    }
+
     /// The same; `sign` is what comes of it for the backend's health.
     pub(crate) async fn ask_as(
         self: &Arc<Self>,
@@ -68,11 +79,22 @@ impl Backend {
         params: Option<&[u8]>,
         sign: Option<Sign>,
     ) -> Result<Message, Error> {
+        self.asked(session, method, params, sign, &mut |_notification| {}).await
+    }
+
+    async fn asked(
+        self: &Arc<Self>,
+        session: &Session,
+        method: &str,
+        params: Option<&[u8]>,
+        sign: Option<Sign>,
+        hear: &mut (dyn FnMut(&Message) + Send),
+    ) -> Result<Message, Error> {
         let OwnRequest { id, text, lines } = self.own_request_on(session, method, params);
         let admitted = self.health.admit()?;
         let answer = within(self.timeouts.idle, async {
             let answer = self.exchange(session, text, Some(&id), lines.as_ref()).await?;
-            self.own_answer(session, answer, &id).await
+            self.own_answer_hearing(session, answer, &id, hear).await
         });
         let answer = answer.await;
         if let Some(sign) = sign {
@@ -100,6 +122,16 @@ impl Backend {
         answer: Answer,
         id: &IdKey,
     ) -> Result<Message, Error> {
+        self.own_answer_hearing(session, answer, id, &mut |_notification| {}).await
+    }
+
+    async fn own_answer_hearing(
+        self: &Arc<Self>,
+        session: &Session,
+        answer: Answer,
+        id: &IdKey,
+        hear: &mut (dyn FnMut(&Message) + Send),
+    ) -> Result<Message, Error> {
         let text = match answer {
             Answer::Ready(text) => text,
             Answer::Whole(body) => body.collect(OWN_ANSWER_BYTES).await?,
@@ -115,7 +147,8 @@ impl Backend {
                     Shape::Request => {
                         Box::pin(self.decline(session, &message, Declined::NoClient)).await?;
                     }
-                    Shape::Response | Shape::Notification => {}
+                    Shape::Notification => hear(&message),
+                    Shape::Response => {}
                 }
             },
         };

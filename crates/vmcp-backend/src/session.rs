@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 use tokio::time::Instant;
 use vmcp_model::{
-    Digest, Era, LeftOut, ProtocolVersion, declared,
+    BackendId, Digest, Era, LeftOut, ProtocolVersion, declared,
     raw::{self, Edit, Members},
 };
 use vmcp_wire::{Introduction, ServerHello, task};
@@ -24,6 +24,9 @@ pub struct ClientView {
     /// The same for backends of the other era, where nothing can be asked of the client.
     across: Bytes,
 }
+
+/// Missing backends that are kept of what another vmcp names.
+const MISSING: usize = 64;
 
 /// How vmcp introduces itself to backends: an `Implementation` object (JSON text).
 pub const CLIENT_INFO: &[u8] =
@@ -57,6 +60,8 @@ pub struct Facts {
     pub has: Has,
     /// How long a modern backend says that this may be taken for true.
     pub freshness: Freshness,
+    /// The backends that are missing behind it, if it is a vmcp and says so.
+    pub missing: Box<[BackendId]>,
 }
 
 /// Which capabilities a backend has that decide what may be sent to it.
@@ -200,7 +205,10 @@ impl Session {
 impl Facts {
     /// Takes what the backend said.
     pub(crate) fn new(hello: ServerHello) -> Self {
-        Self::of(&hello.capabilities, hello.instructions.map(String::into_boxed_str))
+        let missing = hello.missing.iter().filter_map(|name| BackendId::new(name).ok());
+        let missing = missing.take(MISSING).collect();
+        let instructions = hello.instructions.map(String::into_boxed_str);
+        Self { missing, ..Self::of(&hello.capabilities, instructions) }
     }
 
     /// Every session keeps them, so nothing of the message is kept in which they came.
@@ -213,7 +221,7 @@ impl Facts {
             cut.into_boxed_str()
         });
         let (has, freshness) = (Has::of(&capabilities), Freshness::default());
-        Self { capabilities, left_out, instructions, has, freshness }
+        Self { capabilities, left_out, instructions, has, freshness, missing: Box::default() }
     }
 
     /// Whether the backend announces changes of this list: `tools`, `resources` or `prompts`.

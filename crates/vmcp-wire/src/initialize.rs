@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use vmcp_model::raw;
 
-use crate::message::Message;
+use crate::{message::Message, meta::MISSING};
 
 /// What a client says in `initialize`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct ServerHello {
     /// The `capabilities` object in the server's bytes.
     pub capabilities: Bytes,
     pub instructions: Option<String>,
+    /// The backends of which another vmcp says that they are missing.
+    pub missing: Vec<String>,
 }
 
 impl ClientHello {
@@ -72,6 +74,8 @@ impl ServerHello {
             capabilities: Option<&'a RawValue>,
             #[serde(default)]
             instructions: Option<String>,
+            #[serde(borrow, default, rename = "_meta")]
+            meta: Option<&'a RawValue>,
         }
         let result = response.result().ok_or("initialize was answered with an error")?;
         let reply: Reply<'_> = serde_json::from_slice(result)
@@ -86,6 +90,14 @@ impl ServerHello {
             protocol_version: reply.protocol_version,
             capabilities,
             instructions: reply.instructions,
+            missing: reply.meta.map(missing).unwrap_or_default(),
         })
     }
+}
+
+/// What stands there, if it is a list of names.
+fn missing(meta: &RawValue) -> Vec<String> {
+    let meta = meta.get().as_bytes();
+    let list = raw::Members::parse(meta).and_then(|members| members.value(meta, MISSING));
+    list.and_then(|list| serde_json::from_slice(list).ok()).unwrap_or_default()
 }

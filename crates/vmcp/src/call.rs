@@ -1,29 +1,44 @@
 //! `vmcp call`, `vmcp read` and `vmcp get`: one request, and its result for people or as JSON.
 
-use std::io::IsTerminal as _;
+mod check;
+mod naming;
+mod waiting;
+
+use std::{
+    fs::File,
+    io::{self, IsTerminal as _, Read as _},
+};
 
 use anyhow::{Context as _, anyhow};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value, json, value::RawValue};
 use vmcp_model::Kind;
 
 use crate::{
-    cli,
-    client::Client,
+    cli::{self, Misuse},
     logging::Logging,
-    output::{Quoted, bytes, line, raw_json},
-    printable, target,
+    output::{self, Quoted, bytes, line, raw_json},
+    printable,
+    target::{self, Server},
 };
+use check::Found;
+
+/// The most bytes of arguments in a file or on standard input.
+const MAX_ARGUMENTS: u64 = 64 << 20;
 
 /// Calls a tool. What the tool itself calls an error is a failure of the command.
 pub(crate) fn call(options: &cli::Call, logging: Logging) -> anyhow::Result<()> {
-    let raw = target::run(&options.target, logging, async |client| {
-        let arguments = match &options.arguments {
-            Some(arguments) => arguments.clone(),
-            None => arguments(client, &options.tool, &options.pairs).await?,
-        };
-        let params = json!({"name": options.tool, "arguments": arguments});
-        client.ask_raw("tools/call", &params).await
+    let given = options.arguments.as_deref().map(given).transpose()?;
+    let name = &*options.tool;
+    let raw = target::run(&options.target, logging, Some((Kind::Tool, name)), async |server| {
+        let tools = server.client.list(Kind::Tool).await?;
+        // A tool that is not listed may exist all the same; the server knows.
+        let tool = tools.iter().find(|item| item["name"] == name);
+        let schema = tool.map_or(&Value::Null, |tool| &tool["inputSchema"]);
+        let arguments = given.unwrap_or_else(|| arguments(schema, &options.pairs));
+        refuse(name, check::arguments(schema, &arguments))?;
+        let params = json!({"name": name, "arguments": arguments});
+        ask(server, Kind::Tool, "tools/call", params, &tools).await
     })?;
     let result: Value = serde_json::from_str(raw.get())?;
     let is_error = result["isError"] == true;
@@ -45,8 +60,16 @@ pub(crate) fn call(options: &cli::Call, logging: Logging) -> anyhow::Result<()> 
 
 /// Reads a resource. One that is not text goes to standard output as the bytes it is.
 pub(crate) fn read(options: &cli::Read, logging: Logging) -> anyhow::Result<()> {
-    let raw = target::run(&options.target, logging, async |client| {
-        client.ask_raw("resources/read", &json!({"uri": options.uri})).await
+    let uri = &*options.uri;
+    let raw = target::run(&options.target, logging, Some((Kind::Resource, uri)), async |server| {
+        let params = json!({"uri": uri});
+        match waiting::ask(&server.client, "resources/read", params, uri).await {
+            Ok(raw) => Ok(raw),
+            Err(error) => {
+                let resources = server.client.list(Kind::Resource).await.unwrap_or_default();
+                Err(naming::advised(error, server, Kind::Resource, uri, &resources))
+            }
+        }
     })?;
     if options.target.json {
         return raw_json(raw.get());
@@ -54,7 +77,7 @@ pub(crate) fn read(options: &cli::Read, logging: Logging) -> anyhow::Result<()> 
     let result: Value = serde_json::from_str(raw.get())?;
     for part in result["contents"].as_array().into_iter().flatten() {
         match part["blob"].as_str() {
-            Some(blob) if !std::io::stdout().is_terminal() => {
+            Some(blob) if !io::stdout().is_terminal() => {
                 let blob = STANDARD.decode(blob).context("the server's base64 is broken")?;
                 bytes(&blob)?;
             }
@@ -69,9 +92,14 @@ pub(crate) fn get(options: &cli::Get, logging: Logging) -> anyhow::Result<()> {
     let pairs = options.pairs.iter();
     let arguments: Map<String, Value> =
         pairs.map(|(key, value)| (key.clone(), Value::from(value.as_str()))).collect();
-    let raw = target::run(&options.target, logging, async |client| {
-        let params = json!({"name": options.prompt, "arguments": arguments});
-        client.ask_raw("prompts/get", &params).await
+    let name = &*options.prompt;
+    let raw = target::run(&options.target, logging, Some((Kind::Prompt, name)), async |server| {
+        let prompts = server.client.list(Kind::Prompt).await?;
+        if let Some(prompt) = prompts.iter().find(|item| item["name"] == name) {
+            refuse(name, check::of_prompt(&prompt["arguments"], &arguments))?;
+        }
+        let params = json!({"name": name, "arguments": arguments});
+        ask(server, Kind::Prompt, "prompts/get", params, &prompts).await
     })?;
     if options.target.json {
         return raw_json(raw.get());
@@ -84,27 +112,73 @@ pub(crate) fn get(options: &cli::Get, logging: Logging) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The arguments of a call as they were typed, each as what the tool asks for.
-async fn arguments(
-    client: &Client,
-    tool: &str,
-    pairs: &[(String, String)],
-) -> anyhow::Result<Map<String, Value>> {
-    if pairs.is_empty() {
-        return Ok(Map::new());
+/// Asks for something by its name, and says what may help if the server does not list it.
+async fn ask(
+    server: &Server,
+    kind: Kind,
+    method: &str,
+    params: Value,
+    listed: &[Value],
+) -> anyhow::Result<Box<RawValue>> {
+    let name = params["name"].as_str().unwrap_or_default().to_owned();
+    let is_listed = listed.iter().any(|item| item["name"] == *name);
+    if !is_listed && let Some(out) = naming::known_to_be_out(server, &name) {
+        return Err(out);
     }
-    // A tool that is not listed may exist all the same; the server knows.
-    let tools = client.list(Kind::Tool).await?;
-    let found = tools.iter().find(|item| item["name"] == tool);
-    let properties = found.map_or(&Value::Null, |tool| &tool["inputSchema"]["properties"]);
+    let answer = waiting::ask(&server.client, method, params, &name).await;
+    answer.map_err(|error| {
+        if is_listed { error } else { naming::advised(error, server, kind, &name, listed) }
+    })
+}
+
+/// Refuses arguments that cannot be right, all of them at once.
+fn refuse(name: &str, found: Found) -> anyhow::Result<()> {
+    let Found { wrong, odd } = found;
+    if !wrong.is_empty() {
+        // What is not known may be what is missing, misspelt.
+        return Err(Misuse(format!("{name}: {}", [odd, wrong].concat().join("; "))).into());
+    }
+    odd.iter().for_each(|odd| output::warning(&format!("{name}: {odd}")));
+    Ok(())
+}
+
+/// The arguments of a call as one JSON object: the text, a file that holds it, or standard input.
+fn given(text: &str) -> anyhow::Result<Map<String, Value>> {
+    let read = |from: &mut dyn io::Read| {
+        let mut read = String::new();
+        from.take(MAX_ARGUMENTS).read_to_string(&mut read).map(|_length| read)
+    };
+    let (text, place) = match (text, text.strip_prefix('@')) {
+        ("-", _) => (read(&mut io::stdin()), " (from standard input)".to_owned()),
+        (_, Some(file)) => {
+            let text = File::open(file).and_then(|mut file| read(&mut file));
+            (text, format!(" (in {file})"))
+        }
+        (text, None) => (Ok(text.to_owned()), String::new()),
+    };
+    let wrong = |why: String| Misuse(format!("--arguments{place}: {why}"));
+    let text = text.map_err(|error| wrong(format!("cannot be read: {error}")))?;
+    let object = serde_json::from_str(&text);
+    Ok(object.map_err(|error| wrong(format!("not a JSON object: {error}")))?)
+}
+
+/// The arguments of a call as they were typed, each as what the tool asks for.
+fn arguments(schema: &Value, pairs: &[(String, String)]) -> Map<String, Value> {
+    let properties = &schema["properties"];
     let typed = |(key, text): &(String, String)| (key.clone(), argument(text, &properties[key]));
-    Ok(pairs.iter().map(typed).collect())
+    pairs.iter().map(typed).collect()
 }
 
 /// What a text means for a parameter with this schema.
 fn argument(text: &str, schema: &Value) -> Value {
-    let wants_text = schema["type"] == "string";
-    let read = if wants_text { None } else { serde_json::from_str(text).ok() };
+    let types = check::types(schema);
+    let wants_text = types.contains(&"string");
+    if wants_text && types.len() == 1 {
+        return Value::from(text);
+    }
+    let read = serde_json::from_str(text).ok();
+    // Where text may stand, it need not be JSON of something else.
+    let read = read.filter(|read| !wants_text || check::is_of_any(&types, read));
     read.unwrap_or_else(|| Value::from(text))
 }
 
@@ -137,7 +211,7 @@ fn blob(kind: &str, mime_type: &Value, data: &Value) -> String {
 
 /// Programs get a text as it is.
 fn printable_for_people(text: &str) -> String {
-    if std::io::stdout().is_terminal() { printable::text(text) } else { text.to_owned() }
+    if io::stdout().is_terminal() { printable::text(text) } else { text.to_owned() }
 }
 
 #[cfg(test)]

@@ -195,9 +195,9 @@ pub(crate) struct Call {
     /// Its arguments; a value is JSON if the tool does not ask for text and it can be read as JSON.
     #[arg(value_name = "KEY=VALUE", value_parser = pair, conflicts_with = "arguments")]
     pub(crate) pairs: Vec<(String, String)>,
-    /// Its arguments as one JSON object.
-    #[arg(long, value_name = "JSON", value_parser = object)]
-    pub(crate) arguments: Option<serde_json::Map<String, serde_json::Value>>,
+    /// Its arguments as one JSON object: the text, a file that holds it, or standard input.
+    #[arg(long, value_name = "JSON|@FILE|-", allow_hyphen_values = true)]
+    pub(crate) arguments: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -256,10 +256,6 @@ impl What {
 fn pair(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("write KEY=VALUE")?;
     Ok((key.to_owned(), value.to_owned()))
-}
-
-fn object(text: &str) -> Result<serde_json::Map<String, serde_json::Value>, String> {
-    serde_json::from_str(text).map_err(|error| format!("not a JSON object: {error}"))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use serde_json::{Value, json, value::RawValue};
 use tokio_util::task::TaskTracker;
 use vmcp_backend::{Backend, Endpoint, Session, Transport};
 use vmcp_model::{BackendId, Kind};
+use vmcp_wire::Message;
 
 use crate::cli::Misuse;
 
@@ -50,18 +51,34 @@ impl Client {
         Ok(serde_json::from_str(self.ask_raw(method, params).await?.get())?)
     }
 
+    /// Backends of which the server said at the beginning that it misses them, as vmcp does.
+    pub(crate) fn missing(&self) -> &[BackendId] {
+        &self.session.facts().missing
+    }
+
     /// Asks something and gives the result as the server wrote it.
     pub(crate) async fn ask_raw(
         &self,
         method: &str,
         params: &Value,
     ) -> anyhow::Result<Box<RawValue>> {
+        self.ask_hearing(method, params, &mut |_notification| {}).await
+    }
+
+    /// The same; `hear` is given the notifications that come before the answer.
+    pub(crate) async fn ask_hearing(
+        &self,
+        method: &str,
+        params: &Value,
+        hear: &mut (dyn FnMut(&Message) + Send),
+    ) -> anyhow::Result<Box<RawValue>> {
         let params = params.to_string();
-        let answer = self.connection.ask(&self.session, method, Some(params.as_bytes())).await?;
+        let (session, params) = (&self.session, Some(params.as_bytes()));
+        let answer = self.connection.ask_hearing(session, method, params, hear).await?;
         let Some(result) = answer.result() else {
             let answer: Value = serde_json::from_slice(answer.text())?;
-            let (error, code) = (&answer["error"]["message"], &answer["error"]["code"]);
-            bail!("{} ({code})", error.as_str().unwrap_or("the server refuses"));
+            let said = answer["error"]["message"].as_str().filter(|said| !said.is_empty());
+            bail!("{}", said.unwrap_or("the server refuses, and does not say why"));
         };
         Ok(serde_json::from_slice(result)?)
     }

@@ -31,7 +31,6 @@ mod schema;
 mod secret;
 mod sessions;
 mod storage;
-mod suggest;
 mod transports;
 mod tree;
 mod units;
@@ -44,6 +43,8 @@ use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
 use tracing::Level;
 use vmcp_backend::Transport;
 use vmcp_catalog::Rules;
+
+use crate::suggest;
 
 pub(crate) use given::Given;
 pub(crate) use inherited::is_inherited;

@@ -25,14 +25,20 @@ struct Row {
 
 pub(crate) fn run(target: &cli::Target, what: cli::What, logging: Logging) -> anyhow::Result<()> {
     let kinds = what.kinds();
-    let lists = target::run(target, logging, async |client| {
+    target::run(target, logging, None, async |server| {
         let mut lists = Vec::new();
         for kind in kinds {
-            lists.push((*kind, client.list(*kind).await?));
+            lists.push((*kind, server.client.list(*kind).await?));
         }
-        Ok(lists)
-    })?;
-    if target.json {
+        if !server.lacks_all() {
+            show_all(lists, target.json)?;
+        }
+        server.tell_lacks()
+    })
+}
+
+fn show_all(lists: Vec<(Kind, Vec<Value>)>, as_json: bool) -> anyhow::Result<()> {
+    if as_json {
         let lists: Map<String, Value> = lists
             .into_iter()
             .map(|(kind, items)| (kind.list_member().to_owned(), Value::Array(items)))

@@ -22,6 +22,7 @@ mod reload;
 mod serve;
 mod sources;
 mod stop;
+mod suggest;
 mod summary;
 mod target;
 mod undecided;

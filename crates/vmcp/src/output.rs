@@ -89,6 +89,15 @@ pub(crate) fn progress(text: fmt::Arguments<'_>) {
     let _told = writeln!(anstream::stderr().lock(), "{text}");
 }
 
+/// Shows a line on a terminal until the next one takes its place, or what is printed next.
+pub(crate) fn transient(text: &str) {
+    const WIDTH: usize = 78;
+    let shown: String = text.chars().take(WIDTH).collect();
+    let mut out = io::stderr().lock();
+    // It stands where it began, so that the next line begins there.
+    let _told = write!(out, "\r{shown:WIDTH$}\r").and_then(|()| out.flush());
+}
+
 fn tell(style: Style, word: &str, text: &str) {
     progress(format_args!("{style}{word}:{style:#} {text}"));
 }

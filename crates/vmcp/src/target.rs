@@ -1,13 +1,17 @@
 //! The server that a client command speaks to: one behind a URL, or the gateway of a file, which
 //! is served inside this process for as long as the command takes.
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::Path, time::Duration};
 
-use anyhow::anyhow;
+use anyhow::{anyhow, bail};
 use http::{HeaderMap, HeaderName, HeaderValue};
+use tokio::time::interval;
 use tokio_util::task::TaskTracker;
 use tracing::Level;
 use vmcp_backend::Outgoing;
+use vmcp_catalog::Rules;
+use vmcp_core::{BackendState, OfferStatus, PartialFailure, View};
+use vmcp_model::{BackendId, Kind};
 
 use crate::{
     cli::{self, Misuse},
@@ -20,36 +24,157 @@ use crate::{
     stop::{Hangup, Stop},
 };
 
+/// How often it is looked whether what a command needs is there.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What a command speaks to.
+pub(crate) struct Server {
+    pub(crate) client: Client,
+    /// The backends behind it with which something is wrong, as far as that is known.
+    pub(crate) lacks: Vec<Lack>,
+    /// How many backends there are, if that is known.
+    backends: Option<usize>,
+}
+
+/// What is wrong with a backend.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Lack {
+    pub(crate) backend: BackendId,
+    pub(crate) what: Wrong,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Wrong {
+    /// It has offered nothing yet, and why is not known.
+    NotThereYet,
+    Out(String),
+    /// It is there, but for some of its lists.
+    Partly(String),
+}
+
+/// What a command asks for: of a file, nothing else need be there.
+pub(crate) type Wanted<'a> = Option<(Kind, &'a str)>;
+
 /// Runs a command against its server.
 pub(crate) fn run<T>(
     target: &cli::Target,
     logging: Logging,
-    command: impl AsyncFnOnce(&Client) -> anyhow::Result<T>,
+    wanted: Wanted<'_>,
+    command: impl AsyncFnOnce(&Server) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     let is_url = ["http://", "https://"].iter().any(|scheme| target.target.starts_with(scheme));
     let configuration = if is_url { None } else { Some(of_file(target)?) };
     let headers: HeaderMap =
         target.header.iter().map(|text| header(text)).collect::<Result<_, _>>()?;
-    // Of a server that is asked directly, the command itself says what is wrong.
-    logging.start_for_people(if is_url { Level::ERROR } else { Level::WARN });
+    // The command itself says what is wrong.
+    logging.start_for_people(Level::ERROR);
     serve::control_runtime()?.block_on(async {
-        let tasks = TaskTracker::new();
         let mut stop = Stop::listen(Hangup::Stops)?;
         let Some(configuration) = configuration else {
-            return with_client(&target.target, headers, &tasks, &mut stop, command).await;
+            let lacks = |client: &Client| {
+                let missing = client.missing().iter().cloned();
+                let late = missing.map(|backend| Lack { backend, what: Wrong::NotThereYet });
+                (late.collect(), None)
+            };
+            return with_client(&target.target, headers, &mut stop, lacks, command).await;
         };
-        let patience = connect::patience(&configuration);
+        let (patience, rules) = (connect::patience(&configuration), configuration.rules.clone());
+        let shows_all = configuration.failures.partial == PartialFailure::Fail;
+        let wanted = wanted.filter(|_| !shows_all);
         let running = start(configuration).await?;
         let url = format!("http://{}{ENDPOINT}", running.address);
-        let ready = async { Ok(running.view.settle(patience).await) };
+        let ready = async {
+            until_there(&running.view, &rules, wanted, patience).await;
+            Ok(())
+        };
         let done = match stop.unless(ready).await {
-            Ok(_settled) => with_client(&url, HeaderMap::new(), &tasks, &mut stop, command).await,
+            Ok(()) => {
+                let lacks = |_: &Client| {
+                    let backends = running.view.backends();
+                    (lacks(&backends), Some(backends.len()))
+                };
+                with_client(&url, HeaderMap::new(), &mut stop, lacks, command).await
+            }
             Err(error) => Err(error),
         };
         // Whatever was started for this command ends with it.
         running.stop_at_once(stop.told_again()).await?;
         done
     })
+}
+
+/// Waits until every backend has answered or failed, or until that one has which has what is wanted.
+async fn until_there(view: &View, rules: &Rules, wanted: Wanted<'_>, patience: Duration) {
+    let there = async {
+        let Some((kind, key)) = wanted else { return std::future::pending().await };
+        let mut ticks = interval(LOOK);
+        let is_there = || {
+            let catalog = view.catalog();
+            let found = connect::route(&catalog, kind, key);
+            found.is_some_and(|route| rules.is_certain(kind, &route.backend, &view.unknown()))
+        };
+        while !is_there() {
+            ticks.tick().await;
+        }
+    };
+    tokio::select! {
+        _settled = view.settle(patience) => {}
+        () = there => {}
+    }
+}
+
+fn lacks(backends: &BTreeMap<BackendId, BackendState>) -> Vec<Lack> {
+    let lacks = backends.iter().filter_map(|(id, state)| {
+        let what = match &state.status {
+            OfferStatus::Good => return None,
+            OfferStatus::Unknown => Wrong::NotThereYet,
+            OfferStatus::Failed(why) => Wrong::Out(why.clone()),
+            OfferStatus::Partial(why) => Wrong::Partly(why.clone()),
+        };
+        Some(Lack { backend: id.clone(), what })
+    });
+    lacks.collect()
+}
+
+impl Server {
+    /// Tells of the backends without which an answer is not complete. An error if there is no other.
+    pub(crate) fn tell_lacks(&self) -> anyhow::Result<()> {
+        let late = self.lacks.iter().filter(|lack| lack.what == Wrong::NotThereYet);
+        let late: Vec<_> = late.map(|lack| lack.backend.as_str()).collect();
+        if !late.is_empty() {
+            output::progress(format_args!("not there yet: {}", late.join(", ")));
+        }
+        for lack in self.lacks.iter().filter(|lack| lack.what != Wrong::NotThereYet) {
+            output::warning(&lack.to_string());
+        }
+        if self.lacks_all() {
+            bail!("no backend has answered");
+        }
+        Ok(())
+    }
+
+    /// Whether it is known that no backend is there.
+    pub(crate) fn lacks_all(&self) -> bool {
+        let out = self.lacks.iter().filter(|lack| lack.is_out()).count();
+        self.backends == Some(out)
+    }
+}
+
+impl Lack {
+    fn is_out(&self) -> bool {
+        !matches!(self.what, Wrong::Partly(_))
+    }
+}
+
+impl fmt::Display for Lack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "backend {} ", self.backend)?;
+        match &self.what {
+            Wrong::NotThereYet => write!(f, "is not there yet"),
+            Wrong::Out(why) => write!(f, "is out: {why}"),
+            Wrong::Partly(why) => write!(f, "has lists that could not be read: {why}"),
+        }
+    }
 }
 
 fn of_file(target: &cli::Target) -> anyhow::Result<Configuration> {
@@ -83,6 +208,8 @@ fn header(text: &str) -> Result<(HeaderName, HeaderValue), Misuse> {
 async fn start(mut configuration: Configuration) -> anyhow::Result<Running> {
     configuration.admin_listen = None;
     configuration.sessions.drain_timeout = Duration::from_millis(100);
+    // The command has waited for what it needs.
+    configuration.sessions.initialize_wait = Duration::ZERO;
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
     compose::start(configuration, listen, None).await
 }
@@ -90,15 +217,18 @@ async fn start(mut configuration: Configuration) -> anyhow::Result<Running> {
 async fn with_client<T>(
     url: &str,
     headers: HeaderMap,
-    tasks: &TaskTracker,
     stop: &mut Stop,
-    command: impl AsyncFnOnce(&Client) -> anyhow::Result<T>,
+    lacks: impl FnOnce(&Client) -> (Vec<Lack>, Option<usize>),
+    command: impl AsyncFnOnce(&Server) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
-    let connected = stop.unless(Client::connect(url, headers, tasks)).await;
+    let tasks = TaskTracker::new();
+    let connected = stop.unless(Client::connect(url, headers, &tasks)).await;
     let client = connected.map_err(|error| advised(error, url))?;
-    let done = stop.unless(command(&client)).await;
+    let (lacks, backends) = lacks(&client);
+    let server = Server { client, lacks, backends };
+    let done = stop.unless(command(&server)).await;
     // What the command found out is worth more than a good farewell.
-    if let Err(error) = client.close().await {
+    if let Err(error) = server.client.close().await {
         tracing::debug!(%error, "the session was not ended");
     }
     done

@@ -1,6 +1,9 @@
 //! The small client: list, tools, call, read, get; against a URL and against files.
 
-use vmcp_testkit::raw::{Answer, RawServer, Running, fixed};
+use vmcp_testkit::{
+    gateway::Gateway,
+    raw::{Answer, RawServer, Running, fixed},
+};
 
 use super::{Desk, configuration, shop};
 
@@ -67,19 +70,22 @@ async fn a_long_list_is_read_to_its_end() {
 async fn a_tool_is_called_with_what_was_typed() {
     let server = shop().start().await.unwrap();
     let (url, desk) = (server.url(), Desk::new());
+    let desk = desk.with("arguments.json", "{\"item\": \"of a file\"}\n");
     for (typed, expected) in [
         (&["order", "item=42", "count=2", "note=[1]"][..], r#"{"count":2,"item":"42","note":[1]}"#),
-        (
-            &["order", "item=", "count=many", "note=a=b"],
-            r#"{"count":"many","item":"","note":"a=b"}"#,
-        ),
-        (&["order", "--arguments", r#"{"item":7}"#], r#"{"item":7}"#),
-        (&["order"], "{}"),
+        (&["order", "item=", "count=null", "note=a=b"], r#"{"count":null,"item":"","note":"a=b"}"#),
+        (&["order", "--arguments", r#"{"item":"7"}"#], r#"{"item":"7"}"#),
+        (&["order", "--arguments", "@arguments.json"], r#"{"item":"of a file"}"#),
     ] {
         desk.check(&[&["call", &url], typed].concat(), "ordered\n").await;
         let call = sent(&server, "tools/call");
         assert!(call.contains(&format!(r#""arguments":{expected}"#)), "{call}");
     }
+    let piped = "echo '{\"item\": \"piped\"}' | \"$0\" call \"$1\" order --arguments -";
+    let shell = ["-c", piped, env!("CARGO_BIN_EXE_vmcp"), &url];
+    let output = tokio::process::Command::new("sh").args(shell).output().await.unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "ordered\n");
+    assert!(sent(&server, "tools/call").contains(r#""arguments":{"item":"piped"}"#));
     desk.check(&["call", &url, "look"], "a picture:\n[image image/png, about 6 bytes]\n").await;
     desk.check(&["call", &url, "count"], "{\n  \"stock\": 1.1\n}\n").await;
     let raw = "{\"content\":[],\"structuredContent\":{\"stock\":1.10}}\n";
@@ -130,6 +136,8 @@ async fn what_fails_is_told_on_standard_error() {
         &["call", &url, "order", "item"][..],
         &["call", &url, "order", "--arguments", "[]"],
         &["call", &url, "order", "a=b", "--arguments", "{}"],
+        &["call", &url, "order", "--arguments", "@nowhere.json"],
+        &["call", &url, "order", "--arguments", "-"],
         &["tools", &url, "--header", "s3cret"],
         &["tools", &url, "--header", "a b: s3cret"],
         &["tools", &url, "--header", "a: s3cret\u{1}x"],
@@ -184,10 +192,10 @@ async fn a_file_is_served_for_as_long_as_the_command_takes() {
     let desk = Desk::new().with("vmcp.yaml", &yaml).with("mcp.json", &json);
     let (out, error, code) = desk.run(&["call", "vmcp.yaml", "shop_order", "item=1"]).await;
     assert_eq!((out.as_str(), code), ("ordered\n", 0), "{error}");
-    assert!(error.contains("backend=dead"), "what is missing is told: {error}");
+    assert_eq!(error, "", "nobody has asked for the other one");
     desk.check(
-        &["call", "mcp.json", "my-shop_order"],
-        "ordered\n! warning: mcp.json:1:17: mcpServers.\"my shop\": cannot be the name of a backend; it is called my-shop here\n",
+        &["call", "mcp.json", "my-shop_count"],
+        "{\n  \"stock\": 1.1\n}\n! warning: mcp.json:1:17: mcpServers.\"my shop\": cannot be the name of a backend; it is called my-shop here\n",
     )
     .await;
     desk.check(
@@ -196,4 +204,108 @@ async fn a_file_is_served_for_as_long_as_the_command_takes() {
     )
     .await;
     assert_eq!(server.sessions().len(), 0, "every session is ended");
+}
+
+#[tokio::test]
+async fn arguments_that_cannot_be_right_are_not_sent() {
+    let server = shop().start().await.unwrap();
+    let (url, desk) = (server.url(), Desk::new());
+    desk.check(
+        &["call", &url, "order", "count=many", "itme=x"],
+        "! error: order: it has no argument \"itme\"; did you mean \"item\"?; \
+         the argument \"count\" must be integer or null, not string; \
+         the argument \"item\" is missing\nexit 2\n",
+    )
+    .await;
+    desk.check(
+        &["get", &url, "greet", "hwo=x"],
+        "! error: greet: it has no argument \"hwo\"; did you mean \"who\"?; \
+         the argument \"who\" is missing\nexit 2\n",
+    )
+    .await;
+    let sent = |method: &str| {
+        let has = |body: &[u8]| String::from_utf8_lossy(body).contains(method);
+        server.seen().iter().filter(|seen| has(&seen.body)).count()
+    };
+    assert_eq!((sent("tools/call"), sent("prompts/get")), (0, 0));
+    // Another one may be known to the server alone.
+    desk.check(
+        &["call", &url, "order", "item=x", "price=1"],
+        "ordered\n! warning: order: it has no argument \"price\"\n",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn names_that_are_not_known_are_compared_with_those_that_are() {
+    let server = shop().start().await.unwrap();
+    let url = server.url();
+    let yaml = configuration(&format!("  - {{name: shop, url: '{url}'}}\n"));
+    let desk = Desk::new().with("vmcp.yaml", &yaml);
+    for (arguments, expected) in [
+        (["call", "shop_ordr"], "unknown tool: shop_ordr; did you mean \"shop_order\"?"),
+        (["call", "order"], "unknown tool: order; did you mean \"shop_order\"?"),
+        (["call", "xyz"], "unknown tool: xyz"),
+        (["get", "shop_great"], "unknown prompt: shop_great; did you mean \"shop_greet\"?"),
+    ] {
+        let [command, name] = arguments;
+        let expected = format!("! error: {expected}\nexit 1\n");
+        desk.check(&[command, "vmcp.yaml", name], &expected).await;
+    }
+    let (_, error, code) = desk.run(&["read", "vmcp.yaml", "shop://term"]).await;
+    assert!(error.ends_with("; did you mean \"shop://terms\"?\n") && code == 1, "{error}");
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_told_with_the_reason() {
+    let server = shop().start().await.unwrap();
+    let url = server.url();
+    let dead = "  - {name: dead, url: 'http://127.0.0.1:1/'}\n";
+    let yaml = configuration(&format!("  - {{name: shop, url: '{url}'}}\n{dead}"));
+    let desk = Desk::new().with("vmcp.yaml", &yaml).with("dead.yaml", &configuration(dead));
+    let reason = "backend dead is out: cannot be reached: Connection refused (os error 111)";
+    let (out, error, code) = desk.run(&["tools", "vmcp.yaml"]).await;
+    assert!(out.starts_with("Tools (4)\n"), "{out}");
+    assert_eq!((error, code), (format!("warning: {reason}\n"), 0));
+    for arguments in [&["tools", "dead.yaml"][..], &["list", "dead.yaml", "--json"]] {
+        let expected = format!("! warning: {reason}\n! error: no backend has answered\nexit 1\n");
+        desk.check(arguments, &expected).await;
+    }
+    desk.check(&["call", "vmcp.yaml", "dead_x"], &format!("! error: {reason}\nexit 1\n")).await;
+    let expected = format!("! error: unknown tool: xyz; {reason}\nexit 1\n");
+    desk.check(&["call", "vmcp.yaml", "xyz"], &expected).await;
+
+    let gateway =
+        Gateway::before(&[("shop", url)]).backend("name: dead, url: 'http://127.0.0.1:1/'");
+    let process = crate::serve(&gateway).await;
+    let (out, error, code) = desk.run(&["tools", &process.url()]).await;
+    assert!(out.starts_with("Tools (4)\n"), "{out}");
+    assert_eq!((error.as_str(), code), ("not there yet: dead\n", 0));
+    desk.check(
+        &["call", &process.url(), "dead_x"],
+        "! error: unknown tool: dead_x; backend dead is not there yet\nexit 1\n",
+    )
+    .await;
+}
+
+/// The others may take as long as they like.
+#[tokio::test]
+async fn a_call_goes_on_as_soon_as_its_backend_is_there() {
+    let server = shop().start().await.unwrap();
+    let url = server.url();
+    let slow = "  - {name: slow, command: sh, args: ['-c', 'cat > /dev/null']}\n";
+    let yaml = configuration(&format!("  - {{name: shop, url: '{url}'}}\n{slow}"));
+    let desk = Desk::new().with("vmcp.yaml", &yaml);
+    // Programs may start for two minutes, which is longer than a test waits.
+    desk.check(&["call", "vmcp.yaml", "shop_order", "item=1"], "ordered\n").await;
+    desk.check(&["read", "vmcp.yaml", "shop://terms"], "No returns.\n").await;
+    desk.check(&["get", "vmcp.yaml", "shop_greet", "who=x"], "user: Hello\n").await;
+}
+
+#[tokio::test]
+async fn a_refusal_is_told_in_its_own_words() {
+    let refusal = Answer::error(-32603, "the store is away");
+    let server = RawServer::builder().script("initialize", fixed(refusal)).start().await.unwrap();
+    let (_, error, code) = Desk::new().run(&["tools", &server.url()]).await;
+    assert!(error.ends_with(": refused initialize: the store is away\n") && code == 1, "{error}");
 }

@@ -1,7 +1,7 @@
 //! Which name was probably meant.
 
 /// The name that is nearest to a misspelt one, if any is near.
-pub(super) fn nearest<'a>(
+pub(crate) fn nearest<'a>(
     wrong: &str,
     names: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
@@ -19,7 +19,7 @@ pub(super) fn nearest<'a>(
 }
 
 /// `; did you mean "x"?`, or nothing.
-pub(super) fn did_you_mean<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> String {
+pub(crate) fn did_you_mean<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> String {
     nearest(wrong, names).map(|name| format!("; did you mean {name:?}?")).unwrap_or_default()
 }
 

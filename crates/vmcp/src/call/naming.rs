@@ -1,0 +1,56 @@
+//! Names that a server does not know: what was probably meant, or who is not there that may know it.
+
+use anyhow::anyhow;
+use serde_json::Value;
+use vmcp_model::Kind;
+
+use crate::{
+    suggest::did_you_mean,
+    target::{Server, Wrong},
+};
+
+/// Names of which one was perhaps meant, at most.
+const MEANT: usize = 3;
+
+/// Why something that no list has cannot be had, if that is certain without asking.
+pub(super) fn known_to_be_out(server: &Server, name: &str) -> Option<anyhow::Error> {
+    let mut out = server.lacks.iter().filter(|lack| matches!(lack.what, Wrong::Out(_)));
+    let its_own = |id: &str| {
+        let rest = name.strip_prefix(id).unwrap_or_default();
+        rest.starts_with(|next: char| !next.is_ascii_alphanumeric())
+    };
+    let out = out.find(|lack| its_own(lack.backend.as_str()));
+    out.map(|out| anyhow!("{out}"))
+}
+
+/// Adds to what a server says about a name that no list of its has what may help.
+pub(super) fn advised(
+    error: anyhow::Error,
+    server: &Server,
+    kind: Kind,
+    name: &str,
+    items: &[Value],
+) -> anyhow::Error {
+    let names = || items.iter().filter_map(|item| item[kind.key()].as_str());
+    if names().any(|known| known == name) {
+        return error;
+    }
+    let mut text = format!("{error:#}");
+    let near = did_you_mean(name, names());
+    // A tool that a gateway shows has its backend's name before its own.
+    let ends_so = |known: &&str| {
+        let before = known.strip_suffix(name);
+        before.is_some_and(|before| before.ends_with(|last: char| !last.is_ascii_alphanumeric()))
+    };
+    let longer: Vec<_> =
+        names().filter(ends_so).take(MEANT).map(|one| format!("{one:?}")).collect();
+    if near.is_empty() && !longer.is_empty() && !name.is_empty() {
+        text += &format!("; did you mean {}?", longer.join(" or "));
+    } else {
+        text += &near;
+    }
+    for lack in &server.lacks {
+        text += &format!("; {lack}");
+    }
+    anyhow!("{text}")
+}

@@ -1,0 +1,117 @@
+//! What a terminal is shown while a call is under way: how far it has come, as its server says it, or that
+//! it is still waited for.
+
+use std::{
+    io::IsTerminal as _,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use serde_json::{Value, value::RawValue};
+use tokio::time::{Instant, interval};
+use vmcp_wire::Message;
+
+use crate::{client::Client, output::transient, printable};
+
+/// How long a call may take that nobody wonders about.
+const QUICK: Duration = Duration::from_secs(2);
+
+/// Asks for something in somebody's name, and shows how it goes where somebody watches.
+pub(super) async fn ask(
+    client: &Client,
+    method: &str,
+    mut params: Value,
+    name: &str,
+) -> anyhow::Result<Box<RawValue>> {
+    if !std::io::stderr().is_terminal() {
+        return client.ask_raw(method, &params).await;
+    }
+    // Any that the session has not used.
+    params["_meta"]["progressToken"] = Value::from(1);
+    let shown = Shown::default();
+    let mut hear = |message: &Message| {
+        if message.method() == "notifications/progress" {
+            let line = line(name, message.text());
+            shown.show(&line);
+            *shown.progress() = Some(line);
+        }
+    };
+    let asking = client.ask_hearing(method, &params, &mut hear);
+    let began = Instant::now();
+    let waiting = async {
+        let mut ticks = interval(Duration::from_secs(1));
+        loop {
+            ticks.tick().await;
+            let seconds = began.elapsed().as_secs();
+            let progress = shown.progress().clone();
+            match progress {
+                Some(line) => shown.show(&format!("{line}  {seconds} s")),
+                None if began.elapsed() >= QUICK => {
+                    let name = printable::line(name);
+                    shown.show(&format!("{name}: still waiting, {seconds} s"));
+                }
+                None => {}
+            }
+        }
+    };
+    tokio::select! {
+        answer = asking => answer,
+        never = waiting => never,
+    }
+}
+
+/// The line that is shown meanwhile. Dropped, it is gone.
+#[derive(Default)]
+struct Shown {
+    /// How far it has come, as was told last.
+    progress: Mutex<Option<String>>,
+    is_shown: AtomicBool,
+}
+
+impl Shown {
+    fn show(&self, line: &str) {
+        transient(line);
+        self.is_shown.store(true, Ordering::Relaxed);
+    }
+
+    fn progress(&self) -> MutexGuard<'_, Option<String>> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        if *self.is_shown.get_mut() {
+            transient("");
+        }
+    }
+}
+
+/// `tool: 3/10 what it does`.
+fn line(name: &str, notification: &[u8]) -> String {
+    let told: Value = serde_json::from_slice(notification).unwrap_or_default();
+    let told = &told["params"];
+    let of = if told["total"].is_number() { format!("/{}", told["total"]) } else { String::new() };
+    let message = told["message"].as_str().unwrap_or_default();
+    let line = format!("{name}: {}{of} {message}", told["progress"]);
+    printable::line(line.trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::line;
+
+    #[test]
+    fn progress_is_a_line() {
+        let told = |params: &str| line("t", format!(r#"{{"params":{params}}}"#).as_bytes());
+        assert_eq!(
+            told(r#"{"progress":3,"total":10,"message":"a\u001bb\nc"}"#),
+            r"t: 3/10 a\u{1b}b\nc"
+        );
+        assert_eq!(told(r#"{"progress":0.5}"#), "t: 0.5");
+        assert_eq!(told(r#"{"progress":1,"total":null,"message":5}"#), "t: 1");
+    }
+}
