@@ -184,15 +184,16 @@ impl Edge {
         let serves_clients = listens != Listens::Admin;
         let serves_admin = listens != Listens::Clients;
         let metadata_of = path.strip_prefix(METADATA_PATH).filter(|_| serves_clients);
-        let is_endpoint = serves_clients && path == self.config.endpoint;
+        let metadata_of = metadata_of.map(|resource| self.canonical(resource));
+        let is_endpoint = serves_clients && self.canonical(path) == self.config.endpoint;
         let is_preflight = *request.method() == Method::OPTIONS && origin.is_some();
         let mut response = if is_preflight && (is_endpoint || metadata_of.is_some()) {
             preflight(request.headers())
         } else if is_endpoint {
             self.mcp(request, peer, listens).await
         } else if let Some(resource) = metadata_of {
-            self.metadata(request.method(), resource)
-        } else if serves_admin && matches!(path, "/status" | BACKENDS_PATH) {
+            self.metadata(request.method(), resource, listens)
+        } else if serves_admin && path == "/status" {
             if listens == Listens::ClientsAndAdmin && is_forwarded(request.headers()) {
                 respond::failed(None, &Fault::Forbidden(FORWARDED.into()))
             } else if path == BACKENDS_PATH {
@@ -201,7 +202,7 @@ impl Edge {
                 status::status(self).await
             }
         } else {
-            self.no_such_route()
+            self.no_such_route(listens)
         };
         if let Some(origin) = origin {
             allow_page(&mut response, origin);
@@ -210,7 +211,7 @@ impl Edge {
     }
 
     /// Where a caller gets a token (RFC 9728). Whoever needs to know has none yet.
-    fn metadata(&self, method: &Method, resource: &str) -> Response<Body> {
+    fn metadata(&self, method: &Method, resource: &str, listens: Listens) -> Response<Body> {
         match self.authenticator.metadata(resource, &self.config.endpoint) {
             Some(text) if method == Method::GET || method == Method::HEAD => respond::json(text),
             Some(_) => {
@@ -219,13 +220,23 @@ impl Edge {
                 response.headers_mut().insert(header::ALLOW, allowed);
                 response
             }
-            None => self.no_such_route(),
+            None => self.no_such_route(listens),
         }
     }
 
-    fn no_such_route(&self) -> Response<Body> {
-        let endpoint = self.config.endpoint.clone();
-        respond::failed(None, &Fault::NoSuchRoute { endpoint })
+    fn no_such_route(&self, listens: Listens) -> Response<Body> {
+        let served = match listens {
+            Listens::Admin => "this listener serves /status, /health and /readyz".to_owned(),
+            Listens::Clients | Listens::ClientsAndAdmin => {
+                format!("the MCP endpoint is {}", self.config.endpoint)
+            }
+        };
+        respond::failed(None, &Fault::NoSuchRoute { served })
+    }
+
+    /// The path without the slash that some clients add to that of the endpoint.
+    fn canonical<'a>(&self, path: &'a str) -> &'a str {
+        path.strip_suffix('/').filter(|path| *path == self.config.endpoint).unwrap_or(path)
     }
 
     /// Takes one of the GET streams that may be open. One that takes over from another needs no

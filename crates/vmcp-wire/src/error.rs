@@ -64,8 +64,8 @@ pub enum Fault {
     #[error("method not allowed: use POST, GET or DELETE")]
     MethodNotAllowed,
     /// Nothing is served at this path.
-    #[error("not found; the MCP endpoint is {endpoint}")]
-    NoSuchRoute { endpoint: String },
+    #[error("not found; {served}")]
+    NoSuchRoute { served: String },
     /// The `Host` or `Origin` header is not one of those allowed.
     #[error("forbidden: {0}")]
     Forbidden(Cow<'static, str>),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use vmcp_testkit::{
-    client::fetch,
+    client::{Client, fetch},
     gateway::{Gateway, eventually},
     peers,
     process::{Program, free_port},
@@ -121,6 +121,13 @@ async fn status_stands_apart_from_mcp_on_other_addresses() {
     assert_eq!((status, &report["sessions"]), (200, &Value::from(1)));
     let calling = client.at(&format!("{admin}/mcp"));
     assert_eq!(calling.open("2", "ping", "{}").await.unwrap().status(), 404);
+    for (url, served) in [
+        (format!("{admin}/mcp"), "not found; this listener serves /status, /health and /readyz"),
+        (process.url_of("/status"), "not found; the MCP endpoint is /mcp"),
+    ] {
+        let told = json(&url).await.1;
+        assert_eq!(told["error"]["message"], served, "{url}");
+    }
     process.logged("without incoming authentication").await;
 }
 
@@ -177,4 +184,25 @@ async fn status_forgets_what_has_ended() {
         left.iter().all(|what| report[*what] == 0).then_some(())
     })
     .await;
+}
+
+/// Some clients end every path with a slash.
+#[tokio::test]
+async fn the_endpoint_is_the_same_with_a_slash_behind_it() {
+    let backend = peers::slow().start().await.unwrap();
+    let process = serve(&Gateway::before(&[("a", backend.url())])).await;
+    let client = Client::connect(&process.url_of("/mcp/")).await.unwrap();
+    let plain = client.at(&process.url());
+    for client in [&client, &plain] {
+        client.call("1", "a_slow", r#"{"delay_ms":1}"#).await.unwrap().result().unwrap();
+    }
+    assert_eq!(client.listen(None).await.unwrap().status(), 200);
+    assert_eq!(client.delete().await.unwrap(), 200);
+    for path in ["/mcp//", "/mcp/x", "//mcp"] {
+        assert_eq!(
+            client.at(&process.url_of(path)).post("{}").await.unwrap().status(),
+            404,
+            "{path}"
+        );
+    }
 }

@@ -17,7 +17,7 @@ const METADATA: &str = "/.well-known/oauth-protected-resource";
 #[tokio::test]
 async fn metadata_is_for_everybody() {
     let guarded = guarded().await;
-    for path in ["", "/mcp"] {
+    for path in ["", "/mcp", "/mcp/"] {
         let url = guarded.process.url_of(&format!("{METADATA}{path}"));
         let (status, text) = fetch(&url).await.unwrap();
         assert_eq!(status, 200, "{path}");
