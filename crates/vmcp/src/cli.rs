@@ -1,9 +1,12 @@
 //! The command line: what may be typed, and nothing else.
 
-use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use vmcp_model::Kind;
+
+/// Above what all commands have in common.
+const LOG: &str = "Log";
 
 /// One MCP endpoint in front of many MCP servers.
 #[derive(Debug, Parser)]
@@ -17,10 +20,10 @@ use vmcp_model::Kind;
 )]
 pub(crate) struct Cli {
     /// Log what is of interest to developers, too.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = LOG)]
     pub(crate) debug: bool,
-    /// How log lines look; auto is text on a terminal, otherwise json.
-    #[arg(long, global = true, value_name = "FORMAT", default_value = "auto")]
+    /// How log lines look; auto is short lines on a terminal, otherwise json.
+    #[arg(long, global = true, help_heading = LOG, value_name = "FORMAT", default_value = "auto")]
     pub(crate) log_format: LogFormat,
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -62,11 +65,19 @@ pub(crate) enum LogFormat {
 }
 
 /// Where a configuration comes from.
-#[derive(Debug, Clone, Args)]
-#[group(id = "source", required = true, multiple = true, args = ["config", "backend", "mcp_json"])]
+#[derive(Debug, Args)]
+#[group(
+    id = "source",
+    required = true,
+    multiple = true,
+    args = ["file", "config", "backend", "mcp_json"]
+)]
 pub(crate) struct Sources {
-    /// The configuration file (YAML).
-    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["backend", "mcp_json", "pass_env"])]
+    /// A configuration (.yaml) or an editor's file (.json); the same as --config or --mcp-json.
+    #[arg(conflicts_with_all = ["config", "backend", "mcp_json"])]
+    pub(crate) file: Option<PathBuf>,
+    /// The configuration file (YAML); - is standard input.
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["backend", "mcp_json"])]
     pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) given: Given,
@@ -98,9 +109,9 @@ pub(crate) struct Given {
 pub(crate) struct Serve {
     #[command(flatten)]
     pub(crate) sources: Sources,
-    /// The address to listen on.
+    /// The address to listen on, or a name of it.
     #[arg(long, default_value = "127.0.0.1")]
-    pub(crate) host: IpAddr,
+    pub(crate) host: String,
     /// The port to listen on; 0 takes a free one.
     #[arg(long, default_value_t = 4483)]
     pub(crate) port: u16,
@@ -240,6 +251,15 @@ impl fmt::Display for Misuse {
 }
 
 impl std::error::Error for Misuse {}
+
+impl Cli {
+    /// Reads the command line of this process. Ends it if that cannot be.
+    pub(crate) fn read() -> Self {
+        // The version is the program's, whichever command it is asked with.
+        let command = Self::command().mut_subcommands(|command| command.display_name("vmcp"));
+        Self::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
+    }
+}
 
 impl What {
     pub(crate) fn kinds(self) -> &'static [Kind] {

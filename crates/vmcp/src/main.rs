@@ -31,7 +31,7 @@ mod validate;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::CommandFactory as _;
 use vmcp_backend::{InvalidConfig, launcher};
 
 use cli::{Cli, Command};
@@ -53,11 +53,13 @@ fn main() -> ExitCode {
     if cfg!(target_os = "linux") {
         launcher::launch_by("/proc/self/exe".into());
     }
-    let Cli { debug, log_format: format, command } = Cli::parse();
+    let Cli { debug, log_format: format, command } = Cli::read();
     let logging = Logging { debug, format };
     let done = match command {
-        Command::Serve(options) => serve::run(&options, logging),
-        Command::Validate(options) => validate::run(&options, logging),
+        Command::Serve(options) => sources::settled(options.sources)
+            .and_then(|sources| serve::run(&cli::Serve { sources, ..options }, logging)),
+        Command::Validate(options) => sources::settled(options.sources)
+            .and_then(|sources| validate::run(&cli::Validate { sources, ..options }, logging)),
         Command::Init(options) => init::run(&options),
         Command::Schema(options) => schema(&options),
         Command::List(options) => list::run(&options.target, options.what, logging),

@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, IsTerminal as _},
-    net::SocketAddr,
+    net::{SocketAddr, ToSocketAddrs as _},
     time::Duration,
 };
 
@@ -27,7 +27,8 @@ use crate::{
 const SLOW_END: Duration = Duration::from_millis(1500);
 
 pub(crate) fn run(options: &cli::Serve, logging: Logging) -> anyhow::Result<()> {
-    if options.sources.config.is_none() && !options.host.is_loopback() {
+    let listen = address(&options.host, options.port)?;
+    if options.sources.config.is_none() && !listen.ip().is_loopback() {
         return Err(Misuse(format!(
             "without a configuration file, vmcp serves this machine only, not {}: \
              anybody there could call every backend; \
@@ -37,7 +38,7 @@ pub(crate) fn run(options: &cli::Serve, logging: Logging) -> anyhow::Result<()> 
         .into());
     }
     let mut source =
-        options.sources.config.as_ref().map(|file| Source::new(file, options.session_ttl));
+        sources::lasting(&options.sources).map(|file| Source::new(file, options.session_ttl));
     let mut configuration = match &mut source {
         Some(source) => source.load()?,
         None => sources::load(&options.sources)?,
@@ -49,14 +50,23 @@ pub(crate) fn run(options: &cli::Serve, logging: Logging) -> anyhow::Result<()> 
     for warning in &configuration.warnings {
         tracing::warn!("{warning}");
     }
-    // Who writes a configuration serves something that runs for long.
+    // Who writes a file serves something that runs for long.
     let known = match options.sources.config {
         Some(_) => None,
         None => Known::open(&configuration, &config::environment),
     };
-    let source = Some(source).filter(Source::has_file);
-    let listen = SocketAddr::new(options.host, options.port);
     control_runtime()?.block_on(serve(configuration, listen, source, known, threshold))
+}
+
+/// The address that a host and a port name. Of several, one of IPv4 is preferred: that is what clients
+/// try that know one only.
+fn address(host: &str, port: u16) -> Result<SocketAddr, Misuse> {
+    let found = (host, port).to_socket_addrs();
+    let found: Vec<_> = found
+        .map_err(|error| Misuse(format!("--host {host}: no address of this name: {error}")))?
+        .collect();
+    let chosen = found.iter().find(|address| address.is_ipv4()).or(found.first());
+    chosen.copied().ok_or_else(|| Misuse(format!("--host {host}: no address of this name")))
 }
 
 async fn serve(

@@ -1,29 +1,52 @@
 //! Where a configuration comes from: a file, or backends that are given without one.
 
-use std::path::Path;
-
-use crate::{
-    cli,
-    config::{self, Broken, Configuration, Given, Problems},
+use std::{
+    io::{self, Read as _},
+    path::Path,
 };
 
-/// Reads the configuration that a command line names.
-pub(crate) fn load(sources: &cli::Sources) -> Result<Configuration, Problems> {
-    load_noting(sources, &|_path| {})
+use crate::{
+    cli::{self, Misuse},
+    config::{self, Configuration, Given, Problems},
+};
+
+/// What messages call standard input.
+const STANDARD_INPUT: &str = "standard input";
+
+/// The most bytes of a configuration on standard input, as of one in a file.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// The same, with a file that stands alone where its kind belongs.
+pub(crate) fn settled(mut sources: cli::Sources) -> anyhow::Result<cli::Sources> {
+    let Some(file) = sources.file.take() else { return Ok(sources) };
+    match kind_of(&file)? {
+        FileKind::Configuration if sources.start_timeout.is_some() => {
+            let why = "--start-timeout is for what has no configuration; \
+                       write sessions.backendInitTimeout in the file";
+            return Err(Misuse(why.to_owned()).into());
+        }
+        FileKind::Configuration => sources.config = Some(file),
+        FileKind::Editors => sources.given.mcp_json.push(file),
+    }
+    Ok(sources)
 }
 
-/// The same, and notes each file before it is read, whether the configuration can be used or not. A server of
-/// an editor's file that cannot be used is left out, with a warning.
-pub(crate) fn load_noting(
-    sources: &cli::Sources,
-    note: &dyn Fn(&Path),
-) -> Result<Configuration, Problems> {
-    let Some(file) = &sources.config else {
-        sources.given.mcp_json.iter().for_each(|path| note(path));
-        let given = given(&sources.given, Broken::LeftOut)?;
-        let mut configuration = given.configuration(&config::environment)?;
-        if let Some(timeout) = sources.start_timeout {
-            configuration.set_start_timeout(timeout);
+/// The file that can be read again when it has changed.
+pub(crate) fn lasting(sources: &cli::Sources) -> Option<&Path> {
+    sources.config.as_deref().filter(|file| !is_standard_input(file))
+}
+
+/// Reads the configuration that a command line names.
+pub(crate) fn load(sources: &cli::Sources) -> anyhow::Result<Configuration> {
+    match &sources.config {
+        Some(file) if is_standard_input(file) => of_standard_input(),
+        Some(file) => Ok(config::load(file, &config::environment)?),
+        None => {
+            let mut configuration = given(&sources.given)?.configuration(&config::environment)?;
+            if let Some(timeout) = sources.start_timeout {
+                configuration.set_start_timeout(timeout);
+            }
+            Ok(configuration)
         }
         // Who may write an editor's file runs its programs anyway.
         configuration.reload.allow_commands = true;
@@ -45,25 +68,52 @@ pub(crate) fn load_without_secrets(file: &Path) -> Result<Configuration, Problem
 
 /// Reads the configuration that stands in a file of either kind.
 pub(crate) fn load_file(path: &Path) -> anyhow::Result<Configuration> {
-    match path.extension().and_then(|extension| extension.to_str()) {
-        Some("yaml" | "yml") => Ok(config::load(path, &config::environment)?),
-        Some("json") => {
-            let mut given = Given::new(Broken::LeftOut);
+    match kind_of(path)? {
+        FileKind::Configuration => Ok(config::load(path, &config::environment)?),
+        FileKind::Editors => {
+            let mut given = Given::default();
             given.add_mcp_json(path)?;
             Ok(given.configuration(&config::environment)?)
         }
-        _ => Err(cli::Misuse(format!(
-            "{} is neither a URL nor a file that ends in .yaml, .yml or .json",
-            path.display()
-        ))
-        .into()),
     }
 }
 
-/// Reads the backends that a command line gives, and tells everything that is wrong with them. `broken` says
-/// what becomes of a server of an editor's file that cannot be used.
-pub(crate) fn given(options: &cli::Given, broken: Broken) -> Result<Given, Problems> {
-    let mut given = Given::new(broken);
+/// What a file holds, as its name says.
+enum FileKind {
+    Configuration,
+    /// The MCP servers of an editor.
+    Editors,
+}
+
+fn kind_of(path: &Path) -> Result<FileKind, Misuse> {
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("yaml" | "yml") => Ok(FileKind::Configuration),
+        Some("json") => Ok(FileKind::Editors),
+        _ => Err(Misuse(format!(
+            "{} is neither a URL nor a file that ends in .yaml, .yml or .json",
+            path.display()
+        ))),
+    }
+}
+
+fn is_standard_input(file: &Path) -> bool {
+    file == Path::new("-")
+}
+
+fn of_standard_input() -> anyhow::Result<Configuration> {
+    let wrong = |why: &str| Misuse(format!("{STANDARD_INPUT}: {why}"));
+    let mut text = String::new();
+    let read = io::stdin().take(MAX_BYTES + 1).read_to_string(&mut text);
+    read.map_err(|error| wrong(&format!("cannot be read: {error}")))?;
+    if u64::try_from(text.len()).is_ok_and(|length| length > MAX_BYTES) {
+        return Err(wrong("is larger than 1MiB").into());
+    }
+    Ok(config::parse(&text, STANDARD_INPUT, &config::environment)?)
+}
+
+/// Reads the backends that a command line gives, and tells everything that is wrong with them.
+pub(crate) fn given(options: &cli::Given) -> Result<Given, Problems> {
+    let mut given = Given::default();
     let mut problems: Option<Problems> = None;
     let mut note = |result: Result<(), Problems>| match (result, &mut problems) {
         (Ok(()), _) => {}
@@ -82,8 +132,9 @@ pub(crate) fn given(options: &cli::Given, broken: Broken) -> Result<Given, Probl
 
 /// What a message calls the configuration.
 pub(crate) fn named(sources: &cli::Sources) -> String {
-    sources
-        .config
-        .as_ref()
-        .map_or_else(|| "the configuration".to_owned(), |path| path.display().to_string())
+    match &sources.config {
+        Some(file) if is_standard_input(file) => STANDARD_INPUT.to_owned(),
+        Some(file) => file.display().to_string(),
+        None => "the configuration".to_owned(),
+    }
 }

@@ -304,6 +304,12 @@ async fn without_a_file_nobody_beyond_this_machine_is_served() {
         &["serve"][..],
         &["serve", "-c", "vmcp.yaml", "--backend", "a=http://h/"],
         &["serve", "-c", "vmcp.yaml", "--mcp-json", "x.json"],
+        &["serve", "vmcp.yaml", "--backend", "a=http://h/"],
+        &["serve", "vmcp.yaml", "-c", "vmcp.yaml"],
+        &["serve", "vmcp.yaml", "--start-timeout", "5m"],
+        &["serve", "vmcp.toml"],
+        &["serve", "vmcp.yaml", "--host", "no.such.name.invalid"],
+        &["validate", "-c", "-"],
         &["validate"],
         &["init", "--force"],
         &["call", "http://h/"],
@@ -326,6 +332,13 @@ async fn schemas_and_completions_are_printed() {
     for shell in ["bash", "zsh", "fish"] {
         let (out, _, code) = desk.run(&["completions", shell]).await;
         assert!(code == 0 && out.contains("mcp-json"), "{shell}: {out}");
+    }
+    for command in ["serve", "validate", "call", "tools"] {
+        let (out, _, code) = desk.run(&[command, "-V"]).await;
+        assert_eq!((&*out, code), (concat!("vmcp ", env!("CARGO_PKG_VERSION"), "\n"), 0));
+        let (help, _, _) = desk.run(&[command, "--help"]).await;
+        let place = |text: &str| help.find(text).unwrap_or_else(|| panic!("{text}: {help}"));
+        assert!(place("  -h, --help") < place("--debug"), "what is common comes last: {help}");
     }
     let (out, _, _) = desk.run(&["--help"]).await;
     assert!(out.contains("Exit status: 0 if all went well, 1 if something failed, 2 if"), "{out}");
@@ -361,13 +374,46 @@ async fn log_lines_have_the_form_that_is_asked_for() {
     }
 }
 
-/// As serve finds it, too.
 #[tokio::test]
-async fn a_server_is_tried_as_it_is_served() {
-    let old = chatting_sse().await.unwrap();
-    let json = json!({"mcpServers": {"old": {"url": old.url()}}}).to_string();
-    let desk = Desk::new().with("mcp.json", &json);
-    let (out, error, code) = desk.run(&["validate", "--connect", "--mcp-json", "mcp.json"]).await;
-    assert_eq!((error.as_str(), code), ("", 0), "{out}");
-    assert!(out.contains("  ok      old  tools 1,"), "{out}");
+async fn a_file_may_stand_alone() {
+    let json = r#"{"mcpServers": {"a": {"type": "http", "url": "http://127.0.0.1:1/"}}}"#;
+    let desk = Desk::new()
+        .with("vmcp.yaml", &configuration("  - {name: a, url: 'http://127.0.0.1:1/'}\n"))
+        .with("mcp.json", json);
+    desk.check(&["validate", "vmcp.yaml"], "vmcp.yaml is valid: shops with 1 backend(s)\n").await;
+    let (out, error, code) = desk.run(&["validate", "mcp.json"]).await;
+    assert!(out.contains(" is valid: ") && code == 0, "{out}{error}");
+    desk.check(
+        &["validate", "vmcp.toml"],
+        "! error: vmcp.toml is neither a URL nor a file that ends in .yaml, .yml or .json\nexit 2\n",
+    )
+    .await;
+    for file in ["vmcp.yaml", "mcp.json"] {
+        let file = desk.path().join(file).display().to_string();
+        let arguments = ["serve", &file, "--host", "localhost", "--port", "{port}"];
+        let program = Program::new(env!("CARGO_BIN_EXE_vmcp"), &arguments);
+        let state = desk.path().display().to_string();
+        let process = program.environment("XDG_STATE_HOME", &state).start().await.unwrap();
+        assert!(process.terminate().await.unwrap().success());
+    }
+}
+
+#[tokio::test]
+async fn a_configuration_may_come_on_standard_input() {
+    let yaml = configuration("  - {name: a, url: 'http://127.0.0.1:1/'}\n");
+    let desk = Desk::new().with("good.yaml", &yaml).with("bad.yaml", &(yaml.clone() + "odd: 1\n"));
+    let piped = async |arguments: &str, file: &str| {
+        let line = format!("exec \"$0\" {arguments} < {file}");
+        let mut shell = tokio::process::Command::new("sh");
+        shell.args(["-c", &line, env!("CARGO_BIN_EXE_vmcp")]).current_dir(desk.path());
+        let output = shell.output().await.unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (text(output.stdout), text(output.stderr), output.status.code())
+    };
+    let (out, _, code) = piped("validate --config -", "good.yaml").await;
+    assert_eq!((&*out, code), ("standard input is valid: shops with 1 backend(s)\n", Some(0)));
+    let (_, error, code) = piped("validate --config -", "bad.yaml").await;
+    assert!(error.starts_with("error: standard input:6:1: ") && code == Some(2), "{error}");
+    let (_, error, code) = piped("serve --config - --host no.such.name.invalid", "good.yaml").await;
+    assert!(error.contains("--host no.such.name.invalid: ") && code == Some(2), "{error}");
 }
