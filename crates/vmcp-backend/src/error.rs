@@ -51,7 +51,7 @@ pub enum Error {
     #[error("has {limit} {what} already ({key}); try again later")]
     Busy { what: &'static str, key: &'static str, limit: usize },
     /// Nothing was sent: the backend has failed too often.
-    #[error("has failed too often lately and is left alone; tried again in {} s", .again_in.as_millis().div_ceil(1000))]
+    #[error("has failed too often lately and is left alone: its circuit breaker is open; tried again in {} s", .again_in.as_millis().div_ceil(1000))]
     LeftAlone { again_in: Duration },
     /// Nothing was sent: vmcp has no use of the session from here at the moment.
     #[error("cannot be used: {0}")]

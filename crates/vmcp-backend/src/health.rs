@@ -319,7 +319,10 @@ impl Health {
             _ if !out => tracing::info!(%backend, "the backend is back"),
             Phase::Closed => tracing::warn!(%backend, error, "the backend is unhealthy"),
             Phase::Open | Phase::HalfOpen => {
-                tracing::warn!(%backend, error, "the backend has failed too often and is left alone for a while");
+                let until = judgement.breaker.until();
+                let wait = until.map(|until| until.saturating_duration_since(Instant::now()));
+                let seconds = wait.unwrap_or_default().as_millis().div_ceil(1000);
+                tracing::warn!(%backend, error, again_in_seconds = %seconds, "the backend has failed too often and is left alone for a while: its circuit breaker is open");
             }
         }
     }

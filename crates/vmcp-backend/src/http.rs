@@ -291,21 +291,35 @@ fn redirect<T>(from: &Uri, response: &Response<T>) -> Result<Option<Uri>, Error>
     let Some(location) = location.and_then(|location| location.parse::<Uri>().ok()) else {
         return Err(Error::Protocol("redirects without a usable Location".to_owned()));
     };
+    let shown = shown(&location);
     let target = location.into_parts();
     let same_host = target.authority.is_none()
         || (target.authority.as_ref() == from.authority()
             && target.scheme.as_ref() == from.scheme());
     if !same_host {
-        return Err(Error::Protocol("redirects to another host, which is not followed".to_owned()));
+        return Err(Error::Protocol(format!(
+            "redirects to {shown}, which is not followed, as its credential is not for another host; if that is its address, write it as its URL"
+        )));
     }
     if !matches!(response.status().as_u16(), 307 | 308) {
-        return Err(Error::refused(response.status().as_u16()));
+        let said = format!("redirects to {shown}; if that is its address, write it as its URL");
+        let status = response.status().as_u16();
+        return Err(Error::Refused { status, said: Some(said.into()), denial: None });
     }
     let mut parts = from.clone().into_parts();
     parts.path_and_query = target.path_and_query;
     Uri::from_parts(parts)
         .map(Some)
         .map_err(|_error| Error::Protocol("redirects to an unusable path".to_owned()))
+}
+
+/// An address without what may be a secret in it.
+fn shown(address: &Uri) -> String {
+    let scheme = address.scheme_str().map(|scheme| format!("{scheme}://")).unwrap_or_default();
+    let host = address.host().unwrap_or_default();
+    let port = address.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
+    let whole = format!("{scheme}{host}{port}{}", address.path());
+    whole.chars().filter(|c| !c.is_control()).take(SAID).collect()
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! HTTP with SSE, as revision 2024-11-05 has it: one GET stream on which everything comes back, and an
 //! endpoint, named by the stream's first event, to which every message is posted.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use http::{StatusCode, Uri, uri::PathAndQuery};
 use vmcp_wire::{headers::MediaType, sse};
 
@@ -15,6 +16,9 @@ use crate::{
     pace::Pace,
     reading,
 };
+
+/// How long a stream may be open without naming its endpoint: servers do so at once.
+const NAMED: Duration = Duration::from_secs(10);
 
 /// The stream of one session.
 pub(crate) struct Stream {
@@ -43,21 +47,34 @@ pub(crate) async fn connect(
     let (body, conduct) = (response.into_body(), Arc::clone(conduct));
     let (decoded, pace) = (VecDeque::new(), Pace::default());
     let mut stream = Stream { body, decoder, decoded, pace, conduct };
-    while let Some(event) = stream.event().await? {
-        if event.name != "endpoint" {
-            continue;
-        }
-        let target = std::str::from_utf8(&event.data).ok().and_then(|at| resolve(http.url(), at));
-        let target = target.ok_or_else(|| {
-            // It may hold a secret.
-            Error::Protocol("names an endpoint that is not of its own origin".to_owned())
-        })?;
-        return Ok((stream, Outbox::Post { http: Arc::clone(http), target }));
-    }
-    Err(Error::Broken("its stream ended before it named an endpoint".to_owned()))
+    let named = tokio::time::timeout(NAMED, stream.endpoint()).await;
+    let endpoint = named.unwrap_or_else(|_elapsed| Err(unnamed("has not begun")))?;
+    let target = std::str::from_utf8(&endpoint).ok().and_then(|at| resolve(http.url(), at));
+    let target = target.ok_or_else(|| {
+        // It may hold a secret.
+        Error::Protocol("names an endpoint that is not of its own origin".to_owned())
+    })?;
+    Ok((stream, Outbox::Post { http: Arc::clone(http), target }))
+}
+
+/// What is no stream of HTTP+SSE, as far as can be told.
+fn unnamed(how: &str) -> Error {
+    Error::Protocol(format!(
+        "its stream {how} with an `endpoint` event, as HTTP+SSE must; if it speaks Streamable HTTP, do not configure it as sse"
+    ))
 }
 
 impl Stream {
+    /// What the event says that names the endpoint.
+    async fn endpoint(&mut self) -> Result<Bytes, Error> {
+        while let Some(event) = self.event().await? {
+            if event.name == "endpoint" {
+                return Ok(event.data);
+            }
+        }
+        Err(unnamed("ended and had not begun"))
+    }
+
     /// Brings in what the backend sends, until the stream or the link ends.
     pub(crate) async fn drive(mut self, link: &Link) {
         let closing = link.closing().clone();

@@ -93,7 +93,8 @@ async fn a_backend_that_fails_half_of_its_calls_is_left_alone_and_comes_back() {
     assert!(status["last_error"].as_str().unwrap().contains("502"), "{status}");
     for count in 1..=20 {
         let refused = client.call("1", "a_flaky", "{}").await.unwrap();
-        assert!(refused.error().unwrap().contains("tried again in"), "{refused:?}");
+        let told = refused.error().unwrap();
+        assert!(told.contains("its circuit breaker is open; tried again in"), "{told}");
         let other = client.call("2", "b_count", "{}").await.unwrap();
         assert_eq!(other.text().unwrap(), count.to_string(), "others are unharmed");
     }
@@ -103,7 +104,8 @@ async fn a_backend_that_fails_half_of_its_calls_is_left_alone_and_comes_back() {
     assert_eq!(backend(&process, "a").await["breaker"]["state"], "closed");
     assert_eq!(client.call("3", "a_flaky", "{}").await.unwrap().text().unwrap(), "fine");
     let log = process.logged("the backend is back").await;
-    for (line, times) in [("left alone for a while", 1), ("the backend is back", 1)] {
+    let alone = "left alone for a while: its circuit breaker is open";
+    for (line, times) in [(alone, 1), ("again_in_seconds", 1), ("the backend is back", 1)] {
         assert_eq!(log.matches(line).count(), times, "{line}: {log}");
     }
 }

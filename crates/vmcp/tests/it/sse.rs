@@ -1,8 +1,14 @@
 //! Backends that speak HTTP+SSE (revision 2024-11-05): the whole fixture behind one.
 
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+    task::JoinSet,
+};
 use vmcp_testkit::{
     SseServer,
+    client::fetch,
     conformance::{self, Part},
     gateway::{Gateway, eventually},
     modern_client::ModernClient,
@@ -105,7 +111,7 @@ async fn modern_clients_keep_their_connection_for_a_while() {
     let gateway = Gateway::before(&[]).backend(&backend).with("bridge: {idle: 500ms}");
     let process = serve(&gateway).await;
     let status = async || -> Value {
-        let (_, body) = vmcp_testkit::client::fetch(&process.url_of("/status")).await.unwrap();
+        let (_, body) = fetch(&process.url_of("/status")).await.unwrap();
         serde_json::from_slice::<Value>(&body).unwrap()["backends"][0].clone()
     };
     let client = ModernClient::new(&process.url()).capable();
@@ -153,4 +159,30 @@ async fn an_editors_entry_without_a_type_is_tried_in_both_ways() {
     let said = |line: &Value| matches!(line["level"].as_str(), Some("WARN" | "ERROR"));
     let loud = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).find(said);
     assert_eq!(loud, None, "it was tried quietly");
+}
+
+#[tokio::test]
+async fn a_stream_that_names_no_endpoint_is_told_for_what_it_is() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/sse", listener.local_addr().unwrap());
+    let mut serving = JoinSet::new();
+    serving.spawn(async move {
+        loop {
+            let (mut stream, _peer) = listener.accept().await.unwrap();
+            let _asked = stream.read(&mut [0; 4096]).await;
+            let head =
+                "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n";
+            let answer = format!("{head}\r\n: hello\n\nevent: message\ndata: {{}}\n\n");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    let backend = format!("name: odd, url: '{url}', transport: sse");
+    let process = serve(&Gateway::before(&[]).backend(&backend)).await;
+    eventually("the reason is shown", async || {
+        let (_, body) = fetch(&process.url_of("/status")).await.unwrap();
+        let status: Value = serde_json::from_slice(&body).unwrap();
+        let told = status["backends"][0]["offer_problem"].as_str()?.to_owned();
+        told.contains("its stream ended and had not begun with an `endpoint` event").then_some(())
+    })
+    .await;
 }

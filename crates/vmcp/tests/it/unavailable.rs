@@ -81,6 +81,22 @@ async fn a_backend_that_hangs_at_initialize_holds_nobody_up_and_may_come_late() 
     assert!(greeting.get("_meta").is_none(), "nothing is missing any more: {greeting}");
 }
 
+/// A session waits once: where `initialize` has waited, lists do not wait for the same backends again.
+#[tokio::test]
+async fn lists_do_not_wait_for_what_initialize_has_waited_for() {
+    let hanging = peers::hanging_at_initialize().start().await.unwrap();
+    let good = peers::stateful().start().await.unwrap();
+    let wait = Duration::from_secs(3);
+    let gateway = Gateway::before(&[("hang", hanging.url()), ("good", good.url())]);
+    let process = serve(&gateway.with("sessions: {initializeWait: 3s}")).await;
+    let client = Client::connect(&process.url()).await.unwrap();
+    let began = Instant::now();
+    for method in ["tools/list", "resources/list", "resources/templates/list", "prompts/list"] {
+        client.request("1", method, "{}").await.unwrap().result().unwrap();
+    }
+    assert!(began.elapsed() < wait * 2, "of 12 s, had each waited: {:?}", began.elapsed());
+}
+
 #[tokio::test]
 async fn all_backends_may_hang() {
     let hanging = peers::hanging_at_initialize().start().await.unwrap();

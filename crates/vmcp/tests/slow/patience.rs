@@ -1,8 +1,20 @@
 //! Calls that are longer than any default.
 
 use serde_json::json;
-use tokio::time::{Duration, Instant};
-use vmcp_testkit::{CHILD, gateway::Gateway, modern_client::ModernClient, peers, raw::Form};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+    task::JoinSet,
+    time::{Duration, Instant},
+};
+use vmcp_testkit::{
+    CHILD,
+    client::fetch,
+    gateway::{Gateway, eventually},
+    modern_client::ModernClient,
+    peers,
+    raw::Form,
+};
 
 use crate::{connect, serve};
 
@@ -61,4 +73,31 @@ async fn a_call_that_hangs_has_the_same_time_on_every_way() {
     for took in [others.0, others.1, others.2] {
         assert!(took < usual.mul_f64(1.4) && usual < took.mul_f64(1.4), "{others:?}: {usual:?}");
     }
+}
+
+/// A server of something else opens a stream as well, and says nothing on it.
+#[tokio::test]
+async fn a_stream_that_stays_silent_is_no_stream_of_http_and_sse() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/sse", listener.local_addr().unwrap());
+    let mut serving = JoinSet::new();
+    serving.spawn(async move {
+        let mut open = Vec::new();
+        loop {
+            let (mut stream, _peer) = listener.accept().await.unwrap();
+            let _asked = stream.read(&mut [0; 4096]).await;
+            let head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n: hello\n\n";
+            stream.write_all(head).await.unwrap();
+            open.push(stream);
+        }
+    });
+    let backend = format!("name: odd, url: '{url}', transport: sse");
+    let process = serve(&Gateway::before(&[]).backend(&backend)).await;
+    eventually("the reason is shown", async || {
+        let (_, body) = fetch(&process.url_of("/status")).await.unwrap();
+        let status: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        let told = status["backends"][0]["offer_problem"].as_str()?.to_owned();
+        told.contains("its stream has not begun with an `endpoint` event").then_some(())
+    })
+    .await;
 }

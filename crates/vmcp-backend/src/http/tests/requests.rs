@@ -144,3 +144,30 @@ async fn a_secret_is_not_shown() {
     assert!(asked.contains("\r\nauthorization: s3cret\r\n"), "{asked}");
     assert_eq!(Method::POST.as_str(), &asked[..4]);
 }
+
+/// Who reads the message can write the right URL, and learns nothing that is secret.
+#[tokio::test]
+async fn redirects_that_are_not_followed_say_where_they_lead() {
+    for (status, to, expected) in [
+        (
+            307,
+            "https://u:s3cret@login.example:8443/in?token=s3cret",
+            "redirects to https://login.example:8443/in, which is not followed, as its credential is not for another host; if that is its address, write it as its URL",
+        ),
+        (
+            302,
+            "/login?next=s3cret",
+            "refused the request with HTTP status 302: redirects to /login; if that is its address, write it as its URL",
+        ),
+    ] {
+        let peer = Peer::start().await;
+        let serving = async {
+            let mut accepted = peer.accept().await;
+            accepted.asked().await;
+            let to = format!("location: {to}\r\ncontent-length: 0");
+            accepted.say(format!("HTTP/1.1 {status} Elsewhere\r\n{to}\r\n\r\n")).await;
+        };
+        let (answered, ()) = tokio::join!(peer.ask("{}"), serving);
+        assert_eq!(answered.unwrap_err().to_string(), expected);
+    }
+}
