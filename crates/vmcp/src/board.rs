@@ -19,16 +19,14 @@ use crate::{
 /// How often the backends are looked at until all have answered or failed, and after that.
 const LOOK: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
-/// How long the address waits for backends that have not answered yet.
+/// How long the address waits for backends that have not answered yet. After that they are named, and
+/// again each time that twice the time has passed.
 const FIRST: Duration = Duration::from_secs(3);
 
 /// What has been shown of the backends.
 struct Board<'a> {
     running: &'a Running,
-    began: Instant,
     backends: BTreeMap<BackendId, Shown>,
-    /// When it is said again which have not answered yet: each time that twice the time has passed.
-    next: Duration,
 }
 
 /// What has been shown of one.
@@ -37,24 +35,26 @@ struct Shown {
     /// What its time is counted from.
     since: Instant,
     was_good: Option<bool>,
+    /// After what time it is said that it has not answered.
+    next: Duration,
 }
 
 /// Shows how the backends fare, and where they are served as one.
 pub(crate) async fn show(running: &Running, url: &str, began: Instant) {
-    let mut board = Board { running, began, backends: BTreeMap::new(), next: Duration::MAX };
+    let states = running.view.backends();
+    let backends = states.into_keys().map(|id| (id, Shown::nothing(began))).collect();
+    let mut board = Board { running, backends };
     let mut ticks = interval(LOOK.0);
-    let all = loop {
+    let mut all = false;
+    while !all && began.elapsed() < FIRST {
         ticks.tick().await;
-        if board.look() {
-            break true;
-        }
-        if began.elapsed() >= FIRST {
-            break false;
-        }
-    };
+        all = board.look();
+    }
+    if !all {
+        board.look();
+    }
     show_address(url);
     if !all {
-        board.show_starting();
         while !board.look() {
             ticks.tick().await;
         }
@@ -66,6 +66,12 @@ pub(crate) async fn show(running: &Running, url: &str, began: Instant) {
     }
 }
 
+impl Shown {
+    fn nothing(since: Instant) -> Self {
+        Self { since, was_good: None, next: FIRST }
+    }
+}
+
 impl Board<'_> {
     /// Shows what has changed. Whether every backend has answered or failed.
     fn look(&mut self) -> bool {
@@ -73,40 +79,25 @@ impl Board<'_> {
         self.backends.retain(|id, _| states.contains_key(id));
         let width = states.keys().map(|id| id.as_str().len()).max().unwrap_or_default();
         for (id, state) in &states {
-            // What a reload has added is there later than the rest.
-            let since = if self.backends.is_empty() { self.began } else { Instant::now() };
-            let new = Shown { since, was_good: None };
-            let before = *self.backends.get(id).unwrap_or(&new);
-            let backend = self.running.vmcp().backend(id.as_str());
-            let now = backend.and_then(|backend| judged(&backend, id, state, before.since));
-            let is_good = now.as_ref().map(Outcome::is_good);
-            let shown = match (now, before.was_good) {
-                (Some(now), was_good) if is_good != was_good => {
-                    progress(format_args!("  {}", now.shown(width)));
-                    Shown { since: Instant::now(), was_good: is_good }
+            let now = Instant::now();
+            let shown = self.backends.entry(id.clone()).or_insert(Shown::nothing(now));
+            let Some(backend) = self.running.vmcp().backend(id.as_str()) else { continue };
+            match judged(&backend, id, state, shown.since) {
+                Some(outcome) if shown.was_good != Some(outcome.is_good()) => {
+                    progress(format_args!("  {}", outcome.shown(width)));
+                    *shown = Shown { was_good: Some(outcome.is_good()), ..Shown::nothing(now) };
                 }
-                _ => before,
-            };
-            self.backends.insert(id.clone(), shown);
+                Some(_as_before) => {}
+                // It was changed, and has not answered since.
+                None if shown.was_good.is_some() => *shown = Shown::nothing(now),
+                None if shown.since.elapsed() >= shown.next => {
+                    shown.next = shown.since.elapsed() * 2;
+                    show_wait(&backend, width, shown.since.elapsed());
+                }
+                None => {}
+            }
         }
-        let all = self.backends.values().all(|shown| shown.was_good.is_some());
-        if !all && self.began.elapsed() >= self.next {
-            self.show_starting();
-        }
-        all
-    }
-
-    /// Says which backends have not answered yet.
-    fn show_starting(&mut self) {
-        self.next = self.began.elapsed() * 2;
-        let width = self.backends.keys().map(|id| id.as_str().len()).max().unwrap_or_default();
-        for (id, shown) in self.backends.iter().filter(|(_, shown)| shown.was_good.is_none()) {
-            let backend = self.running.vmcp().backend(id.as_str());
-            let is_program = backend.is_some_and(|backend| backend.is_program());
-            let what = if is_program { "still starting" } else { "no answer yet" };
-            let (id, seconds) = (id.as_str(), shown.since.elapsed().as_secs_f64().round());
-            progress(format_args!("  {QUIET}wait    {id:width$}  {what}, {seconds} s{QUIET:#}"));
-        }
+        self.backends.values().all(|shown| shown.was_good.is_some())
     }
 
     /// Says what there is, now that all have answered or failed.
@@ -116,6 +107,13 @@ impl Board<'_> {
         let counts = Kind::ALL.map(count);
         progress(format_args!("The catalog is ready: {}", counts.join(", ")));
     }
+}
+
+/// Says that a backend has not answered yet.
+fn show_wait(backend: &Backend, width: usize, time: Duration) {
+    let what = if backend.is_program() { "still starting" } else { "no answer yet" };
+    let (id, seconds) = (backend.id().as_str(), time.as_secs_f64().round());
+    progress(format_args!("  {QUIET}wait    {id:width$}  {what}, {seconds} s{QUIET:#}"));
 }
 
 /// How a backend fares, if that is known.

@@ -38,7 +38,7 @@ async fn a_terminal_is_shown_a_line_for_each_backend() {
     let arguments = ["serve", "--port", "0", "--backend", &slow, "--backend", dead];
     let terminal = Terminal::run(&arguments, &[("NO_COLOR", "1")]);
     terminal.waits_for("wait    slow  still starting, ").await;
-    assert!(terminal.shown().contains("To look around"), "{}", terminal.shown());
+    terminal.waits_for("To look around").await;
     assert!(!terminal.shown().contains("ready"), "{}", terminal.shown());
     fs::write(&gate, "").unwrap();
     terminal.waits_for("The catalog is ready: tools ").await;
