@@ -66,14 +66,9 @@ pub(crate) enum LogFormat {
 
 /// Where a configuration comes from.
 #[derive(Debug, Args)]
-#[group(
-    id = "source",
-    required = true,
-    multiple = true,
-    args = ["file", "config", "backend", "mcp_json"]
-)]
 pub(crate) struct Sources {
-    /// A configuration (.yaml) or an editor's file (.json); the same as --config or --mcp-json.
+    /// A configuration (.yaml) or an editor's file (.json); the same as --config or --mcp-json. Where
+    /// nothing names one, the variable VMCP_CONFIG may name a configuration.
     #[arg(conflicts_with_all = ["config", "backend", "mcp_json"])]
     pub(crate) file: Option<PathBuf>,
     /// The configuration file (YAML); - is standard input.

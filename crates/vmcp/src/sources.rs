@@ -16,17 +16,35 @@ const STANDARD_INPUT: &str = "standard input";
 /// The most bytes of a configuration on standard input, as of one in a file.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// The same, with a file that stands alone where its kind belongs.
+/// The variable that names a configuration where the command line names nothing.
+const VARIABLE: &str = "VMCP_CONFIG";
+
+/// What a command line names, a file that stands alone where its kind belongs.
 pub(crate) fn settled(mut sources: cli::Sources) -> anyhow::Result<cli::Sources> {
-    let Some(file) = sources.file.take() else { return Ok(sources) };
-    match kind_of(&file)? {
-        FileKind::Configuration if sources.start_timeout.is_some() => {
-            let why = "--start-timeout is for what has no configuration; \
-                       write sessions.backendInitTimeout in the file";
-            return Err(Misuse(why.to_owned()).into());
+    let names_none = sources.config.is_none()
+        && sources.given.backend.is_empty()
+        && sources.given.mcp_json.is_empty();
+    match sources.file.take() {
+        Some(file) => match kind_of(&file)? {
+            FileKind::Configuration => sources.config = Some(file),
+            FileKind::Editors => sources.given.mcp_json.push(file),
+        },
+        None if names_none => {
+            let file = config::environment(VARIABLE).filter(|file| !file.is_empty());
+            let file = file.ok_or_else(|| {
+                Misuse(format!(
+                    "nothing names a configuration: type a FILE, --config FILE, \
+                     --backend NAME=URL|COMMAND or --mcp-json FILE, or set {VARIABLE}"
+                ))
+            })?;
+            sources.config = Some(file.into());
         }
-        FileKind::Configuration => sources.config = Some(file),
-        FileKind::Editors => sources.given.mcp_json.push(file),
+        None => {}
+    }
+    if sources.config.is_some() && sources.start_timeout.is_some() {
+        let why = "--start-timeout is for what has no configuration; \
+                   write sessions.backendInitTimeout in the file";
+        return Err(Misuse(why.to_owned()).into());
     }
     Ok(sources)
 }

@@ -139,10 +139,8 @@ fn lacks(backends: &BTreeMap<BackendId, BackendState>) -> Vec<Lack> {
 impl Server {
     /// Tells of the backends without which an answer is not complete. An error if there is no other.
     pub(crate) fn tell_lacks(&self) -> anyhow::Result<()> {
-        let late = self.lacks.iter().filter(|lack| lack.what == Wrong::NotThereYet);
-        let late: Vec<_> = late.map(|lack| lack.backend.as_str()).collect();
-        if !late.is_empty() {
-            output::progress(format_args!("not there yet: {}", late.join(", ")));
+        if let Some(late) = self.late() {
+            output::progress(format_args!("{late}"));
         }
         for lack in self.lacks.iter().filter(|lack| lack.what != Wrong::NotThereYet) {
             output::warning(&lack.to_string());
@@ -151,6 +149,13 @@ impl Server {
             bail!("no backend has answered");
         }
         Ok(())
+    }
+
+    /// `not there yet: a, b`, if some have offered nothing yet.
+    pub(crate) fn late(&self) -> Option<String> {
+        let late = self.lacks.iter().filter(|lack| lack.what == Wrong::NotThereYet);
+        let late: Vec<_> = late.map(|lack| lack.backend.as_str()).collect();
+        (!late.is_empty()).then(|| format!("not there yet: {}", late.join(", ")))
     }
 
     /// Whether it is known that no backend is there.

@@ -35,8 +35,7 @@ pub(super) fn advised(
     if names().any(|known| known == name) {
         return error;
     }
-    let mut text = format!("{error:#}");
-    let near = did_you_mean(name, names());
+    let mut meant = did_you_mean(name, names());
     // A tool that a gateway shows has its backend's name before its own.
     let ends_so = |known: &&str| {
         let before = known.strip_suffix(name);
@@ -44,13 +43,18 @@ pub(super) fn advised(
     };
     let longer: Vec<_> =
         names().filter(ends_so).take(MEANT).map(|one| format!("{one:?}")).collect();
-    if near.is_empty() && !longer.is_empty() && !name.is_empty() {
-        text += &format!("; did you mean {}?", longer.join(" or "));
-    } else {
-        text += &near;
+    if meant.is_empty() && !longer.is_empty() && !name.is_empty() {
+        meant = format!("; did you mean {}?", longer.join(" or "));
     }
-    for lack in &server.lacks {
+    let mut text = format!("{error:#}{meant}");
+    if !meant.is_empty() {
+        return anyhow!("{text}");
+    }
+    for lack in server.lacks.iter().filter(|lack| lack.what != Wrong::NotThereYet) {
         text += &format!("; {lack}");
+    }
+    if let Some(late) = server.late() {
+        text += &format!("; {late}");
     }
     anyhow!("{text}")
 }

@@ -283,7 +283,7 @@ async fn what_is_not_there_is_told_with_the_reason() {
     assert_eq!((error.as_str(), code), ("not there yet: dead\n", 0));
     desk.check(
         &["call", &process.url(), "dead_x"],
-        "! error: unknown tool: dead_x; backend dead is not there yet\nexit 1\n",
+        "! error: unknown tool: dead_x; not there yet: dead\nexit 1\n",
     )
     .await;
 }

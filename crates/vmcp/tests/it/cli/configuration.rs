@@ -417,3 +417,24 @@ async fn a_configuration_may_come_on_standard_input() {
     let (_, error, code) = piped("serve --config - --host no.such.name.invalid", "good.yaml").await;
     assert!(error.contains("--host no.such.name.invalid: ") && code == Some(2), "{error}");
 }
+
+#[tokio::test]
+async fn a_variable_names_the_configuration_where_nothing_else_does() {
+    let yaml = configuration("  - {name: a, url: 'http://127.0.0.1:1/'}\n");
+    let desk = Desk::new().with("vmcp.yaml", &yaml);
+    let with = async |line: &str| {
+        let mut shell = tokio::process::Command::new("sh");
+        let line = format!("{line} || echo exit $?");
+        shell.args(["-c", &line, env!("CARGO_BIN_EXE_vmcp")]).current_dir(desk.path());
+        let output = shell.output().await.unwrap();
+        let both = [output.stdout, output.stderr].concat();
+        String::from_utf8(both).unwrap()
+    };
+    let valid = "vmcp.yaml is valid: shops with 1 backend(s)\n";
+    assert_eq!(with("VMCP_CONFIG=vmcp.yaml \"$0\" validate").await, valid);
+    let other = with("VMCP_CONFIG=nowhere.yaml \"$0\" validate --backend a=http://h/").await;
+    assert!(other.starts_with("the configuration is valid: "), "what is typed counts: {other}");
+    assert_eq!(with("VMCP_CONFIG=nowhere.yaml \"$0\" validate vmcp.yaml").await, valid);
+    let none = with("VMCP_CONFIG= \"$0\" validate").await;
+    assert!(none.starts_with("exit 2\nerror: nothing names a configuration: "), "{none}");
+}
