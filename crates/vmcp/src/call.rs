@@ -30,7 +30,7 @@ const MAX_ARGUMENTS: u64 = 64 << 20;
 pub(crate) fn call(options: &cli::Call, logging: Logging) -> anyhow::Result<()> {
     let given = options.arguments.as_deref().map(given).transpose()?;
     let name = &*options.tool;
-    let raw = target::run(&options.target, logging, Some((Kind::Tool, name)), async |server| {
+    target::run(&options.target, logging, Some((Kind::Tool, name)), async |server| {
         let tools = server.client.list(Kind::Tool).await?;
         // A tool that is not listed may exist all the same; the server knows.
         let tool = tools.iter().find(|item| item["name"] == name);
@@ -38,8 +38,13 @@ pub(crate) fn call(options: &cli::Call, logging: Logging) -> anyhow::Result<()> 
         let arguments = given.unwrap_or_else(|| arguments(schema, &options.pairs));
         refuse(name, check::arguments(schema, &arguments))?;
         let params = json!({"name": name, "arguments": arguments});
-        ask(server, Kind::Tool, "tools/call", params, &tools).await
-    })?;
+        let raw = ask(server, Kind::Tool, "tools/call", params, &tools).await?;
+        // At once: what was started takes its time to end.
+        show_call(options, &raw)
+    })
+}
+
+fn show_call(options: &cli::Call, raw: &RawValue) -> anyhow::Result<()> {
     let result: Value = serde_json::from_str(raw.get())?;
     let is_error = result["isError"] == true;
     if options.target.json {
@@ -61,16 +66,19 @@ pub(crate) fn call(options: &cli::Call, logging: Logging) -> anyhow::Result<()> 
 /// Reads a resource. One that is not text goes to standard output as the bytes it is.
 pub(crate) fn read(options: &cli::Read, logging: Logging) -> anyhow::Result<()> {
     let uri = &*options.uri;
-    let raw = target::run(&options.target, logging, Some((Kind::Resource, uri)), async |server| {
+    target::run(&options.target, logging, Some((Kind::Resource, uri)), async |server| {
         let params = json!({"uri": uri});
         match waiting::ask(&server.client, "resources/read", params, uri).await {
-            Ok(raw) => Ok(raw),
+            Ok(raw) => show_read(options, &raw),
             Err(error) => {
                 let resources = server.client.list(Kind::Resource).await.unwrap_or_default();
                 Err(naming::advised(error, server, Kind::Resource, uri, &resources))
             }
         }
-    })?;
+    })
+}
+
+fn show_read(options: &cli::Read, raw: &RawValue) -> anyhow::Result<()> {
     if options.target.json {
         return raw_json(raw.get());
     }
@@ -93,14 +101,18 @@ pub(crate) fn get(options: &cli::Get, logging: Logging) -> anyhow::Result<()> {
     let arguments: Map<String, Value> =
         pairs.map(|(key, value)| (key.clone(), Value::from(value.as_str()))).collect();
     let name = &*options.prompt;
-    let raw = target::run(&options.target, logging, Some((Kind::Prompt, name)), async |server| {
+    target::run(&options.target, logging, Some((Kind::Prompt, name)), async |server| {
         let prompts = server.client.list(Kind::Prompt).await?;
         if let Some(prompt) = prompts.iter().find(|item| item["name"] == name) {
             refuse(name, check::of_prompt(&prompt["arguments"], &arguments))?;
         }
         let params = json!({"name": name, "arguments": arguments});
-        ask(server, Kind::Prompt, "prompts/get", params, &prompts).await
-    })?;
+        let raw = ask(server, Kind::Prompt, "prompts/get", params, &prompts).await?;
+        show_get(options, &raw)
+    })
+}
+
+fn show_get(options: &cli::Get, raw: &RawValue) -> anyhow::Result<()> {
     if options.target.json {
         return raw_json(raw.get());
     }
@@ -158,8 +170,12 @@ fn given(text: &str) -> anyhow::Result<Map<String, Value>> {
     };
     let wrong = |why: String| Misuse(format!("--arguments{place}: {why}"));
     let text = text.map_err(|error| wrong(format!("cannot be read: {error}")))?;
-    let object = serde_json::from_str(&text);
-    Ok(object.map_err(|error| wrong(format!("not a JSON object: {error}")))?)
+    // What stands there may be a secret.
+    match serde_json::from_str(&text) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(_other) => Err(wrong("not a JSON object".to_owned()).into()),
+        Err(error) => Err(wrong(format!("not a JSON object: {error}")).into()),
+    }
 }
 
 /// The arguments of a call as they were typed, each as what the tool asks for.

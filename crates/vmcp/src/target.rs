@@ -113,7 +113,7 @@ async fn until_there(view: &View, rules: &Rules, wanted: Wanted<'_>, patience: D
             let found = connect::route(&catalog, kind, key);
             found.is_some_and(|route| rules.is_certain(kind, &route.backend, &view.unknown()))
         };
-        while !is_there() {
+        while !is_there() && !is_out(view, kind, key) {
             ticks.tick().await;
         }
     };
@@ -121,6 +121,21 @@ async fn until_there(view: &View, rules: &Rules, wanted: Wanted<'_>, patience: D
         _settled = view.settle(patience) => {}
         () = there => {}
     }
+}
+
+/// Whether all those have failed that can have something of this name, if names have prefixes.
+fn is_out(view: &View, kind: Kind, key: &str) -> bool {
+    let backends = view.backends();
+    let mut holders = backends.iter().filter(|(id, _)| owns(id, key)).peekable();
+    matches!(kind, Kind::Tool | Kind::Prompt)
+        && holders.peek().is_some()
+        && holders.all(|(_, state)| matches!(state.status, OfferStatus::Failed(_)))
+}
+
+/// Whether a name begins as those of this backend do where they have prefixes.
+pub(crate) fn owns(backend: &BackendId, name: &str) -> bool {
+    let rest = name.strip_prefix(backend.as_str()).unwrap_or_default();
+    rest.starts_with(|next: char| !next.is_ascii_alphanumeric())
 }
 
 fn lacks(backends: &BTreeMap<BackendId, BackendState>) -> Vec<Lack> {

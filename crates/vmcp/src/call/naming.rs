@@ -6,7 +6,7 @@ use vmcp_model::Kind;
 
 use crate::{
     suggest::did_you_mean,
-    target::{Server, Wrong},
+    target::{Server, Wrong, owns},
 };
 
 /// Names of which one was perhaps meant, at most.
@@ -14,13 +14,9 @@ const MEANT: usize = 3;
 
 /// Why something that no list has cannot be had, if that is certain without asking.
 pub(super) fn known_to_be_out(server: &Server, name: &str) -> Option<anyhow::Error> {
-    let mut out = server.lacks.iter().filter(|lack| matches!(lack.what, Wrong::Out(_)));
-    let its_own = |id: &str| {
-        let rest = name.strip_prefix(id).unwrap_or_default();
-        rest.starts_with(|next: char| !next.is_ascii_alphanumeric())
-    };
-    let out = out.find(|lack| its_own(lack.backend.as_str()));
-    out.map(|out| anyhow!("{out}"))
+    let out = server.lacks.iter().filter(|lack| matches!(lack.what, Wrong::Out(_)));
+    let out = out.filter(|lack| owns(&lack.backend, name));
+    out.max_by_key(|lack| lack.backend.as_str().len()).map(|out| anyhow!("{out}"))
 }
 
 /// Adds to what a server says about a name that no list of its has what may help.

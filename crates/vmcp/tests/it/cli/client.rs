@@ -134,7 +134,8 @@ async fn what_fails_is_told_on_standard_error() {
     desk.check(&["tools", "http://"], "! error: http:// is no URL\nexit 2\n").await;
     for arguments in [
         &["call", &url, "order", "item"][..],
-        &["call", &url, "order", "--arguments", "[]"],
+        &["call", &url, "order", "--arguments", "\"s3cret\""],
+        &["call", &url, "order", "--arguments", "{\"a\": s3cret}"],
         &["call", &url, "order", "a=b", "--arguments", "{}"],
         &["call", &url, "order", "--arguments", "@nowhere.json"],
         &["call", &url, "order", "--arguments", "-"],
@@ -300,6 +301,10 @@ async fn a_call_goes_on_as_soon_as_its_backend_is_there() {
     desk.check(&["call", "vmcp.yaml", "shop_order", "item=1"], "ordered\n").await;
     desk.check(&["read", "vmcp.yaml", "shop://terms"], "No returns.\n").await;
     desk.check(&["get", "vmcp.yaml", "shop_greet", "who=x"], "user: Hello\n").await;
+    let dead = "  - {name: dead, url: 'http://127.0.0.1:1/'}\n";
+    let desk = desk.with("dead.yaml", &configuration(&format!("{dead}{slow}")));
+    let (_, error, code) = desk.run(&["call", "dead.yaml", "dead_x"]).await;
+    assert!(error.starts_with("error: backend dead is out: ") && code == 1, "{error}");
 }
 
 #[tokio::test]
