@@ -76,7 +76,13 @@ impl Board<'_> {
     /// Shows what has changed. Whether every backend has answered or failed.
     fn look(&mut self) -> bool {
         let states = self.running.view.backends();
-        self.backends.retain(|id, _| states.contains_key(id));
+        self.backends.retain(|id, _shown| {
+            let stays = states.contains_key(id);
+            if !stays {
+                progress(format_args!("  {QUIET}gone    {id}{QUIET:#}"));
+            }
+            stays
+        });
         let width = states.keys().map(|id| id.as_str().len()).max().unwrap_or_default();
         for (id, state) in &states {
             let now = Instant::now();

@@ -10,7 +10,7 @@ use vmcp_testkit::{
     process::Program,
 };
 
-use super::{Desk, configuration, programs::tag, terminal::Terminal};
+use super::{Desk, configuration, programs::tag, shop, terminal::Terminal};
 use crate::stdio::processes;
 
 /// The command of a program that writes to its standard error and waits until a file is there before it
@@ -51,6 +51,23 @@ async fn a_terminal_is_shown_a_line_for_each_backend() {
     for noise in ["INFO", "info:", "WARN", "warning:", "a banner", "Welcome", "Z "] {
         assert!(!shown.contains(noise), "{noise}: {shown}");
     }
+}
+
+#[tokio::test]
+async fn a_terminal_is_shown_what_a_reload_has_changed() {
+    let server = shop().start().await.unwrap();
+    let url = server.url();
+    let with = |name: &str| configuration(&format!("  - {{name: {name}, url: '{url}'}}\n"));
+    let desk = Desk::new().with("vmcp.yaml", &with("old"));
+    let file = desk.path().join("vmcp.yaml");
+    let arguments = ["serve", file.to_str().unwrap(), "--port", "0"];
+    let terminal = Terminal::run(&arguments, &[("NO_COLOR", "1")]);
+    terminal.waits_for("To look around: ").await;
+    fs::write(&file, with("new")).unwrap();
+    terminal.waits_for("  gone    old\n").await;
+    terminal.waits_for("  ok      new  tools 4").await;
+    let (shown, code) = terminal.end().await;
+    assert_eq!(code, Some(0), "{shown}");
 }
 
 #[tokio::test]
