@@ -1,26 +1,35 @@
 //! What the backends of a configuration do when they are connected to, and what comes of it.
 
-mod unmatched;
-
-use std::{fmt, time::Duration};
+use std::{
+    convert::Infallible,
+    fmt,
+    io::{self, IsTerminal as _},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
-use tokio::{runtime::Handle, time::Instant};
+use tokio::{
+    runtime::Handle,
+    time::{Instant, interval_at},
+};
 use vmcp_catalog::{Catalog, Dropped, Route};
-use vmcp_core::{BackendState, Background, OfferStatus};
+use vmcp_core::{BackendState, Background, OfferStatus, View};
 use vmcp_model::{BackendId, Kind};
 
 use crate::{
     compose,
     config::Configuration,
     list::title,
-    output::{BAD, GOOD, QUIET, STRONG, line},
+    output::{BAD, GOOD, QUIET, STRONG, Transient, line},
     printable,
     stop::{Hangup, Stop},
 };
 
 /// What reading the lists may take beyond what a backend has to initialize.
 const LISTS: Duration = Duration::from_secs(10);
+
+/// How long backends may take that nobody wonders about.
+const QUICK: Duration = Duration::from_secs(2);
 
 /// What was found out.
 pub(crate) struct Findings {
@@ -57,7 +66,13 @@ pub(crate) async fn connect(configuration: Configuration) -> anyhow::Result<Find
     let began = Instant::now();
     let view = vmcp.view(&vmcp_backend::ClientView::nobody()).map_err(anyhow::Error::from)?;
     let mut stop = Stop::listen(Hangup::Stops)?;
-    let settled = stop.unless(async { Ok(view.settle(patience).await) }).await;
+    let settled = async {
+        tokio::select! {
+            settled = view.settle(patience) => Ok(settled),
+            never = show_waiting(&view) => match never {},
+        }
+    };
+    let settled = stop.unless(settled).await;
     let backends = view.backends();
     let findings = settled.map(|settled| Findings {
         backends: backends
@@ -78,6 +93,20 @@ pub(crate) async fn connect(configuration: Configuration) -> anyhow::Result<Find
     // Whatever was started to find out ends with it.
     compose::end(&background, &vmcp, stop.told_again()).await;
     findings
+}
+
+/// Says whom is waited for, where somebody watches.
+pub(crate) async fn show_waiting(view: &View) -> Infallible {
+    if !io::stderr().is_terminal() {
+        return std::future::pending().await;
+    }
+    let (shown, began) = (Transient::default(), Instant::now());
+    let mut ticks = interval_at(began + QUICK, Duration::from_secs(1));
+    loop {
+        ticks.tick().await;
+        let seconds = began.elapsed().as_secs();
+        shown.show(&format!("waiting for {}, {seconds} s", compose::starting(view).join(", ")));
+    }
 }
 
 /// How a backend did since a moment. One that is still at it is too slow.

@@ -4,6 +4,7 @@
 use std::{
     fmt,
     io::{self, Write as _},
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use anstyle::{AnsiColor, Style};
@@ -89,8 +90,29 @@ pub(crate) fn progress(text: fmt::Arguments<'_>) {
     let _told = writeln!(anstream::stderr().lock(), "{text}");
 }
 
-/// Shows a line on a terminal until the next one takes its place, or what is printed next.
-pub(crate) fn transient(text: &str) {
+/// A line on a terminal of which the next takes its place. Dropped, it is gone.
+#[derive(Default)]
+pub(crate) struct Transient {
+    is_shown: AtomicBool,
+}
+
+impl Transient {
+    /// Shows something in the place of what was shown before.
+    pub(crate) fn show(&self, text: &str) {
+        self.is_shown.store(true, Ordering::Relaxed);
+        show_briefly(text);
+    }
+}
+
+impl Drop for Transient {
+    fn drop(&mut self) {
+        if *self.is_shown.get_mut() {
+            show_briefly("");
+        }
+    }
+}
+
+fn show_briefly(text: &str) {
     const WIDTH: usize = 78;
     let shown: String = text.chars().take(WIDTH).collect();
     let mut out = io::stderr().lock();

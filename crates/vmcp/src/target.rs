@@ -120,6 +120,7 @@ async fn until_there(view: &View, rules: &Rules, wanted: Wanted<'_>, patience: D
     tokio::select! {
         _settled = view.settle(patience) => {}
         () = there => {}
+        never = connect::show_waiting(view) => match never {},
     }
 }
 

@@ -3,10 +3,7 @@
 
 use std::{
     io::IsTerminal as _,
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -14,7 +11,7 @@ use serde_json::{Value, value::RawValue};
 use tokio::time::{Instant, interval};
 use vmcp_wire::Message;
 
-use crate::{client::Client, output::transient, printable};
+use crate::{client::Client, output::Transient, printable};
 
 /// How long a call may take that nobody wonders about.
 const QUICK: Duration = Duration::from_secs(2);
@@ -31,12 +28,13 @@ pub(super) async fn ask(
     }
     // Any that the session has not used.
     params["_meta"]["progressToken"] = Value::from(1);
-    let shown = Shown::default();
+    let (shown, told) = (Transient::default(), Mutex::new(None));
+    let told = || told.lock().unwrap_or_else(PoisonError::into_inner);
     let mut hear = |message: &Message| {
         if message.method() == "notifications/progress" {
             let line = line(name, message.text());
             shown.show(&line);
-            *shown.progress() = Some(line);
+            *told() = Some(line);
         }
     };
     let asking = client.ask_hearing(method, &params, &mut hear);
@@ -46,7 +44,7 @@ pub(super) async fn ask(
         loop {
             ticks.tick().await;
             let seconds = began.elapsed().as_secs();
-            let progress = shown.progress().clone();
+            let progress = told().clone();
             match progress {
                 Some(line) => shown.show(&format!("{line}  {seconds} s")),
                 None if began.elapsed() >= QUICK => {
@@ -60,33 +58,6 @@ pub(super) async fn ask(
     tokio::select! {
         answer = asking => answer,
         never = waiting => never,
-    }
-}
-
-/// The line that is shown meanwhile. Dropped, it is gone.
-#[derive(Default)]
-struct Shown {
-    /// How far it has come, as was told last.
-    progress: Mutex<Option<String>>,
-    is_shown: AtomicBool,
-}
-
-impl Shown {
-    fn show(&self, line: &str) {
-        transient(line);
-        self.is_shown.store(true, Ordering::Relaxed);
-    }
-
-    fn progress(&self) -> MutexGuard<'_, Option<String>> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Shown {
-    fn drop(&mut self) {
-        if *self.is_shown.get_mut() {
-            transient("");
-        }
     }
 }
 

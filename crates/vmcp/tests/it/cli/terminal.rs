@@ -235,3 +235,19 @@ async fn a_call_shows_how_far_it_has_come() {
         "who does not watch is told nothing"
     );
 }
+
+#[tokio::test]
+async fn whom_a_command_waits_for_is_shown() {
+    let server = shop().start().await.unwrap();
+    let url = server.url();
+    let slow = "  - {name: slow, command: sh, args: ['-c', 'cat > /dev/null']}\n";
+    let yaml = configuration(&format!("  - {{name: shop, url: '{url}'}}\n{slow}"));
+    let desk = Desk::new().with("vmcp.yaml", &yaml);
+    let file = desk.path().join("vmcp.yaml").display().to_string();
+    for command in [&["tools", &file][..], &["validate", "--connect", "-c", &file]] {
+        let terminal = Terminal::run(command, &[("NO_COLOR", "1")]);
+        terminal.waits_for("\rwaiting for slow, ").await;
+        let (shown, code) = terminal.end().await;
+        assert!(shown.ends_with("   \rerror: interrupted\n") && code == Some(1), "{shown:?}");
+    }
+}
