@@ -344,9 +344,10 @@ impl Links {
         let link = Arc::new(link.with_process(&process, purpose == Purpose::Watch));
         self.keep(id, &link);
         let (me, id, event_bytes) = (self.me.clone(), Box::<str>::from(id), self.event_bytes);
+        let driven = Arc::clone(&link);
         let hurry = self.hurry.clone();
         self.drivers.spawn(async move {
-            let end = process.drive(Arc::clone(&link), event_bytes, hurry).await;
+            let end = process.drive(Arc::clone(&driven), event_bytes, hurry).await;
             drop(place);
             let Some(links) = me.upgrade() else { return };
             links.kept().remove(&id);

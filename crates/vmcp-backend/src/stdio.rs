@@ -112,6 +112,11 @@ impl Process {
         self.child.id()
     }
 
+    /// What it writes that is no message.
+    pub(crate) fn words(&self) -> &Arc<Words> {
+        &self.words
+    }
+
     /// Carries messages both ways until the process has ended, and its group with it. Once `hurry` is
     /// cancelled it has no time to end by itself.
     pub(crate) async fn drive(
@@ -120,8 +125,7 @@ impl Process {
         line_bytes: usize,
         hurry: CancellationToken,
     ) -> End {
-        let Self { mut child, group, stdin, stdout, stderr, outgoing, backend } = self;
-        let tail: Arc<Tail> = Arc::default();
+        let Self { mut child, group, stdin, stdout, stderr, outgoing, backend, words } = self;
         let (mut reading, mut chatter, mut writing) =
             (JoinSet::new(), JoinSet::new(), JoinSet::new());
         reading.spawn(lines::read(stdout, Arc::clone(&link), Arc::clone(&words), line_bytes));
@@ -140,7 +144,7 @@ impl Process {
         let why = match stop {
             Stop::Asked => {
                 end(&mut child, &group, &hurry).await;
-                "it was closed".to_owned()
+                "was closed".to_owned()
             }
             Stop::Unusable(why) => {
                 end(&mut child, &group, &hurry).await;
@@ -160,12 +164,11 @@ impl Process {
         let said = if unasked { words.reason() } else { None };
         let told = said.as_ref().map_or_else(|| why.clone(), |said| format!("{why}: {said}"));
         if unasked {
-            let last = tail.text();
             // Of one that has never served, whoever has started it says what came of it.
             if link.has_served() {
-                tracing::warn!(%backend, last, "{why}; it is started again when it is needed");
+                tracing::warn!(%backend, "the program {told}; it is started again when it is needed");
             } else {
-                tracing::info!(%backend, last, "{why}; it is started again when it is needed");
+                tracing::info!(%backend, "the program {told}; it is started again when it is needed");
             }
         }
         link.end(why, said);

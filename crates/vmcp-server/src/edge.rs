@@ -193,7 +193,7 @@ impl Edge {
             self.mcp(request, peer, listens).await
         } else if let Some(resource) = metadata_of {
             self.metadata(request.method(), resource, listens)
-        } else if serves_admin && path == "/status" {
+        } else if serves_admin && matches!(path, "/status" | BACKENDS_PATH) {
             if listens == Listens::ClientsAndAdmin && is_forwarded(request.headers()) {
                 respond::failed(None, &Fault::Forbidden(FORWARDED.into()))
             } else if path == BACKENDS_PATH {

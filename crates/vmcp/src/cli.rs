@@ -65,14 +65,14 @@ pub(crate) enum LogFormat {
 }
 
 /// Where a configuration comes from.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Sources {
     /// A configuration (.yaml) or an editor's file (.json); the same as --config or --mcp-json. Where
     /// nothing names one, the variable VMCP_CONFIG may name a configuration.
     #[arg(conflicts_with_all = ["config", "backend", "mcp_json"])]
     pub(crate) file: Option<PathBuf>,
     /// The configuration file (YAML); - is standard input.
-    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["backend", "mcp_json"])]
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["backend", "mcp_json", "pass_env"])]
     pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) given: Given,

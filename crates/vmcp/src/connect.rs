@@ -1,5 +1,7 @@
 //! What the backends of a configuration do when they are connected to, and what comes of it.
 
+mod unmatched;
+
 use std::{
     convert::Infallible,
     fmt,
@@ -23,6 +25,7 @@ use crate::{
     output::{BAD, GOOD, QUIET, STRONG, Transient, line},
     printable,
     stop::{Hangup, Stop},
+    undecided,
 };
 
 /// What reading the lists may take beyond what a backend has to initialize.

@@ -13,7 +13,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     time::{Instant, MissedTickBehavior},
 };
-use vmcp_backend::Backend;
+use vmcp_backend::{Backend, Config, Transport};
 use vmcp_core::Replaced;
 use vmcp_model::BackendId;
 

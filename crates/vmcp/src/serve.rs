@@ -19,7 +19,6 @@ use crate::{
     memory,
     output::progress,
     reload::{Reloader, Source},
-    sources,
     stop::{Hangup, Stop},
 };
 
@@ -37,24 +36,18 @@ pub(crate) fn run(options: &cli::Serve, logging: Logging) -> anyhow::Result<()> 
         ))
         .into());
     }
-    let mut source =
-        sources::lasting(&options.sources).map(|file| Source::new(file, options.session_ttl));
-    let mut configuration = match &mut source {
-        Some(source) => source.load()?,
-        None => sources::load(&options.sources)?,
-    };
-    if let Some(ttl) = options.session_ttl {
-        configuration.sessions.ttl = ttl;
-    }
+    let mut source = Source::new(&options.sources, options.session_ttl);
+    let configuration = source.load()?;
     let threshold = logging.start(configuration.log_level);
     for warning in &configuration.warnings {
         tracing::warn!("{warning}");
     }
-    // Who writes a file serves something that runs for long.
+    // Who writes a configuration serves something that runs for long.
     let known = match options.sources.config {
         Some(_) => None,
         None => Known::open(&configuration, &config::environment),
     };
+    let source = Some(source).filter(Source::has_file);
     control_runtime()?.block_on(serve(configuration, listen, source, known, threshold))
 }
 

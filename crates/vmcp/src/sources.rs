@@ -1,26 +1,23 @@
 //! Where a configuration comes from: a file, or backends that are given without one.
 
-use std::{
-    io::{self, Read as _},
-    path::Path,
-};
+use std::path::Path;
 
 use crate::{
     cli::{self, Misuse},
-    config::{self, Configuration, Given, Problems},
+    config::{self, Broken, Configuration, Given, Problems},
 };
 
-/// What messages call standard input.
-const STANDARD_INPUT: &str = "standard input";
-
-/// The most bytes of a configuration on standard input, as of one in a file.
-const MAX_BYTES: u64 = 1 << 20;
+/// Standard input, as a file.
+const STANDARD_INPUT: &str = "/dev/stdin";
 
 /// The variable that names a configuration where the command line names nothing.
 const VARIABLE: &str = "VMCP_CONFIG";
 
 /// What a command line names, a file that stands alone where its kind belongs.
 pub(crate) fn settled(mut sources: cli::Sources) -> anyhow::Result<cli::Sources> {
+    if sources.config.as_deref() == Some(Path::new("-")) {
+        sources.config = Some(STANDARD_INPUT.into());
+    }
     let names_none = sources.config.is_none()
         && sources.given.backend.is_empty()
         && sources.given.mcp_json.is_empty();
@@ -41,30 +38,35 @@ pub(crate) fn settled(mut sources: cli::Sources) -> anyhow::Result<cli::Sources>
         }
         None => {}
     }
+    let for_others = |option: &str, key: &str| {
+        Misuse(format!("{option} is for what has no configuration; write {key} in the file"))
+    };
     if sources.config.is_some() && sources.start_timeout.is_some() {
-        let why = "--start-timeout is for what has no configuration; \
-                   write sessions.backendInitTimeout in the file";
-        return Err(Misuse(why.to_owned()).into());
+        return Err(for_others("--start-timeout", "sessions.backendInitTimeout").into());
+    }
+    if sources.config.is_some() && !sources.given.pass_env.is_empty() {
+        return Err(for_others("--pass-env", "passEnv of each backend").into());
     }
     Ok(sources)
 }
 
-/// The file that can be read again when it has changed.
-pub(crate) fn lasting(sources: &cli::Sources) -> Option<&Path> {
-    sources.config.as_deref().filter(|file| !is_standard_input(file))
+/// Reads the configuration that a command line names.
+pub(crate) fn load(sources: &cli::Sources) -> Result<Configuration, Problems> {
+    load_noting(sources, &|_path| {})
 }
 
-/// Reads the configuration that a command line names.
-pub(crate) fn load(sources: &cli::Sources) -> anyhow::Result<Configuration> {
-    match &sources.config {
-        Some(file) if is_standard_input(file) => of_standard_input(),
-        Some(file) => Ok(config::load(file, &config::environment)?),
-        None => {
-            let mut configuration = given(&sources.given)?.configuration(&config::environment)?;
-            if let Some(timeout) = sources.start_timeout {
-                configuration.set_start_timeout(timeout);
-            }
-            Ok(configuration)
+/// The same, and notes each file before it is read, whether the configuration can be used or not. A server of
+/// an editor's file that cannot be used is left out, with a warning.
+pub(crate) fn load_noting(
+    sources: &cli::Sources,
+    note: &dyn Fn(&Path),
+) -> Result<Configuration, Problems> {
+    let Some(file) = &sources.config else {
+        sources.given.mcp_json.iter().for_each(|path| note(path));
+        let given = given(&sources.given, Broken::LeftOut)?;
+        let mut configuration = given.configuration(&config::environment)?;
+        if let Some(timeout) = sources.start_timeout {
+            configuration.set_start_timeout(timeout);
         }
         // Who may write an editor's file runs its programs anyway.
         configuration.reload.allow_commands = true;
@@ -76,7 +78,8 @@ pub(crate) fn load(sources: &cli::Sources) -> anyhow::Result<Configuration> {
 
 /// Whether there is a file to read again.
 pub(crate) fn has_file(sources: &cli::Sources) -> bool {
-    sources.config.is_some() || !sources.given.mcp_json.is_empty()
+    let is_file = |file: &Path| file != Path::new(STANDARD_INPUT);
+    sources.config.as_deref().is_some_and(is_file) || !sources.given.mcp_json.is_empty()
 }
 
 /// Reads a configuration file on a machine that has not all of what it names.
@@ -89,7 +92,7 @@ pub(crate) fn load_file(path: &Path) -> anyhow::Result<Configuration> {
     match kind_of(path)? {
         FileKind::Configuration => Ok(config::load(path, &config::environment)?),
         FileKind::Editors => {
-            let mut given = Given::default();
+            let mut given = Given::new(Broken::LeftOut);
             given.add_mcp_json(path)?;
             Ok(given.configuration(&config::environment)?)
         }
@@ -114,24 +117,10 @@ fn kind_of(path: &Path) -> Result<FileKind, Misuse> {
     }
 }
 
-fn is_standard_input(file: &Path) -> bool {
-    file == Path::new("-")
-}
-
-fn of_standard_input() -> anyhow::Result<Configuration> {
-    let wrong = |why: &str| Misuse(format!("{STANDARD_INPUT}: {why}"));
-    let mut text = String::new();
-    let read = io::stdin().take(MAX_BYTES + 1).read_to_string(&mut text);
-    read.map_err(|error| wrong(&format!("cannot be read: {error}")))?;
-    if u64::try_from(text.len()).is_ok_and(|length| length > MAX_BYTES) {
-        return Err(wrong("is larger than 1MiB").into());
-    }
-    Ok(config::parse(&text, STANDARD_INPUT, &config::environment)?)
-}
-
-/// Reads the backends that a command line gives, and tells everything that is wrong with them.
-pub(crate) fn given(options: &cli::Given) -> Result<Given, Problems> {
-    let mut given = Given::default();
+/// Reads the backends that a command line gives, and tells everything that is wrong with them. `broken` says
+/// what becomes of a server of an editor's file that cannot be used.
+pub(crate) fn given(options: &cli::Given, broken: Broken) -> Result<Given, Problems> {
+    let mut given = Given::new(broken);
     let mut problems: Option<Problems> = None;
     let mut note = |result: Result<(), Problems>| match (result, &mut problems) {
         (Ok(()), _) => {}
@@ -150,9 +139,8 @@ pub(crate) fn given(options: &cli::Given) -> Result<Given, Problems> {
 
 /// What a message calls the configuration.
 pub(crate) fn named(sources: &cli::Sources) -> String {
-    match &sources.config {
-        Some(file) if is_standard_input(file) => STANDARD_INPUT.to_owned(),
-        Some(file) => file.display().to_string(),
-        None => "the configuration".to_owned(),
-    }
+    sources
+        .config
+        .as_ref()
+        .map_or_else(|| "the configuration".to_owned(), |path| path.display().to_string())
 }

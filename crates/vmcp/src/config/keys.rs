@@ -278,13 +278,9 @@ const ANNOTATIONS: &[Key] = &[
 ];
 
 const OPERATIONAL: &[Key] = &[
-    Key::choice(
-        "logLevel",
-        &["error", "warn", "info", "debug", "trace"],
-        &[],
-        "what is logged; a terminal is shown `warn` and above unless it is set",
-    )
-    .default("info"),
+    Key::choice("logLevel", &["error", "warn", "info", "debug", "trace"], &[], "what is logged")
+        .or_zero()
+        .default("info"),
     Key::new("timeouts", Shape::Section(TIMEOUTS), "how long calls may take"),
     Key::new("reload", Shape::Section(RELOAD), "how a running server takes up changes of its file"),
     Key::new(

@@ -62,9 +62,11 @@ error: a="x=y" only="Some(1)"
 fn what_a_program_writes_is_told_apart() {
     let said = || {
         tracing::info!(backend = %"kid", stderr = %"\u{1b}[2Jready on\u{202e} 80");
+        tracing::info!(backend = "kid", stderr = "two words");
         tracing::info!(backend = %"kid", "began");
     };
-    let expected = "kid | \\u{1b}[2Jready on\\u{202e} 80\ninfo: began backend=kid\n";
+    let expected =
+        "kid | \\u{1b}[2Jready on\\u{202e} 80\nkid | two words\ninfo: began backend=kid\n";
     assert_eq!(short(false, said), expected);
     let coloured = short(true, said);
     assert!(coloured.starts_with("\u{1b}[2mkid | "), "{coloured:?}");

@@ -86,12 +86,16 @@ impl Visit for Writing<'_> {
 }
 
 impl Visit for Said {
-    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+    fn record_str(&mut self, field: &Field, value: &str) {
         match field.name() {
-            "backend" => self.backend = format!("{value:?}"),
-            SAID => self.text = Some(format!("{value:?}")),
+            "backend" => value.clone_into(&mut self.backend),
+            SAID => self.text = Some(value.to_owned()),
             _ => {}
         }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.record_str(field, &format!("{value:?}"));
     }
 }
 

@@ -5,6 +5,7 @@ mod configuration;
 mod known;
 mod programs;
 mod serving;
+mod sources;
 mod terminal;
 
 use std::{path::Path, process::Stdio, time::Duration};

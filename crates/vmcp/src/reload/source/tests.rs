@@ -17,7 +17,7 @@ aggregation: {conflictResolution: prefix, conflictResolutionConfig: {prefixForma
 fn sources(config: Option<&Path>, mcp_json: &[&Path]) -> Sources {
     let mcp_json = mcp_json.iter().map(|path| path.to_path_buf()).collect();
     let given = cli::Given { backend: Vec::new(), mcp_json, pass_env: Vec::new() };
-    Sources { config: config.map(Path::to_owned), given, start_timeout: None }
+    Sources { file: None, config: config.map(Path::to_owned), given, start_timeout: None }
 }
 
 fn file(path: &Path) -> Sources {

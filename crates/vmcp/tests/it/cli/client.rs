@@ -264,7 +264,7 @@ async fn what_is_not_there_is_told_with_the_reason() {
     let dead = "  - {name: dead, url: 'http://127.0.0.1:1/'}\n";
     let yaml = configuration(&format!("  - {{name: shop, url: '{url}'}}\n{dead}"));
     let desk = Desk::new().with("vmcp.yaml", &yaml).with("dead.yaml", &configuration(dead));
-    let reason = "backend dead is out: cannot be reached: Connection refused (os error 111)";
+    let reason = "backend dead is out: cannot be reached: nothing listens at 127.0.0.1:1 (connection refused); is it running?";
     let (out, error, code) = desk.run(&["tools", "vmcp.yaml"]).await;
     assert!(out.starts_with("Tools (4)\n"), "{out}");
     assert_eq!((error, code), (format!("warning: {reason}\n"), 0));
