@@ -10,7 +10,7 @@ use vmcp_backend::{Backend, Endpoint, Session, Transport};
 use vmcp_model::{BackendId, Kind};
 use vmcp_wire::Message;
 
-use crate::cli::Misuse;
+use crate::{cli::Misuse, config};
 
 /// How long a call may take: whoever waits for it can end it.
 const PATIENCE: Duration = Duration::from_secs(3600);
@@ -37,10 +37,12 @@ impl Client {
         tasks: &TaskTracker,
     ) -> anyhow::Result<Self> {
         let address: Uri = url.parse().map_err(|_invalid| Misuse(format!("{url} is no URL")))?;
-        let mut config = vmcp_backend::Config::plain(BackendId::new("server")?, address.clone());
-        config.transport = Transport::Http(Endpoint { headers, ..Endpoint::plain(address) });
-        config.timeouts.idle = PATIENCE;
-        let connection = Backend::new(&config, tasks.clone())?;
+        let mut settings = vmcp_backend::Config::plain(BackendId::new("server")?, address.clone());
+        let proxy = config::proxy(&address, &config::environment).map_err(Misuse)?;
+        settings.transport =
+            Transport::Http(Endpoint { headers, proxy, ..Endpoint::plain(address) });
+        settings.timeouts.idle = PATIENCE;
+        let connection = Backend::new(&settings, tasks.clone())?;
         let session = connection.open(&vmcp_backend::ClientView::nobody()).await;
         let session = session.with_context(|| format!("no session with {url}"))?;
         Ok(Self { connection, session })

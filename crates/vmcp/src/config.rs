@@ -51,6 +51,7 @@ pub(crate) use inherited::is_inherited;
 pub(crate) use json_schema::json_schema;
 pub(crate) use mcp_json::Broken;
 pub(crate) use problem::{Complaint, Place, Problem, Problems};
+pub(crate) use proxy::proxy;
 pub(crate) use reference::reference;
 pub(crate) use write::starter;
 

@@ -50,8 +50,18 @@ impl Desk {
 
     /// Runs vmcp and gives what it wrote to its outputs, and its exit status.
     async fn run(&self, arguments: &[&str]) -> (String, String, i32) {
+        self.run_with(&[], arguments).await
+    }
+
+    /// The same with variables in its environment.
+    async fn run_with(
+        &self,
+        variables: &[(&str, &str)],
+        arguments: &[&str],
+    ) -> (String, String, i32) {
         let child = Command::new(env!("CARGO_BIN_EXE_vmcp"))
             .args(arguments)
+            .envs(variables.iter().copied())
             .current_dir(self.path())
             .env("TOKEN", "s3cret")
             .env("XDG_STATE_HOME", self.path().join("state"))

@@ -314,3 +314,28 @@ async fn a_refusal_is_told_in_its_own_words() {
     let (_, error, code) = Desk::new().run(&["tools", &server.url()]).await;
     assert!(error.ends_with(": refused initialize: the store is away\n") && code == 1, "{error}");
 }
+
+/// Whether it is typed or stands in a file, a server is reached through the proxy of the environment.
+#[tokio::test]
+async fn a_proxy_of_the_environment_is_used() {
+    // It takes requests for any host.
+    let proxy = shop().start().await.unwrap();
+    let port = proxy.url().parse::<http::Uri>().unwrap().port_u16().unwrap();
+    let url = "http://far.invalid/mcp";
+    let file = configuration(&format!("  - {{name: far, url: '{url}'}}\n"));
+    let desk = Desk::new().with("far.yaml", &file);
+    let variable = format!("http://127.0.0.1:{port}");
+    for (target, tool) in [(url, "order("), ("far.yaml", "far_order(")] {
+        let (out, error, code) =
+            desk.run_with(&[("http_proxy", &variable)], &["tools", target]).await;
+        assert_eq!(code, 0, "{error}");
+        assert!(out.contains(tool), "{out}");
+        let exempt = [("http_proxy", variable.as_str()), ("NO_PROXY", "far.invalid")];
+        let (_, error, code) = desk.run_with(&exempt, &["tools", target]).await;
+        assert_eq!(code, 1);
+        assert!(error.contains("the name far.invalid is not known"), "{error}");
+    }
+    let (_, error, code) = desk.run_with(&[("http_proxy", "socks5://a")], &["tools", url]).await;
+    assert_eq!(code, 2);
+    assert!(error.contains("http_proxy"), "{error}");
+}
