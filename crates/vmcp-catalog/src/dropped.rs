@@ -5,7 +5,7 @@ use std::fmt;
 use vmcp_model::{BackendId, Era, Kind};
 
 /// A capability that a backend offers and that clients do not see, or not as it is, other than by being
-/// hidden. `Display` is one line that says what to do.
+/// hidden; or one that a rule speaks of and that is not there. `Display` is one line that says what to do.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Dropped {
     /// `None` if it is something that the backend declares of itself.
@@ -41,6 +41,8 @@ pub enum DropReason {
     Taken { name: String, by: BackendId },
     /// Another backend offers the same URI or URI template and comes first.
     Shadowed { by: BackendId },
+    /// Its backend has no such tool, and a rule speaks of it.
+    NotThere { rule: &'static str },
 }
 
 impl Dropped {
@@ -56,7 +58,8 @@ impl Dropped {
             | DropReason::WithoutOutput
             | DropReason::Unnamed
             | DropReason::ListedTwice
-            | DropReason::Ambiguous { .. } => false,
+            | DropReason::Ambiguous { .. }
+            | DropReason::NotThere { .. } => false,
         }
     }
 
@@ -86,6 +89,17 @@ impl fmt::Display for Dropped {
                  {whom}, who could not read it; give it one of type \"object\" at its backend"
             );
         }
+        if let DropReason::NotThere { rule } = reason {
+            let names = match *rule {
+                "overrides" => "the backend's own names",
+                _ => "the names after overrides",
+            };
+            return write!(
+                f,
+                "{noun} {key:?} of backend {backend} is not there, though aggregation.tools' {rule} speaks of \
+                 it, which has {names}; correct it"
+            );
+        }
         write!(f, "{noun} {key:?} of backend {backend} is left out")?;
         if let DropReason::Unfit { only: Some(era), .. } = reason {
             write!(f, " for clients {}", clients_of(*era))?;
@@ -99,7 +113,7 @@ impl fmt::Display for Dropped {
         };
         match reason {
             DropReason::Unfit { why, .. } => write!(f, "{why}; correct it at its backend"),
-            DropReason::WithoutOutput => Ok(()),
+            DropReason::WithoutOutput | DropReason::NotThere { .. } => Ok(()),
             DropReason::Unnamed => {
                 write!(f, "its {} is empty; give it one", kind.map_or("name", Kind::key))
             }

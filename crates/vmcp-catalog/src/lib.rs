@@ -22,6 +22,7 @@ mod pages;
 mod rules;
 mod spelling;
 mod template;
+mod unmatched;
 
 pub use catalog::{Catalog, Changed, Page};
 pub use contents::{InvalidCatalog, Route};

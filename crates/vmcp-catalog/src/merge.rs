@@ -17,10 +17,11 @@ use crate::{
     naming::{Claim, Names, Place},
     overrides::{self, Ambiguous},
     rules::Rules,
+    unmatched,
 };
 
 /// Merges what the backends offer. What no client will see is reported, sorted, unless a rule
-/// hides it.
+/// hides it, and so are rules for tools that are not there.
 ///
 /// What clients of this era could not read is left out first, then overrides are laid over the rest;
 /// then hidden tools are set aside, so that none of them can take a name from one that is shown; then
@@ -40,6 +41,7 @@ pub fn merge(
         offer.left_out.iter().map(dropped).collect::<Vec<_>>()
     };
     let mut dropped: Vec<_> = offers.iter().flat_map(left_out).collect();
+    dropped.extend(unmatched::rules(offers, rules));
     let entries = Kind::ALL.map(|kind| match kind {
         Kind::Tool | Kind::Prompt => named(kind, offers, rules, era, &mut dropped),
         Kind::Resource | Kind::ResourceTemplate => {

@@ -66,6 +66,7 @@ fn why(reason: &DropReason) -> String {
         DropReason::Outranked { name, by } => format!("{name} goes to {by}"),
         DropReason::Taken { name, by } => format!("{name} is taken by {by}"),
         DropReason::Shadowed { by } => format!("shadowed by {by}"),
+        DropReason::NotThere { rule } => format!("not there for {rule}"),
     }
 }
 

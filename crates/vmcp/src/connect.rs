@@ -1,7 +1,5 @@
 //! What the backends of a configuration do when they are connected to, and what comes of it.
 
-mod unmatched;
-
 use std::{
     convert::Infallible,
     fmt,
@@ -48,7 +46,7 @@ pub(crate) struct Outcome {
     /// How many of each kind it offers, in the order of [`Kind::ALL`], or why that is not known.
     result: Result<[usize; 4], String>,
     /// What it does that no server should, and what it lacks of what the configuration speaks of.
-    remarks: Vec<String>,
+    remarks: Vec<&'static str>,
     took: Duration,
 }
 
@@ -61,7 +59,6 @@ pub(crate) fn patience(configuration: &Configuration) -> Duration {
 /// Connects to every backend. Must be called on the control runtime.
 pub(crate) async fn connect(configuration: Configuration) -> anyhow::Result<Findings> {
     let patience = patience(&configuration);
-    let rules = configuration.rules.tools.clone();
     let mut configuration = configuration;
     undecided::decide(&mut configuration.backends).await;
     let background = Background::new(Handle::current());
@@ -81,11 +78,8 @@ pub(crate) async fn connect(configuration: Configuration) -> anyhow::Result<Find
         backends: backends
             .iter()
             .map(|(id, state)| {
-                let conduct = vmcp.backend(id.as_str()).map(|backend| backend.remarks());
-                let conduct = conduct.unwrap_or_default().into_iter().map(str::to_owned);
-                let unmatched = rules.get(id).zip(state.offer.as_ref());
-                let unmatched = unmatched.map(|(rules, offer)| unmatched::remarks(rules, offer));
-                let remarks = conduct.chain(unmatched.unwrap_or_default()).collect();
+                let remarks = vmcp.backend(id.as_str()).map(|backend| backend.remarks());
+                let remarks = remarks.unwrap_or_default();
                 Outcome { remarks, ..outcome(id, state, began) }
             })
             .collect(),

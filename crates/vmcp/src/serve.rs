@@ -31,7 +31,8 @@ pub(crate) fn run(options: &cli::Serve, logging: Logging) -> anyhow::Result<()> 
         return Err(Misuse(format!(
             "without a configuration file, vmcp serves this machine only, not {}: \
              anybody there could call every backend; \
-             write a file with vmcp init -o vmcp.yaml and serve it with --config vmcp.yaml",
+             write a file with vmcp init -o vmcp.yaml, say in its incomingAuth who may call, \
+             and serve it with --config vmcp.yaml",
             options.host
         ))
         .into());

@@ -258,10 +258,17 @@ async fn with_client<T>(
 /// Says what to do about a server that does not let just anybody in.
 fn advised(error: anyhow::Error, url: &str) -> anyhow::Error {
     match error.downcast_ref() {
-        Some(vmcp_backend::Error::Refused { status: status @ (401 | 403), .. }) => anyhow!(
-            "{url} refuses this caller with HTTP status {status}; \
-             show a credential with --header 'Authorization: Bearer ...'"
-        ),
+        Some(vmcp_backend::Error::Refused { status: status @ (401 | 403), said, .. }) => {
+            // What a server says of itself is more than what can be guessed.
+            let said = said.as_deref().map(|said| format!(": {said}")).unwrap_or_default();
+            let advice = match (status, &*said) {
+                (403, "") | (401, _) => {
+                    "; show a credential with --header 'Authorization: Bearer ...'"
+                }
+                _ => "",
+            };
+            anyhow!("{url} refuses this caller with HTTP status {status}{said}{advice}")
+        }
         _ => error,
     }
 }

@@ -35,4 +35,9 @@ fn a_line_says_what_happened_and_what_to_do() {
         DropReason::SameName { name: "x".to_owned() },
         r#"tool "t\n" of backend a is left out: another tool of this backend has the name "x" too; rename one under aggregation.tools[].overrides"#,
     );
+    check(
+        Kind::Tool,
+        DropReason::NotThere { rule: "exclude" },
+        r#"tool "t\n" of backend a is not there, though aggregation.tools' exclude speaks of it, which has the names after overrides; correct it"#,
+    );
 }

@@ -49,7 +49,8 @@ fn an_entry_may_exclude_all_or_all_but_some() {
         OFFERS,
         "u -> a/u
          v -> b/v
-         prompt b_p -> b/p",
+         prompt b_p -> b/p
+         dropped a/v: not there for filter",
     );
 }
 
@@ -58,7 +59,11 @@ fn an_entry_may_exclude_some() {
     let exclude = vec!["x".to_owned(), "a_u".to_owned(), "p".to_owned()];
     let rules = with(Rules::default(), "a", ToolRules { exclude, ..ToolRules::default() });
     let rules = renaming(rules, "a", &["t > x"]);
-    check(&rules, "a: t, u\na prompts: p", "a_u -> a/u\nprompt a_p -> a/p");
+    check(
+        &rules,
+        "a: t, u\na prompts: p",
+        "a_u -> a/u\nprompt a_p -> a/p\ndropped a/a_u: not there for exclude\ndropped a/p: not there for exclude",
+    );
     let rules = with(
         Rules::default(),
         "a",
@@ -70,16 +75,31 @@ fn an_entry_may_exclude_some() {
 #[test]
 fn a_filter_goes_by_the_names_after_overrides_and_before_prefixes() {
     let rules = with(Rules::default(), "a", only(&["x", "u", "a_t"]));
-    check(&renaming(rules, "a", &["t > x", "u > y"]), "a: t, u", "a_x -> a/t");
+    check(
+        &renaming(rules, "a", &["t > x", "u > y"]),
+        "a: t, u",
+        "a_x -> a/t
+         dropped a/a_t: not there for filter
+         dropped a/u: not there for filter",
+    );
+}
+
+#[test]
+fn a_rule_without_a_tool_is_told_as_soon_as_there_are_tools() {
+    let rules = renaming(with(manual(), "a", only(&["t"])), "a", &["u > x"]);
+    check(&rules, "a: t", "t -> a/t\ndropped a/u: not there for overrides");
+    check(&rules, "a prompts: p", "prompt a_p -> a/p");
+    check(&rules, "b: v", "v -> b/v");
 }
 
 #[test]
 fn a_hidden_tool_takes_no_name_from_a_shown_one() {
     let offers = "a: t
                   b: t";
-    check(&with(manual(), "a", only(&["-"])), offers, "t -> b/t");
-    check(&with(priority(&["a", "b"]), "a", only(&["-"])), offers, "t -> b/t");
-    check(&with(priority(&[]), "a", only(&["-"])), offers, "t -> b/t");
+    let hidden = || ToolRules { exclude: vec!["t".to_owned()], ..ToolRules::default() };
+    check(&with(manual(), "a", hidden()), offers, "t -> b/t");
+    check(&with(priority(&["a", "b"]), "a", hidden()), offers, "t -> b/t");
+    check(&with(priority(&[]), "a", hidden()), offers, "t -> b/t");
 }
 
 #[test]

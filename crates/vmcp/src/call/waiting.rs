@@ -23,11 +23,11 @@ pub(super) async fn ask(
     mut params: Value,
     name: &str,
 ) -> anyhow::Result<Box<RawValue>> {
+    // Any that the session has not used. Progress also says that the call is alive.
+    params["_meta"]["progressToken"] = Value::from(1);
     if !std::io::stderr().is_terminal() {
         return client.ask_raw(method, &params).await;
     }
-    // Any that the session has not used.
-    params["_meta"]["progressToken"] = Value::from(1);
     let (shown, told) = (Transient::default(), Mutex::new(None));
     let told = || told.lock().unwrap_or_else(PoisonError::into_inner);
     let mut hear = |message: &Message| {

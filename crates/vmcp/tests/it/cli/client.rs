@@ -114,18 +114,23 @@ async fn what_fails_is_told_on_standard_error() {
         "! error: no session with http://127.0.0.1:1/mcp: cannot be reached: nothing listens at 127.0.0.1:1 (connection refused); is it running?\nexit 1\n",
     )
     .await;
-    let refusal = Answer::Http { status: 401, content_type: None, body: Vec::new().into() };
-    let closed = RawServer::builder().script("initialize", fixed(refusal));
-    let closed = closed.start().await.unwrap();
-    desk.check(
-        &["tools", &closed.url()],
-        &format!(
-            "! error: {} refuses this caller with HTTP status 401; \
-             show a credential with --header 'Authorization: Bearer ...'\nexit 1\n",
-            closed.url()
-        ),
-    )
-    .await;
+    let credential = "; show a credential with --header 'Authorization: Bearer ...'";
+    // What a server says of itself is worth more than a guess.
+    let said = r#"{"error":{"message":"the host is not allowed"}}"#;
+    for (status, body, told) in [
+        (401, "", credential.to_owned()),
+        (403, "", credential.to_owned()),
+        (403, said, ": the host is not allowed".to_owned()),
+    ] {
+        let content_type = (!body.is_empty()).then_some("application/json");
+        let refusal = Answer::Http { status, content_type, body: body.to_owned().into() };
+        let closed = RawServer::builder().script("initialize", fixed(refusal));
+        let closed = closed.start().await.unwrap();
+        let url = closed.url();
+        let expected =
+            format!("! error: {url} refuses this caller with HTTP status {status}{told}\nexit 1\n");
+        desk.check(&["tools", &url], &expected).await;
+    }
     desk.check(
         &["tools", "nowhere"],
         "! error: nowhere is neither a URL nor a file that ends in .yaml, .yml or .json\nexit 2\n",
@@ -338,4 +343,14 @@ async fn a_proxy_of_the_environment_is_used() {
     let (_, error, code) = desk.run_with(&[("http_proxy", "socks5://a")], &["tools", url]).await;
     assert_eq!(code, 2);
     assert!(error.contains("http_proxy"), "{error}");
+}
+
+/// Progress is a sign of life also where nobody watches it.
+#[tokio::test]
+async fn a_call_asks_for_progress() {
+    let server = shop().start().await.unwrap();
+    let desk = Desk::new();
+    let (_, error, code) = desk.run(&["call", &server.url(), "order", "item=x"]).await;
+    assert_eq!(code, 0, "{error}");
+    assert!(sent(&server, "tools/call").contains("progressToken"));
 }

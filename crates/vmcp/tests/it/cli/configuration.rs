@@ -207,22 +207,30 @@ async fn rules_for_tools_that_are_not_there_are_told() {
     let one = shop().start().await.unwrap();
     let text = configuration(&format!("  - {{name: one, url: '{}'}}\n", one.url())).replace(
         "aggregation: {",
-        "aggregation: {tools: [{workload: one, filter: [order, take, brake], \
+        "aggregation: {tools: [{workload: one, filter: [order, take, brake], exclude: [look], \
          overrides: {look: {name: take}, lock: {name: x}}}], ",
     );
     let desk = Desk::new().with("vmcp.yaml", &text);
     let (out, _, code) = desk.run(&["validate", "--connect", "--json", "-c", "vmcp.yaml"]).await;
     let result: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(code, 0, "{out}");
-    assert_eq!(
-        result["found"]["backends"][0]["remarks"],
-        json!([
-            "has no tool \"lock\" for aggregation.tools' overrides",
-            "has no tool \"brake\" for aggregation.tools' filter, which has the names after overrides",
-        ])
-    );
-    let (out, _, _) = desk.run(&["validate", "--connect", "-c", "vmcp.yaml"]).await;
-    assert!(out.contains("it has no tool \"lock\""), "{out}");
+    let told = |name: &str, rule: &str, names: &str| {
+        format!(
+            "tool \"{name}\" of backend one is not there, though aggregation.tools' {rule} speaks of it, \
+             which has {names}; correct it"
+        )
+    };
+    let told = [
+        told("brake", "filter", "the names after overrides"),
+        told("lock", "overrides", "the backend's own names"),
+        told("look", "exclude", "the names after overrides"),
+    ];
+    assert_eq!(result["found"]["leftOut"], json!(told));
+    let process = Program::vmcp(env!("CARGO_BIN_EXE_vmcp"), &text);
+    let process = process.start().await.unwrap();
+    for line in &told {
+        process.logged(&line.replace('"', "\\\"")).await;
+    }
 }
 
 #[tokio::test]
@@ -297,7 +305,8 @@ async fn without_a_file_nobody_beyond_this_machine_is_served() {
         &["serve", "--backend", "a=http://h/", "--host", "0.0.0.0"],
         "! error: without a configuration file, vmcp serves this machine only, not 0.0.0.0: \
          anybody there could call every backend; \
-         write a file with vmcp init -o vmcp.yaml and serve it with --config vmcp.yaml\nexit 2\n",
+         write a file with vmcp init -o vmcp.yaml, say in its incomingAuth who may call, \
+         and serve it with --config vmcp.yaml\nexit 2\n",
     )
     .await;
     for arguments in [
