@@ -26,6 +26,7 @@ use crate::{
     http::{Http, body::Body},
     links::Links,
     own::OwnIds,
+    secrets::Secrets,
     session::{Facts, Session},
     stats::{Stats, StatsSnapshot},
 };
@@ -105,13 +106,13 @@ impl Backend {
     /// Makes a backend ready; nothing is sent yet. `tasks` counts the tasks of its connections.
     pub fn new(config: &Config, tasks: TaskTracker) -> Result<Arc<Self>, InvalidConfig> {
         let nonce = RandomState::new().build_hasher().finish();
-        let conduct: Arc<Conduct> = Arc::default();
+        let conduct = Arc::new(Conduct::of(Secrets::of(&config.transport)));
         let wire = match &config.transport {
             Transport::Http(endpoint) => {
-                Wire::Http(Box::new(Http::new(endpoint, config, tasks.clone())?))
+                Wire::Http(Box::new(Http::new(endpoint, config, tasks.clone(), conduct.secrets())?))
             }
             Transport::Sse(endpoint) => {
-                let http = Http::new(endpoint, config, tasks.clone())?;
+                let http = Http::new(endpoint, config, tasks.clone(), conduct.secrets())?;
                 Wire::Links(Links::over_sse(config, nonce, http, Arc::clone(&conduct)))
             }
             Transport::Stdio(program) => Wire::Links(Links::to_processes(
@@ -141,9 +142,9 @@ impl Backend {
     ) -> Result<Arc<Self>, InvalidConfig> {
         let wire = match (&config.transport, &self.wire) {
             (_, Wire::Links(links)) => Wire::Links(Arc::clone(links)),
-            (Transport::Http(endpoint) | Transport::Sse(endpoint), Wire::Http(_)) => {
-                Wire::Http(Box::new(Http::new(endpoint, config, tasks.clone())?))
-            }
+            (Transport::Http(endpoint) | Transport::Sse(endpoint), Wire::Http(_)) => Wire::Http(
+                Box::new(Http::new(endpoint, config, tasks.clone(), self.conduct.secrets())?),
+            ),
             (Transport::Stdio(_), Wire::Http(_)) => return Err(InvalidConfig::Url),
         };
         let shared = Shared {
@@ -188,6 +189,11 @@ impl Backend {
     /// same in every process. `None`: sessions are held by this process.
     pub fn identity(&self) -> Option<Digest> {
         self.identity
+    }
+
+    /// What nobody else may see of what it says.
+    pub(crate) fn secrets(&self) -> &Secrets {
+        self.conduct.secrets()
     }
 
     pub fn lineage(&self) -> Lineage {
@@ -415,12 +421,4 @@ pub(crate) async fn within<T>(
     work: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
     tokio::time::timeout(limit, work).await.unwrap_or(Err(Error::Timeout(limit)))
-}
-
-/// The beginning of a text, for an error message.
-pub(crate) fn excerpt(text: &[u8]) -> String {
-    const LENGTH: usize = 200;
-    let end = text.len().min(LENGTH);
-    let more = if text.len() > LENGTH { "…" } else { "" };
-    format!("{}{more}", String::from_utf8_lossy(&text[..end]))
 }

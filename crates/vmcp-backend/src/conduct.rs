@@ -2,7 +2,7 @@
 //! told in the log once for each backend.
 
 use std::sync::{
-    Mutex, MutexGuard, PoisonError,
+    Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicBool, AtomicU32, Ordering},
 };
 use std::time::Duration;
@@ -10,6 +10,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use vmcp_model::{BackendId, Kind};
 use vmcp_wire::{Id, IdKey, Message, Shape, sse::Waste};
+
+use crate::secrets::Secrets;
 
 /// Useless bytes that all streams and processes of one backend may bring in a second. More waits at
 /// the backend.
@@ -31,6 +33,8 @@ const ALONE: Duration = Duration::from_secs(5);
 /// How one backend behaves.
 #[derive(Debug)]
 pub(crate) struct Conduct {
+    /// What nobody else may see of what it says.
+    secrets: Arc<Secrets>,
     told: AtomicU32,
     /// When what was taken of useless bytes is paid for.
     paid: Mutex<Instant>,
@@ -83,6 +87,16 @@ impl Oddity {
 }
 
 impl Conduct {
+    /// That of a backend that has not done anything yet.
+    pub(crate) fn of(secrets: Secrets) -> Self {
+        Self { secrets: Arc::new(secrets), ..Self::default() }
+    }
+
+    /// What nobody else may see of what it says.
+    pub(crate) fn secrets(&self) -> &Arc<Secrets> {
+        &self.secrets
+    }
+
     /// Whether this is the first of its kind, so that it is to be told.
     pub(crate) fn is_news(&self, oddity: Oddity) -> bool {
         let bit = 1 << oddity as u32;
@@ -195,6 +209,7 @@ impl Conduct {
 impl Default for Conduct {
     fn default() -> Self {
         Self {
+            secrets: Arc::default(),
             told: AtomicU32::new(0),
             paid: Mutex::new(Instant::now()),
             pings: AtomicBool::new(false),

@@ -71,6 +71,8 @@ pub struct Program {
     /// A path, or a name that is looked up in `PATH`.
     pub command: String,
     pub args: Vec<String>,
+    /// What of the arguments came out of variables, and so is perhaps secret.
+    pub secrets: Vec<String>,
     /// What its environment holds that every program gets.
     pub inherited: BTreeMap<String, String>,
     /// What its environment holds besides, or instead. The values may be secrets.

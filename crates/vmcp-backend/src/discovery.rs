@@ -8,7 +8,7 @@ use vmcp_model::{
 };
 use vmcp_wire::{Id, IdKey};
 
-use crate::{backend::excerpt, error::Error, freshness::Freshness, session::Facts};
+use crate::{error::Error, freshness::Freshness, secrets::Secrets, session::Facts};
 
 /// The headers differ from the body; a capability is missing; the revision is not spoken.
 const MODERN_ERRORS: [i64; 3] = [-32020, -32021, UNSUPPORTED_VERSION];
@@ -140,7 +140,7 @@ pub(crate) fn check_complete(method: &str, result: &[u8]) -> Result<(), Error> {
         None | Some(b"\"complete\"") => Ok(()),
         Some(kind) => Err(Error::Protocol(format!(
             "answered {method} with a result of the type {}",
-            excerpt(kind)
+            Secrets::default().excerpt(kind)
         ))),
     }
 }

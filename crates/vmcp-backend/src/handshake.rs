@@ -16,12 +16,13 @@ use vmcp_model::{
 use vmcp_wire::{ServerHello, headers::SESSION_ID, reply};
 
 use crate::{
-    backend::{Backend, Wire, excerpt, within},
+    backend::{Backend, Wire, within},
     config::Timeouts,
     discovery::{INTERNAL_ERROR, Refusal, is_doubtful, is_unknown},
     error::Error,
     health::Sign,
     link::Link,
+    secrets::Secrets,
     session::{CLIENT_INFO, ClientView, Facts, Session},
 };
 
@@ -289,7 +290,8 @@ impl Backend {
         };
         let message = self.own_answer(&session, answer, &id).await?;
         if message.result().is_none() {
-            let said = said(message.text()).unwrap_or_else(|| excerpt(message.text()));
+            let said = said(self.secrets(), message.text());
+            let said = said.unwrap_or_else(|| self.secrets().excerpt(message.text()));
             let error = Error::Protocol(format!("refused initialize: {said}"));
             return Err(match Refusal::read(message.text(), &id).code {
                 // It would take it at another time.
@@ -341,10 +343,10 @@ impl From<Error> for Unopened {
 }
 
 /// The message of a JSON-RPC error, and no more of it than is of use.
-fn said(answer: &[u8]) -> Option<String> {
+fn said(secrets: &Secrets, answer: &[u8]) -> Option<String> {
     let error = Members::parse(answer)?.value(answer, "error")?;
     let message = Members::parse(error)?.value(error, "message").and_then(raw::as_string)?;
-    Some(excerpt(message.as_bytes())).filter(|message| !message.is_empty())
+    Some(secrets.excerpt(message.as_bytes())).filter(|message| !message.is_empty())
 }
 
 /// A session that is lost before it has begun is no session that was lost.

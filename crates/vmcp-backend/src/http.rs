@@ -16,6 +16,7 @@ use crate::{
     config::{Config, Endpoint, InvalidConfig},
     error::Error,
     gauge::{Gauge, Permit},
+    secrets::Secrets,
     session::Session,
 };
 use body::{Body, Source};
@@ -36,9 +37,6 @@ pub(crate) mod stream;
 mod tunnel;
 mod unreachable;
 
-/// Characters of a credential by which it is known again.
-const SECRET: usize = 6;
-
 /// Characters of an encoding's name that are told.
 const SAID: usize = 40;
 
@@ -51,6 +49,8 @@ pub(crate) struct Http {
     url: Uri,
     /// What every request carries.
     base: HeaderMap,
+    /// What nobody else may see of what the backend says.
+    secrets: Arc<Secrets>,
     /// Requests are handed to a proxy.
     hands_over: bool,
     pool: Arc<Pool>,
@@ -71,6 +71,7 @@ impl Http {
         endpoint: &Endpoint,
         config: &Config,
         tasks: TaskTracker,
+        secrets: &Arc<Secrets>,
     ) -> Result<Self, InvalidConfig> {
         let authority = endpoint.url.authority().ok_or(InvalidConfig::Url)?;
         let host =
@@ -94,6 +95,7 @@ impl Http {
         Ok(Self {
             url: endpoint.url.clone(),
             base,
+            secrets: Arc::clone(secrets),
             hands_over,
             pool: Arc::new(Pool::new(connector, config.timeouts.connect, tasks)),
             requests: Gauge::calls(config.limits.in_flight),
@@ -194,17 +196,6 @@ impl Http {
         (self.requests.count(), self.streams.count())
     }
 
-    /// Whether a text holds something that the backend is shown and nobody else may see.
-    fn shows(&self, text: &str) -> bool {
-        let is_secret = |value: &HeaderValue| {
-            let value = value.to_str().unwrap_or_default();
-            // Behind a scheme such as `Bearer` stands what counts.
-            let value = value.rsplit(' ').next().unwrap_or_default();
-            value.len() >= SECRET && text.contains(value)
-        };
-        self.base.values().any(|value| value.is_sensitive() && is_secret(value))
-    }
-
     fn may_look_aside(&self) -> bool {
         self.refused_aside().is_none_or(|at| at.elapsed() >= ASIDE)
     }
@@ -239,7 +230,7 @@ impl Http {
     /// Sends a request, and follows it where it is sent on to.
     async fn send(&self, request: &Request<'_>) -> Result<Response<Source>, Error> {
         let response = self.pool.send(request).await?;
-        match redirect(request.target, &response)? {
+        match redirect(request.target, &response, &self.secrets)? {
             None => Ok(response),
             // Boxed, as it is rare and large.
             Some(target) => Box::pin(self.send_on(request, target)).await,
@@ -254,7 +245,7 @@ impl Http {
         for _redirect in 0..MAX_REDIRECTS {
             let request = Request { target: &target, ..request.clone() };
             let response = self.pool.send(&request).await?;
-            match redirect(&target, &response)? {
+            match redirect(&target, &response, &self.secrets)? {
                 None => return Ok(response),
                 Some(next) => target = next,
             }
@@ -283,7 +274,11 @@ fn endless(response: Response<Source>, permit: Permit) -> Response<Body> {
 
 /// Where a response sends the request on to. Only the backend's own host may be named, so that no
 /// redirect carries a credential elsewhere.
-fn redirect<T>(from: &Uri, response: &Response<T>) -> Result<Option<Uri>, Error> {
+fn redirect<T>(
+    from: &Uri,
+    response: &Response<T>,
+    secrets: &Secrets,
+) -> Result<Option<Uri>, Error> {
     if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
         return Ok(None);
     }
@@ -291,7 +286,7 @@ fn redirect<T>(from: &Uri, response: &Response<T>) -> Result<Option<Uri>, Error>
     let Some(location) = location.and_then(|location| location.parse::<Uri>().ok()) else {
         return Err(Error::Protocol("redirects without a usable Location".to_owned()));
     };
-    let shown = shown(&location);
+    let shown = shown(&location, secrets);
     let target = location.into_parts();
     let same_host = target.authority.is_none()
         || (target.authority.as_ref() == from.authority()
@@ -314,12 +309,29 @@ fn redirect<T>(from: &Uri, response: &Response<T>) -> Result<Option<Uri>, Error>
 }
 
 /// An address without what may be a secret in it.
-fn shown(address: &Uri) -> String {
+fn shown(address: &Uri, secrets: &Secrets) -> String {
     let scheme = address.scheme_str().map(|scheme| format!("{scheme}://")).unwrap_or_default();
     let host = address.host().unwrap_or_default();
     let port = address.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
-    let whole = format!("{scheme}{host}{port}{}", address.path());
-    whole.chars().filter(|c| !c.is_control()).take(SAID).collect()
+    // A path may hold in its own way what the backend was shown.
+    let path = address.path();
+    let path = if secrets.are_in(&percent_decoded(path)) { "/***" } else { path };
+    let whole = format!("{scheme}{host}{port}{path}");
+    let whole: String = whole.chars().filter(|c| !c.is_control()).collect();
+    secrets.excerpt(whole.as_bytes())
+}
+
+/// A path without its percent signs (RFC 3986, section 2.1).
+fn percent_decoded(path: &str) -> String {
+    let (mut decoded, mut rest) = (Vec::new(), path.as_bytes());
+    while let [first, more @ ..] = rest {
+        let digits = more.get(..2).and_then(|two| std::str::from_utf8(two).ok());
+        let byte = digits.and_then(|two| u8::from_str_radix(two, 16).ok());
+        let byte = byte.filter(|_| *first == b'%');
+        decoded.push(byte.unwrap_or(*first));
+        rest = if byte.is_some() { &more[2..] } else { more };
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
 }
 
 #[cfg(test)]

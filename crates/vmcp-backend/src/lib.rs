@@ -27,6 +27,7 @@ mod own;
 mod pace;
 mod reading;
 mod reopening;
+mod secrets;
 mod session;
 mod sse;
 mod stats;

@@ -336,7 +336,7 @@ impl Links {
         place: Permit,
         purpose: Purpose,
     ) -> Result<Arc<Link>, Error> {
-        let started = stdio::start(program, &self.backend).await;
+        let started = stdio::start(program, &self.backend, self.conduct.secrets()).await;
         let (process, outbox) =
             started.inspect_err(|error| self.crashes().note(Some(error.to_string())))?;
         let shared = program.isolation == Isolation::Shared;

@@ -8,7 +8,7 @@ use vmcp_model::raw::{self, Members};
 use vmcp_wire::{Message, Shape};
 
 use crate::{
-    backend::{Answer, Backend, REFUSAL_BYTES, Wire, excerpt, within},
+    backend::{Answer, Backend, REFUSAL_BYTES, Wire, within},
     discovery::{METHOD_NOT_FOUND, Refusal},
     error::Error,
     events::Events,
@@ -152,7 +152,7 @@ impl Backend {
             Some(METHOD_NOT_FOUND) => Ok(None),
             _ => Err(Error::Protocol(format!(
                 "answered subscriptions/listen without a stream: {}",
-                excerpt(&refusal)
+                self.secrets().excerpt(&refusal)
             ))),
         }
     }

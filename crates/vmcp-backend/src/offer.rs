@@ -10,7 +10,7 @@ use tokio::{
 use vmcp_model::{InvalidMirror, Item, Kind, LeftOut, Mirror, Offer, raw, raw::Members};
 
 use crate::{
-    backend::{Backend, excerpt},
+    backend::Backend,
     conduct::Oddity,
     discovery::{METHOD_NOT_FOUND, Refusal, check_complete},
     error::Error,
@@ -265,7 +265,7 @@ impl Backend {
                     // It has none, whatever it says about itself.
                     return Ok(List { freshness: Freshness::default(), ..list });
                 }
-                let answer = excerpt(message.text());
+                let answer = self.secrets().excerpt(message.text());
                 let why = format!("refused {}: {answer}", kind.list_method());
                 return Err(Error::Protocol(why));
             };

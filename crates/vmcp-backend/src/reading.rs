@@ -4,10 +4,7 @@ use bytes::Bytes;
 use vmcp_model::{BackendId, raw::Members};
 use vmcp_wire::{IdKey, Message, Shape, is_plain_response, is_sound_error, reply, unmarked};
 
-use crate::{
-    backend::{Backend, excerpt},
-    error::Error,
-};
+use crate::{backend::Backend, error::Error, secrets::Secrets};
 
 impl Backend {
     /// The response to the request of this id, which has come whole as the answer to it.
@@ -36,7 +33,7 @@ impl Backend {
                 "answered another request than the one it was asked".to_owned(),
             ));
         }
-        match shapeless(&message) {
+        match shapeless(self.secrets(), &message) {
             Some(why) => Err(refused(&why)),
             None => Ok(message.into_text()),
         }
@@ -45,18 +42,22 @@ impl Backend {
 
 /// The message that an event or a line holds. Of a response that holds nothing which could be passed
 /// on, an error in its place. The error says why there is none, and shows it.
-pub(crate) fn message(backend: &BackendId, text: Bytes) -> Result<Message, String> {
+pub(crate) fn message(
+    backend: &BackendId,
+    secrets: &Secrets,
+    text: Bytes,
+) -> Result<Message, String> {
     let text = text.slice_ref(unmarked(&text));
     let parsed = Message::parse(text.clone());
-    let message = parsed.map_err(|why| format!("{why}: {}", excerpt(&text)))?;
-    let why = if message.shape() == Shape::Response { shapeless(&message) } else { None };
+    let message = parsed.map_err(|why| format!("{why}: {}", secrets.excerpt(&text)))?;
+    let why = if message.shape() == Shape::Response { shapeless(secrets, &message) } else { None };
     let Some(why) = why else { return Ok(message) };
     let fault = Error::Protocol(format!("answered badly: {why}")).fault(backend);
     Message::parse(reply::error(message.id(), &fault)).map_err(|why| why.to_string())
 }
 
 /// Why neither the result nor the error of a response could be read by a client.
-fn shapeless(response: &Message) -> Option<String> {
+fn shapeless(secrets: &Secrets, response: &Message) -> Option<String> {
     match response.result() {
         Some(result) => (!result.starts_with(b"{")).then(|| "its result is no object".to_owned()),
         None => {
@@ -64,7 +65,7 @@ fn shapeless(response: &Message) -> Option<String> {
             (!is_sound_error(error)).then(|| {
                 format!(
                     "its error has no whole `code` or no text as its `message`: {}",
-                    excerpt(error)
+                    secrets.excerpt(error)
                 )
             })
         }

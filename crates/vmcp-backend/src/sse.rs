@@ -8,7 +8,6 @@ use http::{StatusCode, Uri, uri::PathAndQuery};
 use vmcp_wire::{headers::MediaType, sse};
 
 use crate::{
-    backend::excerpt,
     conduct::Conduct,
     error::Error,
     http::{Http, body::Body},
@@ -98,8 +97,13 @@ impl Stream {
                 continue;
             }
             let read = match event.name.as_str() {
-                "" | "message" => reading::message(link.backend(), event.data),
-                name => Err(format!("an event of the name {:?}", excerpt(name.as_bytes()))),
+                "" | "message" => {
+                    reading::message(link.backend(), self.conduct.secrets(), event.data)
+                }
+                name => Err(format!(
+                    "an event of the name {:?}",
+                    self.conduct.secrets().excerpt(name.as_bytes())
+                )),
             };
             let answered = match read {
                 Ok(message) => link.receive(message).await,

@@ -29,6 +29,7 @@ use crate::{
     error::Error,
     launcher,
     link::{Link, Outbox},
+    secrets::Secrets,
 };
 pub(crate) use effort::{Effort, effort};
 use group::Group;
@@ -78,6 +79,7 @@ enum Stop {
 pub(crate) async fn start(
     program: &Program,
     backend: &BackendId,
+    secrets: &Arc<Secrets>,
 ) -> Result<(Process, Outbox), Error> {
     let not_started = |error: io::Error| Error::Unreachable(not_started(program, &error));
     let mut command = launcher::command(program).map_err(not_started)?;
@@ -101,7 +103,7 @@ pub(crate) async fn start(
     };
     let (lines, outgoing) = mpsc::channel(OUTGOING);
     let backend = backend.clone();
-    let words = Arc::new(Words::of(program));
+    let words = Arc::new(Words::new(Arc::clone(secrets)));
     let process = Process { child, group, stdin, stdout, stderr, outgoing, backend, words };
     Ok((process, Outbox::Lines(lines)))
 }

@@ -185,9 +185,8 @@ impl Backend {
         if answers && denial.is_none() && refusal::is_readable(&text) {
             return Ok(Answer::Ready(text));
         }
-        let said = refusal::said(&text);
-        let said = said.filter(|said| self.http().is_some_and(|http| !http.shows(said)));
-        let shows = |text: &str| self.http().is_none_or(|http| http.shows(text));
+        let said = refusal::said(&text, self.secrets());
+        let shows = |text: &str| self.secrets().are_in(text);
         let denial = denial.filter(|denial| {
             !shows(&denial.error) && denial.scope.as_deref().is_none_or(|scope| !shows(scope))
         });

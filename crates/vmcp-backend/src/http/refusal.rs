@@ -3,7 +3,10 @@
 use vmcp_model::raw::{self, Members};
 use vmcp_wire::{IdKey, Message, Shape, is_sound_error};
 
-use crate::discovery::{METHOD_NOT_FOUND, Refusal};
+use crate::{
+    discovery::{METHOD_NOT_FOUND, Refusal},
+    secrets::Secrets,
+};
 
 /// Characters of what is passed on.
 const LENGTH: usize = 200;
@@ -11,7 +14,7 @@ const LENGTH: usize = 200;
 /// The first line of what a body says about why it refuses: the message of a JSON-RPC error, a member
 /// `message` or `error` of another object, or the text itself unless it is a page. `None` if it says
 /// nothing that is worth passing on.
-pub(super) fn said(body: &[u8]) -> Option<Box<str>> {
+pub(super) fn said(body: &[u8], secrets: &Secrets) -> Option<Box<str>> {
     let text = String::from_utf8_lossy(body);
     let from_json = || {
         let members = Members::parse(body)?;
@@ -29,8 +32,8 @@ pub(super) fn said(body: &[u8]) -> Option<Box<str>> {
         _ => text.into_owned(),
     };
     let line = said.lines().map(str::trim).find(|line| !line.is_empty())?;
-    let line: String = line.chars().filter(|char| !char.is_control()).take(LENGTH).collect();
-    Some(line.into())
+    let line: String = line.chars().filter(|char| !char.is_control()).collect();
+    Some(secrets.told(line.as_bytes(), LENGTH).into())
 }
 
 /// Whether a refused request has been answered all the same: the body is a JSON-RPC response to it.
@@ -76,7 +79,7 @@ mod tests {
 
     #[track_caller]
     fn check(body: &str, expected: Option<&str>) {
-        assert_eq!(said(body.as_bytes()).as_deref(), expected, "{body}");
+        assert_eq!(said(body.as_bytes(), &Secrets::default()).as_deref(), expected, "{body}");
     }
 
     #[test]
@@ -90,7 +93,7 @@ mod tests {
         check(r#"{"error":"invalid_token","detail":"x"}"#, Some("invalid_token"));
         check(r#"{"detail":"Not Found"}"#, Some("Not Found"));
         check("a\u{1b}[31mb", Some("a[31mb"));
-        check(&"x".repeat(500), Some(&"x".repeat(200)));
+        check(&"x".repeat(500), Some(&("x".repeat(200) + "…")));
     }
 
     #[test]

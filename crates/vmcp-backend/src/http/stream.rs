@@ -7,12 +7,7 @@ use vmcp_wire::{IdKey, Message, Shape, sse};
 
 use super::body::Body;
 use crate::{
-    backend::{Backend, excerpt},
-    error::Error,
-    pace::Pace,
-    reading,
-    reopening::Reopening,
-    session::Session,
+    backend::Backend, error::Error, pace::Pace, reading, reopening::Reopening, session::Session,
 };
 
 /// How long to wait before a stream is taken up again, if the backend does not say.
@@ -169,8 +164,13 @@ impl Stream {
         }
         // Events of other types are no messages, whatever they carry.
         let read = match event.name.as_str() {
-            "" | "message" => reading::message(self.backend.id(), event.data),
-            name => Err(format!("an event of the name {:?}", excerpt(name.as_bytes()))),
+            "" | "message" => {
+                reading::message(self.backend.id(), self.backend.secrets(), event.data)
+            }
+            name => Err(format!(
+                "an event of the name {:?}",
+                self.backend.secrets().excerpt(name.as_bytes())
+            )),
         };
         match read {
             Ok(message) => {

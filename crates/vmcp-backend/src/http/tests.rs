@@ -51,7 +51,8 @@ impl Peer {
             Config::plain(BackendId::new("a").unwrap(), "http://x.example/".parse().unwrap());
         let mut endpoint = Endpoint::plain(url.parse().unwrap());
         change(&mut endpoint);
-        let http = Http::new(&endpoint, &config, TaskTracker::new()).unwrap();
+        let http =
+            Http::new(&endpoint, &config, TaskTracker::new(), &std::sync::Arc::default()).unwrap();
         Self { listener, http }
     }
 

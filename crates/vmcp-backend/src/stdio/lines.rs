@@ -169,7 +169,7 @@ async fn take(
     garbage: &mut Garbage,
 ) -> Result<(), String> {
     let text = line.slice_ref(line.trim_ascii());
-    let answered = match reading::message(link.backend(), text.clone()) {
+    let answered = match reading::message(link.backend(), link.conduct().secrets(), text.clone()) {
         Ok(message) => {
             garbage.is_server = true;
             link.receive(message).await

@@ -2,30 +2,19 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use crate::config::Program;
+use crate::secrets::Secrets;
 
 /// Lines that are kept.
 const LINES: usize = 40;
 
-/// Bytes of a line that are looked at, and characters that are shown and kept: a secret is whole that
-/// begins in what is shown.
-pub(super) const LINE: (usize, usize) = (4 << 10, 512);
+/// Bytes of a line that are looked at, and characters that are shown and kept.
+pub(super) const LINE: (usize, usize) = (10 << 10, 512);
 
 /// Lines, and characters, of a reason.
 const REASON: (usize, usize) = (3, 400);
-
-/// The shortest value of the environment that is taken for a secret: shorter ones are settings, and
-/// occur in whatever a program writes.
-const SECRET: usize = 8;
-
-/// What stands in the place of a secret.
-const MASK: &str = "***";
-
-/// Parts of the names of options whose values are secrets.
-const SECRET_OPTIONS: [&str; 7] = ["token", "key", "secret", "passw", "pwd", "auth", "credential"];
 
 /// Parts of a line, in lower case, that tells what is wrong.
 const TELLING: [&str; 13] = [
@@ -45,27 +34,21 @@ const TELLING: [&str; 13] = [
 ];
 
 /// The last lines of a program, without its secrets.
+#[derive(Debug)]
 pub(crate) struct Words {
     lines: Mutex<VecDeque<String>>,
-    /// The longest first, so that one that holds another is replaced whole.
-    secrets: Vec<String>,
+    secrets: Arc<Secrets>,
 }
 
 impl Words {
     /// Those of a program that has not written anything yet.
-    pub(crate) fn of(program: &Program) -> Self {
-        let is_path = |value: &str| value.starts_with('/');
-        let values = program.env.values().filter(|value| !is_path(value)).cloned();
-        let mut secrets: Vec<String> = values.chain(secret_options(&program.args)).collect();
-        secrets.retain(|secret| secret.len() >= SECRET);
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    pub(crate) fn new(secrets: Arc<Secrets>) -> Self {
         Self { lines: Mutex::default(), secrets }
     }
 
     /// Keeps a line, and gives it back as it may be shown.
     pub(super) fn keep(&self, line: &[u8]) -> String {
-        let line = String::from_utf8_lossy(&line[..line.len().min(LINE.0)]);
-        let shown: String = self.masked(line.trim_ascii_end()).chars().take(LINE.1).collect();
+        let shown = self.secrets.told(line.trim_ascii_end(), LINE.1);
         let mut lines = self.lines();
         if lines.len() == LINES {
             lines.pop_front();
@@ -81,61 +64,9 @@ impl Words {
         reason(&lines).map(String::into_boxed_str)
     }
 
-    /// The line without what is secret in it.
-    fn masked(&self, line: &str) -> String {
-        let mut masked = without_credentials(line);
-        for secret in &self.secrets {
-            if masked.contains(secret.as_str()) {
-                masked = masked.replace(secret.as_str(), MASK);
-            }
-        }
-        masked
-    }
-
     fn lines(&self) -> MutexGuard<'_, VecDeque<String>> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// What a program wrote may be anything.
-impl std::fmt::Debug for Words {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Words").field("lines", &self.lines().len()).finish_non_exhaustive()
-    }
-}
-
-/// The values of options that are secrets by their names: `--token X` and `--token=X`.
-fn secret_options(args: &[String]) -> Vec<String> {
-    let is_secret = |option: &str| {
-        let option = option.to_ascii_lowercase();
-        option.starts_with('-') && SECRET_OPTIONS.iter().any(|part| option.contains(part))
-    };
-    let pairs = args.windows(2).filter(|pair| is_secret(&pair[0]) && !pair[0].contains('='));
-    let apart = pairs.map(|pair| pair[1].clone());
-    let joined = args.iter().filter_map(|arg| arg.split_once('='));
-    let joined = joined.filter(|(option, _)| is_secret(option)).map(|(_, value)| value.to_owned());
-    apart.chain(joined).collect()
-}
-
-/// The line, with what stands before the `@` of a URL's host left out.
-fn without_credentials(line: &str) -> String {
-    let mut shown = String::with_capacity(line.len());
-    let mut rest = line;
-    while let Some(at) = rest.find("://") {
-        let (before, after) = rest.split_at(at + "://".len());
-        shown += before;
-        let ends =
-            |c: char| c.is_whitespace() || matches!(c, '/' | '?' | '#' | '"' | '\'' | '<' | '>');
-        let authority = &after[..after.find(ends).unwrap_or(after.len())];
-        rest = match authority.rfind('@') {
-            Some(host) => {
-                shown += MASK;
-                &after[host..]
-            }
-            None => after,
-        };
-    }
-    shown + rest
 }
 
 /// The lines that say why a program failed: the end of a Python traceback, or what follows the first
@@ -181,10 +112,7 @@ fn is_noise(line: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeMap, time::Duration};
-
     use super::*;
-    use crate::config::Isolation;
 
     fn said(lines: &str) -> Option<String> {
         reason(&lines.lines().collect::<Vec<_>>())
@@ -221,37 +149,11 @@ mod tests {
         let long = "error: ".to_owned() + &"ö".repeat(10_000);
         let told = said(&long).unwrap();
         assert_eq!((told.chars().count(), told.ends_with('…')), (REASON.1 + 1, true));
-        let words = Words::of(&program(&[], &[]));
+        let words = Words::new(Arc::default());
         for line in 0..1000 {
             words.keep(format!("{line}{}", "x".repeat(10_000)).as_bytes());
         }
         assert_eq!(words.lines().len(), LINES);
-        assert!(words.lines().iter().all(|line| line.chars().count() == LINE.1));
-    }
-
-    fn program(args: &[&str], env: &[(&str, &str)]) -> Program {
-        let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        Program {
-            command: "server".to_owned(),
-            args: args.iter().map(|arg| (*arg).to_owned()).collect(),
-            inherited: BTreeMap::from([("LANG".to_owned(), "en_US.UTF-8".to_owned())]),
-            env: env.collect(),
-            directory: None,
-            isolation: Isolation::Session,
-            idle: Duration::from_secs(1),
-        }
-    }
-
-    #[test]
-    fn secrets_are_not_repeated() {
-        let args = ["--api-key", "abcdefgh-1", "--auth-token=abcdefgh-2", "--port=12345678"];
-        let env = [("A_TOKEN", "s3cret-value"), ("MODE", "debug"), ("HOME", "/home/someone")];
-        let words = Words::of(&program(&args, &env));
-        let line = "error: s3cret-value abcdefgh-1 abcdefgh-2 12345678 debug /home/someone en_US.UTF-8 \
-            postgres://user:pw@db:5432/x and http://plain/a@b";
-        let shown = "error: *** *** *** 12345678 debug /home/someone en_US.UTF-8 \
-            postgres://***@db:5432/x and http://plain/a@b";
-        assert_eq!(words.keep(line.as_bytes()), shown);
-        assert_eq!(words.reason().as_deref(), Some(shown));
+        assert!(words.lines().iter().all(|line| line.chars().count() == LINE.1 + 1));
     }
 }

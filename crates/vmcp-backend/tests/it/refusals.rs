@@ -201,20 +201,52 @@ async fn an_answer_that_is_refused_is_told_with_the_reason() {
     assert_eq!(refused.to_string(), expected);
 }
 
-/// A backend may repeat what it was shown.
+/// A backend may repeat what it was shown, wherever it says something that is told.
 #[tokio::test]
 async fn a_credential_that_a_backend_repeats_is_not_passed_on() {
-    let peer =
-        Peer::start(|asked| raw(422, asked.header("authorization").unwrap_or_default())).await;
+    // Longer than what is told.
+    let long = format!("Bearer {}", "secret-of-a-backend".repeat(50));
+    for credential in ["Bearer secret-of-a-backend", &long] {
+        let refusal = |asked: &Asked| raw(422, asked.header("authorization").unwrap_or_default());
+        let answer = |asked: &Asked| {
+            let said = asked.header("authorization").unwrap_or_default();
+            let error = format!(r#"{{"code":-32600,"message":"bad {said}"}}"#);
+            let text = format!(r#"{{"jsonrpc":"2.0","id":{},"error":{error}}}"#, asked.body["id"]);
+            Say::Raw(200, "application/json", text)
+        };
+        let redirect = |asked: &Asked| {
+            let said = asked.header("authorization").unwrap_or_default().replace(' ', "%20");
+            Say::With(
+                "location",
+                Box::leak(format!("/login/{said}").into()),
+                Box::new(raw(302, "")),
+            )
+        };
+        let told = [
+            told(refusal, credential).await,
+            told(answer, credential).await,
+            told(redirect, credential).await,
+        ];
+        for told in &told {
+            assert!(!told.contains("secret-of"), "{told}");
+        }
+        assert!(told[0].contains("HTTP status 422: ***"), "{told:?}");
+        assert!(told[1].contains("refused initialize: bad ***"), "{told:?}");
+        assert!(told[2].contains("redirects to /***"), "{told:?}");
+    }
+}
+
+/// What is told when a server that says this is shown that.
+async fn told(say: impl Fn(&Asked) -> Say + Send + Sync + 'static, credential: &str) -> String {
+    let peer = Peer::start(say).await;
     let backend = peer.backend_with(|config| {
         let vmcp_backend::Transport::Http(endpoint) = &mut config.transport else { return };
         endpoint.outgoing = vmcp_backend::Outgoing::Header {
             name: http::header::AUTHORIZATION,
-            value: http::HeaderValue::from_static("Bearer secret-of-a-backend"),
+            value: http::HeaderValue::from_str(credential).unwrap(),
         };
     });
-    let refused = backend.open(&view(LEGACY, "{}")).await.unwrap_err();
-    assert_eq!(refused.to_string(), "refused the request with HTTP status 422");
+    backend.open(&view(LEGACY, "{}")).await.unwrap_err().to_string()
 }
 
 /// Nobody has asked for it, and it is said what is wrong.

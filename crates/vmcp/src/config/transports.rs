@@ -147,7 +147,9 @@ fn program(reader: &Reader<'_>) -> Option<Program> {
     let inherited = inherited.into_iter().flatten().collect();
     let passed: Vec<_> = reader.texts("passEnv").iter().filter_map(passed).collect();
     let named = command.as_ref().and_then(|value| without_nul(value, value.text()?));
-    let args: Vec<_> = reader.items("args").iter().map(argument).collect();
+    let args = reader.items("args");
+    let secrets = args.iter().flat_map(Value::variables).collect();
+    let args: Vec<_> = args.iter().map(argument).collect();
     let env: Vec<_> =
         reader.pairs("env").iter().map(|(name, value)| variable(name, value)).collect();
     let isolation = reader.choice("isolation", &[Isolation::Session, Isolation::Shared]);
@@ -164,6 +166,7 @@ fn program(reader: &Reader<'_>) -> Option<Program> {
     Some(Program {
         command: named?,
         args: args.into_iter().collect::<Option<_>>()?,
+        secrets,
         inherited,
         env: environment,
         directory,

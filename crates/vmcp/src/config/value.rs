@@ -3,7 +3,7 @@
 //! A message quotes a value as it stands in the file, never what a variable put into it, and
 //! where the wrong kind of value stands it quotes nothing: it may be a misplaced secret.
 
-use std::time::Duration;
+use std::{cell::RefCell, time::Duration};
 
 use super::{
     expand::{self, Unexpanded},
@@ -83,6 +83,21 @@ impl<'a> Value<'a> {
                 None
             }
         }
+    }
+
+    /// What the variables in a text hold.
+    pub(super) fn variables(&self) -> Vec<String> {
+        let found = RefCell::new(Vec::new());
+        if let Content::Text(text) = &self.node.content {
+            let variable = |name: &str| {
+                let content = self.report.variable(name)?;
+                found.borrow_mut().push(content.clone());
+                Some(content)
+            };
+            // What is wrong with it is told when it is read.
+            let _expanded = expand::expand(text, variable);
+        }
+        found.into_inner()
     }
 
     /// Text that is not empty.

@@ -147,7 +147,8 @@ pub(super) fn refuse_other_programs(
 
 fn runs_the_same(before: &Program, now: &Program) -> bool {
     // What does not decide what is run may change.
-    let Program { command, args, inherited: _, env, directory, isolation: _, idle: _ } = before;
+    let Program { command, args, secrets: _, inherited: _, env, directory, isolation: _, idle: _ } =
+        before;
     *command == now.command && *args == now.args && *env == now.env && *directory == now.directory
 }
 

@@ -226,7 +226,7 @@ fn of_endpoint(endpoint: &Endpoint) -> String {
 }
 
 fn of_program(program: &Program) -> String {
-    let Program { command, args, inherited, env, directory, isolation, idle } = program;
+    let Program { command, args, secrets: _, inherited, env, directory, isolation, idle } = program;
     let directory = directory.as_ref().and_then(|path| path.file_name());
     let env: BTreeMap<_, _> = inherited.iter().chain(env).collect();
     format!("runs {command} {args:?} {env:?} in {directory:?} {isolation:?} idle {idle:?}")

@@ -23,6 +23,7 @@ fn program() -> Program {
     Program {
         command: "server".to_owned(),
         args: vec!["--fast".to_owned()],
+        secrets: Vec::new(),
         inherited: BTreeMap::new(),
         env: BTreeMap::from([("KEY".to_owned(), "value".to_owned())]),
         directory: None,
