@@ -78,8 +78,13 @@ pub(crate) fn load_noting(
 
 /// Whether there is a file to read again.
 pub(crate) fn has_file(sources: &cli::Sources) -> bool {
-    let is_file = |file: &Path| file != Path::new(STANDARD_INPUT);
-    sources.config.as_deref().is_some_and(is_file) || !sources.given.mcp_json.is_empty()
+    // What comes through a pipe comes once.
+    let is_file = |file: &Path| std::fs::metadata(file).is_ok_and(|found| found.is_file());
+    let given = &sources.given.mcp_json;
+    match &sources.config {
+        Some(file) => is_file(file),
+        None => !given.is_empty() && given.iter().all(|file| is_file(file)),
+    }
 }
 
 /// Reads a configuration file on a machine that has not all of what it names.

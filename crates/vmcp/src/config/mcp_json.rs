@@ -7,6 +7,8 @@ mod json;
 mod server;
 mod variables;
 
+use std::collections::{HashMap, HashSet};
+
 use vmcp_model::BackendId;
 
 use super::{
@@ -46,6 +48,13 @@ struct Named {
     place: Place,
 }
 
+/// The names that are taken, and how many were made of the same one.
+#[derive(Default)]
+struct Names {
+    taken: HashSet<String>,
+    counts: HashMap<String, usize>,
+}
+
 /// What is to become of a server that cannot be served as it stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Broken {
@@ -71,8 +80,8 @@ pub(super) fn read(
     let mut findings = Findings { problems: duplicates, warnings: Vec::new() };
     let mut backends = Vec::new();
     let servers = servers(root, &mut findings);
-    let mut names = taken.to_vec();
-    names.extend(servers.iter().map(|(_, server)| server.key.clone()));
+    let own = servers.iter().map(|(_, server)| server.key.clone());
+    let mut names = Names { taken: taken.iter().cloned().chain(own).collect(), ..Names::default() };
     for (path, entry) in servers {
         let mut own = Findings::default();
         if let Some(mut backend) = server::backend(entry, path, &mut own) {
@@ -176,14 +185,14 @@ fn names_servers(projects: &Node) -> bool {
 }
 
 /// Gives a backend its name: that of the file as far as it can be used, and free.
-fn name(backend: &mut Named, names: &mut Vec<String>, findings: &mut Findings) {
+fn name(backend: &mut Named, names: &mut Names, findings: &mut Findings) {
     let Named { imported, name, place } = backend;
     let mut usable = usable(name);
     if usable != *name {
         let base = usable.clone();
-        let mut count = 1;
-        while names.contains(&usable) {
-            count += 1;
+        let count = names.counts.entry(base.clone()).or_insert(1);
+        while names.taken.contains(&usable) {
+            *count += 1;
             let suffix = format!("-{count}");
             usable = format!(
                 "{}{suffix}",
@@ -192,7 +201,7 @@ fn name(backend: &mut Named, names: &mut Vec<String>, findings: &mut Findings) {
         }
         let text = format!("cannot be the name of a backend; it is called {usable} here");
         findings.warning(*place, &imported.path, text);
-        names.push(usable.clone());
+        names.taken.insert(usable.clone());
     }
     if let Content::Map(entries) = &mut imported.node.content {
         entries.insert(0, Entry { key: "name".to_owned(), place: *place, node: text(&usable) });

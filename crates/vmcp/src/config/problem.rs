@@ -80,6 +80,11 @@ impl Problems {
         Self(list.into_iter().map(|problem| problem.of(file)).collect())
     }
 
+    /// What is wrong with a file as a whole.
+    pub(crate) fn of_file(file: &str, text: &str) -> Self {
+        Self::new(file, vec![Problem::of_file(text)])
+    }
+
     /// Adds what is wrong with another file.
     pub(crate) fn extend(&mut self, other: Self) {
         self.0.extend(other.0);

@@ -54,6 +54,14 @@ impl Source {
 
     /// Reads the configuration.
     pub(crate) fn load(&mut self) -> Result<Configuration, Problems> {
+        // Nothing is known before the first time.
+        for path in self.seen.keys() {
+            // Reading a pipe would wait for whoever writes, and nothing else would be done meanwhile.
+            if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+                let name = path.display().to_string();
+                return Err(Problems::of_file(&name, "is not a regular file any more"));
+            }
+        }
         // Each is looked at before it is read: what changes from then on is a change.
         let seen = RefCell::new(BTreeMap::new());
         let note = |path: &Path| {

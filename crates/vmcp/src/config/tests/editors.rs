@@ -122,6 +122,22 @@ fn a_broken_server_keeps_no_other_from_being_served() {
     assert!(read("{\"mcpServers\": []}").is_err());
 }
 
+/// However many servers have names of which nothing is left.
+#[test]
+fn names_are_made_in_no_time() {
+    let servers: Vec<_> = (0..5000_u32)
+        .map(|number| {
+            let name = char::from_u32(0x4e00 + number).unwrap();
+            format!("\"{name}\": {{\"command\": \"run\"}}")
+        })
+        .collect();
+    let mut given = Given::new(Broken::Refused);
+    let text = format!("{{\"mcpServers\": {{{}}}}}", servers.join(","));
+    given.add_mcp_json_text(&text, "mcp.json".to_owned()).unwrap();
+    let written = given.text();
+    assert!(written.contains("name: backend-5000\n") && !written.contains("backend-5001"));
+}
+
 #[test]
 fn a_file_of_another_kind_is_named() {
     let toml = "[mcp_servers.files]\ncommand = \"npx\"\n";

@@ -47,6 +47,30 @@ fn editors_files_are_looked_at() {
     assert!(!Source::new(&none, None).has_file());
 }
 
+/// Whoever reads a pipe waits for who writes to it.
+#[test]
+fn a_file_that_has_become_a_pipe_is_not_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("mcp.json");
+    fs::write(&path, r#"{"mcpServers": {"a": {"command": "run"}}}"#).unwrap();
+    let mut source = Source::new(&sources(None, &[&path]), None);
+    source.load().unwrap();
+    fs::remove_file(&path).unwrap();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &path,
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RWXU,
+        0,
+    )
+    .unwrap();
+    assert!(source.has_changed());
+    let why = source.load().unwrap_err().to_string();
+    assert!(why.ends_with("mcp.json: is not a regular file any more"), "{why}");
+    // From the start it is read once.
+    assert!(!Source::new(&sources(None, &[&path]), None).has_file());
+}
+
 #[test]
 fn what_it_reads_is_looked_at_and_nothing_else() {
     let directory = tempfile::tempdir().unwrap();
