@@ -57,6 +57,8 @@ pub struct Serving {
     threads: Vec<JoinHandle<()>>,
     accept: CancellationToken,
     close: CancellationToken,
+    /// The same for the connections that are open by then.
+    retire: CancellationToken,
 }
 
 struct Accepted {
@@ -77,17 +79,18 @@ pub fn serve(
     background: &Background,
 ) -> io::Result<Serving> {
     let (accept, close) = (CancellationToken::new(), CancellationToken::new());
+    let retire = close.child_token();
     let mut queues = Vec::new();
     let mut threads = Vec::new();
     for index in 0..workers.max(1) {
         let (sender, queue) = mpsc::channel(QUEUE);
         queues.push(sender);
-        let (edge, close) = (Arc::clone(edge), close.clone());
+        let (edge, close, retire) = (Arc::clone(edge), close.clone(), retire.clone());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name(format!("worker-{index}"));
         threads.push(thread.spawn(move || {
             vmcp_backend::worker::enter(index);
-            runtime.block_on(work(queue, edge, close));
+            runtime.block_on(work(queue, edge, close, retire));
         })?);
     }
     let connections: Arc<AtomicUsize> = Arc::default();
@@ -110,13 +113,19 @@ pub fn serve(
             }
         });
     }
-    Ok(Serving { threads, accept, close })
+    Ok(Serving { threads, accept, close, retire })
 }
 
 impl Serving {
     /// Accepts no more connections. Those that are open go on.
     pub fn stop_accepting(&self) {
         self.accept.cancel();
+    }
+
+    /// Closes every connection that is open now when its response has been sent, so that whoever keeps it
+    /// for later sends nothing on it in vain.
+    pub fn retire(&self) {
+        self.retire.cancel();
     }
 
     /// Closes every connection when its response has been sent, and ends the workers. Blocks for
@@ -197,7 +206,12 @@ async fn refuse(mut stream: TcpStream) {
 }
 
 /// The life of one worker.
-async fn work(mut queue: mpsc::Receiver<Accepted>, edge: Arc<Edge>, close: CancellationToken) {
+async fn work(
+    mut queue: mpsc::Receiver<Accepted>,
+    edge: Arc<Edge>,
+    close: CancellationToken,
+    retire: CancellationToken,
+) {
     let connections = TaskTracker::new();
     let mut tick = tokio::time::interval(TICK);
     loop {
@@ -207,7 +221,9 @@ async fn work(mut queue: mpsc::Receiver<Accepted>, edge: Arc<Edge>, close: Cance
             _ = tick.tick() => continue,
         };
         let Some(accepted) = accepted else { break };
-        connections.spawn(connection(accepted, Arc::clone(&edge), close.clone()));
+        // One that comes later has a request to send.
+        let ends = if retire.is_cancelled() { close.clone() } else { retire.clone() };
+        connections.spawn(connection(accepted, Arc::clone(&edge), ends));
     }
     connections.close();
     close.cancelled().await;

@@ -38,6 +38,8 @@ pub(crate) struct Running {
     edge: Arc<Edge>,
     sessions: Arc<Sessions>,
     serving: Serving,
+    /// Other replicas may serve its sessions.
+    shares_sessions: bool,
     background: Background,
     /// Counts the tasks of the backends' connections.
     pub(crate) connections: TaskTracker,
@@ -84,6 +86,7 @@ pub(crate) async fn start(
     let connections = TaskTracker::new();
     let made = backends(settings.iter().map(|backend| &backend.config), &connections)?;
     let event_bytes = settings.first().map_or(0, |backend| backend.config.limits.event_bytes);
+    let shares_sessions = storage.is_some();
     let store: Arc<dyn Store> = match storage {
         Some(settings) => Arc::new(Redis::start(settings, background.tasks(), background.stop())),
         None => Arc::new(Memory::new()),
@@ -134,6 +137,7 @@ pub(crate) async fn start(
         edge,
         sessions: sessions_running,
         serving,
+        shares_sessions,
         background,
         connections,
         reporter,

@@ -45,13 +45,20 @@ impl Running {
         hurry: impl Future<Output = ()>,
     ) -> anyhow::Result<usize> {
         let vmcp = Arc::clone(self.vmcp());
-        let Self { edge, sessions, serving, background, view, .. } = self;
+        let Self { edge, sessions, serving, background, view, shares_sessions, .. } = self;
         let stopped = async |hurried: CancellationToken| {
             tracing::info!(calls = sessions.usage().calls, "shutting down");
             edge.begin_drain();
             // Probes and clients that come meanwhile are told; what a client has sent is not lost.
             let _sooner = hurried.run_until_cancelled(sleep(lame_duck)).await;
-            // A call under way may need its client's answer, which comes on a connection of its own.
+            // A proxy keeps connections for requests to come, and would send them in vain.
+            serving.retire();
+            if shares_sessions {
+                // It tries another replica where it cannot connect, and none where it is refused.
+                serving.stop_accepting();
+            }
+            // A call under way may need its client's answer, which comes on a connection of its own, if need
+            // be to another replica.
             let cut_off = sessions.drain(&hurried).await;
             serving.stop_accepting();
             tokio::task::spawn_blocking(|| serving.close()).await.context("the workers")?;

@@ -8,6 +8,8 @@ use std::sync::{
 use http::StatusCode;
 use rustix::process::Signal;
 use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
     task::JoinSet,
     time::{Duration, Instant},
 };
@@ -17,6 +19,7 @@ use vmcp_testkit::{
     peers,
     process::Process,
     raw::Running,
+    redis::RedisServer,
 };
 
 use crate::{connect, serve};
@@ -127,6 +130,43 @@ async fn a_question_can_be_answered_while_everything_ends() {
     let answer = stream.answer("1").await.unwrap();
     assert!(answer.result().unwrap().contains("accept"), "{answer:?}");
     assert!(process.wait().await.unwrap().success(), "{}", process.log());
+}
+
+/// A proxy keeps connections for requests to come, and may not send again what it has sent on one. Where other
+/// replicas serve the same sessions, it finds them if nobody listens here.
+#[tokio::test]
+async fn what_a_proxy_keeps_is_closed_before_calls_have_ended() {
+    let redis = RedisServer::start().await.unwrap();
+    let stored = format!(
+        "{LONG_DRAIN}\nsessionStorage: {{provider: redis, address: '{}'}}",
+        redis.address()
+    );
+    for (sections, has_others) in [(LONG_DRAIN, false), (&*stored, true)] {
+        let (backend, mut process) = fixture(sections).await;
+        let client = connect(&process).await;
+        let mut calls = JoinSet::new();
+        calls
+            .spawn(async move { client.call("1", "a_slow", r#"{"delay_ms":8000}"#).await?.text() });
+        under_way(&backend, 1).await;
+        let address = ("127.0.0.1", process.port());
+        let mut kept = TcpStream::connect(address).await.unwrap();
+        kept.write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+        let mut answer = [0; 1024];
+        assert!(kept.read(&mut answer).await.unwrap() > 0);
+        process.signal(Signal::TERM).unwrap();
+        assert_eq!(kept.read(&mut answer).await.unwrap(), 0, "it is closed");
+        if has_others {
+            eventually("nobody listens", async || {
+                TcpStream::connect(address).await.is_err().then_some(())
+            })
+            .await;
+        } else {
+            TcpStream::connect(address).await.unwrap();
+        }
+        assert!(calls.try_join_next().is_none(), "nothing of this waits for calls");
+        assert_eq!(calls.join_next().await.unwrap().unwrap().unwrap(), "done");
+        assert!(process.wait().await.unwrap().success(), "{}", process.log());
+    }
 }
 
 /// Calls again and again until vmcp no longer takes a call, and counts the answers.
