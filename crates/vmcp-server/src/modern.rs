@@ -12,6 +12,7 @@ use vmcp_core::{
     Routed, View,
 };
 use vmcp_model::{Era, Kind, LogLevel, ProtocolVersion, raw};
+use vmcp_session::Sessions;
 use vmcp_wire::{
     Fault, Id, Message, Shape,
     error::modern_status_of,
@@ -54,6 +55,7 @@ struct Request<'a> {
 /// Everything that must stay until the client has its answer.
 struct Held {
     lent: Lent,
+    sessions: Arc<Sessions>,
     _counted: TaskTrackerToken,
 }
 
@@ -141,6 +143,7 @@ impl Edge {
         let held = Held {
             _counted: self.sessions.count_call()?,
             lent: vmcp.lend(view, request.borrower(self, caller), request.level),
+            sessions: Arc::clone(&self.sessions),
         };
         let mut catalog = held.lent.catalog();
         if !view.is_settled() {
@@ -233,7 +236,12 @@ enum Step {
 /// The next that a call brings its client. After an answer or an error there is nothing more.
 async fn next(call: &mut CallStream, level: Option<LogLevel>, held: &Held) -> Result<Step, Fault> {
     loop {
-        let event = call.next().await.inspect_err(|_fault| held.lent.failed())?;
+        let event = tokio::select! {
+            event = call.next() => event,
+            // It may run on: what it leaves is not to be relied on.
+            fault = held.sessions.cut_off() => Err(fault),
+        };
+        let event = event.inspect_err(|_fault| held.lent.failed())?;
         let reply = match event {
             CallEvent::Notice(notice) => {
                 let wanted = match &notice.kind {

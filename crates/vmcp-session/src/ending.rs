@@ -7,6 +7,7 @@ use std::{
 
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
+use vmcp_wire::Fault;
 
 use crate::{session::Session, sessions::Sessions};
 
@@ -80,6 +81,12 @@ impl Sessions {
         }
     }
 
+    /// Waits until calls that belong to no session are cut off, and gives what their clients are told.
+    pub async fn cut_off(&self) -> Fault {
+        self.cut.cancelled().await;
+        Fault::Unavailable(CUT_OFF.into())
+    }
+
     /// Waits for what is in flight, for as long as configuration allows or until `hurry` is cancelled,
     /// then cuts it off. Sessions that cannot outlive this process are ended at their backends. Gives how
     /// many calls were cut off.
@@ -98,6 +105,7 @@ impl Sessions {
                 );
             }
             self.all().iter().for_each(|session| session.cut(CUT_OFF));
+            self.cut.cancel();
             let _last_words = tokio::time::timeout(LAST_WORDS, calls.wait()).await;
         }
         let farewell = async {

@@ -12,7 +12,10 @@ use std::{
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use ring::{hmac, rand::SecureRandom};
-use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{TaskTracker, task_tracker::TaskTrackerToken},
+};
 use vmcp_backend::ClientView;
 use vmcp_core::{Background, OwnBounds, View, Vmcp};
 use vmcp_model::{Digest, Principal, ProtocolVersion, raw};
@@ -98,6 +101,8 @@ pub struct Sessions {
     /// Counts the sessions ended here, so that a restoration under way notices.
     endings: AtomicU64,
     draining: AtomicBool,
+    /// Calls that belong to no session are cut off.
+    pub(crate) cut: CancellationToken,
 }
 
 type Shard = RwLock<HashMap<Arc<str>, Arc<Session>>>;
@@ -166,6 +171,7 @@ impl Sessions {
             by_key: Mutex::default(),
             endings: AtomicU64::new(0),
             draining: AtomicBool::new(false),
+            cut: CancellationToken::new(),
         });
         background.spawn_until_stop(Arc::clone(&sessions).keep_deadlines());
         background.spawn_until_stop(Arc::clone(&sessions).keep_pruned());

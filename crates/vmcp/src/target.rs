@@ -171,7 +171,9 @@ impl Server {
     pub(crate) fn late(&self) -> Option<String> {
         let late = self.lacks.iter().filter(|lack| lack.what == Wrong::NotThereYet);
         let late: Vec<_> = late.map(|lack| lack.backend.as_str()).collect();
-        (!late.is_empty()).then(|| format!("not there yet: {}", late.join(", ")))
+        // A server tells whom it misses, and not why.
+        let more = if self.backends.is_none() { "; GET /status there says why" } else { "" };
+        (!late.is_empty()).then(|| format!("not there yet: {}{more}", late.join(", ")))
     }
 
     /// Whether it is known that no backend is there.

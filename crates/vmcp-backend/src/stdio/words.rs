@@ -107,7 +107,19 @@ fn is_noise(line: &str) -> bool {
         || text.starts_with("node:internal")
         || text.starts_with("Node.js v")
         || text == "throw err;"
+        || is_bare(text)
         || text.contains("A complete log of this run can be found")
+}
+
+/// Whether a line of npm holds a number or the name of one, which says nothing by itself.
+fn is_bare(line: &str) -> bool {
+    let Some(rest) = line.strip_prefix("npm error ") else { return false };
+    let mut words = rest.split_ascii_whitespace();
+    match (words.next(), words.next(), words.next()) {
+        (Some("code" | "errno" | "syscall" | "type"), Some(_), None) => true,
+        (Some(number), None, None) => number.bytes().all(|b| b.is_ascii_digit()),
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -130,10 +142,13 @@ mod tests {
         assert_eq!(said(python).as_deref(), Some("ValueError: GITHUB_TOKEN is not set"));
         let npm = "npm error code E404\nnpm error 404 Not Found - GET https://registry/x\n\
             npm error 404\nnpm error A complete log of this run can be found in: /root/.npm/x.log";
+        assert_eq!(said(npm).as_deref(), Some("npm error 404 Not Found - GET https://registry/x"));
+        let network = "npm error code ECONNREFUSED\nnpm error syscall connect\nnpm error errno ECONNREFUSED\n\
+            npm error FetchError: request to https://registry/x failed, reason: connect ECONNREFUSED";
         assert_eq!(
-            said(npm).as_deref(),
+            said(network).as_deref(),
             Some(
-                "npm error code E404 | npm error 404 Not Found - GET https://registry/x | npm error 404"
+                "npm error FetchError: request to https://registry/x failed, reason: connect ECONNREFUSED"
             )
         );
         let uvx = "  × No solution found when resolving tool dependencies:\n  ╰─▶ Because \

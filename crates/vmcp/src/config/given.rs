@@ -48,6 +48,8 @@ pub(super) struct Imported {
     /// The tools that alone are offered, unless there are none, and those that are not.
     pub(super) only: Vec<String>,
     pub(super) never: Vec<String>,
+    /// No tool is offered at all.
+    pub(super) none: bool,
     /// How long a call may take.
     pub(super) timeout: Option<Duration>,
 }
@@ -91,6 +93,7 @@ impl Given {
             is_undecided: false,
             only: Vec::new(),
             never: Vec::new(),
+            none: false,
             timeout: None,
         };
         let (backends, warnings) = (vec![backend], Vec::new());

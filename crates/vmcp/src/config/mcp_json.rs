@@ -74,7 +74,11 @@ pub(super) fn read(
 ) -> Result<Origin, Problems> {
     let parsed = tree::parse(&json::blanked(source));
     let (root, duplicates) = parsed.map_err(|problem| {
-        let problem = if is_toml(source, &label) { Problem::of_file(TOML) } else { problem };
+        let problem = match json::problem(source) {
+            _ if is_toml(source, &label) => Problem::of_file(TOML),
+            Some(of_json) => of_json,
+            None => problem,
+        };
         Problems::new(&label, vec![problem])
     })?;
     let mut findings = Findings { problems: duplicates, warnings: Vec::new() };

@@ -7,6 +7,7 @@ use std::sync::{
 
 use http::StatusCode;
 use rustix::process::Signal;
+use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -16,6 +17,7 @@ use tokio::{
 use vmcp_testkit::{
     client::{Client, fetch},
     gateway::{Gateway, eventually},
+    modern_client::ModernClient,
     peers,
     process::Process,
     raw::Running,
@@ -210,14 +212,23 @@ async fn calls_that_take_too_long_are_cut_with_a_clear_error() {
     let mut cut = JoinSet::new();
     for (id, params) in calls.into_iter().enumerate() {
         let (client, id) = (client.clone(), id.to_string());
-        cut.spawn(async move { client.request(&id, "tools/call", params).await });
+        cut.spawn(async move {
+            client.request(&id, "tools/call", params).await.unwrap().error().unwrap().to_owned()
+        });
     }
-    under_way(&backend, 2).await;
+    // A client without sessions is told, too, where its answer has begun.
+    let modern = ModernClient::new(&process.url()).meta("progressToken", json!(1));
+    cut.spawn(async move {
+        let arguments = json!({"delay_ms": 30_000});
+        let answered = modern.call("a_slow", arguments).await.unwrap();
+        answered.error().unwrap().to_string()
+    });
+    under_way(&backend, 3).await;
     let began = Instant::now();
     process.signal(Signal::TERM).unwrap();
     while let Some(answer) = cut.join_next().await {
-        let answer = answer.unwrap().unwrap();
-        assert!(answer.error().unwrap().contains("shutting down"), "{answer:?}");
+        let answer = answer.unwrap();
+        assert!(answer.contains("shutting down"), "{answer:?}");
     }
     assert!(process.wait().await.unwrap().success(), "{}", process.log());
     let took = began.elapsed();

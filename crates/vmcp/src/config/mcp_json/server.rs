@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{Findings, Imported, Named, variables};
 use crate::config::{
     given::text,
+    suggest::did_you_mean,
     tree::{Content, Entry, Node},
     value::join,
 };
@@ -62,6 +63,7 @@ struct Said {
     kept: Vec<Entry>,
     only: Vec<String>,
     never: Vec<String>,
+    none: bool,
     timeout: Option<Duration>,
 }
 
@@ -88,12 +90,20 @@ pub(super) fn backend(server: Entry, path: String, findings: &mut Findings) -> O
     for entry in entries {
         said.take(entry, &path, findings);
     }
-    let Said { renamed, mut kept, only, never, timeout } = said;
+    let Said { renamed, mut kept, only, mut never, none, timeout } = said;
+    if none {
+        never.clear();
+    }
     split_command(&mut kept, &path, findings);
     let has = |name: &str| kept.iter().any(|entry| entry.key == name);
+    if !has("command") && !has("url") {
+        let text = "has neither a command nor a url; give it one of them";
+        findings.problem(server.place, &path, text);
+        return None;
+    }
     let is_undecided = has("url") && !has("transport");
     let node = Node { place: server.node.place, content: Content::Map(kept) };
-    let imported = Imported { node, path, renamed, is_undecided, only, never, timeout };
+    let imported = Imported { node, path, renamed, is_undecided, only, never, none, timeout };
     Some(Named { imported, name: server.key, place: server.place })
 }
 
@@ -110,11 +120,16 @@ impl Said {
             }
             _ if OF_THE_EDITOR.contains(&key) => return,
             _ if NEVER.contains(&key) => {
-                self.never.extend(tools(&entry.node, &key_path, findings));
+                let tools = tools(&entry.node, &key_path, findings);
+                self.none |= tools.iter().any(|tool| tool == ALL_TOOLS);
+                self.never.extend(tools.into_iter().filter(|tool| tool != ALL_TOOLS));
                 return;
             }
             _ if ONLY.contains(&key) => {
                 let tools = tools(&entry.node, &key_path, findings);
+                if tools.is_empty() {
+                    findings.warning(place, &key_path, "names no tool, and so all are shown");
+                }
                 if !tools.iter().any(|tool| tool == ALL_TOOLS) {
                     self.only.extend(tools);
                 }
@@ -126,7 +141,9 @@ impl Said {
             self.renamed.push((*ours, *theirs));
             (*ours).clone_into(&mut entry.key);
         } else if !KEPT.contains(&key) {
-            let text = format!("{key:?} is not known here and has no effect");
+            let names = KEPT.into_iter().chain(RENAMED.map(|(theirs, _)| theirs));
+            let meant = did_you_mean(key, names);
+            let text = format!("{key:?} is not known here and has no effect{meant}");
             findings.warning(place, path, text);
             return;
         }
@@ -257,6 +274,9 @@ pub(in crate::config) fn rules_of_tools(
     }
     if !imported.never.is_empty() {
         entries.push(("exclude", list(&imported.never)));
+    }
+    if imported.none {
+        entries.push(("excludeAll", text("true")));
     }
     (entries.len() > 1).then_some(entries)
 }

@@ -122,6 +122,61 @@ fn a_broken_server_keeps_no_other_from_being_served() {
     assert!(read("{\"mcpServers\": []}").is_err());
 }
 
+#[test]
+fn what_says_not_what_it_is_is_told_with_what_was_meant() {
+    let read = |text: &str| {
+        let mut given = Given::new(Broken::LeftOut);
+        let added = given.add_mcp_json_text(text, "mcp.json".to_owned());
+        let configured = added.and_then(|()| given.configuration(&environment));
+        configured.map(|read| read.warnings.iter().map(ToString::to_string).collect::<Vec<_>>())
+    };
+    let told = read(r#"{"mcpServers": {"a": {"comand": "npx"}}}"#).unwrap_err().to_string();
+    assert!(
+        told.contains("\"comand\" is not known here and has no effect; did you mean \"command\"?"),
+        "{told}"
+    );
+    assert!(
+        told.contains("mcpServers.a: has neither a command nor a url; give it one of them"),
+        "{told}"
+    );
+
+    // All tools, and none.
+    let told = read(
+        r#"{"mcpServers": {"a": {"command": "run", "includeTools": []}, "b": {"command": "run", "disabledTools": ["*"]}}}"#,
+    );
+    assert_eq!(
+        told.unwrap(),
+        ["mcp.json:1:41: mcpServers.a.includeTools: names no tool, and so all are shown"]
+    );
+    check(
+        &[],
+        r#"{"mcpServers": {"b": {"command": "run", "disabledTools": ["*", "x"]}}}"#,
+        "b: runs run [] {} in None Session idle 600s {}
+         tools of b: [] exclude [] all true",
+    );
+}
+
+/// What is not JSON is told as such.
+#[test]
+fn mistakes_of_json_are_told_as_mistakes_of_json() {
+    for (text, told) in [
+        (
+            "{\"mcpServers\": {\n \"a\": {}\n \"b\": {}}}",
+            "mcp.json:3:2: not valid JSON: expected `,` or `}`; is a comma missing before this?",
+        ),
+        (
+            "{\"servers\":",
+            "mcp.json:1:11: not valid JSON: EOF while parsing a value; is a bracket or a quote not closed?",
+        ),
+        (
+            r#"{"servers": {"a": {"command": "C:\Users"}}}"#,
+            r"mcp.json:1:35: not valid JSON: invalid escape; write \\ for \",
+        ),
+    ] {
+        check(&[], text, told);
+    }
+}
+
 /// However many servers have names of which nothing is left.
 #[test]
 fn names_are_made_in_no_time() {

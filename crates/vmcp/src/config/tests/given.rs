@@ -267,8 +267,7 @@ fn what_an_editors_file_has_wrong_is_told_with_its_place() {
   "b": {"command": "run", "url": "http://h/"},
   "c": {"serverUrl": "ftp://h/"},
   "d": {"command": "run", "env": {"A": "${NOBODY}", "B": null}, "cwd": "there"},
-  "e": {"type": "http", "command": "run"},
-  "f": {"args": ["s3cret"]}
+  "e": {"type": "http", "command": "run"}
 }}"#,
         "mcp.json:2:17: mcpServers.a.type: must be streamable-http or sse or stdio, not \"ws\"
          mcp.json:3:34: mcpServers.b.url: only takes effect with transport: streamable-http or sse
@@ -277,8 +276,7 @@ fn what_an_editors_file_has_wrong_is_told_with_its_place() {
          mcp.json:5:58: mcpServers.d.env.B: has no value; give it one or remove it
          mcp.json:5:72: mcpServers.d.cwd: \"there\" is not an absolute path
          mcp.json:6:8: mcpServers.e.url: is required: the URL of its MCP endpoint
-         mcp.json:6:36: mcpServers.e.command: only takes effect with transport: stdio
-         mcp.json:7:8: mcpServers.f.command: is required for transport: stdio",
+         mcp.json:6:36: mcpServers.e.command: only takes effect with transport: stdio",
     );
     check(
         &[],

@@ -286,7 +286,7 @@ async fn what_is_not_there_is_told_with_the_reason() {
     let process = crate::serve(&gateway).await;
     let (out, error, code) = desk.run(&["tools", &process.url()]).await;
     assert!(out.starts_with("Tools (4)\n"), "{out}");
-    assert_eq!((error.as_str(), code), ("not there yet: dead\n", 0));
+    assert_eq!((error.as_str(), code), ("not there yet: dead; GET /status there says why\n", 0));
     desk.check(
         &["call", &process.url(), "dead_x"],
         "! error: unknown tool: dead_x; not there yet: dead\nexit 1\n",
