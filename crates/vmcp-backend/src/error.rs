@@ -156,6 +156,7 @@ fn hint(status: u16) -> &'static str {
         401 => "; check its credential under outgoingAuth",
         403 => "; its credential is not allowed to do this",
         404 => "; check its URL",
+        405 => "; check its URL, and whether it speaks HTTP+SSE (transport: sse)",
         _ => "",
     }
 }

@@ -226,7 +226,9 @@ impl Edge {
 
     fn no_such_route(&self, listens: Listens) -> Response<Body> {
         let served = match listens {
-            Listens::Admin => "this listener serves /status, /health and /readyz".to_owned(),
+            Listens::Admin => {
+                format!("this listener serves /status, {BACKENDS_PATH}, /health, /ping and /readyz")
+            }
             Listens::Clients | Listens::ClientsAndAdmin => {
                 format!("the MCP endpoint is {}", self.config.endpoint)
             }

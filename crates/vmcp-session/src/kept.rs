@@ -60,7 +60,9 @@ impl Session {
                     self.shared.store.has_replica(replica.to_string(), self.shared.clock.now());
                 if lives.await.map_err(|error| Error::Unavailable(error.to_string()))? {
                     let why = "another replica holds the process or connection of this session; send the session's requests to that one";
-                    return Err(Error::Unavailable(why.to_owned()));
+                    // An answer like any other: waiting does not help, and some clients take a status for
+                    // the end of the session.
+                    return Err(Error::Unreachable(why.to_owned()));
                 }
                 Ok(false)
             }

@@ -29,6 +29,12 @@ pub(crate) fn entry(url: &str) -> Value {
     json!({"mcpServers": {"vmcp": {"type": "http", "url": url}}})
 }
 
+/// A URL without what may be secret in it: who is named before its host, and its query.
+pub(crate) fn shown(url: &str) -> &str {
+    let url = url.split_once('?').map_or(url, |(before, _)| before);
+    if url.contains('@') { "the URL" } else { url }
+}
+
 impl Client {
     /// Connects to a server, with headers for every request.
     pub(crate) async fn connect(
@@ -36,7 +42,12 @@ impl Client {
         headers: HeaderMap,
         tasks: &TaskTracker,
     ) -> anyhow::Result<Self> {
-        let address: Uri = url.parse().map_err(|_invalid| Misuse(format!("{url} is no URL")))?;
+        let shown = shown(url);
+        let address: Uri = url.parse().map_err(|_invalid| Misuse(format!("{shown} is no URL")))?;
+        if address.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+            let advice = "the URL holds credentials; show them with --header 'Authorization: ...'";
+            return Err(Misuse(advice.to_owned()).into());
+        }
         let mut settings = vmcp_backend::Config::plain(BackendId::new("server")?, address.clone());
         let proxy = config::proxy(&address, &config::environment).map_err(Misuse)?;
         settings.transport =
@@ -44,7 +55,7 @@ impl Client {
         settings.timeouts.idle = PATIENCE;
         let connection = Backend::new(&settings, tasks.clone())?;
         let session = connection.open(&vmcp_backend::ClientView::nobody()).await;
-        let session = session.with_context(|| format!("no session with {url}"))?;
+        let session = session.with_context(|| format!("no session with {shown}"))?;
         Ok(Self { connection, session })
     }
 

@@ -15,7 +15,7 @@ use vmcp_model::{BackendId, Kind};
 
 use crate::{
     cli::{self, Misuse},
-    client::Client,
+    client::{self, Client},
     compose::{self, ENDPOINT, Running},
     config::Configuration,
     connect,
@@ -269,6 +269,7 @@ fn advised(error: anyhow::Error, url: &str) -> anyhow::Error {
                 }
                 _ => "",
             };
+            let url = client::shown(url);
             anyhow!("{url} refuses this caller with HTTP status {status}{said}{advice}")
         }
         _ => error,

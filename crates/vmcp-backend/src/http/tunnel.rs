@@ -12,6 +12,9 @@ use vmcp_http1::HeadScan;
 
 use crate::config::Proxy;
 
+/// Interim responses before the final one.
+const INTERIM: usize = 16;
+
 /// Bytes of the head of a proxy's answer.
 const HEAD: usize = 16 << 10;
 
@@ -50,10 +53,17 @@ pub(super) async fn open(
 /// The status of the final answer. Nothing behind its head is read: whoever is connected speaks first.
 async fn status(stream: &mut TcpStream) -> Result<StatusCode, String> {
     let (mut arrived, mut scan) = (BytesMut::with_capacity(512), HeadScan::default());
+    let mut interim = 0;
     loop {
         let head = scan.response(&mut arrived).map_err(|why| why.to_string())?;
         match head {
-            Some(head) if head.response.status().is_informational() => continue,
+            Some(head) if head.response.status().is_informational() => {
+                interim += 1;
+                if interim > INTERIM {
+                    return Err(format!("it sends more than {INTERIM} interim responses"));
+                }
+                continue;
+            }
             Some(head) => return Ok(head.response.status()),
             None if arrived.len() > HEAD => return Err("its answer has no end".to_owned()),
             None => {}

@@ -36,6 +36,14 @@ pub(super) fn tls(error: &io::Error, host: &str, has_bundle: bool) -> String {
         Some(TlsError::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
         )) => format!("its certificate is not for the name {host}; is its URL right?"),
+        // So do certificates that openssl makes unless it is told otherwise.
+        Some(TlsError::InvalidCertificate(other))
+            if format!("{other:?}").contains("CaUsedAsEndEntity") =>
+        {
+            "its certificate is that of an authority (CA:TRUE), which no server may show; \
+             make one with basicConstraints=CA:FALSE"
+                .to_owned()
+        }
         Some(error) => error.to_string(),
         None if error.kind() == io::ErrorKind::UnexpectedEof => {
             "it closed the connection when TLS was to begin; does its URL begin with http://?"

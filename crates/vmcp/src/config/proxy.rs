@@ -1,5 +1,5 @@
 //! The proxy on the way to a backend, as the environment has it: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and
-//! `NO_PROXY`, in either spelling, as curl takes them.
+//! `NO_PROXY`, in either spelling.
 
 use http::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
@@ -24,6 +24,7 @@ pub(crate) fn proxy(
     let proxy = variable(own).or_else(|| variable(["ALL_PROXY", "all_proxy"]));
     let Some((name, proxy)) = proxy.filter(|_| !is_loopback(url)) else { return Ok(None) };
     let no = variable(["NO_PROXY", "no_proxy"]).map(|(_, no)| no).unwrap_or_default();
+    let no = plain(&no, url);
     // Whether it is exempt does not depend on which proxy it is.
     if Matcher::builder().all("http://any").no(no).build().intercept(url).is_none() {
         return Ok(None);
@@ -48,6 +49,24 @@ pub(crate) fn proxy(
         port: found.uri().port_u16().unwrap_or(80),
         authorization,
     }))
+}
+
+/// The exemptions as the library reads them: without a star before a domain, a dot behind one, and ports, of
+/// which only that of the URL counts.
+fn plain(no: &str, url: &Uri) -> String {
+    let https = url.scheme_str() == Some("https");
+    let port = url.port_u16().unwrap_or(if https { 443 } else { 80 }).to_string();
+    let entry = |entry: &str| {
+        let entry = entry.trim();
+        let entry = match entry.rsplit_once(':') {
+            // An address of IPv6 has more than one colon.
+            Some((host, own)) if !host.contains(':') => (own == port).then_some(host)?,
+            _ => entry,
+        };
+        let entry = entry.strip_prefix("*.").unwrap_or(entry);
+        Some(entry.strip_suffix('.').unwrap_or(entry).to_owned())
+    };
+    no.split(',').filter_map(entry).collect::<Vec<_>>().join(",")
 }
 
 fn is_loopback(url: &Uri) -> bool {

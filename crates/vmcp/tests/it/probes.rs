@@ -122,7 +122,10 @@ async fn status_stands_apart_from_mcp_on_other_addresses() {
     let calling = client.at(&format!("{admin}/mcp"));
     assert_eq!(calling.open("2", "ping", "{}").await.unwrap().status(), 404);
     for (url, served) in [
-        (format!("{admin}/mcp"), "not found; this listener serves /status, /health and /readyz"),
+        (
+            format!("{admin}/mcp"),
+            "not found; this listener serves /status, /api/backends/health, /health, /ping and /readyz",
+        ),
         (process.url_of("/status"), "not found; the MCP endpoint is /mcp"),
     ] {
         let told = json(&url).await.1;

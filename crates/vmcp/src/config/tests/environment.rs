@@ -96,12 +96,21 @@ fn proxies_come_from_the_environment() {
         (".example.com", "https://a.example.com/mcp"),
         ("10.0.0.0/8", "https://10.1.2.3/mcp"),
         ("*", "https://backend/mcp"),
+        ("*.example.com, other", "https://a.example.com/mcp"),
+        ("backend:443", "https://backend/mcp"),
+        ("backend:8080", "http://backend:8080/mcp"),
+        ("backend.", "https://backend/mcp"),
+        ("2001:db8::1", "https://[2001:db8::1]/mcp"),
         ("", "https://localhost/mcp"),
         ("", "http://127.0.0.1:80/mcp"),
         ("", "http://[::1]:80/mcp"),
     ] {
         let variables = [("ALL_PROXY", "http://proxy:1"), ("NO_PROXY", no)];
         assert_eq!(through(&variables, url), None, "{no} {url}");
+    }
+    for no in ["backend:8080", "other", "end", ""] {
+        let variables = [("ALL_PROXY", "http://proxy:1"), ("NO_PROXY", no)];
+        assert_eq!(through(&variables, "https://backend/mcp"), plain("proxy:1"), "{no}");
     }
 }
 

@@ -289,7 +289,7 @@ async fn what_is_not_there_is_told_with_the_reason() {
     assert_eq!((error.as_str(), code), ("not there yet: dead; GET /status there says why\n", 0));
     desk.check(
         &["call", &process.url(), "dead_x"],
-        "! error: unknown tool: dead_x; not there yet: dead\nexit 1\n",
+        "! error: unknown tool: dead_x; not there yet: dead; GET /status there says why\nexit 1\n",
     )
     .await;
 }
@@ -343,6 +343,29 @@ async fn a_proxy_of_the_environment_is_used() {
     let (_, error, code) = desk.run_with(&[("http_proxy", "socks5://a")], &["tools", url]).await;
     assert_eq!(code, 2);
     assert!(error.contains("http_proxy"), "{error}");
+}
+
+/// What stands in a URL may be a secret.
+#[tokio::test]
+async fn a_url_is_told_without_what_may_be_secret_in_it() {
+    let desk = Desk::new();
+    for (url, told, code) in [
+        (
+            "http://me:s3cret@127.0.0.1:1/mcp",
+            "the URL holds credentials; show them with --header",
+            2,
+        ),
+        (
+            "http://127.0.0.1:1/mcp?token=s3cret",
+            "no session with http://127.0.0.1:1/mcp: cannot be",
+            1,
+        ),
+        ("http://me:s3cret@h:x/?s3cret", "the URL", 2),
+    ] {
+        let (out, error, status) = desk.run(&["tools", url]).await;
+        assert!(error.contains(told) && !error.contains("s3cret"), "{out}{error}");
+        assert_eq!(status, code, "{error}");
+    }
 }
 
 /// Progress is a sign of life also where nobody watches it.
