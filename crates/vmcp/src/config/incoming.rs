@@ -3,7 +3,7 @@
 use http::Uri;
 use vmcp_auth::{Config, Oidc};
 
-use super::{file, reader::Reader, url, value::Value};
+use super::{file, not_yet, reader::Reader, url, value::Value};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -15,7 +15,7 @@ enum Kind {
 /// Reads how callers prove who they are. Everybody may do everything: so far, other choices of
 /// `authz` are refused.
 pub(super) fn read(reader: &Reader<'_>) -> Config {
-    reader.section("authz").choice("type", &[()]);
+    refuse_authorization(&reader.section("authz"));
     let kind = reader.choice("type", &[Kind::Anonymous, Kind::Local, Kind::Oidc]);
     let oidc = oidc(&reader.section("oidc"));
     match (kind, reader.value("oidc")) {
@@ -35,6 +35,17 @@ pub(super) fn read(reader: &Reader<'_>) -> Config {
         (Some(Kind::Local), _) => Config::Local,
         // Whatever is missing has been reported.
         (Some(Kind::Anonymous | Kind::Oidc) | None, _) => Config::Anonymous,
+    }
+}
+
+/// Whatever else a word may mean, it means that not everybody may do everything.
+fn refuse_authorization(reader: &Reader<'_>) {
+    let Some(value) = reader.value("type") else { return };
+    if let Some(word) = value.any_text()
+        && word != "none"
+    {
+        let quoted = value.quoted();
+        value.problem(format!("{quoted} is not supported yet{}", not_yet::AUTHORIZATION));
     }
 }
 

@@ -4,13 +4,14 @@
 //! files are for `vmcp validate`.
 
 mod conditions;
+mod off;
 mod patterns;
 
 use serde_json::{Map, Value, json};
 
 use super::{
     keys,
-    schema::{Form, Key, LEAST_TIME, Need, Shape},
+    schema::{Form, Key, LEAST_TIME, Need, OTHERS, Shape},
     units::{show_duration, show_size},
 };
 use patterns::VARIABLE;
@@ -42,10 +43,10 @@ fn definitions() -> Value {
 
 /// A map with these keys. `path` leads to it: `backends[].env`, with `NAME` for a free name.
 fn map_of(path: &str, keys: &[Key]) -> Map<String, Value> {
-    let accepted = || keys.iter().filter(|key| key.is_accepted());
+    let listed = keys.iter().filter(|key| key.name != OTHERS);
     let properties: Map<String, Value> =
-        accepted().map(|key| (key.name.to_owned(), property(path, key))).collect();
-    let required = accepted().filter(|key| key.is_required());
+        listed.map(|key| (key.name.to_owned(), property(path, key))).collect();
+    let required = keys.iter().filter(|key| key.is_required());
     let mut schema = Map::new();
     schema.insert("type".into(), json!("object"));
     schema.insert("additionalProperties".into(), json!(false));
@@ -59,6 +60,11 @@ fn map_of(path: &str, keys: &[Key]) -> Map<String, Value> {
 }
 
 fn property(path: &str, key: &Key) -> Value {
+    if let Need::NotYet { off, advice } = key.need {
+        let mut schema = off::of(off);
+        schema["description"] = json!(format!("not supported yet{advice}"));
+        return schema;
+    }
     let path = if path.is_empty() { key.name.to_owned() } else { format!("{path}.{}", key.name) };
     let mut schema = of_key(&path, key);
     if key.is_required() && matches!(key.shape, Shape::Sections(_) | Shape::Texts) {

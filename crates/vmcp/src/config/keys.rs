@@ -8,8 +8,8 @@ mod limits;
 mod storage;
 
 use super::{
-    not_yet,
-    schema::{Form, Key, Shape, hours},
+    not_yet::{self, Off},
+    schema::{Form, Key, OTHERS, Shape, hours},
 };
 
 use limits::{BRIDGE, LIMITS};
@@ -45,14 +45,17 @@ pub(super) const ROOT: &[Key] = &[
         .form(Form::Host),
     Key::new("allowedOrigins", Shape::Texts, "web origins that are served: scheme://host[:port]")
         .form(Form::Origin),
-    Key::not_yet("compositeTools", not_yet::is_empty, not_yet::COMPOSITE),
-    Key::not_yet("compositeToolRefs", not_yet::is_empty, not_yet::COMPOSITE),
-    Key::not_yet("telemetry", not_yet::is_untold, not_yet::TELEMETRY),
-    Key::not_yet("audit", not_yet::is_disabled, not_yet::AUDIT),
-    Key::not_yet("optimizer", not_yet::is_null, not_yet::OPTIMIZER),
-    Key::not_yet("codeMode", not_yet::is_not_enabled, not_yet::CODE_MODE),
-    Key::not_yet("rateLimiting", not_yet::is_empty, not_yet::RATE_LIMITING),
-    Key::not_yet("passthroughHeaders", not_yet::is_empty, not_yet::PASSTHROUGH),
+    Key::not_yet("compositeTools", Off::Empty, not_yet::COMPOSITE),
+    Key::not_yet("compositeToolRefs", Off::Empty, not_yet::COMPOSITE),
+    Key::not_yet("telemetry", Off::Untold, not_yet::TELEMETRY),
+    Key::not_yet("audit", Off::Disabled, not_yet::AUDIT),
+    Key::not_yet("optimizer", Off::Null, not_yet::OPTIMIZER),
+    Key::not_yet("codeMode", Off::NotEnabled, not_yet::CODE_MODE),
+    Key::not_yet("rateLimiting", Off::Hollow, not_yet::RATE_LIMITING),
+    Key::not_yet("passthroughHeaders", Off::Empty, not_yet::PASSTHROUGH),
+    // Where the key would have to stand further in.
+    Key::not_yet("authz", Off::Empty, not_yet::AUTHORIZATION),
+    Key::not_yet("authzConfig", Off::Empty, not_yet::AUTHORIZATION),
 ];
 
 const BACKEND: &[Key] = &[
@@ -109,6 +112,7 @@ const INCOMING_AUTH: &[Key] = &[
     .required(),
     Key::new("oidc", Shape::Section(OIDC), "whose tokens are good; required for type: oidc"),
     Key::new("authz", Shape::Section(AUTHORIZATION), "what callers may do"),
+    Key::not_yet("authzConfig", Off::Empty, not_yet::AUTHORIZATION),
 ];
 
 const OIDC: &[Key] = &[
@@ -147,7 +151,7 @@ const OIDC: &[Key] = &[
     .or_zero(),
     Key::without_effect("clientId", not_yet::CLIENT),
     Key::without_effect("clientSecretEnv", not_yet::CLIENT),
-    Key::not_yet("introspectionUrl", not_yet::is_empty, not_yet::INTROSPECTION),
+    Key::not_yet("introspectionUrl", Off::Empty, not_yet::INTROSPECTION),
 ];
 
 const AUTHORIZATION: &[Key] = &[
@@ -158,12 +162,14 @@ const AUTHORIZATION: &[Key] = &[
         "how calls are decided upon",
     )
     .required(),
-    Key::not_yet("policies", not_yet::is_empty, not_yet::AUTHORIZATION),
-    Key::not_yet("entitiesJson", not_yet::has_no_entities, not_yet::OF_CEDAR),
-    Key::not_yet("primaryUpstreamProvider", not_yet::is_empty, not_yet::OF_CEDAR),
-    Key::not_yet("groupClaimName", not_yet::is_empty, not_yet::OF_CEDAR),
-    Key::not_yet("roleClaimName", not_yet::is_empty, not_yet::OF_CEDAR),
-    Key::not_yet("groupEntityType", not_yet::is_empty, not_yet::OF_CEDAR),
+    Key::not_yet("policies", Off::Empty, not_yet::AUTHORIZATION),
+    Key::not_yet("entitiesJson", Off::NoEntities, not_yet::OF_CEDAR),
+    Key::not_yet("primaryUpstreamProvider", Off::Empty, not_yet::OF_CEDAR),
+    Key::not_yet("groupClaimName", Off::Empty, not_yet::OF_CEDAR),
+    Key::not_yet("roleClaimName", Off::Empty, not_yet::OF_CEDAR),
+    Key::not_yet("groupEntityType", Off::Empty, not_yet::OF_CEDAR),
+    // Whoever writes a key here wants calls to be decided upon.
+    Key::not_yet(OTHERS, Off::Never, not_yet::AUTHORIZATION),
 ];
 
 const OUTGOING_AUTH: &[Key] = &[
@@ -196,12 +202,12 @@ const STRATEGY: &[Key] = &[
     )
     .required(),
     Key::new("headerInjection", Shape::Section(HEADER_INJECTION), "the header to send"),
-    Key::not_yet("tokenExchange", not_yet::is_null, not_yet::OF_STRATEGY),
-    Key::not_yet("upstreamInject", not_yet::is_null, not_yet::OF_STRATEGY),
-    Key::not_yet("awsSts", not_yet::is_null, not_yet::OF_STRATEGY),
-    Key::not_yet("xaa", not_yet::is_null, not_yet::OF_STRATEGY),
-    Key::not_yet("obo", not_yet::is_null, not_yet::OF_STRATEGY),
-    Key::not_yet("externalAuthConfigRef", not_yet::is_null, not_yet::OF_STRATEGY),
+    Key::not_yet("tokenExchange", Off::Null, not_yet::OF_STRATEGY),
+    Key::not_yet("upstreamInject", Off::Null, not_yet::OF_STRATEGY),
+    Key::not_yet("awsSts", Off::Null, not_yet::OF_STRATEGY),
+    Key::not_yet("xaa", Off::Null, not_yet::OF_STRATEGY),
+    Key::not_yet("obo", Off::Null, not_yet::OF_STRATEGY),
+    Key::not_yet("externalAuthConfigRef", Off::Null, not_yet::OF_STRATEGY),
 ];
 
 const HEADER_INJECTION: &[Key] = &[
@@ -260,7 +266,7 @@ const TOOLS: &[Key] = &[
     Key::new("exclude", Shape::Texts, "the tools not to show, by the same names"),
     Key::new("excludeAll", Shape::Flag, "shows none of them").default("false"),
     Key::new("overrides", Shape::Named(OVERRIDE), "changes, by the backend's own tool names"),
-    Key::not_yet("toolConfigRef", not_yet::is_empty, not_yet::TOOL_CONFIG),
+    Key::not_yet("toolConfigRef", Off::Empty, not_yet::TOOL_CONFIG),
 ];
 
 const OVERRIDE: &[Key] = &[

@@ -40,6 +40,50 @@ pub(super) const OPTIMIZER: &str =
     "; remove it to show all tools in place of find_tool and call_tool";
 pub(super) const CODE_MODE: &str = "; remove it to go without execute_tool_script";
 
+/// Which values of a key ask for nothing in the reference system, and are as if it were absent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Off {
+    /// None: whoever writes the key wants something.
+    Never,
+    /// Nothing, an empty text, list or map.
+    Empty,
+    /// The same, or a map in which everything is empty.
+    Hollow,
+    /// For a feature that is on wherever its key has a value.
+    Null,
+    /// For one that is on unless it is switched off.
+    Disabled,
+    /// For one that is off unless it is switched on.
+    NotEnabled,
+    /// Telemetry that nobody is told of.
+    Untold,
+    /// Entities of policies that are none.
+    NoEntities,
+}
+
+/// Where telemetry goes.
+pub(super) const TELLS: [&str; 2] = ["endpoint", "enablePrometheusMetricsPath"];
+
+impl Off {
+    pub(super) fn holds(self, content: &Content) -> bool {
+        let is_map = matches!(content, Content::Map(_));
+        match self {
+            Self::Never => false,
+            Self::Empty => is_empty(content),
+            Self::Hollow => is_empty(content) || is_hollow(content),
+            Self::Null => matches!(content, Content::Null),
+            Self::Disabled => matches!(content, Content::Null) || says_no(content, "enabled"),
+            Self::NotEnabled => is_empty(content) || is_map && is_zero(content, "enabled"),
+            Self::Untold => {
+                is_empty(content) || is_map && TELLS.iter().all(|key| is_zero(content, key))
+            }
+            Self::NoEntities => {
+                is_empty(content) || matches!(content, Content::Text(text) if text.trim() == "[]")
+            }
+        }
+    }
+}
+
 /// Nothing, an empty text, list or map.
 pub(super) fn is_empty(content: &Content) -> bool {
     match content {
@@ -50,42 +94,18 @@ pub(super) fn is_empty(content: &Content) -> bool {
     }
 }
 
-/// For a feature that is on wherever its key has a value.
-pub(super) fn is_null(content: &Content) -> bool {
-    matches!(content, Content::Null)
-}
-
-/// For one that is on unless it is switched off.
-pub(super) fn is_disabled(content: &Content) -> bool {
-    is_null(content) || says(content, "enabled", false)
-}
-
-/// For one that is off unless it is switched on.
-pub(super) fn is_not_enabled(content: &Content) -> bool {
-    is_empty(content) || matches!(content, Content::Map(_)) && is_zero(content, "enabled")
-}
-
-/// Telemetry that nobody is told of.
-pub(super) fn is_untold(content: &Content) -> bool {
-    let has_nowhere_to_go =
-        ["endpoint", "enablePrometheusMetricsPath"].iter().all(|key| is_zero(content, key));
-    is_empty(content) || matches!(content, Content::Map(_)) && has_nowhere_to_go
-}
-
-/// Entities of policies that are none.
-pub(super) fn has_no_entities(content: &Content) -> bool {
-    is_empty(content) || matches!(content, Content::Text(text) if text.trim() == "[]")
+fn is_hollow(content: &Content) -> bool {
+    matches!(content, Content::Map(entries) if entries.iter().all(|entry| is_empty(&entry.node.content)))
 }
 
 /// Whether a key is absent, or its value is what an absent one means.
 fn is_zero(content: &Content, key: &str) -> bool {
-    under(content, key).is_none_or(|entry| is_empty(&entry.node.content))
-        || says(content, key, false)
+    under(content, key).is_none_or(|entry| is_empty(&entry.node.content)) || says_no(content, key)
 }
 
-fn says(content: &Content, key: &str, wanted: bool) -> bool {
+fn says_no(content: &Content, key: &str) -> bool {
     let said = under(content, key).map(|entry| &entry.node.content);
-    matches!(said, Some(Content::Text(text)) if super::units::flag(text) == Some(wanted))
+    matches!(said, Some(Content::Text(text)) if super::units::flag(text) == Some(false))
 }
 
 fn under<'a>(content: &'a Content, key: &str) -> Option<&'a Entry> {

@@ -9,8 +9,8 @@ use std::{cell::RefCell, time::Duration};
 use super::{
     not_yet,
     problem::{Place, Report},
-    schema::{Key, Need, Shape},
-    suggest::did_you_mean,
+    schema::{Key, Need, OTHERS, Shape},
+    suggest::{did_you_mean, nearest},
     tree::{Content, Entry, Node},
     units,
     value::{Value, join},
@@ -122,12 +122,24 @@ impl<'a> Reader<'a> {
             return meanings.get(index).copied();
         }
         let quoted = value.quoted();
-        if let Some((_, advice)) = not_yet.iter().find(|(word, _)| *word == text) {
-            value.problem(format!("{quoted} is not supported yet{advice}"));
-        } else {
-            let hint = did_you_mean(&text, values.iter().copied());
-            value.problem(format!("must be {}, not {quoted}{hint}", values.join(" or ")));
-        }
+        let words = values.join(" or ");
+        let not_yet_words = || not_yet.iter().map(|(word, _)| *word);
+        let near = nearest(&text, values.iter().copied().chain(not_yet_words()));
+        let advice = |wanted: &str| not_yet.iter().find(|(word, _)| *word == wanted);
+        value.problem(match (advice(&text), near.and_then(advice), not_yet.first()) {
+            (Some((_, advice)), _, _) => format!("{quoted} is not supported yet{advice}"),
+            (None, Some((word, advice)), _) => {
+                format!("unknown word {quoted}; did you mean {word:?}? It is not supported yet{advice}")
+            }
+            (None, None, Some((_, advice))) if near.is_none() => format!(
+                "{quoted} is not a word that is known here ({words}), and any other is not supported \
+                 yet{advice}"
+            ),
+            (None, None, _) => {
+                let hint = did_you_mean(&text, values.iter().copied());
+                format!("must be {words}, not {quoted}{hint}")
+            }
+        });
         None
     }
 
@@ -230,11 +242,11 @@ impl<'a> Reader<'a> {
 
     fn refuse_unknown(&self, entry: &Entry) {
         let name = entry.key.as_str();
-        let names = || self.keys.iter().map(|key| key.name);
+        let named = |name: &str| self.keys.iter().find(|key| key.name == name);
         let content = &entry.node.content;
-        match self.keys.iter().find(|key| key.name == name).map(|key| key.need) {
+        match named(name).or_else(|| named(OTHERS)).map(|key| key.need) {
             Some(Need::Required | Need::Optional) => {}
-            Some(Need::NotYet { is_off, .. }) if is_off(content) => {}
+            Some(Need::NotYet { off, .. }) if off.holds(content) => {}
             Some(Need::NotYet { advice, .. }) => {
                 let text = format!("is not supported yet{advice}");
                 self.report.problem(entry.place, &join(&self.path, name), text);
@@ -244,7 +256,8 @@ impl<'a> Reader<'a> {
                 self.report.warning(entry.place, &join(&self.path, name), why);
             }
             None => {
-                let mut hint = did_you_mean(name, names());
+                let names = self.keys.iter().map(|key| key.name);
+                let mut hint = did_you_mean(name, names);
                 if hint.is_empty() {
                     let supported = self.keys.iter().filter(|key| key.is_read());
                     let supported: Vec<_> = supported.map(|key| key.name).collect();

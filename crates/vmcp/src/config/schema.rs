@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::tree::Content;
+use super::not_yet::Off;
 
 /// One key of a map.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +20,9 @@ pub(super) struct Key {
     /// What its texts look like, for whoever checks a file without reading it as a configuration.
     pub(super) form: Option<Form>,
 }
+
+/// A name that stands for every key that a table does not list.
+pub(super) const OTHERS: &str = "*";
 
 /// What a text, each text of a list, or each key of a map looks like. The readers decide; this is
 /// what they can be expected to take.
@@ -60,7 +63,7 @@ pub(super) enum Need {
     /// Known from the reference system; refused by name until it does something, unless its value
     /// asks for nothing there.
     NotYet {
-        is_off: fn(&Content) -> bool,
+        off: Off,
         advice: &'static str,
     },
     /// Known from the reference system, with nothing to do here. The text says why.
@@ -150,22 +153,13 @@ impl Key {
 
     /// A key that does nothing yet. `advice` goes on after "is not supported yet": what that means,
     /// and what to do.
-    pub(super) const fn not_yet(
-        name: &'static str,
-        is_off: fn(&Content) -> bool,
-        advice: &'static str,
-    ) -> Self {
-        Self { need: Need::NotYet { is_off, advice }, ..Self::new(name, Shape::Anything, "") }
+    pub(super) const fn not_yet(name: &'static str, off: Off, advice: &'static str) -> Self {
+        Self { need: Need::NotYet { off, advice }, ..Self::new(name, Shape::Anything, "") }
     }
 
     /// A text of the reference system that has nothing to do here, and why.
     pub(super) const fn without_effect(name: &'static str, why: &'static str) -> Self {
         Self { need: Need::WithoutEffect(why), ..Self::new(name, Shape::AnyText, why) }
-    }
-
-    /// Whether a configuration with this key can be used, whatever its value.
-    pub(super) const fn is_accepted(&self) -> bool {
-        !matches!(self.need, Need::NotYet { .. })
     }
 
     /// Whether a reader must ask for it.

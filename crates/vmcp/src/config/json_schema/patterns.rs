@@ -22,6 +22,9 @@ pub(super) const BROKEN_VARIABLE: &str =
 pub(super) const FLAG: &str =
     "^(true|True|TRUE|yes|Yes|YES|y|Y|on|On|ON|false|False|FALSE|no|No|NO|n|N|off|Off|OFF)$";
 
+/// Those of them that mean no.
+pub(super) const NO: &str = "^(false|False|FALSE|no|No|NO|n|N|off|Off|OFF)$";
+
 const PORT: &str =
     "0*([1-9][0-9]{0,3}|[1-5][0-9]{4}|6([0-4][0-9]{3}|5([0-4][0-9]{2}|5([0-2][0-9]|3[0-5]))))";
 const BRACKETED: &str = r"\[[0-9A-Fa-f:.]+\]";
