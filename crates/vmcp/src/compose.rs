@@ -77,6 +77,7 @@ pub(crate) async fn start(
         allowed_hosts,
         allowed_origins,
         warnings: _,
+        notes: _,
     } = configuration;
     raise_descriptor_limit();
     undecided::decide(&mut settings).await;

@@ -46,11 +46,12 @@ use vmcp_catalog::Rules;
 
 use crate::suggest;
 
+pub(crate) use backends::forwards_headers;
 pub(crate) use given::Given;
 pub(crate) use inherited::is_inherited;
 pub(crate) use json_schema::json_schema;
 pub(crate) use mcp_json::Broken;
-pub(crate) use problem::{Complaint, Place, Problem, Problems};
+pub(crate) use problem::{Beside, Complaint, Place, Problem, Problems};
 pub(crate) use proxy::proxy;
 pub(crate) use reference::reference;
 pub(crate) use write::starter;
@@ -89,6 +90,8 @@ pub(crate) struct Configuration {
     pub(crate) allowed_origins: Vec<String>,
     /// What is odd but can be used, each with its line.
     pub(crate) warnings: Vec<Complaint>,
+    /// What was left aside, as this machine does not have it.
+    pub(crate) notes: Vec<Complaint>,
 }
 
 /// One backend.
@@ -184,7 +187,30 @@ pub(crate) fn load_noting(
     let name = path.display().to_string();
     let text = file::read_text(path)
         .map_err(|problem| Problems::new(&name, vec![Problem::of_file(problem)]))?;
-    parse_noting(&text, &name, environment, note)
+    beside(path, parse_noting(&text, &name, environment, note))
+}
+
+/// The file from which the reference system's authorization server is configured, beside the
+/// configuration.
+const AUTHORIZATION_SERVER: &str = "authserver-config.yaml";
+
+/// Tells of a file beside the configuration that the reference system would read.
+fn beside(path: &Path, read: Result<Configuration, Problems>) -> Result<Configuration, Problems> {
+    let other = path.with_file_name(AUTHORIZATION_SERVER);
+    let is_there = other != path && other.try_exists().unwrap_or(false);
+    let warning = is_there.then(|| {
+        let text = "stands beside the configuration and is not read: vmcp has no authorization server \
+                    yet, and nobody can log in through it; without another issuer of tokens, do not \
+                    serve this configuration with vmcp until then";
+        Problem::of_file(text).of(&other.display().to_string())
+    });
+    match read {
+        Ok(mut configuration) => {
+            configuration.warnings.extend(warning);
+            Ok(configuration)
+        }
+        Err(problems) => Err(problems.with_warnings(warning)),
+    }
 }
 
 /// Reads a file on a machine that has not all of what it names: variables and files that are not there
@@ -196,7 +222,8 @@ pub(crate) fn load_without_secrets(
     let name = path.display().to_string();
     let text = file::read_text(path)
         .map_err(|problem| Problems::new(&name, vec![Problem::of_file(problem)]))?;
-    parse_with(&text, &name, |duplicates| Report::new(environment, duplicates).without_secrets())
+    let report = |duplicates| Report::new(environment, duplicates).without_secrets();
+    beside(path, parse_with(&text, &name, report))
 }
 
 /// Reads the text of a file. `file_name` is what messages call it.
@@ -238,8 +265,8 @@ fn parse_with<'a>(
         let reader = Reader::root(&root, keys::ROOT, &report);
         read(&reader)
     };
-    let warnings = report.finish(file_name)?;
-    let mut configuration = Configuration { warnings, ..configuration };
+    let Beside { warnings, notes } = report.finish(file_name)?;
+    let mut configuration = Configuration { warnings, notes, ..configuration };
     for command in configuration.backends.iter_mut().filter_map(|one| one.command.as_mut()) {
         file_name.clone_into(&mut command.file);
     }
@@ -270,7 +297,7 @@ const START: Duration = Duration::from_secs(120);
 /// Reads all parts. What cannot be read is reported, and stands in the result as its default.
 fn read(root: &Reader<'_>) -> Configuration {
     let (drafts, names) = backends::read(root);
-    let operational = operational::read(&root.section("operational"), &names);
+    let operational = operational::read(&root.section("operational"), &names, root.has("groupRef"));
     let sessions = root.section("sessions");
     let limits = root.section("limits");
     let common = backends::Common {
@@ -301,6 +328,7 @@ fn read(root: &Reader<'_>) -> Configuration {
         allowed_hosts: addresses::hosts(root),
         allowed_origins: addresses::origins(root),
         warnings: Vec::new(),
+        notes: Vec::new(),
     }
 }
 

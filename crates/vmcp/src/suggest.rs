@@ -1,6 +1,9 @@
 //! Which name was probably meant.
 
-/// The name that is nearest to a misspelt one, if any is near.
+/// How much of a name says which one is meant.
+const BEGINNING: usize = 4;
+
+/// The name that is nearest to a misspelt one, if any is near, or the only one that begins as it does.
 pub(crate) fn nearest<'a>(
     wrong: &str,
     names: impl IntoIterator<Item = &'a str>,
@@ -10,12 +13,20 @@ pub(crate) fn nearest<'a>(
         return None;
     }
     let lower = wrong.to_lowercase();
-    names
-        .into_iter()
+    let names: Vec<&str> = names.into_iter().collect();
+    let near = names
+        .iter()
+        .copied()
         .map(|name| (distance(&lower, &name.to_lowercase()), name))
         .filter(|(distance, name)| *distance <= 1 + name.len() / 5 && *distance < name.len())
         .min_by_key(|(distance, _)| *distance)
-        .map(|(_, name)| name)
+        .map(|(_, name)| name);
+    near.or_else(|| {
+        let begins = |name: &&&str| name.to_lowercase().starts_with(&lower);
+        let mut longer = names.iter().filter(begins).filter(|_| lower.len() >= BEGINNING);
+        let only = longer.next().copied();
+        only.filter(|_| longer.next().is_none())
+    })
 }
 
 /// `; did you mean "x"?`, or nothing.

@@ -10,7 +10,7 @@ use tracing::Level;
 
 use crate::{
     cli, compose,
-    config::{Configuration, Problems},
+    config::{Beside, Configuration, Problems},
     connect,
     logging::Logging,
     output, printable,
@@ -22,18 +22,33 @@ use report::Report;
 pub(crate) fn run(options: &cli::Validate, logging: Logging) -> anyhow::Result<()> {
     let checked = check(options);
     let mut report = Report::default();
-    match &checked {
-        Ok(configuration) => {
-            configuration.warnings.iter().for_each(|warning| report.add_warning(warning));
+    let Beside { warnings, notes } = match &checked {
+        Ok(Configuration { warnings, notes, .. }) => {
+            Beside { warnings: warnings.clone(), notes: notes.clone() }
         }
         Err(error) => match error.downcast_ref::<Problems>() {
-            Some(problems) => problems.iter().for_each(|problem| report.add_problem(problem)),
-            None => report.add_failure(format!("{error:#}")),
+            Some(problems) => {
+                problems.iter().for_each(|problem| report.add_problem(problem));
+                problems.beside().clone()
+            }
+            None => {
+                report.add_failure(format!("{error:#}"));
+                Beside::default()
+            }
         },
-    }
+    };
+    warnings.iter().for_each(|warning| report.add_warning(warning));
+    notes.iter().for_each(|note| report.add_note(note));
     if options.sarif {
         output::json(&report.to_sarif(&sources::named(&options.sources)))?;
         return checked.map(|_configuration| ());
+    }
+    if !options.json {
+        let warnings = warnings.iter().map(|warning| format!("warning: {warning}"));
+        let notes = notes.iter().map(|note| format!("note: {note}"));
+        for line in warnings.chain(notes) {
+            output::line(format_args!("{}", printable::line(&line)))?;
+        }
     }
     let configuration = match checked {
         Ok(configuration) => configuration,
@@ -46,9 +61,6 @@ pub(crate) fn run(options: &cli::Validate, logging: Logging) -> anyhow::Result<(
     };
     let (name, count) = (configuration.name.clone(), configuration.backends.len());
     if !options.json {
-        for warning in &configuration.warnings {
-            output::line(format_args!("warning: {}", printable::line(&warning.to_string())))?;
-        }
         let file = sources::named(&options.sources);
         let valid = if options.without_secrets {
             format!("{file} is valid, apart from what this machine does not have")

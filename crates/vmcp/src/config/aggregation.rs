@@ -16,10 +16,11 @@ enum Strategy {
 
 pub(super) fn read(reader: &Reader<'_>, names: &Names) -> Rules {
     let visibility = [Visibility::Allow, Visibility::Deny];
+    let set = reader.choice("names", &[NameSet::AsIs, NameSet::Safe]).unwrap_or_default();
     let rules = Rules {
-        naming: naming(reader, names),
+        naming: naming(reader, names, set),
         order: names.ids().collect(),
-        names: reader.choice("names", &[NameSet::AsIs, NameSet::Safe]).unwrap_or_default(),
+        names: set,
         name_limit: reader.count("nameLimit"),
         page_size: reader.count("pageSize"),
         exclude_all_tools: reader.flag("excludeAllTools").unwrap_or_default(),
@@ -30,7 +31,7 @@ pub(super) fn read(reader: &Reader<'_>, names: &Names) -> Rules {
     rules
 }
 
-fn naming(reader: &Reader<'_>, names: &Names) -> Naming {
+fn naming(reader: &Reader<'_>, names: &Names, set: NameSet) -> Naming {
     let strategies = [Strategy::Prefix, Strategy::Priority, Strategy::Manual];
     let strategy = reader.choice("conflictResolution", &strategies);
     let config = reader.section("conflictResolutionConfig");
@@ -51,6 +52,9 @@ fn naming(reader: &Reader<'_>, names: &Names) -> Naming {
         (strategy, config.value("prefixFormat"), &format)
     {
         warn_of_likeness(&value, format, names);
+        if set == NameSet::AsIs {
+            warn_of_characters(&value, format);
+        }
     }
     let format = format.unwrap_or_else(|| Naming::DEFAULT_FORMAT.to_owned());
     match strategy {
@@ -70,6 +74,19 @@ fn prefix_format(value: &Value<'_>, names: &Names) -> Option<String> {
         ));
     }
     Some(format)
+}
+
+/// Warns of a prefix that makes names which many clients and models refuse. A slash is used by some.
+fn warn_of_characters(value: &Value<'_>, format: &str) {
+    let usual = |c: char| c.is_ascii_alphanumeric() || "_-./".contains(c);
+    let rest = format.replace("{workload}", "");
+    if let Some(odd) = rest.chars().find(|c| !usual(*c)) {
+        value.warning(format!(
+            "{} holds {odd:?}, which names of tools may not have, and many clients refuse such tools; \
+             use letters, digits, _, - and ., or set names: safe",
+            value.quoted()
+        ));
+    }
 }
 
 /// Names the backends that can make each other's names: a tool of one, behind its prefix, may have the

@@ -13,6 +13,7 @@ use super::{
     reader::Reader,
     suggest::did_you_mean,
     transports::{self, Kind},
+    tree::Content,
     value::Value,
 };
 
@@ -46,9 +47,11 @@ pub(super) struct Names {
 /// Reads all backends.
 pub(super) fn read<'a>(root: &Reader<'a>) -> (Vec<Draft<'a>>, Names) {
     let mut names = Names::default();
-    if !root.has("backends") && root.has("groupRef") {
+    let advice = no_discovery(root);
+    if let Some(advice) = &advice
+        && !root.has("backends")
+    {
         root.leave("backends");
-        let advice = no_discovery(&root.text("groupRef").unwrap_or_default());
         root.missing("backends", format!("is required: {advice}"));
         return (Vec::new(), names);
     }
@@ -57,8 +60,8 @@ pub(super) fn read<'a>(root: &Reader<'a>) -> (Vec<Draft<'a>>, Names) {
         && let Some(value) = root.value("backends")
         && value.is_bare()
     {
-        value.problem(match root.text("groupRef") {
-            Some(group) => format!("is empty, and {}", no_discovery(&group)),
+        value.problem(match advice {
+            Some(advice) => format!("is empty, and {advice}"),
             None => "is empty; a virtual server needs at least one backend".to_owned(),
         });
     }
@@ -67,13 +70,33 @@ pub(super) fn read<'a>(root: &Reader<'a>) -> (Vec<Draft<'a>>, Names) {
 }
 
 /// What to do where the reference system would look for backends itself.
-fn no_discovery(group: &str) -> String {
+fn no_discovery(root: &Reader<'_>) -> Option<String> {
+    if finds_in_cluster(root) {
+        return Some(FROM_CLUSTER.to_owned());
+    }
+    let group = root.has("groupRef").then(|| root.text("groupRef").unwrap_or_default())?;
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    let group = if group.chars().all(plain) { group } else { "GROUP" };
-    format!(
+    let is_plain = !group.is_empty() && group.chars().all(plain);
+    let group = if is_plain { &group } else { "GROUP" };
+    Some(format!(
         "groupRef is a label here, by which no backends are found; write them with \
-         thv list --group {group} --format mcpservers > mcp.json, and vmcp init --mcp-json mcp.json"
-    )
+         thv list --group {group} --format mcpservers > mcp.json, and vmcp init --mcp-json mcp.json, \
+         and take only the list backends of what that writes, as the rest of it lets everybody call"
+    ))
+}
+
+/// What to do about a file that leaves the backends to the cluster.
+const FROM_CLUSTER: &str = "with outgoingAuth.source: discovered they are looked for in the cluster, \
+                            which is not done here; add the list backends to this file, for each \
+                            MCPServer of the group its name, and its status.url as url, and keep the \
+                            rest of the file";
+
+fn finds_in_cluster(root: &Reader<'_>) -> bool {
+    let outgoing = root.value("outgoingAuth").and_then(|value| value.entries());
+    outgoing.unwrap_or_default().iter().any(|entry| {
+        let word = &entry.node.content;
+        entry.key == "source" && matches!(word, Content::Text(word) if word == "discovered")
+    })
 }
 
 /// Reads the `metadata` of a map.
@@ -152,9 +175,35 @@ fn draft<'a>(reader: &Reader<'a>, names: &mut Names) -> Draft<'a> {
     let transport = transports::read(reader);
     if transport.kind == Some(Kind::Stdio) {
         names.programs.extend(id.as_ref().map(ToString::to_string));
+    } else if let Some(id) = &id {
+        warn_of_forwarded_headers(reader, id);
     }
     let metadata = labels(reader);
     Draft { id, transport, metadata }
+}
+
+/// How variables begin from which the reference system takes headers for a backend.
+const FORWARDS_HEADERS: &str = "TOOLHIVE_HEADER_FORWARD_";
+
+/// Whether this is such a variable, which nobody has to set.
+pub(crate) fn forwards_headers(variable: &str) -> bool {
+    variable.starts_with(FORWARDS_HEADERS)
+}
+
+/// Tells of headers that the reference system takes from a variable which it names after the backend.
+fn warn_of_forwarded_headers(reader: &Reader<'_>, id: &BackendId) {
+    let letter = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
+    let name: String = id.as_str().chars().map(letter).collect();
+    let variable = format!("{FORWARDS_HEADERS}{name}");
+    if reader.variable(&variable).is_some_and(|value| !value.is_empty())
+        && !reader.has("headers")
+        && let Some(value) = reader.value("name")
+    {
+        value.warning(format!(
+            "the variable {variable} is set, whose headers ToolHive sends to this backend, and none of \
+             them is sent here; write them under its headers, secrets as ${{NAME}}"
+        ));
+    }
 }
 
 fn id(value: &Value<'_>, names: &mut Names) -> Option<BackendId> {

@@ -231,7 +231,11 @@ impl Origin {
             }
             let others = broken.len() < problems.len();
             if self.broken == Broken::Refused || others {
-                return Err(Problems::new(&self.label, retold(problems).collect()));
+                told.extend(retold(warnings));
+                told.sort();
+                let warnings = told.into_iter().map(|warning| warning.of(&self.label));
+                let problems = Problems::new(&self.label, retold(problems).collect());
+                return Err(problems.with_warnings(warnings));
             }
             told.extend(retold(problems).map(Problem::of_what_is_left_out));
             let place = (0..backends.len()).filter(|index| !broken.contains(index));

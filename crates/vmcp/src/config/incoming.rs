@@ -97,7 +97,8 @@ fn secure(value: &Value<'_>, allow_http: bool) -> Option<Uri> {
     let url = url(value)?;
     if url.scheme_str() != Some("https") && !allow_http {
         value.problem(format!(
-            "{} is not an https URL; if that is how it should be, set insecureAllowHttp: true",
+            "{} is not an https URL; write it with https, or, where the server has no TLS, set \
+             insecureAllowHttp: true",
             value.quoted()
         ));
         return None;

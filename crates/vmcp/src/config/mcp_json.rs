@@ -12,7 +12,7 @@ use std::collections::{HashMap, HashSet};
 use vmcp_model::BackendId;
 
 use super::{
-    Problems,
+    Problems, foreign,
     given::{Imported, Origin, text},
     problem::{Place, Problem},
     tree::{self, Content, Entry, Node},
@@ -81,6 +81,9 @@ pub(super) fn read(
         };
         Problems::new(&label, vec![problem])
     })?;
+    if let Some(problem) = foreign::of_kubernetes(&root) {
+        return Err(Problems::new(&label, vec![problem]));
+    }
     let mut findings = Findings { problems: duplicates, warnings: Vec::new() };
     let mut backends = Vec::new();
     let servers = servers(root, &mut findings);
@@ -99,7 +102,8 @@ pub(super) fn read(
     let Findings { problems, mut warnings } = findings;
     warnings.sort();
     if !problems.is_empty() {
-        return Err(Problems::new(&label, problems));
+        let warnings = warnings.into_iter().map(|warning| warning.of(&label));
+        return Err(Problems::new(&label, problems).with_warnings(warnings));
     }
     Ok(Origin { label, has_lines: true, backends, warnings, broken })
 }

@@ -4,7 +4,7 @@
 //! A text goes on after "is not supported yet". Where access depends on it, it says so, and never
 //! advises to do without.
 
-use super::tree::{Content, Entry};
+use super::tree::Content;
 
 pub(super) const AUTHORIZATION: &str = ": without it everybody who may call at all may call every \
                                         tool; do not serve this file with vmcp until then";
@@ -100,17 +100,10 @@ fn is_hollow(content: &Content) -> bool {
 
 /// Whether a key is absent, or its value is what an absent one means.
 fn is_zero(content: &Content, key: &str) -> bool {
-    under(content, key).is_none_or(|entry| is_empty(&entry.node.content)) || says_no(content, key)
+    content.under(key).is_none_or(|entry| is_empty(&entry.node.content)) || says_no(content, key)
 }
 
 fn says_no(content: &Content, key: &str) -> bool {
-    let said = under(content, key).map(|entry| &entry.node.content);
+    let said = content.under(key).map(|entry| &entry.node.content);
     matches!(said, Some(Content::Text(text)) if super::units::flag(text) == Some(false))
-}
-
-fn under<'a>(content: &'a Content, key: &str) -> Option<&'a Entry> {
-    match content {
-        Content::Map(entries) => entries.iter().find(|entry| entry.key == key),
-        Content::Null | Content::Text(_) | Content::List(_) => None,
-    }
 }

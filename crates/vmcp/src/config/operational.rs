@@ -29,12 +29,19 @@ pub(super) struct CallTimeouts {
 /// The words of `logLevel`, in the order of its table of keys.
 const LEVELS: [Level; 5] = [Level::ERROR, Level::WARN, Level::INFO, Level::DEBUG, Level::TRACE];
 
-pub(super) fn read(reader: &Reader<'_>, names: &Names) -> Operational {
+/// What `fail` does, for whoever has not chosen it.
+const FAIL: &str = "takes effect here: while a backend is out, everybody gets 503 for initialize and \
+                    lists; ToolHive never reads it, and its operator writes it into every file; write \
+                    best_effort to go on without that backend";
+
+/// `is_of_group` says that the file names a group, as all of the reference system do.
+pub(super) fn read(reader: &Reader<'_>, names: &Names, is_of_group: bool) -> Operational {
+    let failures = failures(&reader.section("failureHandling"), is_of_group);
     Operational {
         log_level: reader.choice("logLevel", &LEVELS),
         timeouts: timeouts(&reader.section("timeouts"), names),
         reload: reload(&reader.section("reload")),
-        failures: failures(&reader.section("failureHandling")),
+        failures,
     }
 }
 
@@ -52,9 +59,16 @@ fn reload(reader: &Reader<'_>) -> Reload {
     }
 }
 
-fn failures(reader: &Reader<'_>) -> FailureHandling {
+fn failures(reader: &Reader<'_>, is_of_group: bool) -> FailureHandling {
     let check_interval = reader.time("healthCheckInterval");
     let modes = [PartialFailure::BestEffort, PartialFailure::Fail];
+    let partial = reader.choice("partialFailureMode", &modes);
+    if is_of_group
+        && partial == Some(PartialFailure::Fail)
+        && let Some(value) = reader.value("partialFailureMode")
+    {
+        value.warning(FAIL);
+    }
     FailureHandling {
         health: HealthSettings {
             check_interval,
@@ -63,7 +77,7 @@ fn failures(reader: &Reader<'_>) -> FailureHandling {
             breaker: breaker(&reader.section("circuitBreaker")),
         },
         reporting_interval: reader.time("statusReportingInterval"),
-        partial: reader.choice("partialFailureMode", &modes).unwrap_or(PartialFailure::BestEffort),
+        partial: partial.unwrap_or(PartialFailure::BestEffort),
     }
 }
 

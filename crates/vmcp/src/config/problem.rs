@@ -26,15 +26,29 @@ pub(crate) struct Complaint {
     pub(crate) problem: Problem,
 }
 
-/// Everything that is wrong, file by file, in the order of the lines.
+/// Everything that is wrong, file by file, in the order of the lines; and what is merely odd beside it.
 #[derive(Debug)]
-pub(crate) struct Problems(Vec<Complaint>);
+pub(crate) struct Problems {
+    list: Vec<Complaint>,
+    beside: Beside,
+}
+
+/// What is told of a configuration beside what is wrong with it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Beside {
+    /// What is odd but can be used.
+    pub(crate) warnings: Vec<Complaint>,
+    /// What was left aside, as this machine does not have it.
+    pub(crate) notes: Vec<Complaint>,
+}
 
 /// Collects what the readers of a file have to say about it.
 pub(super) struct Report<'a> {
     environment: &'a dyn Fn(&str) -> Option<String>,
     problems: RefCell<Vec<Problem>>,
     warnings: RefCell<Vec<Problem>>,
+    /// What is not there, and is no problem.
+    notes: RefCell<Vec<Problem>>,
     /// Told of each file that the configuration refers to, before it is read.
     note: &'a dyn Fn(&Path),
     /// Whether variables and files that are not there are no problem.
@@ -77,7 +91,13 @@ impl Problems {
     pub(super) fn new(file: &str, mut list: Vec<Problem>) -> Self {
         list.sort();
         list.dedup();
-        Self(list.into_iter().map(|problem| problem.of(file)).collect())
+        list.into_iter().map(|problem| problem.of(file)).collect()
+    }
+
+    /// Adds what is odd in the same files.
+    pub(super) fn with_warnings(mut self, warnings: impl IntoIterator<Item = Complaint>) -> Self {
+        self.beside.warnings.extend(warnings);
+        self
     }
 
     /// What is wrong with a file as a whole.
@@ -87,7 +107,9 @@ impl Problems {
 
     /// Adds what is wrong with another file.
     pub(crate) fn extend(&mut self, other: Self) {
-        self.0.extend(other.0);
+        self.list.extend(other.list);
+        self.beside.warnings.extend(other.beside.warnings);
+        self.beside.notes.extend(other.beside.notes);
     }
 
     /// What is wrong with some files, and with one more.
@@ -98,20 +120,25 @@ impl Problems {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Complaint> {
-        self.0.iter()
+        self.list.iter()
+    }
+
+    /// What would be told if nothing were wrong.
+    pub(crate) fn beside(&self) -> &Beside {
+        &self.beside
     }
 }
 
 impl FromIterator<Complaint> for Problems {
     fn from_iter<I: IntoIterator<Item = Complaint>>(list: I) -> Self {
-        Self(list.into_iter().collect())
+        Self { list: list.into_iter().collect(), beside: Beside::default() }
     }
 }
 
 /// One problem a line.
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lines: Vec<_> = self.0.iter().map(Complaint::to_string).collect();
+        let lines: Vec<_> = self.list.iter().map(Complaint::to_string).collect();
         f.write_str(&lines.join("\n"))
     }
 }
@@ -128,6 +155,7 @@ impl<'a> Report<'a> {
             environment,
             problems: RefCell::new(problems),
             warnings: RefCell::default(),
+            notes: RefCell::default(),
             note: &|_path| {},
             without_secrets: false,
         }
@@ -141,8 +169,10 @@ impl<'a> Report<'a> {
     /// Says that a variable or a file is not there, unless that is no problem.
     pub(super) fn not_here(&self, place: Place, path: &str, text: impl Into<String>) {
         if !self.without_secrets {
-            self.problem(place, path, text);
+            return self.problem(place, path, text);
         }
+        let text = format!("left aside: {}", text.into());
+        self.notes.borrow_mut().push(Problem { place: Some(place), path: path.to_owned(), text });
     }
 
     pub(super) fn is_without_secrets(&self) -> bool {
@@ -180,14 +210,18 @@ impl<'a> Report<'a> {
         (self.problems.into_inner(), self.warnings.into_inner())
     }
 
-    /// The warnings, if there is no problem.
-    pub(super) fn finish(self, file: &str) -> Result<Vec<Complaint>, Problems> {
-        let problems = self.problems.into_inner();
-        if !problems.is_empty() {
-            return Err(Problems::new(file, problems));
+    /// What is told besides, if there is no problem.
+    pub(super) fn finish(self, file: &str) -> Result<Beside, Problems> {
+        let sorted = |mut list: Vec<Problem>| {
+            list.sort();
+            list.into_iter().map(|one| one.of(file)).collect()
+        };
+        let notes = sorted(self.notes.take());
+        let (problems, warnings) = self.into_parts();
+        let beside = Beside { warnings: sorted(warnings), notes };
+        if problems.is_empty() {
+            return Ok(beside);
         }
-        let mut warnings = self.warnings.into_inner();
-        warnings.sort();
-        Ok(warnings.into_iter().map(|warning| warning.of(file)).collect())
+        Err(Problems { beside, ..Problems::new(file, problems) })
     }
 }

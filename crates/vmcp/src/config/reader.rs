@@ -26,6 +26,8 @@ pub(super) struct Reader<'a> {
     path: String,
     report: &'a Report<'a>,
     asked: RefCell<Vec<&'static str>>,
+    /// Keys that probably stand there, misspelt.
+    meant: RefCell<Vec<&'static str>>,
 }
 
 impl<'a> Reader<'a> {
@@ -45,6 +47,7 @@ impl<'a> Reader<'a> {
             path: value.path().to_owned(),
             report: value.report(),
             asked: RefCell::default(),
+            meant: RefCell::default(),
         };
         for entry in reader.entries {
             reader.refuse_unknown(entry);
@@ -57,8 +60,11 @@ impl<'a> Reader<'a> {
         self.report.problem(self.place, &self.path, text);
     }
 
-    /// Says that a key is missing which is needed because of another one.
+    /// Says that a key is missing, unless it has been asked whether a misspelt one means it.
     pub(super) fn missing(&self, name: &str, text: impl Into<String>) {
+        if self.meant.borrow().contains(&name) {
+            return;
+        }
         self.report.problem(self.place, &join(&self.path, name), text);
     }
 
@@ -122,7 +128,10 @@ impl<'a> Reader<'a> {
             return meanings.get(index).copied();
         }
         let quoted = value.quoted();
-        let words = values.join(" or ");
+        let mut words = values.join(" or ");
+        if values.len() == 1 && not_yet.is_empty() && !self.key(name).is_required() {
+            words += " or left out";
+        }
         let not_yet_words = || not_yet.iter().map(|(word, _)| *word);
         let near = nearest(&text, values.iter().copied().chain(not_yet_words()));
         let advice = |wanted: &str| not_yet.iter().find(|(word, _)| *word == wanted);
@@ -206,6 +215,7 @@ impl<'a> Reader<'a> {
                 path: join(&self.path, name),
                 report: self.report,
                 asked: RefCell::default(),
+                meant: RefCell::default(),
             },
         }
     }
@@ -257,12 +267,14 @@ impl<'a> Reader<'a> {
             }
             None => {
                 let names = self.keys.iter().map(|key| key.name);
-                let mut hint = did_you_mean(name, names);
-                if hint.is_empty() {
+                let hint = if let Some(meant) = nearest(name, names) {
+                    self.meant.borrow_mut().push(meant);
+                    format!("; did you mean {meant:?}?")
+                } else {
                     let supported = self.keys.iter().filter(|key| key.is_read());
                     let supported: Vec<_> = supported.map(|key| key.name).collect();
-                    hint = format!("; the keys here are {}", supported.join(", "));
-                }
+                    format!("; the keys here are {}", supported.join(", "))
+                };
                 self.report.problem(entry.place, &self.path, format!("unknown key {name:?}{hint}"));
             }
         }

@@ -55,6 +55,7 @@ fn environment(name: &str) -> Option<String> {
         "LIMIT" => "32",
         "KEYS" => KEYS,
         "BACKEND" => "github",
+        "TOOLHIVE_HEADER_FORWARD_MY_SERVER_1" => "{\"X-Tenant\": \"s3cret\"}",
         "FIXTURES" => concat!(env!("CARGO_MANIFEST_DIR"), "/src/config/tests"),
         _ => return None,
     };

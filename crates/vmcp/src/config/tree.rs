@@ -39,6 +39,16 @@ pub(super) enum Content {
     Map(Vec<Entry>),
 }
 
+impl Content {
+    /// What stands under a key of a map.
+    pub(super) fn under(&self, key: &str) -> Option<&Entry> {
+        match self {
+            Self::Map(entries) => entries.iter().find(|entry| entry.key == key),
+            Self::Null | Self::Text(_) | Self::List(_) => None,
+        }
+    }
+}
+
 /// One key of a map, with its value.
 #[derive(Clone)]
 pub(super) struct Entry {

@@ -46,6 +46,11 @@ fn read(value: &Value<'_>, text: &str, credentials: &str) -> Option<Uri> {
         value.problem(format!("{}: its port is not between 1 and 65535", shown(value, text)));
         return None;
     }
+    if host_and_port.is_some_and(|(host, _)| host.is_empty()) {
+        let shown = shown(value, text);
+        value.problem(format!("{shown} lacks a host; write it like http://127.0.0.1:8080/mcp"));
+        return None;
+    }
     let url = url
         .filter(|url| host_and_port.is_some() && url.host().is_some_and(|host| !host.is_empty()));
     if url.is_none() {

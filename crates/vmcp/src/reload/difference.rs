@@ -28,6 +28,7 @@ pub(super) fn later(started: &Configuration, new: &Configuration) -> Vec<&'stati
         allowed_hosts,
         allowed_origins,
         warnings: _,
+        notes: _,
     } = started;
     let event_bytes = |backends: &[BackendSettings]| {
         backends.first().map(|settings| settings.config.limits.event_bytes)

@@ -25,6 +25,7 @@ struct Found {
 enum Severity {
     Error,
     Warning,
+    Note,
 }
 
 impl Report {
@@ -34,6 +35,11 @@ impl Report {
 
     pub(super) fn add_warning(&mut self, complaint: &Complaint) {
         self.found.push(Found::new(Severity::Warning, complaint));
+    }
+
+    /// Adds what was left aside.
+    pub(super) fn add_note(&mut self, complaint: &Complaint) {
+        self.found.push(Found::new(Severity::Note, complaint));
     }
 
     /// Adds a problem of the whole.
@@ -113,6 +119,7 @@ impl Severity {
         match self {
             Self::Error => "error",
             Self::Warning => "warning",
+            Self::Note => "note",
         }
     }
 }

@@ -43,16 +43,7 @@ fn urls_are_http_with_a_host_and_nothing_else_to_hide() {
     for url in ["http://h/mcp", "https://h", "HTTP://h:1/", "http://[::1]:80/x?y", "http://a_b/"] {
         check_url(url, "");
     }
-    for url in [
-        "ftp://x",
-        "h",
-        "/mcp",
-        "localhost:8080/mcp",
-        "http:///mcp",
-        "http://:80/",
-        "http://h/a b",
-        "*",
-    ] {
+    for url in ["ftp://x", "h", "/mcp", "localhost:8080/mcp", "http://h/a b", "*"] {
         check_url(
             url,
             &format!(
@@ -73,8 +64,16 @@ fn urls_are_http_with_a_host_and_nothing_else_to_hide() {
     );
     check_url(
         "http:///mcp?key=s3cret&x?y",
-        "\"http:///mcp?…\" is not an http or https URL; write it like http://127.0.0.1:8080/mcp",
+        "\"http:///mcp?…\" lacks a host; write it like http://127.0.0.1:8080/mcp",
     );
+    for url in ["http:///mcp", "http://:80/", "https://", "HTTP://?x"] {
+        let shown = url.split('?').next().expect("a part");
+        let shown = if shown == url { url.to_owned() } else { format!("{shown}?…") };
+        check_url(
+            url,
+            &format!("\"{shown}\" lacks a host; write it like http://127.0.0.1:8080/mcp"),
+        );
+    }
     for url in ["http://h:0/", "http://h:70000/mcp", "http://h:/", "https://[::1]:x"] {
         check_url(url, &format!("{url:?}: its port is not between 1 and 65535"));
     }
@@ -124,7 +123,7 @@ fn transports_and_types_are_known() {
 backends:
   - {name: a, url: 'http://h/', transport: sse, type: remote}
   - {name: b, url: 'ftp://h/', args: 1, transport: ssh}",
-        "vmcp.yaml:2:55: backends[0].type: must be entry, not \"remote\"
+        "vmcp.yaml:2:55: backends[0].type: must be entry or left out, not \"remote\"
          vmcp.yaml:3:52: backends[1].transport: must be streamable-http or sse or stdio, not \"ssh\"; did you mean \"sse\"?",
     );
 }
@@ -149,7 +148,7 @@ backends:
          vmcp.yaml:6:60: backends[4].caBundlePath: \"/etc/\\0\" holds \"..\" or a NUL; write the path itself
          vmcp.yaml:7:60: backends[5].caBundlePath: \"${FIXTURES}/header-value.txt\" holds no PEM certificate
          vmcp.yaml:8:60: backends[6].caBundlePath: \"${FIXTURES}/nothing.pem\" does not exist
-         vmcp.yaml:9:39: backends[7].type: must be entry, not \"enrty\"; did you mean \"entry\"?",
+         vmcp.yaml:9:39: backends[7].type: must be entry or left out, not \"enrty\"; did you mean \"entry\"?",
     );
 }
 
@@ -265,8 +264,7 @@ limits: {views: 0}"
             .trim_start(),
         "vmcp.yaml:1:7: name: must be text
          vmcp.yaml:4:10: backends[0].url: \"ftp://x\" is not an http or https URL; write it like http://127.0.0.1:8080/mcp
-         vmcp.yaml:5:5: backends[1].url: is required: the URL of its MCP endpoint
-         vmcp.yaml:6:5: backends[1]: unknown key \"ulr\"; did you mean \"url\"?
+                  vmcp.yaml:6:5: backends[1]: unknown key \"ulr\"; did you mean \"url\"?
          vmcp.yaml:7:22: incomingAuth.type: must be anonymous or local or oidc, not \"oicd\"; did you mean \"oidc\"?
          vmcp.yaml:9:3: aggregation.conflictResolutionConfig.prefixFormat: is required for conflictResolution: prefix
          vmcp.yaml:10:1: audit: is not supported yet: no record of who called what is written; do not serve this file with vmcp where one is required, otherwise remove it

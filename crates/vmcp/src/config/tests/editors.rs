@@ -47,6 +47,18 @@ fn every_editors_form_is_read() {
 }
 
 #[test]
+fn a_resource_of_kubernetes_is_told_what_it_is() {
+    check(
+        &[],
+        r#"{"kind": "List", "apiVersion": "v1", "items": [{"apiVersion": "toolhive.stacklok.dev/v1beta1",
+            "kind": "VirtualMCPServer", "metadata": {"name": "hub", "namespace": "tools"}}]}"#,
+        "mcp.json:1:49: this is a Kubernetes resource (VirtualMCPServer hub in tools), not a configuration; \
+         ToolHive's operator makes one of it: kubectl get configmap hub-vmcp-config -n tools \
+         -o jsonpath='{.data.config\\.yaml}' > vmcp.yaml",
+    );
+}
+
+#[test]
 fn a_command_without_words_is_refused() {
     let text = r#"{"mcp": {"b": {"command": []}}}"#;
     check(&[], text, "mcp.json:1:27: mcp.b.command: must be text");

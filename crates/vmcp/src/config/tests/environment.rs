@@ -2,7 +2,7 @@
 
 use vmcp_backend::{Proxy, Transport};
 
-use super::complete;
+use super::{complete, environment, parsed};
 use crate::config::{Configuration, Problems, parse};
 
 fn with(variables: &[(&str, &str)], text: &str) -> Result<Configuration, Problems> {
@@ -127,5 +127,65 @@ fn a_proxy_that_cannot_be_used_is_refused_where_it_is_needed() {
         assert_eq!(proxy(&variables, "http://backend/mcp").unwrap(), None);
         let exempt = [("HTTPS_PROXY", wrong), ("NO_PROXY", "backend")];
         assert_eq!(proxy(&exempt, "https://backend/mcp").unwrap(), None);
+    }
+}
+
+/// Headers that the reference system sends because of a variable are not left out silently.
+#[test]
+fn a_variable_that_forwards_headers_is_told() {
+    let warnings = |backends: &str| {
+        let configuration = parsed(&complete(backends)).expect("it is right");
+        configuration.warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let told = warnings(
+        "backends:
+  - {name: other, url: 'http://h/'}
+  - {name: my-server.1, url: 'http://h/'}",
+    );
+    assert_eq!(told.len(), 1, "{told:?}");
+    let wanted =
+        "vmcp.yaml:3:12: backends[1].name: the variable TOOLHIVE_HEADER_FORWARD_MY_SERVER_1 is set";
+    assert!(told[0].starts_with(wanted) && !told[0].contains("s3cret"), "{told:?}");
+    let told =
+        warnings("backends: [{name: My_Server_1, url: 'http://h/', headers: {X-Tenant: a}}]");
+    assert!(told.is_empty(), "{told:?}");
+}
+
+/// What is odd is told even where something is wrong.
+#[test]
+fn warnings_are_told_beside_problems() {
+    let problems = parsed(&complete(
+        "incomingAuth: {type: oidc, oidc: {issuer: 'https://i', audience: a, clientId: b}}\ncolour: red",
+    ))
+    .expect_err("an unknown key");
+    assert_eq!(problems.iter().count(), 1);
+    let warnings: Vec<_> = problems.beside().warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(
+        warnings[1].contains("vmcp.yaml:1:69: incomingAuth.oidc.clientId: has no effect"),
+        "{warnings:?}"
+    );
+}
+
+/// The reference system reads a file beside the configuration.
+#[test]
+fn the_file_of_an_authorization_server_beside_it_is_told() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let file = folder.path().join("config.yaml");
+    let other = folder.path().join("authserver-config.yaml");
+    let warnings = || {
+        let loaded = super::super::load(&file, &environment);
+        let warnings =
+            loaded.map_or_else(|problems| problems.beside().warnings.clone(), |it| it.warnings);
+        warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    for text in ["", "colour: red"] {
+        std::fs::write(&file, complete(text)).expect("written");
+        _ = std::fs::remove_file(&other);
+        assert!(warnings().is_empty(), "{text}");
+        std::fs::write(&other, "issuer: https://i").expect("written");
+        let told = warnings();
+        let beginning = format!("{}: stands beside the configuration", other.display());
+        assert!(told.len() == 1 && told[0].starts_with(&beginning), "{told:?}");
     }
 }

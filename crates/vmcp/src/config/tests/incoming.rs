@@ -110,9 +110,9 @@ incomingAuth:
     caBundlePath: '${FIXTURES}/empty.txt'
     jwksAllowPrivateIp: maybe
     insecureAllowHttp: false",
-        "vmcp.yaml:4:13: incomingAuth.oidc.issuer: \"http://idp.example\" is not an https URL; if that is how it should be, set insecureAllowHttp: true
+        "vmcp.yaml:4:13: incomingAuth.oidc.issuer: \"http://idp.example\" is not an https URL; write it with https, or, where the server has no TLS, set insecureAllowHttp: true
          vmcp.yaml:5:15: incomingAuth.oidc.audience: is empty
-         vmcp.yaml:6:14: incomingAuth.oidc.jwksUrl: \"http://idp.example/keys\" is not an https URL; if that is how it should be, set insecureAllowHttp: true
+         vmcp.yaml:6:14: incomingAuth.oidc.jwksUrl: \"http://idp.example/keys\" is not an https URL; write it with https, or, where the server has no TLS, set insecureAllowHttp: true
          vmcp.yaml:7:15: incomingAuth.oidc.resource: \"mcp.example/mcp\" is not an http or https URL; write it like http://127.0.0.1:8080/mcp
          vmcp.yaml:8:14: incomingAuth.oidc.scopes[0]: \"a b\" is not a scope
          vmcp.yaml:8:26: incomingAuth.oidc.scopes[2]: \"d\\\"\" is not a scope

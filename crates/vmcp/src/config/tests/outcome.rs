@@ -42,6 +42,7 @@ pub(super) fn rendered(configuration: &Configuration) -> Vec<String> {
         allowed_hosts,
         allowed_origins,
         warnings,
+        notes,
     } = configuration;
     let mut lines = vec![
         format!("name {name}"),
@@ -62,6 +63,7 @@ pub(super) fn rendered(configuration: &Configuration) -> Vec<String> {
     lines.extend(backends.iter().flat_map(of_backend));
     lines.extend(of_rules(rules, backends));
     lines.extend(warnings.iter().map(|warning| format!("warning {warning}")));
+    lines.extend(notes.iter().map(|note| format!("note {note}")));
     lines
 }
 

@@ -238,7 +238,8 @@ fn a_document_has_a_depth() {
 #[test]
 fn a_group_alone_finds_no_backends() {
     let advice = "groupRef is a label here, by which no backends are found; write them with thv list \
-                  --group g.1 --format mcpservers > mcp.json, and vmcp init --mcp-json mcp.json";
+                  --group g.1 --format mcpservers > mcp.json, and vmcp init --mcp-json mcp.json, and take only \
+                  the list backends of what that writes, as the rest of it lets everybody call";
     let rest = "groupRef: g.1\nname: a\nincomingAuth: {type: anonymous}\naggregation: {conflictResolution: manual}\n";
     check_as_it_is(rest, &format!("vmcp.yaml:1:1: backends: is required: {advice}"));
     check(

@@ -18,6 +18,13 @@ async fn a_valid_file_is_told_to_be() {
                 configuration("  - {name: a, url: 'http://h/'}\n")
             ),
         )
+        .with(
+            "both.yaml",
+            &format!(
+                "{}allowedHosts: [a, A]\n",
+                configuration("  - {name: a, ulr: 'http://h/'}\n")
+            ),
+        )
         .with("bad.yaml", &configuration("  - {name: a, ulr: 'http://h/'}\n"));
     let validate = async |arguments: &[&str], expected: &str| {
         desk.check(&[&["validate"], arguments].concat(), expected).await;
@@ -30,10 +37,19 @@ async fn a_valid_file_is_told_to_be() {
     .await;
     validate(
         &["-c", "bad.yaml"],
-        "! error: bad.yaml:3:5: backends[0].url: is required: the URL of its MCP endpoint\n\
-         ! error: bad.yaml:3:15: backends[0]: unknown key \"ulr\"; did you mean \"url\"?\nexit 2\n",
+        "! error: bad.yaml:3:15: backends[0]: unknown key \"ulr\"; did you mean \"url\"?\nexit 2\n",
     )
     .await;
+    validate(
+        &["-c", "both.yaml"],
+        "warning: both.yaml:6:19: allowedHosts[1]: \"A\" is listed twice\n\
+         ! error: both.yaml:3:15: backends[0]: unknown key \"ulr\"; did you mean \"url\"?\nexit 2\n",
+    )
+    .await;
+    let (out, _, _) = desk.run(&["validate", "-c", "both.yaml", "--json"]).await;
+    let result: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(result["problems"][0]["severity"], "error", "{out}");
+    assert_eq!(result["problems"][1]["severity"], "warning", "{out}");
     validate(
         &["--backend", "a=http://h/", "--backend", "b=http://h/ x"],
         "! error: --backend b: url: \"http://h/ x\" is not an http or https URL; write it like http://127.0.0.1:8080/mcp\nexit 2\n",
@@ -53,19 +69,22 @@ async fn a_valid_file_is_told_to_be() {
         "severity": "error", "message": "unknown key \"ulr\"; did you mean \"url\"?",
     });
     assert_eq!((&result["valid"], code), (&json!(false), 2));
-    assert_eq!(result["problems"].as_array().unwrap().len(), 2, "{out}");
-    assert_eq!(result["problems"][1], problem);
+    assert_eq!(result["problems"].as_array().unwrap().len(), 1, "{out}");
+    assert_eq!(result["problems"][0], problem);
 }
 
 /// What code scanning reads has all members that its format requires, and a line for everything.
 #[tokio::test]
 async fn problems_are_told_as_sarif() {
     let desk = Desk::new()
-        .with("my file.yaml", &configuration("  - {name: a, ulr: 'http://h/'}\n"))
+        .with(
+            "my file.yaml",
+            &format!("{}colour: red\n", configuration("  - {name: a, ulr: 'http://h/'}\n")),
+        )
         .with("empty.yaml", "")
         .with("good.yaml", &configuration("  - {name: a, url: 'http://h/'}\n"));
     for (file, uri, places) in [
-        ("my file.yaml", "my%20file.yaml", &[(3, 5), (3, 15)][..]),
+        ("my file.yaml", "my%20file.yaml", &[(3, 15), (6, 1)][..]),
         ("empty.yaml", "empty.yaml", &[(1, 1)]),
         ("good.yaml", "", &[]),
     ] {
@@ -126,14 +145,29 @@ async fn secrets_can_be_left_aside() {
         .with("bad.yaml", &format!("{good}limits: {{views: 0}}\n"));
     let (_, _, code) = desk.run(&["validate", "-c", "good.yaml"]).await;
     assert_eq!(code, 2, "without the option they are asked for");
+    let notes = "note: good.yaml:3:20: backends[0].url: left aside: the environment variable NOT_THERE is not set; set it, or write $${ for ${\n\
+         note: good.yaml:4:12: backends[1].name: left aside: the environment variable NOR_THIS is not set; set it, or write $${ for ${\n\
+         note: good.yaml:7:82: outgoingAuth.backends.a.headerInjection.headerValueEnv: left aside: the environment variable NOT_THERE is not set or empty\n\
+         note: good.yaml:8:83: outgoingAuth.backends.c.headerInjection.headerValueFile: left aside: \"/not/there\" does not exist\n\
+         note: good.yaml:9:61: sessionStorage.username: left aside: needs a password: set passwordEnv or passwordFile, or the environment variable THV_SESSION_REDIS_PASSWORD\n\
+         note: good.yaml:9:74: sessionStorage.keysFile: left aside: \"/not/there\" does not exist\n";
     desk.check(
         &["validate", "-c", "good.yaml", "--without-secrets"],
-        "good.yaml is valid, apart from what this machine does not have\n",
+        &format!("{notes}good.yaml is valid, apart from what this machine does not have\n"),
     )
     .await;
+    let (json, _, _) =
+        desk.run(&["validate", "-c", "good.yaml", "--without-secrets", "--json"]).await;
+    let json: Value = serde_json::from_str(&json).unwrap();
+    let problems = json["problems"].as_array().unwrap();
+    assert_eq!(problems.len(), 6, "{json}");
+    assert!(problems.iter().all(|one| one["severity"] == "note"), "{json}");
     desk.check(
         &["validate", "-c", "bad.yaml", "--without-secrets"],
-        "! error: bad.yaml:12:17: limits.views: \"0\" is not between 1 and 1000000\nexit 2\n",
+        &format!(
+            "{}! error: bad.yaml:12:17: limits.views: \"0\" is not between 1 and 1000000\nexit 2\n",
+            notes.replace("good", "bad")
+        ),
     )
     .await;
     let (_, _, code) =
