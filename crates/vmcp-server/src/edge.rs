@@ -86,6 +86,8 @@ pub(crate) struct Reloaded {
     pub(crate) attempts: u64,
     /// Why it could not be.
     pub(crate) problem: Option<String>,
+    /// The settings that were read last and hold from the next start only.
+    pub(crate) pending: Vec<&'static str>,
 }
 
 /// One open GET stream; given back when dropped.
@@ -129,11 +131,19 @@ impl Edge {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).labels = labels;
     }
 
-    /// Shows that the configuration has just been reloaded, or why it could not be.
-    pub fn note_reload(&self, problem: Option<String>) {
+    /// Shows that the configuration has just been reloaded, with the settings that wait for the next
+    /// start; or why it could not be.
+    pub fn note_reload(&self, outcome: Result<Vec<&'static str>, String>) {
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
-        let attempts = 1 + notes.reload.as_ref().map_or(0, |before| before.attempts);
-        notes.reload = Some(Reloaded { at: Instant::now(), attempts, problem });
+        let before = notes.reload.take();
+        let attempts = 1 + before.as_ref().map_or(0, |before| before.attempts);
+        let (pending, problem) = match outcome {
+            Ok(pending) => (pending, None),
+            Err(problem) => {
+                (before.map(|before| before.pending).unwrap_or_default(), Some(problem))
+            }
+        };
+        notes.reload = Some(Reloaded { at: Instant::now(), attempts, problem, pending });
     }
 
     pub(crate) fn notes(&self) -> Notes {

@@ -77,12 +77,13 @@ pub(crate) async fn status(edge: &Edge) -> Response<Body> {
         })
         .collect();
     let Notes { labels, reload } = edge.notes();
-    let reload = reload.map(|Reloaded { at, attempts, problem }| {
+    let reload = reload.map(|Reloaded { at, attempts, problem, pending }| {
         json!({
             "seconds_ago": at.elapsed().as_secs(),
             "attempts": attempts,
             "succeeded": problem.is_none(),
             "problem": problem,
+            "pending": pending,
         })
     });
     let body = json!({

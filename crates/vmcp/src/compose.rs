@@ -169,8 +169,8 @@ impl Running {
     }
 
     /// Lets `/status` show how the last reload went.
-    pub(crate) fn note_reload(&self, problem: Option<String>) {
-        self.edge.note_reload(problem);
+    pub(crate) fn note_reload(&self, outcome: Result<Vec<&'static str>, String>) {
+        self.edge.note_reload(outcome);
     }
 }
 

@@ -80,16 +80,17 @@ impl Reloader {
                     continue;
                 }
             }
-            let problem = self.reload(running).await.err();
-            running.note_reload(problem.as_ref().map(|problem| format!("{problem:#}")));
-            if let Some(problem) = problem {
-                report(&problem);
+            let reloaded = self.reload(running).await;
+            if let Err(problem) = &reloaded {
+                report(problem);
             }
+            running.note_reload(reloaded.map_err(|problem| format!("{problem:#}")));
         }
     }
 
-    /// Reads the file and puts it to use, as a whole or not at all.
-    async fn reload(&mut self, running: &Running) -> anyhow::Result<()> {
+    /// Reads the file and puts it to use, as a whole or not at all. Returns the settings that wait for the next
+    /// start.
+    async fn reload(&mut self, running: &Running) -> anyhow::Result<Vec<&'static str>> {
         let new = self.source.load()?;
         // Not what a reload has made of it: whoever may write the file would permit it to himself.
         if !self.started.reload.allow_commands {
@@ -103,11 +104,17 @@ impl Reloader {
         if !later.is_empty() {
             tracing::warn!(settings = later.join(", "), "these take effect at the next start");
         }
+        if later.contains(&"incomingAuth") {
+            tracing::warn!(
+                "incomingAuth has changed, and callers are still judged by the one that vmcp was \
+                 started with; restart vmcp"
+            );
+        }
         let replaced = running.replace(backends, &new);
         self.threshold.set(new.log_level);
         tell(&replaced);
         self.current = new;
-        Ok(())
+        Ok(later)
     }
 
     /// Asks servers how they are spoken to that could not be asked before, and exchanges those that are not

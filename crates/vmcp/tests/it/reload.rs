@@ -362,7 +362,8 @@ async fn what_needs_a_start_is_said_once() {
     let process = serve(&Gateway::before(&[("a", backend.url())])).await;
     let other = Gateway::before(&[("a", backend.url())])
         .with("sessions: {ttl: 5m}\nallowedHosts: [localhost]");
-    reloaded(&process, &other).await;
+    let outcome = reload(&process, &other.yaml()).await;
+    assert_eq!(outcome["pending"], json!(["allowedHosts", "sessions.ttl"]), "{outcome}");
     let log = process.logged("at the next start").await;
     let said = log.lines().filter(|line| line.contains("at the next start"));
     let said: Vec<_> = said.collect();
@@ -371,6 +372,24 @@ async fn what_needs_a_start_is_said_once() {
         "{log}"
     );
     connect(&process).await;
+    // What could not be read leaves what is pending as it is.
+    let outcome = reload(&process, "[").await;
+    assert_eq!(outcome["pending"], json!(["allowedHosts", "sessions.ttl"]), "{outcome}");
+    let outcome = reload(&process, &Gateway::before(&[("a", backend.url())]).yaml()).await;
+    assert_eq!(outcome["pending"], json!([]), "{outcome}");
+}
+
+/// Whoever shuts somebody out must know that it has not happened yet.
+#[tokio::test]
+async fn other_callers_wait_for_a_start_and_that_is_said() {
+    let backend = peers::stateful().start().await.unwrap();
+    let gateway = Gateway::before(&[("a", backend.url())]);
+    let process = serve(&gateway).await;
+    let other = gateway.yaml().replace("type: anonymous", "type: local");
+    assert_ne!(other, gateway.yaml());
+    let outcome = reload(&process, &other).await;
+    assert_eq!(outcome["pending"], json!(["incomingAuth"]), "{outcome}");
+    process.logged("callers are still judged by the one that vmcp was started with").await;
 }
 
 /// The order of the backends in the file is that of the lists.
