@@ -1,5 +1,7 @@
 //! The command line: what may be typed, and nothing else.
 
+mod tips;
+
 use std::{fmt, path::PathBuf, time::Duration};
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
@@ -252,7 +254,9 @@ impl Cli {
     pub(crate) fn read() -> Self {
         // The version is the program's, whichever command it is asked with.
         let command = Self::command().mut_subcommands(|command| command.display_name("vmcp"));
-        Self::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
+        let matches = command.try_get_matches();
+        let matches = matches.unwrap_or_else(|error| tips::added(error).exit());
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
     }
 }
 

@@ -58,6 +58,29 @@ fn how_long_programs_may_take_to_start_is_given_without_a_file() {
     assert!(told.contains("--config"), "{told}");
 }
 
+/// Whoever comes from ToolHive is told what to do without its options, and where an option belongs.
+#[test]
+fn an_option_from_elsewhere_gets_a_tip() {
+    let told = |line: &str| {
+        let matches = Cli::command().try_get_matches_from(line.split(' '));
+        super::tips::added(matches.expect_err(line)).to_string()
+    };
+    for (line, wanted) in [
+        ("vmcp serve --group tools", "tip: no backends are found by a group"),
+        ("vmcp serve --group=tools", "tip: no backends are found by a group"),
+        ("vmcp init --group tools", "tip: no backends are found by a group"),
+        ("vmcp serve -c a.yaml --enable-audit", "tip: no record of who called what"),
+        ("vmcp serve --optimizer", "tip: there is no optimizer yet"),
+        ("vmcp serve --optimizer-embedding", "tip: there is no optimizer yet"),
+        ("vmcp -c a.yaml serve", "tip: -c belongs behind the command, as in: vmcp serve -c"),
+        ("vmcp --config a.yaml serve", "tip: --config belongs behind the command"),
+        ("vmcp serve --hots ::1", "'--host'"),
+    ] {
+        let told = told(line);
+        assert!(told.contains(wanted) && !told.contains("as a value"), "{line}: {told}");
+    }
+}
+
 /// The command lines of a document's blocks of shell.
 fn commands(text: &str) -> Vec<String> {
     let text = text.replace("\\\n", " ");
