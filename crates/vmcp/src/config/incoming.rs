@@ -15,7 +15,7 @@ enum Kind {
 /// Reads how callers prove who they are. Everybody may do everything: so far, other choices of
 /// `authz` are refused.
 pub(super) fn read(reader: &Reader<'_>) -> Config {
-    refuse_authorization(&reader.section("authz"));
+    refuse_authorization(reader);
     let kind = reader.choice("type", &[Kind::Anonymous, Kind::Local, Kind::Oidc]);
     let oidc = oidc(&reader.section("oidc"));
     match (kind, reader.value("oidc")) {
@@ -40,7 +40,12 @@ pub(super) fn read(reader: &Reader<'_>) -> Config {
 
 /// Whatever else a word may mean, it means that not everybody may do everything.
 fn refuse_authorization(reader: &Reader<'_>) {
-    let Some(value) = reader.value("type") else { return };
+    if let Some(value) = reader.value("authz")
+        && value.is_word_or_list()
+    {
+        return value.problem(format!("is not supported yet{}", not_yet::AUTHORIZATION));
+    }
+    let Some(value) = reader.section("authz").value("type") else { return };
     if let Some(word) = value.any_text()
         && word != "none"
     {

@@ -53,9 +53,6 @@ pub(super) const ROOT: &[Key] = &[
     Key::not_yet("codeMode", Off::NotEnabled, not_yet::CODE_MODE),
     Key::not_yet("rateLimiting", Off::Hollow, not_yet::RATE_LIMITING),
     Key::not_yet("passthroughHeaders", Off::Empty, not_yet::PASSTHROUGH),
-    // Where the key would have to stand further in.
-    Key::not_yet("authz", Off::Empty, not_yet::AUTHORIZATION),
-    Key::not_yet("authzConfig", Off::Empty, not_yet::AUTHORIZATION),
 ];
 
 const BACKEND: &[Key] = &[
@@ -112,7 +109,6 @@ const INCOMING_AUTH: &[Key] = &[
     .required(),
     Key::new("oidc", Shape::Section(OIDC), "whose tokens are good; required for type: oidc"),
     Key::new("authz", Shape::Section(AUTHORIZATION), "what callers may do"),
-    Key::not_yet("authzConfig", Off::Empty, not_yet::AUTHORIZATION),
 ];
 
 const OIDC: &[Key] = &[

@@ -40,6 +40,15 @@ pub(super) const OPTIMIZER: &str =
     "; remove it to show all tools in place of find_tool and call_tool";
 pub(super) const CODE_MODE: &str = "; remove it to go without execute_tool_script";
 
+/// Whether an unknown key, wherever it stands, is probably about who may call what.
+pub(super) fn decides_upon_calls(key: &str) -> bool {
+    let letters = key.chars().filter(char::is_ascii_alphanumeric);
+    let key = letters.collect::<String>().to_ascii_lowercase();
+    ["authz", "authoriz", "authoris", "cedar", "policies", "policy"]
+        .iter()
+        .any(|word| key.contains(word))
+}
+
 /// Which values of a key ask for nothing in the reference system, and are as if it were absent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Off {

@@ -265,6 +265,11 @@ impl<'a> Reader<'a> {
             Some(Need::WithoutEffect(why)) => {
                 self.report.warning(entry.place, &join(&self.path, name), why);
             }
+            None if not_yet::decides_upon_calls(name) => {
+                let text =
+                    format!("unknown key {name:?} is not supported yet{}", not_yet::AUTHORIZATION);
+                self.report.problem(entry.place, &self.path, text);
+            }
             None => {
                 let names = self.keys.iter().map(|key| key.name);
                 let hint = if let Some(meant) = nearest(name, names) {

@@ -159,6 +159,11 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// Whether something stands here, and no map.
+    pub(super) fn is_word_or_list(&self) -> bool {
+        matches!(self.node.content, Content::Text(_) | Content::List(_))
+    }
+
     /// The entries of a map, as the file has them.
     pub(super) fn entries(&self) -> Option<&'a [Entry]> {
         match &self.node.content {

@@ -115,7 +115,7 @@ fn the_schema_refuses_what_is_mistyped() {
         ("rateLimiting: {perUser: {maxTokens: 1}}", "/rateLimiting"),
         ("passthroughHeaders: [X-Tenant]", "/passthroughHeaders"),
         ("compositeToolRefs: [{name: a}]", "/compositeToolRefs"),
-        ("authzConfig: {type: cedar}", "/authzConfig"),
+        ("authzConfig: {type: cedar}", "/"),
         ("incomingAuth: {type: local, authz: {type: none, cedar: {}}}", "/incomingAuth/authz"),
         (
             "incomingAuth: {type: local, authz: {type: none, policies: ['permit(principal, action, resource);']}}",
