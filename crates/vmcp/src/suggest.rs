@@ -53,3 +53,24 @@ fn distance(a: &str, b: &str) -> usize {
     }
     last[b.len()]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::nearest;
+
+    #[test]
+    fn a_name_is_found_by_a_slip_or_by_its_beginning() {
+        let names = ["groupRef", "backends", "sessions", "sessionStorage"];
+        for (wrong, meant) in [
+            ("backend", Some("backends")),
+            ("Group", Some("groupRef")),
+            ("gro", None),
+            // Nearest before longest.
+            ("session", Some("sessions")),
+            ("sess", None),
+            ("colour", None),
+        ] {
+            assert_eq!(nearest(wrong, names), meant, "{wrong}");
+        }
+    }
+}
