@@ -5,7 +5,12 @@ use std::sync::LazyLock;
 use serde_json::Value;
 
 use super::{
-    super::{json_schema, parse_with, problem::Report, reference},
+    super::{
+        json_schema, keys, parse_with,
+        problem::Report,
+        reference,
+        schema::{Key, Need, OTHERS, Shape},
+    },
     complete,
     table::rows,
 };
@@ -156,6 +161,86 @@ fn the_schema_refuses_what_is_mistyped() {
         let instance = json(&complete(text)).expect("it is YAML");
         assert!(!VALIDATOR.is_valid(&instance), "{text} is taken");
     }
+}
+
+/// An editor shows a key that is not supported yet where, and only where, it would be refused.
+#[test]
+fn the_schema_and_the_reader_agree_on_what_is_off() {
+    const VALUES: [&str; 24] = [
+        "",
+        "''",
+        "[]",
+        "{}",
+        "x",
+        "[x]",
+        "'[]'",
+        "' [] '",
+        "0",
+        "false",
+        "{a: b}",
+        "{a: [], b: null}",
+        "{a: false}",
+        "{enabled: false}",
+        "{enabled: 'no'}",
+        "{enabled: no, a: b}",
+        "{enabled: true}",
+        "{enabled: ''}",
+        "{enabled: null}",
+        "{enabled: x}",
+        "{endpoint: ''}",
+        "{endpoint: x}",
+        "{endpoint: false, enablePrometheusMetricsPath: off}",
+        "{enablePrometheusMetricsPath: true}",
+    ];
+    const OIDC: &str = "issuer: 'https://i', audience: a, resource: 'https://r'";
+    let (mut off, mut on) = (0, 0);
+    let mut check = |text: &str| {
+        let text = complete(text);
+        let refused = match super::parsed(&text) {
+            Ok(_) => false,
+            Err(problems) => {
+                let problems = problems.to_string();
+                assert!(problems.contains("is not supported yet"), "{text}{problems}");
+                true
+            }
+        };
+        assert_eq!(!complaints(&text).is_empty(), refused, "{text}");
+        *(if refused { &mut on } else { &mut off }) += 1;
+    };
+    let not_yet = |keys: &'static [Key]| {
+        let names = keys.iter().filter(|key| matches!(key.need, Need::NotYet { .. }));
+        names.map(|key| key.name).filter(|name| *name != OTHERS)
+    };
+    let within = |name: &str| keys::ROOT.iter().find(|key| key.name == name).map(|key| key.shape);
+    let Some(Shape::Section(incoming)) = within("incomingAuth") else { unreachable!() };
+    let Some(Shape::Section(outgoing)) = within("outgoingAuth") else { unreachable!() };
+    let inner = |keys: &'static [Key], name: &str| {
+        let key = keys.iter().find(|key| key.name == name).expect("a key");
+        let Shape::Section(keys) = key.shape else { unreachable!() };
+        keys
+    };
+    for value in VALUES {
+        for name in not_yet(keys::ROOT) {
+            check(&format!("{name}: {value}"));
+        }
+        for name in not_yet(inner(incoming, "oidc")) {
+            check(&format!("incomingAuth: {{type: oidc, oidc: {{{OIDC}, {name}: {value}}}}}"));
+        }
+        for name in not_yet(inner(incoming, "authz")) {
+            check(&format!(
+                "incomingAuth: {{type: local, authz: {{type: none, {name}: {value}}}}}"
+            ));
+        }
+        for name in not_yet(inner(outgoing, "default")) {
+            check(&format!(
+                "outgoingAuth: {{default: {{type: unauthenticated, {name}: {value}}}}}"
+            ));
+        }
+        check(&format!(
+            "aggregation: {{conflictResolution: manual, tools: [{{workload: github, toolConfigRef: {value}}}]}}"
+        ));
+    }
+    assert!(off > 50 && on > 200, "{off} off, {on} on");
 }
 
 #[test]
