@@ -185,7 +185,8 @@ impl Link {
         stop.run_until_cancelled(keeping).await;
     }
 
-    /// Keeps telling what time it is here, and agrees about the keys again when there is reason to.
+    /// Keeps telling what time it is here, looks after the keys, and agrees about them again at once when
+    /// there is reason to.
     async fn stay_agreed(
         &self,
         mut connection: Connection,
@@ -200,6 +201,10 @@ impl Link {
                     // Whether the connection is of use is found out by those who need it.
                     if let Ok(Err(why)) = told {
                         tracing::debug!(why, "could not tell the store what time it is");
+                    }
+                    let agreed = timeout(patience, ring.look(&mut connection)).await;
+                    if let Ok(Err(why)) = agreed {
+                        tracing::debug!(why, "could not see to the keys");
                     }
                 }
                 () = ring.doubted() => {

@@ -125,6 +125,17 @@ impl Ring {
         Err("the keys in Redis keep changing".to_owned())
     }
 
+    /// Sees to it that the keys in Redis are those that are known here. Whoever starts next, and finds none
+    /// there, would make its own, and know no session.
+    pub(super) async fn look(&self, connection: &mut Connection) -> Result<(), String> {
+        if self.configured {
+            return Ok(());
+        }
+        let known = self.ring.borrow().as_deref().map(written);
+        let kept: Option<String> = send(connection, redis::cmd("GET").arg(&self.key)).await?;
+        if kept == known { Ok(()) } else { self.agree(connection.clone()).await }
+    }
+
     /// Puts other keys in the place of those that were read, if they still stand there.
     async fn exchange(
         &self,

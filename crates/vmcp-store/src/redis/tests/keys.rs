@@ -54,6 +54,22 @@ async fn a_server_that_has_lost_the_keys_gets_them_back() {
     assert_eq!(keys(&*third), before, "they are in Redis again");
 }
 
+/// Nothing is lost but what Redis held: a replica that starts afterwards knows the sessions of the others.
+#[tokio::test]
+async fn keys_that_are_deleted_are_put_there_again() {
+    let server = RedisServer::start().await.unwrap();
+    let store = reached(for_server(&server)).await;
+    let before = keys(&*store);
+    server.say("FLUSHALL").await.unwrap();
+    let there = async {
+        while !server.say("EXISTS test:keys").await.unwrap().contains(":1") {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), there).await.expect("they are there");
+    assert_eq!(keys(&*reached(for_server(&server)).await), before);
+}
+
 /// A new replica may be faster than those that knew the old keys: then there are new ones, and the
 /// old ones are known still.
 #[tokio::test]
