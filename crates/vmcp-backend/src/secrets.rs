@@ -28,7 +28,7 @@ const LOOK: usize = 20;
 
 /// Parts of names, in lower case, whose values are secrets.
 const NAMES: [&str; 9] =
-    ["token", "key", "secret", "passw", "pwd", "auth", "credential", "dsn", "connection"];
+    ["tok", "key", "secret", "passw", "pwd", "auth", "credential", "dsn", "connection"];
 
 /// The secrets of one backend.
 #[derive(Default)]
