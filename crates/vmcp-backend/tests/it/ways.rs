@@ -1,6 +1,9 @@
 //! The way to a backend: through a proxy, and what is told where there is none.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use http::HeaderValue;
 use tokio::{
@@ -16,6 +19,9 @@ use crate::{
     server::{Authority, Server},
     tls::view,
 };
+
+/// Longer than any of these tests takes.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 const AUTHORIZATION: &str = "Basic bWU6c2VjcmV0";
 
@@ -81,6 +87,8 @@ async fn serve(stream: TcpStream, asked: Arc<Mutex<Vec<String>>>) {
 fn backend(url: &str, bundle: Option<&Authority>, proxy: Option<&Proxy>) -> Arc<Backend> {
     let url: http::Uri = url.parse().unwrap();
     let mut config = Config::plain(BackendId::new("a").unwrap(), url.clone());
+    // A machine without a network may take its time to find out that a name is not known.
+    (config.timeouts.connect, config.timeouts.initialize) = (PATIENCE, PATIENCE);
     let ca_bundle = bundle.map(|authority| Arc::clone(&authority.pem));
     config.transport =
         Transport::Http(Endpoint { ca_bundle, proxy: proxy.cloned(), ..Endpoint::plain(url) });

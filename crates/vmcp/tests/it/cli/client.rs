@@ -338,7 +338,9 @@ async fn a_proxy_of_the_environment_is_used() {
         let exempt = [("http_proxy", variable.as_str()), ("NO_PROXY", "far.invalid")];
         let (_, error, code) = desk.run_with(&exempt, &["tools", target]).await;
         assert_eq!(code, 1);
-        assert!(error.contains("the name far.invalid is not known"), "{error}");
+        // A machine without a network may not find that out in time.
+        let told = ["the name far.invalid is not known", "no connection within"];
+        assert!(told.iter().any(|told| error.contains(told)), "{error}");
     }
     let (_, error, code) = desk.run_with(&[("http_proxy", "socks5://a")], &["tools", url]).await;
     assert_eq!(code, 2);
