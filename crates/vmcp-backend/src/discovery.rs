@@ -45,7 +45,7 @@ impl Told {
     ///
     /// # Errors
     /// If a result says of itself that it is not complete, which says nothing about the backend.
-    pub(crate) fn by(text: &Bytes, id: &IdKey) -> Result<Self, Error> {
+    pub(crate) fn by(text: &Bytes, id: &IdKey, secrets: &Secrets) -> Result<Self, Error> {
         let Some((members, result)) = result(text, id) else {
             return Ok(match Refusal::read(text, id).era {
                 Some(Era::Modern) => Self::Modern(None),
@@ -54,7 +54,7 @@ impl Told {
         };
         let versions = members.value(&result, "supportedVersions");
         let versions = versions.and_then(names_modern);
-        check_complete("server/discover", &result)?;
+        check_complete("server/discover", &result, secrets)?;
         if versions != Some(true) {
             return Ok(Self::Legacy);
         }
@@ -134,13 +134,13 @@ pub(crate) fn says_nothing(status: u16) -> bool {
 
 /// Refuses a result that is not the whole answer (specification 2026-07-28, basic, "ResultType"). One
 /// that does not say what it is is complete.
-pub(crate) fn check_complete(method: &str, result: &[u8]) -> Result<(), Error> {
+pub(crate) fn check_complete(method: &str, result: &[u8], secrets: &Secrets) -> Result<(), Error> {
     let kind = Members::parse(result).and_then(|members| members.value(result, "resultType"));
     match kind {
         None | Some(b"\"complete\"") => Ok(()),
         Some(kind) => Err(Error::Protocol(format!(
             "answered {method} with a result of the type {}",
-            Secrets::default().excerpt(kind)
+            secrets.excerpt(kind)
         ))),
     }
 }

@@ -304,7 +304,7 @@ impl Backend {
             ProtocolVersion::legacy_from_name(&hello.protocol_version).ok_or_else(|| {
                 Error::Protocol(format!(
                     "speaks revision {:?}, which vmcp does not",
-                    hello.protocol_version
+                    self.secrets().excerpt(hello.protocol_version.as_bytes())
                 ))
             })?;
         session.facts = self.share(Facts::new(hello));

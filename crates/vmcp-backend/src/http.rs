@@ -85,12 +85,11 @@ impl Http {
         );
         base.extend(endpoint.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
         endpoint.outgoing.apply(&mut base);
-        let hands_over = endpoint.proxy.is_some() && endpoint.url.scheme_str() == Some("http");
-        if let (true, Some(proxy)) = (hands_over, &endpoint.proxy) {
-            base.extend(
-                proxy.authorization.clone().map(|value| (header::PROXY_AUTHORIZATION, value)),
-            );
-        }
+        let is_plain = endpoint.url.scheme_str() == Some("http");
+        let handed_to = endpoint.proxy.as_ref().filter(|_| is_plain);
+        let authorization = handed_to.and_then(|proxy| proxy.authorization.clone());
+        base.extend(authorization.map(|value| (header::PROXY_AUTHORIZATION, value)));
+        let hands_over = handed_to.is_some();
         let connector = connect::Connector::new(endpoint)?;
         Ok(Self {
             url: endpoint.url.clone(),
@@ -166,7 +165,7 @@ impl Http {
         let request = self.request(Method::GET, session);
         let response = self.send(&Request { accept, last_event_id, ..request }).await?;
         if response.status().is_success() {
-            readable(response.headers())?;
+            readable(response.headers(), &self.secrets)?;
         }
         Ok(endless(response, permit))
     }
@@ -255,13 +254,13 @@ impl Http {
 }
 
 /// Refuses a body that is encoded in a way that nobody has asked for.
-fn readable(headers: &HeaderMap) -> Result<(), Error> {
+fn readable(headers: &HeaderMap, secrets: &Secrets) -> Result<(), Error> {
     let Some(encoding) = headers.get(header::CONTENT_ENCODING) else { return Ok(()) };
     let encoding = encoding.to_str().unwrap_or("unknown");
     if encoding.is_empty() || encoding.eq_ignore_ascii_case("identity") {
         return Ok(());
     }
-    let encoding: String = encoding.chars().take(SAID).collect();
+    let encoding = secrets.told(encoding.as_bytes(), SAID);
     Err(Error::Protocol(format!(
         "answered with Content-Encoding {encoding}, though it was asked for identity; turn compression off there"
     )))

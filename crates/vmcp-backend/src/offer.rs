@@ -272,7 +272,7 @@ impl Backend {
             pages.hold(message.text().len())?;
             let result = message.slice(&result);
             if session.is_stateless() {
-                check_complete(kind.list_method(), &result)?;
+                check_complete(kind.list_method(), &result, self.secrets())?;
                 list.note(number == 0, Freshness::of_result(&result));
             }
             let (before, mut page) = (list.left_out.len(), Vec::new());

@@ -127,9 +127,9 @@ impl Secrets {
     fn add(&mut self, secret: &str, is_named: bool) {
         let least = if is_named { SHORTEST.0 } else { SHORTEST.1 };
         for line in secret.lines().map(str::trim).filter(|line| line.len() >= least) {
-            let escaped = serde_like(line);
-            let encoded = percent_encoded(line);
-            self.0.extend([encoded, escaped].into_iter().filter(|other| other != line));
+            self.0.extend(
+                [percent_encoded(line), escaped(line)].into_iter().filter(|other| other != line),
+            );
             self.0.push(line.to_owned());
         }
     }
@@ -155,7 +155,7 @@ fn begun(secret: &str, text: &str) -> Option<usize> {
 }
 
 /// As string literals have it.
-fn serde_like(text: &str) -> String {
+fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"")
 }
 

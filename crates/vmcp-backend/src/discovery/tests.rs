@@ -5,6 +5,7 @@ use vmcp_model::Era;
 use vmcp_wire::{Id, IdKey};
 
 use super::{Refusal, Told};
+use crate::secrets::Secrets;
 
 fn id() -> IdKey {
     Id::parse(br#""a""#).unwrap().key()
@@ -13,14 +14,15 @@ fn id() -> IdKey {
 /// What an answer to `server/discover` says, in a word.
 #[track_caller]
 fn check(answer: &str, expected: &str) {
-    let told = match Told::by(&Bytes::copy_from_slice(answer.as_bytes()), &id()) {
-        Ok(Told::Legacy) => "legacy".to_owned(),
-        Ok(Told::Modern(None)) => "modern".to_owned(),
-        Ok(Told::Modern(Some(found))) => {
-            format!("modern {}", String::from_utf8_lossy(&found.capabilities))
-        }
-        Err(error) => error.to_string(),
-    };
+    let told =
+        match Told::by(&Bytes::copy_from_slice(answer.as_bytes()), &id(), &Secrets::default()) {
+            Ok(Told::Legacy) => "legacy".to_owned(),
+            Ok(Told::Modern(None)) => "modern".to_owned(),
+            Ok(Told::Modern(Some(found))) => {
+                format!("modern {}", String::from_utf8_lossy(&found.capabilities))
+            }
+            Err(error) => error.to_string(),
+        };
     assert_eq!(told, expected, "{answer}");
 }
 

@@ -170,6 +170,6 @@ impl Backend {
                 }
             }
         };
-        Told::by(&text, &request.id)
+        Told::by(&text, &request.id, self.secrets())
     }
 }

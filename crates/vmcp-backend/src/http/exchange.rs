@@ -15,6 +15,7 @@ use crate::{
     events::Events,
     handshake::{Opening, Purpose, Unopened},
     health::Sign,
+    secrets::Secrets,
     session::{CLIENT_INFO, ClientView, Session},
 };
 
@@ -127,8 +128,9 @@ impl Backend {
     ) -> Result<Answer, Error> {
         let status = response.status();
         let media_type = MediaType::of(response.headers());
-        let readable = readable(response.headers());
-        let odd_type = (media_type == MediaType::Other).then(|| content_type(response.headers()));
+        let readable = readable(response.headers(), self.secrets());
+        let odd_type = (media_type == MediaType::Other)
+            .then(|| content_type(response.headers(), self.secrets()));
         let denial = match status.as_u16() {
             401 | 403 => challenge::denial(response.headers()).map(Box::new),
             _ => None,
@@ -242,12 +244,9 @@ fn is_notification(text: &Bytes) -> bool {
 }
 
 /// What a body is by its own word, as a person is told.
-fn content_type(headers: &HeaderMap) -> String {
+fn content_type(headers: &HeaderMap, secrets: &Secrets) -> String {
     match headers.get(CONTENT_TYPE) {
-        Some(said) => {
-            let said = String::from_utf8_lossy(said.as_bytes());
-            format!("Content-Type {}", said.chars().take(SAID).collect::<String>())
-        }
+        Some(said) => format!("Content-Type {}", secrets.told(said.as_bytes(), SAID)),
         None => "no Content-Type".to_owned(),
     }
 }

@@ -222,10 +222,29 @@ async fn a_credential_that_a_backend_repeats_is_not_passed_on() {
                 Box::new(raw(302, "")),
             )
         };
+        let kind = |asked: &Asked| {
+            let said = asked.header("authorization").unwrap_or_default().to_owned();
+            Say::Raw(200, Box::leak(said.into()), String::new())
+        };
+        let coding = |asked: &Asked| {
+            let said = asked.header("authorization").unwrap_or_default().to_owned();
+            Say::With("content-encoding", Box::leak(said.into()), Box::new(raw(200, "")))
+        };
+        let revision = |asked: &Asked| {
+            let said = asked.header("authorization").unwrap_or_default();
+            let (id, rest) =
+                (&asked.body["id"], r#""capabilities":{},"serverInfo":{"name":"a","version":"1"}"#);
+            let result = format!(r#"{{"protocolVersion":"{said}",{rest}}}"#);
+            let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#);
+            Say::Raw(200, "application/json", text)
+        };
         let told = [
             told(refusal, credential).await,
             told(answer, credential).await,
             told(redirect, credential).await,
+            told(kind, credential).await,
+            told(coding, credential).await,
+            told(revision, credential).await,
         ];
         for told in &told {
             assert!(!told.contains("secret-of"), "{told}");
@@ -233,6 +252,9 @@ async fn a_credential_that_a_backend_repeats_is_not_passed_on() {
         assert!(told[0].contains("HTTP status 422: ***"), "{told:?}");
         assert!(told[1].contains("refused initialize: bad ***"), "{told:?}");
         assert!(told[2].contains("redirects to /***"), "{told:?}");
+        assert!(told[3].contains("Content-Type ***"), "{told:?}");
+        assert!(told[4].contains("Content-Encoding ***"), "{told:?}");
+        assert!(told[5].contains("speaks revision \"***"), "{told:?}");
     }
 }
 
