@@ -9,8 +9,7 @@ use vmcp_store::{BackendRecord, Place};
 
 use crate::session::Session;
 
-/// How often the store is asked what it holds that did not answer, and the pause between.
-const ASKING: usize = 60;
+/// The pause before a store that did not answer is asked again what it holds.
 const AGAIN: Duration = Duration::from_secs(1);
 
 impl Session {
@@ -90,11 +89,13 @@ impl Session {
         Ok(open)
     }
 
-    /// Closes a session of which it is not known whether the record holds it, unless it does.
+    /// Closes a session of which it is not known whether the record holds it, unless it does. The
+    /// store is asked until it answers. If the replica stops before, the session is left as it is:
+    /// others may use it, and to a client a lost session is worse than one too many at a backend.
     pub(crate) fn close_unless_kept(&self, backend: &Arc<Backend>, open: BackendSession) {
         let (shared, key, backend) = (Arc::clone(&self.shared), self.key, Arc::clone(backend));
         self.shared.background.spawn(async move {
-            for _attempt in 0..ASKING {
+            loop {
                 match shared.store.backend(key, backend.id().clone()).await {
                     Ok(Some(Some(kept))) if kept.session_id.as_deref() == open.id() => return,
                     Ok(_other) => break,
@@ -104,7 +105,8 @@ impl Session {
                 }
                 let stop = shared.background.stop();
                 if stop.run_until_cancelled(tokio::time::sleep(AGAIN)).await.is_none() {
-                    break;
+                    tracing::warn!(backend = %backend.id(), "a backend session is left open: the store does not say whether it is in use");
+                    return;
                 }
             }
             if let Err(error) = backend.close(&open).await {

@@ -95,6 +95,18 @@ pub(super) fn found_once() -> Vec<(&'static str, Vec<Step>)> {
                 used(1, Call),
             ],
         ),
+        (
+            "a backend session is entered, and who opened it dies before the answer",
+            vec![
+                Create { on: 0 },
+                Hold { on: 0, what: Answers, after: 1 },
+                used(0, Subscribe),
+                Restart { on: 0 },
+                used(0, Call),
+                Wait(3_100),
+                used(0, Call),
+            ],
+        ),
     ]
 }
 

@@ -63,6 +63,8 @@ pub(super) struct Ledger(Mutex<Entries>);
 struct Entries {
     gone: HashMap<SessionKey, Gone>,
     removed: HashSet<SessionKey>,
+    /// Records, ended ones included, that hold a backend session. There is one backend.
+    holding: HashSet<SessionKey>,
     /// Until when what has ended is claimed.
     claimed: HashMap<SessionKey, Timestamp>,
     /// What the store did that it must not.
@@ -82,6 +84,11 @@ pub(super) struct Gone {
 impl Ledger {
     pub(super) fn gone(&self, key: SessionKey) -> Option<Gone> {
         self.entries().gone.get(&key).copied()
+    }
+
+    /// How many backend sessions are in records, until these are removed.
+    pub(super) fn holding(&self) -> usize {
+        self.entries().holding.len()
     }
 
     pub(super) fn wrong(&self) -> Vec<String> {
@@ -297,6 +304,9 @@ impl Store for Line {
         self.over(move |store, ledger| async move {
             let before = ledger.gone(key);
             let swapped = store.swap_backend(key, backend, expected, new).await?;
+            if swapped == Swap::Done {
+                ledger.entries().holding.insert(key);
+            }
             if swapped != Swap::Gone {
                 ledger.note(before, || format!("{key:?} took a backend session: {swapped:?}"));
             }
@@ -362,7 +372,9 @@ impl Store for Line {
     fn remove(&self, key: SessionKey) -> Answer<'_, ()> {
         self.over(move |store, ledger| async move {
             store.remove(key).await?;
-            ledger.entries().removed.insert(key);
+            let mut entries = ledger.entries();
+            entries.removed.insert(key);
+            entries.holding.remove(&key);
             Ok(())
         })
     }
