@@ -26,6 +26,12 @@ impl BackendId {
         Ok(Self(name.into()))
     }
 
+    /// Whether a capability's name begins as those of this backend do where names have prefixes.
+    pub fn owns(&self, name: &str) -> bool {
+        let rest = name.strip_prefix(self.as_str()).unwrap_or_default();
+        rest.starts_with(|next: char| !next.is_ascii_alphanumeric())
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0

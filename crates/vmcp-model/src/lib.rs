@@ -6,11 +6,15 @@
 mod backend_id;
 pub mod declared;
 mod digest;
+mod identity;
 pub mod legacy;
 pub mod linked;
 mod log_level;
+mod method;
 mod mirror;
+pub mod near;
 mod offer;
+mod percent;
 mod principal;
 pub mod raw;
 mod schema;
@@ -19,9 +23,12 @@ mod version;
 
 pub use backend_id::{BackendId, InvalidBackendId};
 pub use digest::Digest;
+pub use identity::{Claims, Identity, Passed, Proof, Secret};
 pub use log_level::LogLevel;
+pub use method::{Method, Topic};
 pub use mirror::{InvalidMirror, Mirror};
 pub use offer::{InvalidItem, Item, Kind, LeftOut, Offer, Readable};
+pub use percent::{percent_decoded, percent_encoded};
 pub use principal::Principal;
 pub use schema::Unfit;
 pub use version::{Era, ProtocolVersion};

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::{
     Era,
     legacy::{LegacyTool, legacy_tool},
+    method::Method,
     raw::{self, Members},
     schema::{self, Unfit},
     sound::{self, Unsound},
@@ -105,12 +106,12 @@ impl Kind {
     }
 
     /// The method that lists this kind.
-    pub const fn list_method(self) -> &'static str {
+    pub const fn list_method(self) -> Method {
         match self {
-            Self::Tool => "tools/list",
-            Self::Resource => "resources/list",
-            Self::ResourceTemplate => "resources/templates/list",
-            Self::Prompt => "prompts/list",
+            Self::Tool => Method::ToolsList,
+            Self::Resource => Method::ResourcesList,
+            Self::ResourceTemplate => Method::ResourcesTemplatesList,
+            Self::Prompt => Method::PromptsList,
         }
     }
 

@@ -2,8 +2,9 @@
 //!
 //! Independent of the code that checks tokens: nothing is shared with it but ring.
 
+mod introspection;
 mod keys;
-mod tls;
+mod proofs;
 
 use std::{
     io,
@@ -19,11 +20,15 @@ use http::{Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 
+use introspection::{Introspections, Question};
+
+pub use introspection::AskingClient;
 pub use keys::{SigningKey, assemble, hs256};
 
 use crate::{
     body::{ReplyBody, broken_off, whole},
     host::{Host, Life},
+    tls,
 };
 
 /// The audience of the tokens that it issues unasked.
@@ -61,6 +66,10 @@ pub enum Metadata {
     OAuth,
     /// In the name of another issuer.
     OfAnother,
+    /// As OpenID Connect Discovery wants it, but that it has no keys.
+    WithoutKeys,
+    /// Nothing.
+    None,
 }
 
 struct Shared {
@@ -76,6 +85,7 @@ struct State {
     metadata: Metadata,
     /// The first of them signs.
     keys: Vec<SigningKey>,
+    introspections: Introspections,
 }
 
 impl IdentityProvider {
@@ -91,7 +101,7 @@ impl IdentityProvider {
         let answering = Arc::clone(&shared);
         let host = Host::http(port, life, move |request| {
             let shared = Arc::clone(&answering);
-            async move { shared.answer(&request).await }
+            async move { shared.answer(request).await }
         })
         .await?;
         shared.state().base = format!("http://{}", host.address());
@@ -104,7 +114,7 @@ impl IdentityProvider {
         let answering = Arc::clone(&shared);
         let (host, authority) = tls::host(move |request| {
             let shared = Arc::clone(&answering);
-            async move { shared.answer(&request).await }
+            async move { shared.answer(request).await }
         })
         .await?;
         shared.state().base = format!("https://{}", host.address());
@@ -176,6 +186,57 @@ impl IdentityProvider {
         self.key().sign(&claims)
     }
 
+    /// A good token that says nothing itself. No two of one subject are the same.
+    pub fn opaque_token(&self, subject: &str) -> String {
+        let mut said = self.claims(subject);
+        said["active"] = json!(true);
+        self.opaque_token_of(said)
+    }
+
+    /// A token that says nothing itself, and of which this is said.
+    pub fn opaque_token_of(&self, said: Value) -> String {
+        static ISSUED: AtomicU64 = AtomicU64::new(0);
+        // With what means something in a form.
+        let token = format!("opaque+{}/&%=", ISSUED.fetch_add(1, Relaxed));
+        self.say_of(&token, said);
+        token
+    }
+
+    /// From now on this is said of a token.
+    pub fn say_of(&self, token: &str, said: Value) {
+        self.shared.state().introspections.tokens.insert(token.to_owned(), said);
+    }
+
+    /// From now on this token is no good.
+    pub fn revoke(&self, token: &str) {
+        self.shared.state().introspections.tokens.remove(token);
+    }
+
+    /// Where it is asked about tokens.
+    pub fn introspection_url(&self) -> String {
+        self.url_of("/introspect")
+    }
+
+    /// From now on only this client may ask about tokens.
+    pub fn set_asking_client(&self, client: AskingClient) {
+        self.shared.state().introspections.client = Some(client);
+    }
+
+    /// From now on its answers about tokens say that they are of this type.
+    pub fn set_answer_type(&self, content_type: &str) {
+        self.shared.state().introspections.content_type = Some(content_type.to_owned());
+    }
+
+    /// From now on nothing is answered about tokens that it does not know.
+    pub fn keep_strangers_waiting(&self) {
+        self.shared.state().introspections.keeps_strangers_waiting = true;
+    }
+
+    /// How often it was asked about tokens.
+    pub fn introspections(&self) -> u64 {
+        self.shared.state().introspections.asked
+    }
+
     /// How often it was asked what it is.
     pub fn discoveries(&self) -> u64 {
         self.shared.discoveries.load(Relaxed)
@@ -199,6 +260,7 @@ impl Shared {
             health: Health::Up,
             metadata: Metadata::OpenId,
             keys: vec![SigningKey::es256("first")],
+            introspections: Introspections::default(),
         };
         Arc::new(Self {
             path: path.to_owned(),
@@ -216,7 +278,7 @@ impl Shared {
         format!("{}{}", self.state().base, self.path)
     }
 
-    async fn answer(&self, request: &Request<Incoming>) -> io::Result<Response<ReplyBody>> {
+    async fn answer(&self, request: Request<Incoming>) -> io::Result<Response<ReplyBody>> {
         let path = request.uri().path();
         let (health, metadata) = {
             let state = self.state();
@@ -231,7 +293,7 @@ impl Shared {
         } else if path == openid || path == oauth {
             self.discoveries.fetch_add(1, Relaxed);
             let served = if metadata == Metadata::OAuth { oauth } else { openid };
-            (path == served).then(|| self.description(metadata))
+            (path == served && metadata != Metadata::None).then(|| self.description(metadata))
         } else {
             None
         };
@@ -249,6 +311,14 @@ impl Shared {
             response.headers_mut().insert(header::LOCATION, target);
             return Ok(response);
         }
+        if path == "/introspect" {
+            let question = Question::read(request).await?;
+            let answer = self.state().introspections.answer(&question);
+            return match answer {
+                Some(answer) => Ok(answer),
+                None => std::future::pending().await,
+            };
+        }
         Ok(wanted.map_or_else(|| status_only(404), |json| Response::new(whole(json.to_string()))))
     }
 
@@ -258,9 +328,14 @@ impl Shared {
 
     fn description(&self, metadata: Metadata) -> Value {
         let issuer = match metadata {
-            Metadata::OpenId | Metadata::OAuth => self.issuer(),
             Metadata::OfAnother => "https://another.example".to_owned(),
+            Metadata::OpenId | Metadata::OAuth | Metadata::WithoutKeys | Metadata::None => {
+                self.issuer()
+            }
         };
+        if metadata == Metadata::WithoutKeys {
+            return json!({"issuer": issuer});
+        }
         json!({"issuer": issuer, "jwks_uri": format!("{}/keys", self.state().base)})
     }
 }

@@ -8,6 +8,7 @@
 //! - [`modern_client`]: the same for the modern era
 //! - [`framing`]: HTTP as literal bytes and frames
 //! - [`identity`]: an identity provider that signs whatever it is told to
+//! - [`token_endpoint`]: a token endpoint that gives whatever it is told to
 //! - [`literal`]: a server for every transport that says literally what it is told
 //! - [`pairing`]: a server and a client on rmcp for the pairing test of `tools/pairings`
 //! - [`gateway`]: configurations of the gateway, piece by piece
@@ -15,7 +16,8 @@
 //! - [`cluster`]: several replicas behind a load balancer, and what can happen to them
 //! - [`process`]: starts, watches and ends the program under test
 //!
-//! Everything listens on loopback only and ends when the value that stands for it is dropped.
+//! The servers of [`raw`] and [`modern`] can do without a socket ([`InMemory`]); everything else listens
+//! on loopback only. All of it ends when the value that stands for it is dropped.
 
 mod body;
 mod certificate;
@@ -39,7 +41,10 @@ pub mod redis;
 mod rmcp_client;
 mod rmcp_host;
 mod sse_host;
+mod tls;
+pub mod token_endpoint;
 
+pub use host::InMemory;
 pub use rmcp_client::{RustClient, RustSubscription, items_by_rmcp};
 pub use rmcp_host::RmcpServer;
 pub use sse_host::{SseServer, chatting_sse, chatting_sse_at};

@@ -75,6 +75,16 @@ pub enum Fault {
     /// What says who calls does not prove it. The text quotes nothing of it.
     #[error("the access token {0}")]
     InvalidToken(&'static str),
+    /// What should prove that the token is the caller's does not. The text quotes nothing of it.
+    #[error("the access token {0}")]
+    InvalidProof(&'static str),
+    /// The access token is good, and good for too little. Both are scopes with spaces between them: those that a
+    /// token must have, and those that a client should ask for to get such a token.
+    #[error("the access token lacks a scope; it must have all of these: {required}")]
+    InsufficientScope { required: String, wanted: String },
+    /// Policies do not allow this to the caller, or there is no such thing: what was asked for is not said.
+    #[error("{0} denied by authorization policy")]
+    Denied(&'static str),
     /// The body is over its bound.
     #[error("the body is over the bound of {limit} bytes (limits.requestBytes)")]
     TooLarge { limit: usize },
@@ -161,8 +171,12 @@ impl Fault {
             | Self::Forbidden(_)
             | Self::Unauthenticated
             | Self::InvalidToken(_)
+            | Self::InvalidProof(_)
+            | Self::InsufficientScope { .. }
             | Self::TooLarge { .. }
             | Self::TooSlow => -32600,
+            // As the field's clients know it of other servers.
+            Self::Denied(_) => 403,
             Self::HeaderMismatch(_) => -32020,
             Self::MissingCapability { .. } => -32021,
             Self::MethodNotFound(_) => -32601,
@@ -191,8 +205,12 @@ impl Fault {
             | Self::HeaderMismatch(_)
             | Self::MissingCapability { .. }
             | Self::UnsupportedVersion { .. } => StatusCode::BAD_REQUEST,
-            Self::Forbidden(_) => StatusCode::FORBIDDEN,
-            Self::Unauthenticated | Self::InvalidToken(_) => StatusCode::UNAUTHORIZED,
+            Self::Forbidden(_) | Self::Denied(_) | Self::InsufficientScope { .. } => {
+                StatusCode::FORBIDDEN
+            }
+            Self::Unauthenticated | Self::InvalidToken(_) | Self::InvalidProof(_) => {
+                StatusCode::UNAUTHORIZED
+            }
             Self::SessionUnknown | Self::NoSuchRoute { .. } => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable(_) => StatusCode::NOT_ACCEPTABLE,
@@ -263,11 +281,13 @@ impl Fault {
         }
     }
 
-    /// The `error` of a response that tells a caller to prove who it is (RFC 6750, section 3.1).
+    /// The `error` of a response that tells a caller to prove who it is, or to get another token (RFC 6750, section 3.1).
     pub fn oauth_error(&self) -> Option<&'static str> {
         match self {
             Self::Unauthenticated => Some("unauthorized"),
             Self::InvalidToken(_) => Some("invalid_token"),
+            Self::InvalidProof(_) => Some("invalid_dpop_proof"),
+            Self::InsufficientScope { .. } => Some("insufficient_scope"),
             _ => None,
         }
     }

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, fmt};
 
 use bytes::Bytes;
-use vmcp_model::raw;
+use vmcp_model::{Method, raw};
 
 use crate::reply;
 
@@ -124,7 +124,7 @@ impl IdKey {
         params.extend_from_slice(br#","reason":"#);
         params.extend_from_slice(&raw::string(reason));
         params.push(b'}');
-        reply::notification("notifications/cancelled", Some(&params))
+        reply::notification(Method::Cancelled, Some(&params))
     }
 }
 

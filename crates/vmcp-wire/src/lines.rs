@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use vmcp_model::ProtocolVersion;
+use vmcp_model::{Method, ProtocolVersion, Topic};
 
 use crate::{error::Fault, headers::PROTOCOL_VERSION, message::Message};
 
@@ -73,13 +73,13 @@ pub fn parameter(name: &str) -> Option<HeaderName> {
 }
 
 /// Where the parameter stands that names the target of a request.
-pub fn named_by<'a>(message: &'a Message, method: &str) -> Option<Option<Cow<'a, str>>> {
+pub fn named_by(message: &Message) -> Option<Option<Cow<'_, str>>> {
     let params = message.params();
-    let span = match method {
-        "tools/call" | "prompts/get" => &params.name,
-        "resources/read" => &params.uri,
+    let span = match message.method()? {
+        Method::ToolsCall | Method::PromptsGet => &params.name,
+        Method::ResourcesRead => &params.uri,
         // The extension `io.modelcontextprotocol/tasks` names them by their ids.
-        "tasks/get" | "tasks/update" | "tasks/cancel" => &params.task_id,
+        Method::TasksGet | Method::TasksUpdate | Method::TasksCancel => &params.task_id,
         _ => return None,
     };
     Some(message.string(span.as_ref()))
@@ -87,7 +87,7 @@ pub fn named_by<'a>(message: &'a Message, method: &str) -> Option<Option<Cow<'a,
 
 /// Refuses a request whose headers say anything else than its body.
 pub fn check(headers: &HeaderMap, message: &Message) -> Result<(), Fault> {
-    let method = message.method();
+    let method = message.method_name();
     let said = single(headers, &METHOD)?.ok_or(Fault::HeaderMismatch(
         "the Mcp-Method header is missing; send the method of the body".into(),
     ))?;
@@ -95,11 +95,11 @@ pub fn check(headers: &HeaderMap, message: &Message) -> Result<(), Fault> {
         let why = format!("the Mcp-Method header differs from the method of the body, {method:?}");
         return Err(Fault::HeaderMismatch(why.into()));
     }
-    let Some(name) = named_by(message, &method) else { return Ok(()) };
+    let Some(name) = named_by(message) else { return Ok(()) };
     let said = match single(headers, &NAME)? {
         Some(said) => said,
         // No revision of the extension makes the header of a task a duty.
-        None if method.starts_with("tasks/") => return Ok(()),
+        None if message.topic() == Topic::Tasks => return Ok(()),
         None => {
             let why = "the Mcp-Name header is missing; send the name or URI that the body has";
             return Err(Fault::HeaderMismatch(why.into()));

@@ -7,9 +7,15 @@
 use std::{borrow::Cow, ops::Range};
 
 use bytes::Bytes;
-use vmcp_model::raw::{self, Edit};
+use vmcp_model::{
+    Method, Topic,
+    raw::{self, Edit},
+};
 
-use crate::id::{Id, IdKey, unquote};
+use crate::{
+    error::Fault,
+    id::{Id, IdKey, unquote},
+};
 
 mod parse;
 
@@ -34,9 +40,8 @@ pub struct Message {
     text: Bytes,
     shape: Shape,
     id: Option<Span>,
-    method: Option<Span>,
-    /// The method, if it is one that nearly all messages have.
-    known: Option<&'static str>,
+    /// Where the method of a request or notification stands, and which it is.
+    method: Option<(Span, Method)>,
     result: Option<Span>,
     params: Params,
 }
@@ -149,12 +154,27 @@ impl Message {
         self.id.clone().and_then(|span| Id::parse(&self.text[span]))
     }
 
-    /// The method of a request or notification; empty for a response.
-    pub fn method(&self) -> Cow<'_, str> {
-        if let Some(known) = self.known {
-            return Cow::Borrowed(known);
+    /// The method of a request or notification. `None` for a response.
+    pub fn method(&self) -> Option<Method> {
+        self.method.as_ref().map(|(_, method)| *method)
+    }
+
+    /// The name of the method, whatever it is; empty for a response.
+    pub fn method_name(&self) -> Cow<'_, str> {
+        match &self.method {
+            None => Cow::Borrowed(""),
+            Some((span, Method::Other)) => unquote(&self.text[span.clone()]).unwrap_or_default(),
+            Some((_, known)) => Cow::Borrowed(known.name()),
         }
-        self.method.clone().and_then(|span| unquote(&self.text[span])).unwrap_or_default()
+    }
+
+    /// What a request is about.
+    pub fn topic(&self) -> Topic {
+        match self.method() {
+            None => Topic::Other,
+            Some(Method::Other) => Topic::of(&self.method_name()),
+            Some(known) => known.topic(),
+        }
     }
 
     /// Where the members of `params` stand.
@@ -180,6 +200,18 @@ impl Message {
     /// The token under which a request wants to be told of its progress.
     pub fn requested_token(&self) -> Option<IdKey> {
         self.params.meta.progress_token.clone().and_then(|span| self.key_at(span))
+    }
+
+    /// The cursor of a request for a page of a list; `null` counts as none.
+    pub fn cursor(&self) -> Result<Option<Cow<'_, str>>, Fault> {
+        match &self.params.cursor {
+            None => Ok(None),
+            Some(span) if self.text[span.clone()] == *b"null" => Ok(None),
+            span => self
+                .string(span.as_ref())
+                .map(Some)
+                .ok_or(Fault::InvalidParams("the parameter \"cursor\" must be a string".into())),
+        }
     }
 
     fn key_at(&self, span: Span) -> Option<IdKey> {

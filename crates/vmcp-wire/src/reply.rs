@@ -1,7 +1,7 @@
 //! Messages that vmcp writes itself.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use vmcp_model::raw;
+use vmcp_model::{Method, raw};
 
 use crate::{error::Fault, id::Id};
 
@@ -60,16 +60,16 @@ pub fn error_parts(id: Option<Id<'_>>, code: i64, message: &str, data: Option<&[
 }
 
 /// A request. `params` is JSON text.
-pub fn request(id: &str, method: &str, params: Option<&[u8]>) -> Bytes {
+pub fn request(id: &str, method: Method, params: Option<&[u8]>) -> Bytes {
     call(Some(id), method, params)
 }
 
 /// A notification. `params` is JSON text.
-pub fn notification(method: &str, params: Option<&[u8]>) -> Bytes {
+pub fn notification(method: Method, params: Option<&[u8]>) -> Bytes {
     call(None, method, params)
 }
 
-fn call(id: Option<&str>, method: &str, params: Option<&[u8]>) -> Bytes {
+fn call(id: Option<&str>, method: Method, params: Option<&[u8]>) -> Bytes {
     let mut out = BytesMut::with_capacity(64 + params.map_or(0, <[u8]>::len));
     out.put_slice(br#"{"jsonrpc":"2.0","#);
     if let Some(id) = id {
@@ -78,7 +78,7 @@ fn call(id: Option<&str>, method: &str, params: Option<&[u8]>) -> Bytes {
         out.put_slice(b",");
     }
     out.put_slice(br#""method":"#);
-    out.put_slice(&raw::string(method));
+    out.put_slice(&raw::string(method.name()));
     if let Some(params) = params {
         out.put_slice(br#","params":"#);
         out.put_slice(params);

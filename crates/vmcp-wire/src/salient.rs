@@ -25,7 +25,7 @@ impl Message {
             });
             written = normal(&asked);
         }
-        Digest::of_parts([self.method().as_bytes(), &written])
+        Digest::of_parts([self.method_name().as_bytes(), &written])
     }
 }
 

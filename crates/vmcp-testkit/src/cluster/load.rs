@@ -37,8 +37,17 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct Load {
     sessions: JoinSet<(Caller, Tally)>,
-    calls: Arc<AtomicUsize>,
+    calls: Arc<Calls>,
     stop: CancellationToken,
+}
+
+/// What has been done so far.
+#[derive(Debug, Default)]
+struct Calls {
+    /// Calls that have ended, one way or the other.
+    ended: AtomicUsize,
+    /// Sessions whose first call has been counted.
+    begun: AtomicUsize,
 }
 
 /// What one session may count next.
@@ -69,7 +78,7 @@ impl Load {
 
     /// Begins to call in sessions that have not called yet.
     pub fn with(callers: Vec<Caller>, settings: &Settings) -> Self {
-        let (calls, stop) = (Arc::new(AtomicUsize::new(0)), CancellationToken::new());
+        let (calls, stop) = (Arc::<Calls>::default(), CancellationToken::new());
         let mut sessions = JoinSet::new();
         for caller in callers {
             let (calls, stop, settings) = (Arc::clone(&calls), stop.clone(), settings.clone());
@@ -80,13 +89,20 @@ impl Load {
 
     /// How many calls have ended so far, one way or the other.
     pub fn calls(&self) -> usize {
-        self.calls.load(Relaxed)
+        self.calls.ended.load(Relaxed)
     }
 
     /// Waits until so many calls more have ended.
     pub async fn more(&self, calls: usize) {
         let until = self.calls() + calls;
         while self.calls() < until {
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Waits until a call of each session has been counted: from then on each has its place at the backend.
+    pub async fn all_begun(&self) {
+        while self.calls.begun.load(Relaxed) < self.sessions.len() {
             sleep(Duration::from_millis(5)).await;
         }
     }
@@ -111,10 +127,11 @@ impl Load {
 async fn call_on(
     mut caller: Caller,
     settings: &Settings,
-    calls: &AtomicUsize,
+    calls: &Calls,
     stop: &CancellationToken,
 ) -> (Caller, Tally) {
     let (mut tally, mut expected) = (Tally::default(), Expected { least: 1, most: 1 });
+    let mut has_begun = false;
     while !stop.is_cancelled() {
         let began = Instant::now();
         let answer = caller.call(&settings.tool).await;
@@ -135,7 +152,10 @@ async fn call_on(
         if !matches!(outcome, Outcome::Counted) {
             tally.examples.entry(outcome).or_insert_with(|| format!("{answer:?}"));
         }
-        calls.fetch_add(1, Relaxed);
+        if outcome == Outcome::Counted && !std::mem::replace(&mut has_begun, true) {
+            calls.begun.fetch_add(1, Relaxed);
+        }
+        calls.ended.fetch_add(1, Relaxed);
         sleep(settings.pause).await;
     }
     (caller, tally)

@@ -9,12 +9,12 @@ use std::{
 use super::{
     VERSION,
     call::{Handler, fixed},
-    running::Running,
+    running::{Running, Server},
     serve,
     state::{Knobs, Shared, Speaks},
 };
 use crate::{
-    host::{Host, Life},
+    host::{Host, InMemory, Life},
     raw::{Answer, Form, Kind, Offer, RawServer},
 };
 
@@ -150,12 +150,25 @@ impl ModernServer {
 
     /// Starts listening on loopback.
     pub async fn start(self) -> io::Result<Running> {
-        let life = Life::default();
-        let legacy = self.legacy.into_shared(life.clone());
-        let shared = Arc::new(Shared::new(self.knobs, life, legacy));
+        let port = self.port;
+        let shared = self.into_shared();
         let serving = Arc::clone(&shared);
         let respond = move |request| serve::respond(Arc::clone(&serving), request);
-        let host = Host::http(self.port, shared.life.clone(), respond).await?;
+        let host = Host::http(port, shared.life.clone(), respond).await?;
         Ok(Running::new(shared, host))
+    }
+
+    /// Starts without a socket.
+    pub fn start_in_memory(self) -> InMemory<Server> {
+        let shared = self.into_shared();
+        let (serving, life) = (Arc::clone(&shared), shared.life.clone());
+        let respond = move |request| serve::respond(Arc::clone(&serving), request);
+        InMemory::http(Server::new(shared), life, respond)
+    }
+
+    fn into_shared(self) -> Arc<Shared> {
+        let life = Life::default();
+        let legacy = self.legacy.into_shared(life.clone());
+        Arc::new(Shared::new(self.knobs, life, legacy))
     }
 }

@@ -42,7 +42,7 @@ pub(super) struct Refusal {
     pub(super) id: Option<String>,
     pub(super) code: i64,
     pub(super) message: String,
-    pub(super) data: Option<Value>,
+    pub(super) data: Option<Box<Value>>,
 }
 
 /// A message that passed: a request, or a notification, which asks for nothing.
@@ -167,7 +167,7 @@ fn check_version(
 ) -> Result<(), Refusal> {
     let unsupported = |code, message: String, requested: Option<&str>| {
         let data = json!({"supported": supported, "requested": requested});
-        Refusal { data: Some(data), ..bad(code, message) }
+        Refusal { data: Some(Box::new(data)), ..bad(code, message) }
     };
     let Some(header) = single(headers, "MCP-Protocol-Version")? else {
         let speaks = supported.join(", ");

@@ -204,7 +204,7 @@ fn refuse(shared: &Shared, method: &str, refusal: &Refusal) -> Reply {
     }
     let mut error = json!({"code": code, "message": message});
     if let Some(data) = data {
-        error["data"] = data.clone();
+        error["data"] = data.as_ref().clone();
     }
     let id = id.as_ref().map_or_else(String::new, |id| format!(r#","id":{id}"#));
     let body = format!(r#"{{"jsonrpc":"2.0"{id},"error":{error}}}"#);

@@ -5,11 +5,11 @@ use std::{io, sync::Arc};
 use super::{
     call::{Answer, Handler, fixed},
     offer::{Kind, Offer},
-    running::Running,
+    running::{Running, Server},
     serve,
     state::{Form, Identity, Knobs, Lost, Shared},
 };
-use crate::host::{Host, Life};
+use crate::host::{Host, InMemory, Life};
 
 /// A raw server that is not running yet.
 #[derive(Clone)]
@@ -164,6 +164,14 @@ impl RawServer {
         let respond = move |request| serve::respond(Arc::clone(&serving), request);
         let host = Host::http(port, shared.life.clone(), respond).await?;
         Ok(Running::new(shared, host))
+    }
+
+    /// Starts without a socket.
+    pub fn start_in_memory(self) -> InMemory<Server> {
+        let shared = self.into_shared(Life::default());
+        let (serving, life) = (Arc::clone(&shared), shared.life.clone());
+        let respond = move |request| serve::respond(Arc::clone(&serving), request);
+        InMemory::http(Server::new(shared), life, respond)
     }
 
     /// The server without a socket, for a peer that has one already.

@@ -3,11 +3,14 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use vmcp_model::raw::{self, Cursor, NotJson, same_name};
+use vmcp_model::{
+    Method,
+    raw::{self, Cursor, NotJson, same_name},
+};
 
 use super::{Malformed, Message, Meta, Params, Shape, Span};
 use crate::{
-    id::Id,
+    id::{Id, unquote},
     meta::{CAPABILITIES, CLIENT_INFO, LOG_LEVEL, RELATED_TASK, VERSION},
 };
 
@@ -35,8 +38,8 @@ pub(super) fn message(text: Bytes) -> Result<Message, Malformed> {
         return Err(nameless());
     }
     let Parts { id, method, result, params, .. } = parts;
-    let known = method.clone().and_then(|span| known_method(&text[span]));
-    Ok(Message { text, shape, id, method, known, result, params })
+    let method = method.map(|span| (span.clone(), method_at(&text[span])));
+    Ok(Message { text, shape, id, method, result, params })
 }
 
 /// Why reading stopped.
@@ -257,22 +260,17 @@ const PARAMS: [&str; 12] = [
 const META: [&str; 6] =
     ["progressToken", RELATED_TASK, VERSION, CLIENT_INFO, CAPABILITIES, LOG_LEVEL];
 
-/// Methods that are asked for again and again while a message is on its way.
-const METHODS: [&str; 8] = [
-    "tools/call",
-    "tools/list",
-    "resources/read",
-    "prompts/get",
-    "ping",
-    "initialize",
-    "notifications/progress",
-    "notifications/message",
-];
-
-/// The method that is written here (JSON text), if it is one of [`METHODS`].
-fn known_method(json: &[u8]) -> Option<&'static str> {
-    let method = json.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
-    METHODS.into_iter().find(|known| known.as_bytes() == method)
+/// The method that is written here (a JSON string).
+fn method_at(json: &[u8]) -> Method {
+    let plain = json.get(1..json.len().saturating_sub(1)).unwrap_or_default();
+    match Method::from_bytes(plain) {
+        Method::Other => match unquote(json) {
+            // It was written with escapes.
+            Some(Cow::Owned(name)) => Method::from_name(&name),
+            Some(Cow::Borrowed(_)) | None => Method::Other,
+        },
+        known => known,
+    }
 }
 
 /// Which of `names` this is to the reader that is the least strict.

@@ -1,6 +1,7 @@
 //! What is read out of a message, and what is refused.
 
 use bytes::Bytes;
+use vmcp_model::{Method, Topic};
 
 use super::{Incoming, Message};
 use crate::id::{Id, question_id, split_question_id};
@@ -15,7 +16,7 @@ fn check(text: &str, expected: &str) {
             if let Some(id) = message.id() {
                 parts.push(format!("id={}", String::from_utf8_lossy(id.text())));
             }
-            parts.push(message.method().into_owned());
+            parts.push(message.method_name().into_owned());
             let params = message.params();
             let fields = [
                 ("name", &params.name),
@@ -50,6 +51,38 @@ fn the_order_of_members_does_not_matter() {
         r#" { "params" : {"uri":"x:y"} , "method":"resources\/read" , "id":"a" , "jsonrpc":"2.0" } "#,
         r#"Request id="a" resources/read uri="x:y""#,
     );
+}
+
+#[test]
+fn a_method_is_what_it_says_however_it_is_written() {
+    #[track_caller]
+    fn check(method: &str, expected: Option<Method>, name: &str) {
+        let text = format!(r#"{{"jsonrpc":"2.0","id":1,{method}}}"#);
+        let message = Message::parse(text.into()).unwrap();
+        assert_eq!((message.method(), &*message.method_name()), (expected, name), "{method}");
+    }
+    check(r#""method":"tools/call""#, Some(Method::ToolsCall), "tools/call");
+    check(r#""method":"tools\/\u0063all""#, Some(Method::ToolsCall), "tools/call");
+    check(r#""method":"\u0070ing""#, Some(Method::Ping), "ping");
+    check(r#""method":"vendor/\u0078\n""#, Some(Method::Other), "vendor/x\n");
+    check(r#""method":"other""#, Some(Method::Other), "other");
+    check(r#""method":"Tools/Call""#, Some(Method::Other), "Tools/Call");
+    check(r#""method":"""#, Some(Method::Other), "");
+    check(r#""method":"\ud800""#, Some(Method::Other), "");
+    check(r#""result":{}"#, None, "");
+}
+
+#[test]
+fn what_a_request_is_about_is_known_of_every_method() {
+    let topic = |method: &str| {
+        let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}"}}"#);
+        Message::parse(text.into()).unwrap().topic()
+    };
+    assert_eq!(topic("tasks/get"), Topic::Tasks);
+    assert_eq!(topic("tasks/pause"), Topic::Tasks);
+    assert_eq!(topic(r"sampling\/\u0078"), Topic::Sampling);
+    assert_eq!(topic("tools/call"), Topic::Other);
+    assert_eq!(topic("vendor"), Topic::Other);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Serves HTTP/1 over TLS. Also gives the certificate of the authority, in PEM.
-pub(super) async fn host<R, F>(respond: R) -> io::Result<(Host, String)>
+pub(crate) async fn host<R, F>(respond: R) -> io::Result<(Host, String)>
 where
     R: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
     F: Future<Output = io::Result<Response<ReplyBody>>> + Send + 'static,

@@ -1,0 +1,79 @@
+//! The signature of a request (Signature Version 4).
+
+use std::{fmt, time::SystemTime};
+
+use aws_credential_types::Credentials;
+use aws_sigv4::{
+    http_request::{SignableBody, SignableRequest, SigningError, SigningSettings, sign},
+    sign::v4,
+};
+use aws_smithy_runtime_api::client::identity::Identity;
+use http::{HeaderName, HeaderValue, Method, Uri};
+
+/// For which service, and where, a signature is good.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Scope {
+    pub region: Box<str>,
+    pub service: Box<str>,
+}
+
+/// Keys that STS has given, which are good for a while.
+#[derive(Clone)]
+pub struct Keys {
+    identity: Identity,
+    /// The parts that may not be told.
+    secrets: [Box<str>; 2],
+}
+
+impl Keys {
+    pub fn new(id: &str, secret: &str, session_token: &str) -> Self {
+        let token = Some(session_token.to_owned());
+        let identity = Credentials::new(id, secret, token, None, "sts").into();
+        Self { identity, secrets: [secret.into(), session_token.into()] }
+    }
+
+    /// The headers that sign a request at this time, of which the host, the path, the query and the body are part.
+    ///
+    /// # Errors
+    /// If it is no request that can be signed.
+    pub fn sign(
+        &self,
+        scope: &Scope,
+        (method, target, body): (&Method, &Uri, &[u8]),
+        time: SystemTime,
+    ) -> Result<Vec<(HeaderName, HeaderValue)>, SigningError> {
+        let params = v4::SigningParams::builder()
+            .identity(&self.identity)
+            .region(&scope.region)
+            .name(&scope.service)
+            .time(time)
+            .settings(SigningSettings::default())
+            .build()
+            .expect("all that is needed is there")
+            .into();
+        let target = target.to_string();
+        let none = std::iter::empty();
+        let request =
+            SignableRequest::new(method.as_str(), target, none, SignableBody::Bytes(body))?;
+        let (signed, _signature) = sign(request, &params)?.into_parts();
+        let (headers, _no_parameters) = signed.into_parts();
+        let headers = headers.iter().filter_map(|header| {
+            let mut value = HeaderValue::from_str(header.value()).ok()?;
+            value.set_sensitive(true);
+            Some((HeaderName::from_static(header.name()), value))
+        });
+        Ok(headers.collect())
+    }
+
+    /// The parts that nobody else may see.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        self.secrets.iter().map(|secret| &**secret)
+    }
+}
+
+/// They are shown to nobody.
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Keys")
+    }
+}

@@ -1,0 +1,92 @@
+//! By which strategy a backend is shown who calls.
+
+use std::fmt;
+
+use http::{HeaderName, HeaderValue, header};
+
+use crate::{file::HeaderFile, grant::Grant};
+
+/// Headers that belong to the transport, which no strategy may set.
+pub const RESERVED: [HeaderName; 10] = [
+    header::HOST,
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::CONTENT_TYPE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::ACCEPT,
+    HeaderName::from_static("mcp-session-id"),
+    HeaderName::from_static("mcp-protocol-version"),
+    HeaderName::from_static("last-event-id"),
+];
+
+/// A strategy.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Config {
+    /// Nothing is shown.
+    Unauthenticated,
+    /// One fixed header.
+    Header { name: HeaderName, value: HeaderValue },
+    /// A header whose value stands in a file, which is read again when it changes.
+    HeaderFile(HeaderFile),
+    /// A token that is obtained.
+    Token(Box<Grant>),
+}
+
+impl Config {
+    /// Whether callers are shown with credentials of their own, so that a backend can tell them apart.
+    pub fn is_personal(&self) -> bool {
+        match self {
+            Self::Unauthenticated | Self::Header { .. } | Self::HeaderFile(_) => false,
+            Self::Token(grant) => grant.is_personal(),
+        }
+    }
+
+    /// What the strategy is, in parts of which a digest is made for comparison between processes. They hold
+    /// secrets, and nothing that is obtained. Empty if nothing is shown.
+    pub fn parts(&self) -> Vec<Vec<u8>> {
+        match self {
+            Self::Unauthenticated => Vec::new(),
+            Self::Header { name, value } => {
+                vec![b"shown".to_vec(), name.as_str().into(), value.as_bytes().to_vec()]
+            }
+            Self::HeaderFile(HeaderFile { name, path, .. }) => {
+                let path = path.as_os_str().as_encoded_bytes();
+                vec![b"file".to_vec(), name.as_str().into(), path.to_vec()]
+            }
+            Self::Token(grant) => grant.parts(),
+        }
+    }
+
+    /// The header that it sets, if that is always the same.
+    pub fn header(&self) -> Option<&HeaderName> {
+        match self {
+            Self::Unauthenticated => None,
+            Self::Header { name, .. } | Self::HeaderFile(HeaderFile { name, .. }) => Some(name),
+            Self::Token(_) => Some(&header::AUTHORIZATION),
+        }
+    }
+
+    /// The secrets that the configuration holds itself.
+    pub fn secrets(&self) -> Vec<&[u8]> {
+        match self {
+            Self::Unauthenticated => Vec::new(),
+            Self::Header { value, .. } | Self::HeaderFile(HeaderFile { value, .. }) => {
+                vec![value.as_bytes()]
+            }
+            Self::Token(grant) => grant.secrets(),
+        }
+    }
+}
+
+/// Names what is shown, and not its value, which is a secret.
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unauthenticated => f.write_str("Unauthenticated"),
+            Self::Header { name, .. } => write!(f, "Header({name})"),
+            Self::HeaderFile(file) => write!(f, "HeaderFile({file:?})"),
+            Self::Token(grant) => write!(f, "Token({grant:?})"),
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! The credential of one backend.
+
+use std::{pin::Pin, sync::Arc};
+
+use http::{HeaderName, HeaderValue};
+use tokio::time::Instant;
+use vmcp_model::{Digest, Identity, Principal};
+
+use crate::{
+    config::Config,
+    file::Watched,
+    obtain::Source,
+    seen::Seen,
+    shown::Shown,
+    slot::{Obtained, Slot},
+    table::Table,
+};
+
+/// Runs work that no request waits for by itself, to its end or to that of the process.
+pub type Spawn = Arc<dyn Fn(Pin<Box<dyn Future<Output = ()> + Send>>) + Send + Sync>;
+
+/// What one backend is shown. Nothing is asked of anybody until there is a request.
+pub struct Credential {
+    config: Config,
+    value: Value,
+    seen: Arc<Seen>,
+}
+
+/// Where its value comes from.
+enum Value {
+    /// The configuration.
+    Fixed,
+    File(Arc<Watched>),
+    Token(Box<Tokens>),
+}
+
+/// Tokens that one source gives.
+struct Tokens {
+    seen: Arc<Seen>,
+    source: Arc<Source>,
+    spawn: Spawn,
+    /// The one for nobody's sake, or for all.
+    own: Arc<Slot>,
+    /// Those for single callers, if there are such.
+    callers: Option<Table>,
+}
+
+/// What a request is to carry.
+pub enum Showing {
+    /// Nothing.
+    Nothing,
+    Now(Shown),
+    /// It must be obtained first. Dropping this stops nothing: others may wait for it as well.
+    Wait(Pin<Box<dyn Future<Output = Result<Shown, Unavailable>> + Send>>),
+}
+
+/// Why there is no credential for a request, which was not sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unavailable {
+    /// Who gives it is away, slow, or says nothing that can be used. `why` says so in one line, without
+    /// any secret; it completes "its credential".
+    #[error("{0}")]
+    Source(Arc<str>),
+    /// This caller gets none, whatever is tried: who gives it refuses, or the caller has shown nothing that
+    /// it can be obtained with. In one line, without any secret; it completes "its credential".
+    #[error("{0}")]
+    Caller(Arc<str>),
+}
+
+impl Credential {
+    /// Makes it ready. `spawn` runs what obtains values.
+    pub fn new(config: Config, spawn: Spawn) -> Self {
+        let seen = Arc::<Seen>::default();
+        let value = match &config {
+            Config::Unauthenticated | Config::Header { .. } => Value::Fixed,
+            Config::HeaderFile(file) => Value::File(Watched::new(file)),
+            Config::Token(grant) => Value::Token(Box::new(Tokens {
+                seen: Arc::clone(&seen),
+                source: Arc::new(Source::new(grant.as_ref().clone())),
+                spawn,
+                own: Slot::new(None),
+                callers: grant.is_personal().then(Table::new),
+            })),
+        };
+        Self { config, value, seen }
+    }
+
+    /// The header that every request carries, if that is all.
+    pub fn fixed(&self) -> Option<(HeaderName, HeaderValue)> {
+        let Config::Header { name, value } = &self.config else { return None };
+        let mut value = value.clone();
+        value.set_sensitive(true);
+        Some((name.clone(), value))
+    }
+
+    /// Whether there is nothing but what [`Self::fixed`] says.
+    pub fn is_fixed(&self) -> bool {
+        matches!(self.value, Value::Fixed)
+    }
+
+    /// Whether callers are shown with credentials of their own, so that a backend can tell them apart.
+    pub fn is_personal(&self) -> bool {
+        self.config.is_personal()
+    }
+
+    /// Whose credential the backend is shown for a caller, if callers are shown with credentials of their
+    /// own: made of no secret, and the same when a token is renewed. Callers of whom it is the same are shown
+    /// with the same.
+    pub fn subject(&self, caller: &Identity) -> Option<Digest> {
+        let Config::Token(grant) = &self.config else { return None };
+        if !grant.is_personal() {
+            return None;
+        }
+        let (issuer, subject) = match caller.principal() {
+            Principal::Anonymous => ("", ""),
+            Principal::Subject { issuer, subject } => (&**issuer, &**subject),
+        };
+        Some(Digest::of_parts([grant.name(), issuer, subject].map(str::as_bytes)))
+    }
+
+    /// What a request is to carry: for this caller, or for nobody's sake, as checks and the reading of what
+    /// all callers share are.
+    pub fn shown(&self, caller: Option<&Identity>) -> Showing {
+        match &self.value {
+            Value::Fixed => match self.fixed() {
+                Some((name, value)) => Showing::Now(Shown::header(name, value)),
+                None => Showing::Nothing,
+            },
+            Value::File(file) => Showing::Now(file.shown(Instant::now())),
+            Value::Token(tokens) => tokens.shown(caller),
+        }
+    }
+
+    /// Notes that the backend has refused this value with 401, so that it is forgotten. Whether another one
+    /// may be better, so that asking [`Self::shown`] again is worth while: not if this one was obtained because
+    /// of a refusal a moment ago, which stays in use then.
+    pub fn refused(&self, caller: Option<&Identity>, shown: &Shown) -> bool {
+        match &self.value {
+            Value::Fixed => false,
+            Value::File(file) => file.refused(shown),
+            Value::Token(tokens) => tokens.refused(caller, shown),
+        }
+    }
+
+    /// What the backend was shown, besides what the configuration holds: it may repeat it in whatever it says.
+    pub fn seen(&self) -> &Seen {
+        &self.seen
+    }
+
+    /// The values of these that are known whole.
+    pub fn last_shown(&self) -> Vec<Shown> {
+        match &self.value {
+            Value::Fixed | Value::Token(_) => self.seen.last(),
+            Value::File(file) => vec![file.shown(Instant::now())],
+        }
+    }
+
+    /// Lets go what nobody has used for long. To be called now and then.
+    pub fn prune(&self) {
+        if let Value::Token(tokens) = &self.value
+            && let Some(callers) = &tokens.callers
+        {
+            callers.prune(Instant::now());
+        }
+    }
+}
+
+impl Tokens {
+    fn shown(&self, caller: Option<&Identity>) -> Showing {
+        let now = Instant::now();
+        let source = || (Arc::clone(&self.source), Arc::clone(&self.seen));
+        let (Some(callers), Some(caller)) = (&self.callers, caller) else {
+            if !self.source.gives_own() {
+                return Showing::Nothing;
+            }
+            let obtain = || {
+                let (source, seen) = source();
+                Box::pin(async move { noted(source.own().await, &seen) }) as _
+            };
+            return self.own.shown(now, &self.spawn, obtain);
+        };
+        let Some(proof) = caller.proof() else {
+            let why = "is obtained with the token that a caller shows, and this caller has shown none; \
+                       call with an access token (incomingAuth.type: oidc)";
+            return Showing::Wait(Box::pin(async { Err(Unavailable::Caller(why.into())) }));
+        };
+        let obtain = || {
+            let ((source, seen), proof) = (source(), Arc::clone(proof));
+            Box::pin(async move { noted(source.for_caller(proof.token.expose()).await, &seen) })
+                as _
+        };
+        callers.slot(&proof.digest, now).shown(now, &self.spawn, obtain)
+    }
+
+    fn refused(&self, caller: Option<&Identity>, shown: &Shown) -> bool {
+        let now = Instant::now();
+        match (&self.callers, caller) {
+            (Some(callers), Some(caller)) => {
+                let proof = caller.proof();
+                proof.is_some_and(|proof| callers.slot(&proof.digest, now).refused(now, shown))
+            }
+            _ => self.own.refused(now, shown),
+        }
+    }
+}
+
+/// Remembers a value that was obtained.
+fn noted(obtained: Result<Obtained, Unavailable>, seen: &Seen) -> Result<Obtained, Unavailable> {
+    obtained.inspect(|obtained| seen.note(&obtained.shown))
+}
+
+impl std::fmt::Debug for Credential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Credential").field(&self.config).finish()
+    }
+}

@@ -1,0 +1,72 @@
+//! The value of a credential, as a request carries it.
+
+use std::fmt;
+
+use http::{HeaderName, HeaderValue, Method, Uri, header};
+
+/// What a backend is shown with one request. Cheap to clone.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Shown(Kind);
+
+#[derive(Clone, PartialEq, Eq)]
+enum Kind {
+    Header(HeaderName, HeaderValue),
+}
+
+/// The request that carries it, for what depends on that.
+#[derive(Debug, Clone, Copy)]
+pub struct Outbound<'a> {
+    pub method: &'a Method,
+    /// Where it goes, whole.
+    pub target: &'a Uri,
+    /// Its body; empty if there is none.
+    pub body: &'a [u8],
+}
+
+impl Shown {
+    /// One header.
+    pub fn header(name: HeaderName, mut value: HeaderValue) -> Self {
+        value.set_sensitive(true);
+        Self(Kind::Header(name, value))
+    }
+
+    /// A token, as RFC 6750 shows it. None if it holds what no token may.
+    pub(crate) fn bearer(token: &str) -> Option<Self> {
+        let is_token = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+        let value = HeaderValue::try_from(format!("Bearer {token}")).ok().filter(|_| is_token)?;
+        Some(Self::header(header::AUTHORIZATION, value))
+    }
+
+    /// Whether it sets this header.
+    pub fn sets(&self, header: &HeaderName) -> bool {
+        match &self.0 {
+            Kind::Header(name, _) => name == header,
+        }
+    }
+
+    /// Gives each header that a request carries for it.
+    pub fn each_header(
+        &self,
+        _request: Outbound<'_>,
+        mut put: impl FnMut(&HeaderName, &HeaderValue),
+    ) {
+        match &self.0 {
+            Kind::Header(name, value) => put(name, value),
+        }
+    }
+
+    /// The secrets in it, each as it may stand in a text.
+    pub fn secrets(&self) -> Vec<&[u8]> {
+        match &self.0 {
+            Kind::Header(_, value) => vec![value.as_bytes()],
+        }
+    }
+}
+
+impl fmt::Debug for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Header(name, _) => write!(f, "Header({name})"),
+        }
+    }
+}
