@@ -10,12 +10,15 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::{sync::Semaphore, time::Instant};
+use http::HeaderName;
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
-use vmcp_model::{BackendId, Digest};
+use vmcp_credentials::Credential;
+use vmcp_model::{BackendId, Digest, Method};
 use vmcp_wire::{IdKey, Lines};
 
 use crate::{
+    callers::credential,
     conduct::Conduct,
     config::{Config, InvalidConfig, Limits, Timeouts, Transport},
     era::Eras,
@@ -29,6 +32,7 @@ use crate::{
     secrets::Secrets,
     session::{Facts, Session},
     stats::{Stats, StatsSnapshot},
+    uses::Use,
 };
 
 /// How long a backend may take to end a session: whoever ends many must not wait for it.
@@ -54,6 +58,9 @@ pub struct Backend {
     facts: Mutex<Arc<Facts>>,
     pub(crate) own_ids: Arc<OwnIds>,
     identity: Option<Digest>,
+    /// What it is shown. Shared with those whose place it has taken.
+    pub(crate) credential: Arc<Credential>,
+    pub(crate) passthrough: Arc<[HeaderName]>,
     /// Shared with those whose place it has taken, as is its health.
     pub(crate) eras: Arc<Eras>,
     pub(crate) stats: Stats,
@@ -73,6 +80,7 @@ struct Shared {
     eras: Arc<Eras>,
     health: Arc<Health>,
     conduct: Arc<Conduct>,
+    credential: Arc<Credential>,
 }
 
 /// How messages travel.
@@ -106,13 +114,14 @@ impl Backend {
     /// Makes a backend ready; nothing is sent yet. `tasks` counts the tasks of its connections.
     pub fn new(config: &Config, tasks: TaskTracker) -> Result<Arc<Self>, InvalidConfig> {
         let nonce = RandomState::new().build_hasher().finish();
-        let conduct = Arc::new(Conduct::of(Secrets::of(&config.transport)));
+        let credential = credential(config, &tasks);
+        let conduct = Arc::new(Conduct::of(Secrets::of(&config.transport, &credential)));
+        let to =
+            |endpoint| Http::new(endpoint, config, tasks.clone(), conduct.secrets(), &credential);
         let wire = match &config.transport {
-            Transport::Http(endpoint) => {
-                Wire::Http(Box::new(Http::new(endpoint, config, tasks.clone(), conduct.secrets())?))
-            }
+            Transport::Http(endpoint) => Wire::Http(Box::new(to(endpoint)?)),
             Transport::Sse(endpoint) => {
-                let http = Http::new(endpoint, config, tasks.clone(), conduct.secrets())?;
+                let http = to(endpoint)?;
                 Wire::Links(Links::over_sse(config, nonce, http, Arc::clone(&conduct)))
             }
             Transport::Stdio(program) => Wire::Links(Links::to_processes(
@@ -126,8 +135,9 @@ impl Backend {
             lineage: Lineage::begin(),
             own_ids: Arc::new(OwnIds::new(nonce)),
             eras: Arc::default(),
-            health: Arc::new(Health::new(config.id.clone())),
+            health: Arc::new(Health::new(config.id.clone(), credential.is_personal())),
             conduct,
+            credential,
         };
         Ok(Self::sharing(shared, config, tasks, wire))
     }
@@ -142,9 +152,11 @@ impl Backend {
     ) -> Result<Arc<Self>, InvalidConfig> {
         let wire = match (&config.transport, &self.wire) {
             (_, Wire::Links(links)) => Wire::Links(Arc::clone(links)),
-            (Transport::Http(endpoint) | Transport::Sse(endpoint), Wire::Http(_)) => Wire::Http(
-                Box::new(Http::new(endpoint, config, tasks.clone(), self.conduct.secrets())?),
-            ),
+            (Transport::Http(endpoint) | Transport::Sse(endpoint), Wire::Http(_)) => {
+                let secrets = self.conduct.secrets();
+                let http = Http::new(endpoint, config, tasks.clone(), secrets, &self.credential)?;
+                Wire::Http(Box::new(http))
+            }
             (Transport::Stdio(_), Wire::Http(_)) => return Err(InvalidConfig::Url),
         };
         let shared = Shared {
@@ -153,12 +165,13 @@ impl Backend {
             eras: Arc::clone(&self.eras),
             health: Arc::clone(&self.health),
             conduct: Arc::clone(&self.conduct),
+            credential: Arc::clone(&self.credential),
         };
         Ok(Self::sharing(shared, config, tasks, wire))
     }
 
     fn sharing(shared: Shared, config: &Config, tasks: TaskTracker, wire: Wire) -> Arc<Self> {
-        let Shared { lineage, own_ids, eras, health, conduct } = shared;
+        let Shared { lineage, own_ids, eras, health, conduct, credential } = shared;
         Arc::new(Self {
             id: config.id.clone(),
             lineage,
@@ -171,6 +184,13 @@ impl Backend {
             identity: match &config.transport {
                 Transport::Http(endpoint) => Some(endpoint.identity()),
                 Transport::Sse(_) | Transport::Stdio(_) => None,
+            },
+            credential,
+            passthrough: match &config.transport {
+                Transport::Http(endpoint) | Transport::Sse(endpoint) => {
+                    Arc::clone(&endpoint.passthrough)
+                }
+                Transport::Stdio(_) => Arc::default(),
             },
             eras,
             stats: Stats::new(),
@@ -245,6 +265,11 @@ impl Backend {
         self.conduct.note_lost_heard();
     }
 
+    /// Counts a call of a client that has ended.
+    pub fn note_use(&self, method: Method, how: Use) {
+        self.stats.uses.note(method, how);
+    }
+
     /// Counts a notification of progress that nobody had asked for.
     pub fn note_stray_progress(&self) {
         self.stats.stray_progress.fetch_add(1, Ordering::Relaxed);
@@ -299,9 +324,10 @@ impl Backend {
         }
     }
 
-    /// Closes connections and ends processes that have been idle for too long. To be called now
-    /// and then.
+    /// Closes connections, ends processes and forgets callers' credentials that have been idle for too
+    /// long. To be called now and then.
     pub fn prune(&self) {
+        self.credential.prune();
         match &self.wire {
             Wire::Http(http) => http.prune(),
             Wire::Links(links) => links.prune(),
@@ -361,7 +387,6 @@ impl Backend {
         lines: Option<&Lines>,
     ) -> Result<Answer, Error> {
         self.stats.requests.fetch_add(1, Ordering::Relaxed);
-        let began = Instant::now();
         let answer = match &self.wire {
             Wire::Http(http) => self.exchange_over_http(http, session, text, id, lines).await,
             // Boxed, so that an exchange over HTTP does not carry room for it.
@@ -369,8 +394,6 @@ impl Backend {
         };
         if answer.is_err() {
             self.stats.failures.fetch_add(1, Ordering::Relaxed);
-        } else if id.is_some() {
-            self.stats.latency.note(began, began.elapsed());
         }
         answer
     }

@@ -2,10 +2,11 @@
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
-use http::{HeaderMap, HeaderValue, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use vmcp_credentials::Config as Outgoing;
 use vmcp_model::{BackendId, Digest};
 
-use crate::outgoing::Outgoing;
+use crate::memory::Network;
 
 /// One backend, ready to use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,10 +37,13 @@ pub struct Endpoint {
     pub outgoing: Outgoing,
     /// Fixed headers that every request carries besides.
     pub headers: HeaderMap,
+    /// Headers of callers' requests that it is passed.
+    pub passthrough: Arc<[HeaderName]>,
     /// A PEM bundle of the authorities that may vouch for it, instead of the system's.
     pub ca_bundle: Option<Arc<[u8]>>,
     /// What stands between it and vmcp.
     pub proxy: Option<Proxy>,
+    pub network: Network,
 }
 
 /// A proxy that is spoken to in HTTP, without TLS: connections of TLS go through it (RFC 9110, section 9.3.6),
@@ -153,9 +157,8 @@ impl Endpoint {
     pub fn identity(&self) -> Digest {
         let url = self.url.to_string();
         let mut parts = vec![b"vmcp endpoint".as_slice(), url.as_bytes()];
-        if let Outgoing::Header { name, value } = &self.outgoing {
-            parts.extend([b"shown".as_slice(), name.as_str().as_bytes(), value.as_bytes()]);
-        }
+        let shown = self.outgoing.parts();
+        parts.extend(shown.iter().map(Vec::as_slice));
         let mut headers: Vec<_> = self.headers.iter().collect();
         headers.sort_by_key(|(name, value)| (name.as_str(), value.as_bytes().to_vec()));
         for (name, value) in headers {
@@ -170,7 +173,15 @@ impl Endpoint {
     /// An endpoint that is shown nothing, and reached directly.
     pub fn plain(url: Uri) -> Self {
         let (outgoing, headers) = (Outgoing::Unauthenticated, HeaderMap::new());
-        Self { url, outgoing, headers, ca_bundle: None, proxy: None }
+        Self {
+            url,
+            outgoing,
+            headers,
+            passthrough: Arc::default(),
+            ca_bundle: None,
+            proxy: None,
+            network: Network::Tcp,
+        }
     }
 }
 
@@ -205,6 +216,8 @@ pub enum InvalidConfig {
     CaBundle(String),
     #[error("the system has no usable CA certificates: {0}")]
     SystemRoots(String),
+    #[error("a server in memory is reached without TLS: its URL needs the scheme http")]
+    TlsInMemory,
 }
 
 impl Default for Timeouts {

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use vmcp_model::{
-    Era, ProtocolVersion,
+    Era, Method, ProtocolVersion,
     raw::{self, Members},
 };
 use vmcp_wire::{Id, IdKey};
@@ -54,7 +54,7 @@ impl Told {
         };
         let versions = members.value(&result, "supportedVersions");
         let versions = versions.and_then(names_modern);
-        check_complete("server/discover", &result, secrets)?;
+        check_complete(Method::ServerDiscover, &result, secrets)?;
         if versions != Some(true) {
             return Ok(Self::Legacy);
         }
@@ -134,7 +134,11 @@ pub(crate) fn says_nothing(status: u16) -> bool {
 
 /// Refuses a result that is not the whole answer (specification 2026-07-28, basic, "ResultType"). One
 /// that does not say what it is is complete.
-pub(crate) fn check_complete(method: &str, result: &[u8], secrets: &Secrets) -> Result<(), Error> {
+pub(crate) fn check_complete(
+    method: Method,
+    result: &[u8],
+    secrets: &Secrets,
+) -> Result<(), Error> {
     let kind = Members::parse(result).and_then(|members| members.value(result, "resultType"));
     match kind {
         None | Some(b"\"complete\"") => Ok(()),

@@ -29,6 +29,7 @@ use crate::{
     error::Error,
     health::Sign,
     session::{ClientView, Facts, Session},
+    subject::Subject,
 };
 use sides::Sides;
 
@@ -137,7 +138,7 @@ impl Backend {
             Some(last) => Arc::clone(&last.facts),
             None => Arc::default(),
         };
-        Some(Session::stateless(view.capabilities_for(Era::Modern).clone(), facts))
+        Some(Session::stateless(view, facts))
     }
 
     /// Finds out in which era the backend speaks with modern clients, unless that is known. It is asked
@@ -151,8 +152,7 @@ impl Backend {
             return Ok(era);
         }
         let admitted = self.health.admit()?;
-        let capabilities = view.capabilities_for(Era::Modern);
-        let found = self.ask_to_discover_within(capabilities, PATIENCE).await;
+        let found = self.ask_to_discover_within(&asker(view), PATIENCE).await;
         admitted.note(Sign::Opening, found.as_ref().err());
         found
     }
@@ -165,8 +165,7 @@ impl Backend {
 
     /// Asks such a backend again whether it speaks the modern era. It is what it was meanwhile.
     pub async fn ask_again(self: &Arc<Self>, view: &ClientView) {
-        let capabilities = view.capabilities_for(Era::Modern);
-        let _as_before = self.ask_to_discover_within(capabilities, PATIENCE).await;
+        let _as_before = self.ask_to_discover_within(&asker(view), PATIENCE).await;
     }
 
     /// Before a session is opened for a client of the modern era: finds out whether the backend
@@ -178,8 +177,7 @@ impl Backend {
         if self.era_for(Era::Modern).is_some() && !self.may_have_become_modern() {
             return Ok(());
         }
-        let capabilities = view.capabilities_for(Era::Modern);
-        match self.ask_to_discover_within(capabilities, FIRST).await {
+        match self.ask_to_discover_within(&asker(view), FIRST).await {
             Err(error) if error.sent_nothing() => Err(error),
             // Whatever it is, `initialize` shows whether it is a legacy one.
             Ok(_) | Err(_) => Ok(()),
@@ -229,12 +227,12 @@ impl Backend {
 
     /// Looks into it when the backend has refused `initialize`: it may be one of the modern era alone,
     /// or have become one.
-    pub(crate) async fn look_for_modern_side(self: &Arc<Self>, capabilities: &Bytes) {
+    pub(crate) async fn look_for_modern_side(self: &Arc<Self>, view: &ClientView) {
         if self.eras.sides().modern != Some(true) {
             if self.is_refuted() {
                 return;
             }
-            match self.ask_to_discover_within(capabilities, PATIENCE).await {
+            match self.ask_to_discover_within(&asker(view), PATIENCE).await {
                 Ok(Era::Modern) => {}
                 Ok(Era::Legacy) => {
                     self.eras.asking().refuted = Some(Instant::now());
@@ -246,7 +244,7 @@ impl Backend {
         }
         // One that has given sessions may refuse this client alone, or for now.
         if self.eras.sides().legacy == Some(true)
-            && (self.is_refuted() || self.answers_initialize().await != Some(false))
+            && (self.is_refuted() || self.answers_initialize(view.subject()).await != Some(false))
         {
             self.eras.asking().refuted = Some(Instant::now());
             return;
@@ -261,20 +259,22 @@ impl Backend {
     pub(crate) fn doubt<'a>(
         self: &'a Arc<Self>,
         era: Era,
-        capabilities: &'a Bytes,
+        session: &'a Session,
     ) -> Pin<Box<dyn Future<Output = Option<Era>> + Send + 'a>> {
-        Box::pin(self.doubted(era, capabilities))
+        Box::pin(self.doubted(era, session))
     }
 
-    async fn doubted(self: &Arc<Self>, era: Era, capabilities: &Bytes) -> Option<Era> {
+    async fn doubted(self: &Arc<Self>, era: Era, session: &Session) -> Option<Era> {
         if let Some(known) = self.era_for(era).filter(|known| *known != era) {
             return Some(known);
         }
         if self.is_refuted() {
             return None;
         }
-        let mut found = self.ask_to_discover_within(capabilities, PATIENCE).await.ok()?;
-        if (era, found) == (Era::Legacy, Era::Modern) && self.answers_initialize().await? {
+        let mut found = self.ask_to_discover_within(&session.asker(), PATIENCE).await.ok()?;
+        if (era, found) == (Era::Legacy, Era::Modern)
+            && self.answers_initialize(session.subject()).await?
+        {
             found = Era::Legacy;
         }
         if found == era {
@@ -284,9 +284,9 @@ impl Backend {
     }
 
     /// Asks a modern backend whether it answers `initialize`, too. `None` if that cannot be said now.
-    async fn answers_initialize(self: &Arc<Self>) -> Option<bool> {
+    async fn answers_initialize(self: &Arc<Self>, subject: Option<&Subject>) -> Option<bool> {
         // What its client can do does not matter for this.
-        let nobody = ClientView::nobody();
+        let nobody = ClientView::nobody().shown(subject.cloned());
         let opened = within(self.timeouts.initialize, self.try_handshake(&nobody)).await.ok()?;
         self.eras.change(self, |sides, _asking| sides.legacy = Some(opened));
         Some(opened)
@@ -306,7 +306,7 @@ impl Backend {
             return Ok(session.clone());
         }
         let admitted = self.health.admit()?;
-        let refreshed = self.discovered(&session.capabilities, Instant::now()).await;
+        let refreshed = self.discovered(session, Instant::now()).await;
         admitted.note(Sign::Check, refreshed.as_ref().err());
         refreshed
     }
@@ -315,22 +315,28 @@ impl Backend {
     /// `since`.
     pub(crate) async fn discovered(
         self: &Arc<Self>,
-        capabilities: &Bytes,
+        session: &Session,
         since: Instant,
     ) -> Result<Session, Error> {
+        let asker = session.asker();
         let last = self.eras.last.load_full();
         let is_good =
-            |last: &Arc<Discovered>| last.at >= since && last.capabilities == *capabilities;
+            |last: &Arc<Discovered>| last.at >= since && last.capabilities == asker.capabilities;
         let facts = match last.filter(is_good) {
             Some(last) => Some(Arc::clone(&last.facts)),
-            None => match self.discover(capabilities).await? {
+            None => match self.discover(&asker).await? {
                 (Era::Modern, facts) => facts,
                 (Era::Legacy, _) => return Err(Error::SessionLost),
             },
         };
         let refused = || Error::Protocol("refused server/discover".to_owned());
-        Ok(Session::stateless(capabilities.clone(), facts.ok_or_else(refused)?))
+        Ok(Session { facts: facts.ok_or_else(refused)?, ..asker })
     }
+}
+
+/// Who asks a modern backend about itself for clients of a view.
+fn asker(view: &ClientView) -> Session {
+    Session::stateless(view, Arc::default())
 }
 
 impl Eras {

@@ -56,6 +56,9 @@ pub enum Error {
     /// Nothing was sent: vmcp has no use of the session from here at the moment.
     #[error("cannot be used: {0}")]
     Unavailable(String),
+    /// Nothing was sent: there is no credential to show it.
+    #[error("was not asked: its credential {0}")]
+    NoCredential(vmcp_credentials::Unavailable),
     /// Nothing was sent: the client's session has ended.
     #[error("is not used any more: the session has ended")]
     Ended,
@@ -74,6 +77,7 @@ impl Error {
             | Self::Busy { .. }
             | Self::LeftAlone { .. }
             | Self::Unavailable(_)
+            | Self::NoCredential(_)
             | Self::Ended => true,
             Self::SessionLost
             | Self::SessionGone { .. }
@@ -126,6 +130,7 @@ impl Error {
             | Self::Refused { .. }
             | Self::Protocol(_)
             | Self::TooLarge { .. }
+            | Self::NoCredential(_)
             | Self::Excessive(_) => {
                 Fault::Backend { backend: backend.to_string(), reason: self.to_string().into() }
             }

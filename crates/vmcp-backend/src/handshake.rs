@@ -10,7 +10,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 use vmcp_model::{
-    Era, ProtocolVersion,
+    Era, Method, ProtocolVersion,
     raw::{self, Members},
 };
 use vmcp_wire::{ServerHello, headers::SESSION_ID, reply};
@@ -133,7 +133,7 @@ impl Backend {
         if let Ok(session) = &opened
             && session.is_stateless()
         {
-            opened = self.discovered(&session.capabilities, began).await;
+            opened = self.discovered(session, began).await;
         }
         admitted.note(Sign::Check, opened.as_ref().err());
         opened
@@ -147,7 +147,7 @@ impl Backend {
         }
         self.find_modern_side(view).await.ok()?;
         (self.era_for(Era::Modern) == Some(Era::Modern) && self.era_for(Era::Legacy).is_none())
-            .then(|| Session::stateless(view.capabilities_for(Era::Modern).clone(), Arc::default()))
+            .then(|| Session::stateless(view, Arc::default()))
     }
 
     async fn opened(
@@ -186,14 +186,15 @@ impl Backend {
         client_info: &[u8],
         opening: &mut Opening,
     ) -> Result<Session, Error> {
-        let capabilities = view.capabilities_for(Era::Modern);
         if view.version().era() == Era::Modern {
             self.find_modern_side(view).await?;
         }
         // Whether a modern one answers `initialize` too is found out once, however many want to know.
         let _finding = match self.era_for(view.version().era()) {
+            Some(_) => None,
             None if self.era_for(Era::Modern).is_some() => Some(self.eras.finding.lock().await),
-            None | Some(_) => None,
+            // Whoever comes before anything is known waits for nobody, and is waited for.
+            None => self.eras.finding.try_lock().ok(),
         };
         if let Some(session) = self.stateless(view) {
             return Ok(session);
@@ -205,7 +206,7 @@ impl Backend {
                 Ok(session)
             }
             Err(Unopened::Refused(error)) => {
-                self.look_for_modern_side(capabilities).await;
+                self.look_for_modern_side(view).await;
                 self.note_no_legacy_side();
                 self.stateless(view).ok_or(error)
             }
@@ -243,17 +244,18 @@ impl Backend {
             b"}",
         ]
         .concat();
-        let (id, text) = self.own_request("initialize", Some(&params));
+        let (id, text) = self.own_request(Method::Initialize, Some(&params));
         let mut session = Session {
             id: None,
             version: view.legacy_version(),
             facts: Arc::default(),
             capabilities: Bytes::new(),
             opened: Some(Instant::now()),
+            subject: view.subject().cloned(),
         };
         let answer = match &self.wire {
             Wire::Http(http) => {
-                let response = http.post(None, text, false, None).await?;
+                let response = http.post_first(&session, text).await?;
                 // Copied: a header's value would keep the whole buffer alive that it came in.
                 let session_id = response.headers().get(SESSION_ID);
                 let session_id =
@@ -274,7 +276,7 @@ impl Backend {
                 answer
             }
             Wire::Links(links) => {
-                let (id_of_link, link) = links.connect(opening.purpose).await?;
+                let (id_of_link, link) = links.connect(opening.purpose, view.subject()).await?;
                 session.id = Some(id_of_link);
                 opening.given = Some((Arc::clone(self), session.clone()));
                 opening.link = Some(link);
@@ -308,7 +310,7 @@ impl Backend {
                 ))
             })?;
         session.facts = self.share(Facts::new(hello));
-        let initialized = reply::notification("notifications/initialized", None);
+        let initialized = reply::notification(Method::Initialized, None);
         let told = match &self.wire {
             Wire::Http(http) => self.notify_over_http(http, &session, initialized).await,
             Wire::Links(links) => links.tell(&session, initialized).await,

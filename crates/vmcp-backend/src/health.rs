@@ -48,6 +48,7 @@ pub struct HealthSettings {
 #[derive(Debug)]
 pub(crate) struct Health {
     backend: BackendId,
+    of_callers: bool,
     origin: Instant,
     /// Milliseconds since the origin.
     last_sign: AtomicU64,
@@ -105,11 +106,14 @@ pub(crate) enum Sign {
 }
 
 impl Health {
-    pub(crate) fn new(backend: BackendId) -> Self {
+    /// `of_callers` says that the backend is shown its callers' own credentials: that it refuses one says
+    /// nothing about it.
+    pub(crate) fn new(backend: BackendId, of_callers: bool) -> Self {
         let origin = Instant::now();
         Self {
             judgement: Mutex::new(Judgement::new(&backend, HealthSettings::default(), origin)),
             backend,
+            of_callers,
             origin,
             last_sign: AtomicU64::new(0),
             window: Window::default(),
@@ -237,7 +241,10 @@ impl Health {
     }
 
     fn note(&self, error: Option<&Error>, sign: Sign, probe: bool) {
-        let verdict = Verdict::of(error);
+        let verdict = match Verdict::of(error) {
+            Verdict::Denied if self.of_callers => Verdict::Alive,
+            verdict => verdict,
+        };
         if verdict == Verdict::Nothing {
             return self.release(probe);
         }
@@ -383,7 +390,11 @@ impl Verdict {
                 | Error::Protocol(_),
             ) => Self::Failed,
             Some(
-                Error::Busy { .. } | Error::LeftAlone { .. } | Error::Unavailable(_) | Error::Ended,
+                Error::Busy { .. }
+                | Error::LeftAlone { .. }
+                | Error::Unavailable(_)
+                | Error::NoCredential(_)
+                | Error::Ended,
             ) => Self::Nothing,
         }
     }

@@ -10,6 +10,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
+use vmcp_credentials::{Credential, Showing, Shown};
+use vmcp_model::{Identity, percent_decoded};
 use vmcp_wire::{Lines, headers};
 
 use crate::{
@@ -18,6 +20,7 @@ use crate::{
     gauge::{Gauge, Permit},
     secrets::Secrets,
     session::Session,
+    subject::Subject,
 };
 use body::{Body, Source};
 use pool::Pool;
@@ -49,6 +52,10 @@ pub(crate) struct Http {
     url: Uri,
     /// What every request carries.
     base: HeaderMap,
+    /// What it carries besides, if that is no fixed header.
+    credential: Option<Arc<Credential>>,
+    /// Headers of callers are passed on, which this notes.
+    passes: Option<Arc<Credential>>,
     /// What nobody else may see of what the backend says.
     secrets: Arc<Secrets>,
     /// Requests are handed to a proxy.
@@ -72,6 +79,7 @@ impl Http {
         config: &Config,
         tasks: TaskTracker,
         secrets: &Arc<Secrets>,
+        credential: &Arc<Credential>,
     ) -> Result<Self, InvalidConfig> {
         let authority = endpoint.url.authority().ok_or(InvalidConfig::Url)?;
         let host =
@@ -84,7 +92,7 @@ impl Http {
             HeaderValue::from_static(concat!("vmcp/", env!("CARGO_PKG_VERSION"))),
         );
         base.extend(endpoint.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
-        endpoint.outgoing.apply(&mut base);
+        base.extend(credential.fixed());
         let is_plain = endpoint.url.scheme_str() == Some("http");
         let handed_to = endpoint.proxy.as_ref().filter(|_| is_plain);
         let authorization = handed_to.and_then(|proxy| proxy.authorization.clone());
@@ -94,6 +102,8 @@ impl Http {
         Ok(Self {
             url: endpoint.url.clone(),
             base,
+            credential: (!credential.is_fixed()).then(|| Arc::clone(credential)),
+            passes: (!endpoint.passthrough.is_empty()).then(|| Arc::clone(credential)),
             secrets: Arc::clone(secrets),
             hands_over,
             pool: Arc::new(Pool::new(connector, config.timeouts.connect, tasks)),
@@ -116,6 +126,19 @@ impl Http {
     ) -> Result<Response<Body>, Error> {
         let permit = if is_call { self.requests.enter()? } else { self.errands.enter()? };
         let response = self.send_message(session, text, lines).await?;
+        Ok(self.bounded(response, permit))
+    }
+
+    /// Sends what opens a session, of which the backend is told nothing yet.
+    pub(crate) async fn post_first(
+        &self,
+        session: &Session,
+        text: Bytes,
+    ) -> Result<Response<Body>, Error> {
+        let permit = self.errands.enter()?;
+        let accept = Some(headers::ACCEPT_BOTH);
+        let request = Request { subject: session.subject(), ..self.request(Method::POST, None) };
+        let response = self.send(&Request { text: Some(text), accept, ..request }).await?;
         Ok(self.bounded(response, permit))
     }
 
@@ -144,9 +167,14 @@ impl Http {
 
     /// Sends one message to another place of the same origin, and reads the answer, which counts
     /// by its status only.
-    pub(crate) async fn post_to(&self, target: &Uri, text: Bytes) -> Result<StatusCode, Error> {
+    pub(crate) async fn post_to(
+        &self,
+        target: &Uri,
+        text: Bytes,
+        subject: Option<&Subject>,
+    ) -> Result<StatusCode, Error> {
         let permit = self.errands.enter()?;
-        let request = self.request(Method::POST, None);
+        let request = Request { subject, ..self.request(Method::POST, None) };
         let response = self.send(&Request { target, text: Some(text), ..request }).await?;
         let status = response.status();
         self.bounded(response, permit).into_body().collect(1 << 16).await?;
@@ -156,14 +184,26 @@ impl Http {
     /// Opens a GET stream, or goes on with one behind the event of this id.
     pub(crate) async fn listen(
         &self,
-        session: Option<&Session>,
+        session: &Session,
         last_event_id: Option<&str>,
     ) -> Result<Response<Body>, Error> {
+        let last_event_id = last_event_id.and_then(|id| HeaderValue::from_str(id).ok());
+        let request = self.request(Method::GET, Some(session));
+        self.open(&Request { last_event_id, ..request }).await
+    }
+
+    /// Opens a stream that is all there is of a session.
+    pub(crate) async fn listen_first(
+        &self,
+        subject: Option<&Subject>,
+    ) -> Result<Response<Body>, Error> {
+        self.open(&Request { subject, ..self.request(Method::GET, None) }).await
+    }
+
+    async fn open(&self, request: &Request<'_>) -> Result<Response<Body>, Error> {
         let permit = self.streams.enter()?;
         let accept = Some(headers::EVENT_STREAM);
-        let last_event_id = last_event_id.and_then(|id| HeaderValue::from_str(id).ok());
-        let request = self.request(Method::GET, session);
-        let response = self.send(&Request { accept, last_event_id, ..request }).await?;
+        let response = self.send(&Request { accept, ..request.clone() }).await?;
         if response.status().is_success() {
             readable(response.headers(), &self.secrets)?;
         }
@@ -219,6 +259,9 @@ impl Http {
             base: &self.base,
             hands_over: self.hands_over,
             session,
+            subject: session.and_then(Session::subject),
+            shown: None,
+            passed: None,
             lines: None,
             accept: None,
             last_event_id: None,
@@ -226,8 +269,54 @@ impl Http {
         }
     }
 
-    /// Sends a request, and follows it where it is sent on to.
+    /// Sends a request with what the backend is shown.
     async fn send(&self, request: &Request<'_>) -> Result<Response<Source>, Error> {
+        if self.credential.is_none() && self.passes.is_none() {
+            return self.follow(request).await;
+        }
+        // Boxed, so that a request that shows the same for everybody does not carry room for it.
+        Box::pin(self.send_on_behalf(request)).await
+    }
+
+    /// Sends a request with what it carries on behalf of its caller.
+    async fn send_on_behalf(&self, request: &Request<'_>) -> Result<Response<Source>, Error> {
+        let caller = request.subject.map(Subject::caller);
+        let passed = caller.as_ref().and_then(|caller| caller.passed());
+        let passed = self.passes.as_ref().and_then(|credential| {
+            credential.seen().note_passed(passed?);
+            passed
+        });
+        let request = Request { passed: passed.map(|passed| &**passed), ..request.clone() };
+        match &self.credential {
+            None => self.follow(&request).await,
+            Some(credential) => self.send_shown(&request, credential, caller.as_deref()).await,
+        }
+    }
+
+    /// Sends a request with what is obtained. If the backend does not take that, it is obtained anew and
+    /// the request sent again, once: 401 says that it did not run.
+    async fn send_shown(
+        &self,
+        request: &Request<'_>,
+        credential: &Credential,
+        caller: Option<&Identity>,
+    ) -> Result<Response<Source>, Error> {
+        let Some(shown) = obtained(credential, caller).await? else {
+            return self.follow(request).await;
+        };
+        let response = self.follow(&Request { shown: Some(&shown), ..request.clone() }).await?;
+        let is_refused = response.status() == StatusCode::UNAUTHORIZED;
+        if !is_refused || !credential.refused(caller, &shown) {
+            return Ok(response);
+        }
+        match obtained(credential, caller).await? {
+            Some(other) => self.follow(&Request { shown: Some(&other), ..request.clone() }).await,
+            None => Ok(response),
+        }
+    }
+
+    /// Sends a request, and follows it where it is sent on to.
+    async fn follow(&self, request: &Request<'_>) -> Result<Response<Source>, Error> {
         let response = self.pool.send(request).await?;
         match redirect(request.target, &response, &self.secrets)? {
             None => Ok(response),
@@ -250,6 +339,18 @@ impl Http {
             }
         }
         Err(Error::Protocol(format!("redirects more than {MAX_REDIRECTS} times")))
+    }
+}
+
+/// What a request is to carry, if that is anything.
+async fn obtained(
+    credential: &Credential,
+    caller: Option<&Identity>,
+) -> Result<Option<Shown>, Error> {
+    match credential.shown(caller) {
+        Showing::Nothing => Ok(None),
+        Showing::Now(shown) => Ok(Some(shown)),
+        Showing::Wait(obtaining) => obtaining.await.map(Some).map_err(Error::NoCredential),
     }
 }
 
@@ -314,23 +415,14 @@ fn shown(address: &Uri, secrets: &Secrets) -> String {
     let port = address.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
     // A path may hold in its own way what the backend was shown.
     let path = address.path();
-    let path = if secrets.are_in(&percent_decoded(path)) { "/***" } else { path };
+    let path = if secrets.are_in(&String::from_utf8_lossy(&percent_decoded(path.as_bytes()))) {
+        "/***"
+    } else {
+        path
+    };
     let whole = format!("{scheme}{host}{port}{path}");
     let whole: String = whole.chars().filter(|c| !c.is_control()).collect();
     secrets.excerpt(whole.as_bytes())
-}
-
-/// A path without its percent signs (RFC 3986, section 2.1).
-fn percent_decoded(path: &str) -> String {
-    let (mut decoded, mut rest) = (Vec::new(), path.as_bytes());
-    while let [first, more @ ..] = rest {
-        let digits = more.get(..2).and_then(|two| std::str::from_utf8(two).ok());
-        let byte = digits.and_then(|two| u8::from_str_radix(two, 16).ok());
-        let byte = byte.filter(|_| *first == b'%');
-        decoded.push(byte.unwrap_or(*first));
-        rest = if byte.is_some() { &more[2..] } else { more };
-    }
-    String::from_utf8_lossy(&decoded).into_owned()
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! How long a backend takes to begin to answer. Written without a lock, by every call.
+//! How long calls take. Written without a lock, by every call.
 
 use std::{
     sync::atomic::{AtomicU32, AtomicU64, Ordering},
@@ -50,12 +50,20 @@ impl Latency {
 
     /// `None` if there were no calls.
     pub(crate) fn snapshot(&self) -> Option<LatencySnapshot> {
-        self.advance(Instant::now());
-        let counts: Vec<u64> = (0..SLOTS)
-            .map(|slot| {
-                self.counts.iter().map(|half| u64::from(half[slot].load(Ordering::Relaxed))).sum()
-            })
-            .collect();
+        Self::snapshot_of(std::iter::once(self))
+    }
+
+    /// The same of several together.
+    pub(crate) fn snapshot_of<'a>(all: impl Iterator<Item = &'a Self>) -> Option<LatencySnapshot> {
+        let mut counts = [0_u64; SLOTS];
+        for one in all {
+            one.advance(Instant::now());
+            for half in &one.counts {
+                for (sum, count) in counts.iter_mut().zip(half) {
+                    *sum += u64::from(count.load(Ordering::Relaxed));
+                }
+            }
+        }
         let calls: u64 = counts.iter().sum();
         let at = |share: u64| {
             let rank = (calls * share).div_ceil(100);

@@ -4,6 +4,7 @@
 //! Whose session a message belongs to, and what to do when one is lost, is decided above.
 
 mod backend;
+mod callers;
 mod conduct;
 mod config;
 mod discovery;
@@ -21,8 +22,8 @@ pub mod launcher;
 mod link;
 mod links;
 mod listening;
+mod memory;
 mod offer;
-mod outgoing;
 mod own;
 mod pace;
 mod reading;
@@ -32,6 +33,8 @@ mod session;
 mod sse;
 mod stats;
 mod stdio;
+mod subject;
+mod uses;
 pub mod worker;
 
 pub use backend::{Answer, Backend, Lineage};
@@ -45,9 +48,12 @@ pub use health::{BreakerSettings, Due, HealthSettings, HealthSnapshot, Phase, St
 pub use http::{body::Body, challenge::Denial};
 pub use latency::LatencySnapshot;
 pub use link::ListsChanged;
+pub use memory::{Memory, Network};
 pub use offer::Advertised;
-pub use outgoing::Outgoing;
 pub use own::Declined;
 pub use reopening::Reopening;
 pub use session::{CLIENT_INFO, ClientView, Facts, Session};
 pub use stats::StatsSnapshot;
+pub use subject::Subject;
+pub use uses::{Use, Uses, UsesSnapshot};
+pub use vmcp_credentials::Unavailable;

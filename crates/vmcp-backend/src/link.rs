@@ -24,7 +24,7 @@ use tokio::{
     time::{Instant, error::Elapsed},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use vmcp_model::BackendId;
+use vmcp_model::{BackendId, Method};
 use vmcp_wire::{Fault, Message, Shape, reply};
 
 use crate::{
@@ -376,20 +376,22 @@ impl Link {
 
 /// Why a request cannot be sent to a backend that does not tell its callers apart.
 fn not_shared(request: &Message) -> Option<Fault> {
-    let allowed = match &*request.method() {
-        "initialize"
-        | "ping"
-        | "tools/list"
-        | "resources/list"
-        | "resources/templates/list"
-        | "resources/read"
-        | "prompts/list"
-        | "prompts/get"
-        | "completion/complete" => true,
-        "tools/call" => request.params().task.is_none(),
+    let allowed = match request.method() {
+        Some(
+            Method::Initialize
+            | Method::Ping
+            | Method::ToolsList
+            | Method::ResourcesList
+            | Method::ResourcesTemplatesList
+            | Method::ResourcesRead
+            | Method::PromptsList
+            | Method::PromptsGet
+            | Method::CompletionComplete,
+        ) => true,
+        Some(Method::ToolsCall) => request.params().task.is_none(),
         _ => false,
     };
-    let what = request.method();
+    let what = request.method_name();
     (!allowed).then(|| {
         Fault::MethodNotFound(format!(
             "{what} (the program is shared, and cannot tell callers apart)"

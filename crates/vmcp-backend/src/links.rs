@@ -35,6 +35,7 @@ use crate::{
     link::{Link, ListsChanged, Member, Outbox},
     session::{CLIENT_INFO, ClientView, Facts, Session},
     sse, stdio,
+    subject::Subject,
 };
 use crashes::Crashes;
 use ending::{Ending, Why};
@@ -154,6 +155,7 @@ impl Links {
     pub(crate) async fn connect(
         &self,
         purpose: Purpose,
+        subject: Option<&Subject>,
     ) -> Result<(HeaderValue, Arc<Link>), Error> {
         if self.closed.load(Ordering::Relaxed) {
             return Err(Error::Unreachable("it is not in use any more".to_owned()));
@@ -174,7 +176,7 @@ impl Links {
                 self.crashes().check()?;
                 self.start(&id, program, place, purpose).await
             }
-            Opener::Sse(http) => self.open_sse(&id, http, place).await,
+            Opener::Sse(http) => self.open_sse(&id, (http, subject), place).await,
         };
         opened.map(|link| (HeaderValue::try_from(id).expect("the id is visible ASCII"), link))
     }
@@ -362,10 +364,11 @@ impl Links {
     async fn open_sse(
         &self,
         id: &str,
-        http: &Arc<Http>,
+        (http, subject): (&Arc<Http>, Option<&Subject>),
         place: Permit,
     ) -> Result<Arc<Link>, Error> {
-        let (stream, outbox) = sse::connect(http, self.event_bytes, &self.conduct).await?;
+        let connecting = sse::connect(http, subject, self.event_bytes, &self.conduct);
+        let (stream, outbox) = connecting.await?;
         let link = Arc::new(self.link(false, outbox));
         self.keep(id, &link);
         let (me, id) = (self.me.clone(), Box::<str>::from(id));

@@ -4,7 +4,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use vmcp_model::raw::{self, Members};
+use vmcp_model::{
+    Method,
+    raw::{self, Members},
+};
 use vmcp_wire::{Message, Shape};
 
 use crate::{
@@ -109,7 +112,8 @@ impl Backend {
         wanted: &str,
     ) -> Result<Option<Events>, Error> {
         let params = format!("{{\"notifications\":{{{wanted}}}}}");
-        let request = self.own_request_on(session, "subscriptions/listen", Some(params.as_bytes()));
+        let request =
+            self.own_request_on(session, Method::SubscriptionsListen, Some(params.as_bytes()));
         let admitted = self.health.admit()?;
         let begun = self.subscribed(http, session, request);
         let begun = within(self.timeouts.idle, begun).await;
@@ -132,7 +136,9 @@ impl Backend {
                     return Err(Error::Broken(why.to_owned()));
                 };
                 match message.shape() {
-                    Shape::Notification if message.method() == ACKNOWLEDGED => {
+                    Shape::Notification
+                        if message.method() == Some(Method::SubscriptionsAcknowledged) =>
+                    {
                         events.forget_subscription();
                         return Ok(honours_any(&message).then_some(events));
                     }
@@ -157,8 +163,6 @@ impl Backend {
         }
     }
 }
-
-const ACKNOWLEDGED: &str = "notifications/subscriptions/acknowledged";
 
 /// Whether the backend has said that it will tell anything.
 fn honours_any(acknowledgement: &Message) -> bool {

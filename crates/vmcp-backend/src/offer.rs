@@ -231,7 +231,7 @@ impl Backend {
             None => self.conduct.note_lack(kind),
             Some(_) => {
                 if self.conduct.is_news(Oddity::Undeclared) {
-                    tracing::warn!(backend = %self.id(), list = kind.list_method(), "the backend offers what its capabilities do not declare");
+                    tracing::warn!(backend = %self.id(), list = kind.list_method().name(), "the backend offers what its capabilities do not declare");
                 }
             }
         }
@@ -294,7 +294,7 @@ impl Backend {
                 }
                 Next::Circle => {
                     if self.conduct.is_news(Oddity::Circle) {
-                        let (backend, list) = (self.id(), kind.list_method());
+                        let (backend, list) = (self.id(), kind.list_method().name());
                         tracing::warn!(%backend, list, "the backend's cursors lead nowhere: to what it has listed already, or to one empty page after the other; what came before is taken for all");
                     }
                     return Ok(list.kept(pages));

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use vmcp_model::raw;
+use vmcp_model::{Method, raw};
 use vmcp_wire::{Fault, Id, IdKey, Lines, Message, Shape, lines, reply};
 
 use crate::{
@@ -54,7 +54,7 @@ impl Backend {
     pub async fn ask(
         self: &Arc<Self>,
         session: &Session,
-        method: &str,
+        method: Method,
         params: Option<&[u8]>,
     ) -> Result<Message, Error> {
         self.ask_as(session, method, params, Some(Sign::Own)).await
@@ -64,7 +64,7 @@ impl Backend {
     pub async fn ask_hearing(
         self: &Arc<Self>,
         session: &Session,
-        method: &str,
+        method: Method,
         params: Option<&[u8]>,
         hear: &mut (dyn FnMut(&Message) + Send),
     ) -> Result<Message, Error> {
@@ -75,7 +75,7 @@ impl Backend {
     pub(crate) async fn ask_as(
         self: &Arc<Self>,
         session: &Session,
-        method: &str,
+        method: Method,
         params: Option<&[u8]>,
         sign: Option<Sign>,
     ) -> Result<Message, Error> {
@@ -85,7 +85,7 @@ impl Backend {
     async fn asked(
         self: &Arc<Self>,
         session: &Session,
-        method: &str,
+        method: Method,
         params: Option<&[u8]>,
         sign: Option<Sign>,
         hear: &mut (dyn FnMut(&Message) + Send),
@@ -172,7 +172,7 @@ impl Backend {
     ) -> Result<(), Error> {
         if session.is_stateless() {
             // It must not ask in this way, and there is none in which to answer.
-            tracing::debug!(backend = %self.id(), method = %request.method(), "a modern backend has sent a request, which is left unanswered");
+            tracing::debug!(backend = %self.id(), method = %request.method_name(), "a modern backend has sent a request, which is left unanswered");
             return Ok(());
         }
         let Some(text) = refusal(request, why) else { return Ok(()) };
@@ -192,7 +192,7 @@ impl Backend {
     pub(crate) fn own_request_on(
         &self,
         session: &Session,
-        method: &str,
+        method: Method,
         params: Option<&[u8]>,
     ) -> OwnRequest {
         if !session.is_stateless() {
@@ -201,13 +201,13 @@ impl Backend {
         }
         let params = session.introduction().introduce_params(params);
         let (id, text) = self.own_request(method, Some(&params));
-        let name = Message::parse(text.clone()).ok().and_then(|message| {
-            lines::named_by(&message, method).flatten().map(|name| name.into_owned())
-        });
-        OwnRequest { id, text, lines: Some(Lines::new(method, name.as_deref())) }
+        let name = Message::parse(text.clone())
+            .ok()
+            .and_then(|message| lines::named_by(&message).flatten().map(|name| name.into_owned()));
+        OwnRequest { id, text, lines: Some(Lines::new(method.name(), name.as_deref())) }
     }
 
-    pub(crate) fn own_request(&self, method: &str, params: Option<&[u8]>) -> (IdKey, Bytes) {
+    pub(crate) fn own_request(&self, method: Method, params: Option<&[u8]>) -> (IdKey, Bytes) {
         let number = self.own_ids.next.fetch_add(1, Ordering::Relaxed);
         let id = format!("{}{number}", self.own_ids.prefix);
         let text = reply::request(&id, method, params);
@@ -227,13 +227,13 @@ pub enum Declined {
 
 /// The answer to a backend's request that nobody is there to answer.
 pub(crate) fn refusal(request: &Message, why: Declined) -> Option<Bytes> {
-    if request.method() == "ping" {
+    if request.method() == Some(Method::Ping) {
         return request.id().map(|id| reply::result(id, b"{}"));
     }
     let why = match why {
         Declined::NoClient => "no client is attached",
         Declined::Incapable => "the client cannot be asked this",
     };
-    let fault = Fault::MethodNotFound(format!("{} ({why})", request.method()));
+    let fault = Fault::MethodNotFound(format!("{} ({why})", request.method_name()));
     Some(reply::error(request.id(), &fault))
 }

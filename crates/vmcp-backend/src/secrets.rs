@@ -5,10 +5,13 @@
 
 mod arguments;
 
-use std::cmp::Reverse;
+use std::{borrow::Cow, cmp::Reverse, sync::Arc};
+
+use http::HeaderValue;
+use vmcp_credentials::Credential;
+use vmcp_model::percent_encoded;
 
 use crate::config::{Endpoint, Program, Transport};
-use crate::outgoing::Outgoing;
 
 /// The shortest value that is taken for a secret: if its name says that it is one, and otherwise. Shorter ones
 /// are settings, and occur in whatever a program says.
@@ -32,20 +35,42 @@ const NAMES: [&str; 9] =
 
 /// The secrets of one backend.
 #[derive(Default)]
-pub(crate) struct Secrets(Vec<String>);
+pub(crate) struct Secrets {
+    /// Those of its configuration.
+    fixed: Known,
+    /// What obtains others.
+    credential: Option<Arc<Credential>>,
+}
+
+/// Texts that are secrets, the longest first.
+#[derive(Clone, Default)]
+struct Known(Vec<String>);
 
 impl Secrets {
-    /// Those of a backend that is reached so.
-    pub(crate) fn of(transport: &Transport) -> Self {
-        let mut found = Self::default();
+    /// Those of a backend that is reached so, and shown this.
+    pub(crate) fn of(transport: &Transport, credential: &Arc<Credential>) -> Self {
+        let mut fixed = Known::default();
         match transport {
-            Transport::Http(endpoint) | Transport::Sse(endpoint) => found.add_endpoint(endpoint),
-            Transport::Stdio(program) => found.add_program(program),
+            Transport::Http(endpoint) | Transport::Sse(endpoint) => fixed.add_endpoint(endpoint),
+            Transport::Stdio(program) => fixed.add_program(program),
         }
-        // One that holds another is replaced whole.
-        found.0.sort_by_key(|secret| Reverse(secret.len()));
-        found.0.dedup();
-        found
+        fixed.settle();
+        Self { fixed, credential: Some(Arc::clone(credential)) }
+    }
+
+    /// Those of the configuration, and those that were shown last.
+    fn known(&self) -> Cow<'_, Known> {
+        let last = self.credential.as_ref().map(|credential| credential.last_shown());
+        let last = last.unwrap_or_default();
+        if last.is_empty() {
+            return Cow::Borrowed(&self.fixed);
+        }
+        let mut known = self.fixed.clone();
+        for shown in last {
+            shown.secrets().into_iter().for_each(|value| known.add_header(value));
+        }
+        known.settle();
+        Cow::Owned(known)
     }
 
     /// As much of a text as may be told, without the secrets in it and without control characters, at most so
@@ -53,7 +78,11 @@ impl Secrets {
     pub(crate) fn told(&self, text: &[u8], most: usize) -> String {
         let looked = &text[..text.len().min(most.saturating_mul(LOOK))];
         let cut = looked.len() < text.len();
-        let text = self.masked(&String::from_utf8_lossy(looked), cut);
+        let text = self.known().masked(&String::from_utf8_lossy(looked), cut);
+        let text = match &self.credential {
+            Some(credential) => credential.seen().masked(&text),
+            None => text,
+        };
         let mut shown: String = text.chars().take(most).collect();
         if cut || shown.len() < text.len() {
             shown.push('…');
@@ -69,7 +98,19 @@ impl Secrets {
     /// Whether a text holds one of them, or is a piece of one.
     pub(crate) fn are_in(&self, text: &str) -> bool {
         let is_piece = |secret: &String| text.len() >= PIECE.1 && secret.contains(text);
-        self.0.iter().any(|secret| text.contains(secret.as_str()) || is_piece(secret))
+        self.known().0.iter().any(|secret| text.contains(secret.as_str()) || is_piece(secret))
+            || self
+                .credential
+                .as_ref()
+                .is_some_and(|credential| credential.seen().masked(text) != text)
+    }
+}
+
+impl Known {
+    /// One that holds another is replaced whole.
+    fn settle(&mut self) {
+        self.0.sort_by_key(|secret| Reverse(secret.len()));
+        self.0.dedup();
     }
 
     /// The text without them. `cut` says that more of it was left away.
@@ -106,21 +147,20 @@ impl Secrets {
     }
 
     fn add_endpoint(&mut self, endpoint: &Endpoint) {
-        let shown = match &endpoint.outgoing {
-            Outgoing::Header { value, .. } => Some(value),
-            Outgoing::Unauthenticated => None,
-        };
         let proxy = endpoint.proxy.as_ref().and_then(|proxy| proxy.authorization.as_ref());
-        for value in endpoint.headers.values().chain(shown).chain(proxy) {
-            let value = String::from_utf8_lossy(value.as_bytes());
-            self.add(&value, false);
-            // Behind a scheme such as `Bearer` stands what counts.
-            if let Some((_, last)) = value.rsplit_once(' ') {
-                self.add(last, true);
-            }
-        }
+        let headers = endpoint.headers.values().chain(proxy).map(HeaderValue::as_bytes);
+        headers.chain(endpoint.outgoing.secrets()).for_each(|value| self.add_header(value));
         let url = endpoint.url.to_string();
         arguments::of_url(&url).iter().for_each(|secret| self.add(secret, true));
+    }
+
+    fn add_header(&mut self, value: &[u8]) {
+        let value = String::from_utf8_lossy(value);
+        self.add(&value, false);
+        // Behind a scheme such as `Bearer` stands what counts.
+        if let Some((_, last)) = value.rsplit_once(' ') {
+            self.add(last, true);
+        }
     }
 
     /// Adds each line of a secret as it may be written.
@@ -138,7 +178,7 @@ impl Secrets {
 /// Secrets are shown to nobody.
 impl std::fmt::Debug for Secrets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Secrets({})", self.0.len())
+        write!(f, "Secrets({})", self.fixed.0.len())
     }
 }
 
@@ -157,19 +197,6 @@ fn begun(secret: &str, text: &str) -> Option<usize> {
 /// As string literals have it.
 fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"")
-}
-
-/// As URLs have it (RFC 3986, section 2.1).
-fn percent_encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded += &format!("%{byte:02X}");
-        }
-    }
-    encoded
 }
 
 /// The line, with what stands before the `@` of a URL's host left out, whatever it holds.

@@ -6,15 +6,15 @@ use bytes::Bytes;
 use http::HeaderValue;
 use tokio::time::Instant;
 use vmcp_model::{
-    BackendId, Digest, Era, LeftOut, ProtocolVersion, declared,
+    BackendId, Era, Identity, LeftOut, ProtocolVersion, declared,
     raw::{self, Edit, Members},
 };
 use vmcp_wire::{Introduction, ServerHello, task};
 
-use crate::{backend::Backend, freshness::Freshness};
+use crate::{backend::Backend, freshness::Freshness, subject::Subject};
 
-/// What a backend is told about the client that a session serves, which is also all that it can
-/// tell its callers apart by, their credentials aside.
+/// What a backend can tell its callers apart by: what it is told about the client that a session serves,
+/// and whose credential it is shown.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ClientView {
     /// The revision that the client speaks.
@@ -23,6 +23,8 @@ pub struct ClientView {
     capabilities: Bytes,
     /// The same for backends of the other era, where nothing can be asked of the client.
     across: Bytes,
+    /// Whose credentials backends are shown; `None` if they are shown the same for every caller.
+    subject: Option<Subject>,
 }
 
 /// Missing backends that are kept of what another vmcp names.
@@ -45,6 +47,8 @@ pub struct Session {
     pub(crate) capabilities: Bytes,
     /// When it was opened, if this process has opened it.
     pub(crate) opened: Option<Instant>,
+    /// On whose behalf it is used, if the backend is shown credentials of the callers' own.
+    pub(crate) subject: Option<Subject>,
 }
 
 /// What a backend said about itself when a session was opened. Shared by the sessions to which it
@@ -79,9 +83,15 @@ pub struct Has {
 
 impl ClientView {
     /// What is told of a client that speaks this revision and has these capabilities (a JSON object).
+    /// Backends are shown the same credentials for it as for everybody.
     pub fn new(version: ProtocolVersion, capabilities: Bytes) -> Self {
         let across = crossing(&capabilities);
-        Self { version, capabilities, across }
+        Self { version, capabilities, across, subject: None }
+    }
+
+    /// The same for callers whose own credentials backends are shown.
+    pub fn shown(self, subject: Option<Subject>) -> Self {
+        Self { subject, ..self }
     }
 
     /// A client of the legacy era that can do nothing: what is told where no client stands behind it.
@@ -94,18 +104,24 @@ impl ClientView {
         Self::new(ProtocolVersion::MODERN, Bytes::from_static(b"{}"))
     }
 
-    /// Whether nobody stands behind it.
+    /// Whether it is that of a client that can do nothing.
     pub fn is_base(&self) -> bool {
-        *self == Self::nobody() || *self == Self::modern_nobody()
+        [Self::nobody(), Self::modern_nobody()].contains(&self.clone().shown(None))
     }
 
     /// Of whom a client sees what this one sees, as far as is known: of a client of its era that can do
-    /// nothing, and of that in turn of one of the legacy era.
+    /// nothing, and of that in turn of one of the legacy era. Callers with credentials of their own share what
+    /// backends list that are shown the same for everybody.
     pub fn base(&self) -> Option<Self> {
-        match (self.version.era(), self.is_base()) {
-            (Era::Legacy, true) => None,
-            (Era::Modern, false) => Some(Self::modern_nobody()),
-            (Era::Legacy, false) | (Era::Modern, true) => Some(Self::nobody()),
+        let of_era = match self.version.era() {
+            Era::Legacy => Self::nobody(),
+            Era::Modern => Self::modern_nobody(),
+        };
+        match (self.is_base(), &self.subject) {
+            (false, subject) => Some(of_era.shown(subject.clone())),
+            (true, Some(_)) => Some(of_era),
+            (true, None) if self.version.era() == Era::Modern => Some(Self::nobody()),
+            (true, None) => None,
         }
     }
 
@@ -133,9 +149,16 @@ impl ClientView {
         }
     }
 
-    /// The digest that names the view.
-    pub fn digest(&self) -> Digest {
-        Digest::of_parts([self.version.name().as_bytes(), &self.capabilities])
+    /// Whose credentials backends are shown; `None` if they are shown the same for every caller.
+    pub fn subject(&self) -> Option<&Subject> {
+        self.subject.as_ref()
+    }
+
+    /// What names it where the revision and the capabilities alone would not do.
+    pub fn parts(&self) -> [&[u8]; 3] {
+        let subject =
+            self.subject.as_ref().map_or(&[][..], |subject| &subject.key().as_bytes()[..]);
+        [self.version.name().as_bytes(), &self.capabilities, subject]
     }
 }
 
@@ -153,15 +176,51 @@ fn crossing(capabilities: &[u8]) -> Bytes {
 }
 
 impl Session {
-    /// What takes the place of a session on a modern backend that has said this about itself.
-    pub(crate) fn stateless(capabilities: Bytes, facts: Arc<Facts>) -> Self {
-        Self { id: None, version: ProtocolVersion::MODERN, facts, capabilities, opened: None }
+    /// What takes the place of a session on a modern backend that has said this about itself, for clients
+    /// of this view.
+    pub(crate) fn stateless(view: &ClientView, facts: Arc<Facts>) -> Self {
+        let capabilities = view.capabilities_for(Era::Modern).clone();
+        let (version, subject) = (ProtocolVersion::MODERN, view.subject.clone());
+        Self { id: None, version, facts, capabilities, opened: None, subject }
     }
 
-    /// A session that was opened before, from what was kept of it.
+    /// What asks a modern backend about itself where this one was refused: with the same credential, and of
+    /// a client that can do nothing if it is of the legacy era.
+    pub(crate) fn asker(&self) -> Self {
+        let capabilities = match self.version.era() {
+            Era::Legacy => Bytes::from_static(b"{}"),
+            Era::Modern => self.capabilities.clone(),
+        };
+        let nobody = Self::stateless(&ClientView::modern_nobody(), Arc::default());
+        Self { capabilities, subject: self.subject.clone(), ..nobody }
+    }
+
+    /// A session that was opened before, from what was kept of it. It is used on nobody's behalf.
     pub fn resumed(id: Option<&str>, version: ProtocolVersion, facts: Arc<Facts>) -> Option<Self> {
         let id = id.map(|id| HeaderValue::from_str(id).ok()).map_or(Some(None), |id| id.map(Some));
-        id.map(|id| Self { id, version, facts, capabilities: Bytes::new(), opened: None })
+        let capabilities = Bytes::new();
+        id.map(|id| Self { id, version, facts, capabilities, opened: None, subject: None })
+    }
+
+    /// The same, used on behalf of a caller of this view.
+    pub fn of_view(self, view: &ClientView) -> Self {
+        Self { subject: view.subject.clone(), ..self }
+    }
+
+    /// The session for one request of a caller, which is made with the token that it came with.
+    pub fn on_behalf_of(mut self, backend: &Backend, caller: &Identity) -> Self {
+        match &mut self.subject {
+            Some(subject) if subject.is(caller) => {}
+            Some(subject) => *subject = subject.with(caller),
+            // The backend may be shown something else since the session was opened.
+            none => *none = backend.subject(caller).map(|key| Subject::new(key, caller)),
+        }
+        self
+    }
+
+    /// On whose behalf it is used.
+    pub fn subject(&self) -> Option<&Subject> {
+        self.subject.as_ref()
     }
 
     /// The session, with what the backend has said meanwhile if nothing was known of it.

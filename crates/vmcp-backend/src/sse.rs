@@ -14,6 +14,7 @@ use crate::{
     link::{Link, Outbox},
     pace::Pace,
     reading,
+    subject::Subject,
 };
 
 /// How long a stream may be open without naming its endpoint: servers do so at once.
@@ -31,10 +32,11 @@ pub(crate) struct Stream {
 /// Opens the stream and waits until it names the endpoint.
 pub(crate) async fn connect(
     http: &Arc<Http>,
+    subject: Option<&Subject>,
     event_bytes: usize,
     conduct: &Arc<Conduct>,
 ) -> Result<(Stream, Outbox), Error> {
-    let response = http.listen(None, None).await?;
+    let response = http.listen_first(subject).await?;
     match response.status() {
         StatusCode::OK if MediaType::of(response.headers()) == MediaType::EventStream => {}
         StatusCode::OK => {
@@ -53,7 +55,7 @@ pub(crate) async fn connect(
         // It may hold a secret.
         Error::Protocol("names an endpoint that is not of its own origin".to_owned())
     })?;
-    Ok((stream, Outbox::Post { http: Arc::clone(http), target }))
+    Ok((stream, Outbox::Post { http: Arc::clone(http), target, subject: subject.cloned() }))
 }
 
 /// What is no stream of HTTP+SSE, as far as can be told.

@@ -2,7 +2,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::latency::{Latency, LatencySnapshot};
+use crate::{
+    latency::LatencySnapshot,
+    uses::{Uses, UsesSnapshot},
+};
 
 /// Counts since the start.
 #[derive(Debug)]
@@ -11,11 +14,11 @@ pub(crate) struct Stats {
     pub(crate) requests: AtomicU64,
     pub(crate) failures: AtomicU64,
     pub(crate) stray_progress: AtomicU64,
-    pub(crate) latency: Latency,
+    pub(crate) uses: Uses,
 }
 
 /// Counts since the start, at one moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatsSnapshot {
     pub sessions_opened: u64,
     pub requests: u64,
@@ -28,8 +31,10 @@ pub struct StatsSnapshot {
     pub streams: usize,
     /// Child processes that run, or connections of HTTP+SSE that are open.
     pub links: usize,
-    /// How long the beginning of an answer took lately.
+    /// How long calls of clients took lately.
     pub latency: Option<LatencySnapshot>,
+    /// What clients have called, by method.
+    pub uses: Vec<UsesSnapshot>,
 }
 
 impl Stats {
@@ -39,7 +44,7 @@ impl Stats {
             requests: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             stray_progress: AtomicU64::new(0),
-            latency: Latency::new(),
+            uses: Uses::default(),
         }
     }
 
@@ -53,7 +58,8 @@ impl Stats {
             in_flight: 0,
             streams: 0,
             links: 0,
-            latency: self.latency.snapshot(),
+            latency: self.uses.latency(),
+            uses: self.uses.snapshot(),
         }
     }
 }

@@ -16,6 +16,9 @@ use crate::order::ORDER;
 /// How deep `tasks` is merged; what lies deeper is taken from the first backend that has it.
 const TASKS_DEPTH: usize = 8;
 
+/// A kind whose list may change.
+const LIST_CHANGED: &[u8] = br#"{"listChanged":true}"#;
+
 /// One `capabilities` object out of those of the backends. What is not an object declares nothing,
 /// and neither does a member that is `null`.
 ///
@@ -29,11 +32,11 @@ pub(crate) fn merged(offers: &BTreeMap<BackendId, Arc<Offer>>) -> Bytes {
     declared.remove(ORDER);
     let merged = declared.into_iter().filter_map(|(name, values)| {
         let value = match &*name {
-            "tools" | "prompts" => br#"{"listChanged":true}"#.to_vec(),
+            "tools" | "prompts" => LIST_CHANGED.to_vec(),
             "resources" if values.iter().any(|value| subscribes(value)) => {
                 br#"{"listChanged":true,"subscribe":true}"#.to_vec()
             }
-            "resources" => br#"{"listChanged":true}"#.to_vec(),
+            "resources" => LIST_CHANGED.to_vec(),
             "logging" | "completions" => b"{}".to_vec(),
             "tasks" => union(&values, TASKS_DEPTH)?,
             "experimental" | "extensions" => union(&values, 1)?,
@@ -42,6 +45,14 @@ pub(crate) fn merged(offers: &BTreeMap<BackendId, Arc<Offer>>) -> Bytes {
         Some((name, value))
     });
     object(merged).into()
+}
+
+/// The same object with tools in it, if it has none.
+pub(crate) fn with_tools(capabilities: &Bytes) -> Bytes {
+    let mut members = BTreeMap::new();
+    collect(capabilities, &mut members);
+    members.entry("tools".into()).or_insert_with(|| vec![LIST_CHANGED]);
+    object(members.into_iter().map(|(name, values)| (name, values[0].to_vec()))).into()
 }
 
 fn subscribes(resources: &[u8]) -> bool {

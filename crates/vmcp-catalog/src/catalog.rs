@@ -8,23 +8,27 @@ use std::{
 };
 
 use bytes::Bytes;
-use vmcp_model::{BackendId, Digest, Kind, Mirror, legacy, linked};
+use vmcp_model::{BackendId, Digest, Kind, Method, Mirror, legacy, linked};
 
 use crate::{
-    contents::{Contents, Entry, InvalidCatalog, Route},
+    contents::{Contents, Entry},
     cursor::{self, InvalidCursor},
     pages::Pages,
+    route::{Reach, Route},
     spelling::{self, Candidates, Spellings},
+    stored::InvalidCatalog,
     template::{Matcher, Steps},
 };
 
 /// The merged, conflict-resolved offers. Immutable; equal catalogs have equal digests.
 ///
+/// Everything speaks of what is listed, but for [`Catalog::find`], which reaches as far as it is told.
+///
 /// Lookups by key cost one hash and no allocation, and a page is a clone of shared bytes.
 pub struct Catalog {
     digest: Digest,
     contents: Contents,
-    /// In the order of [`Kind::ALL`], as the entries are.
+    /// What is listed. In the order of [`Kind::ALL`], as the entries are.
     pages: [Pages; 4],
     /// Made when it is first needed.
     spellings: OnceLock<Spellings>,
@@ -52,6 +56,7 @@ pub struct Changed {
 
 impl Catalog {
     pub(crate) fn new(mut contents: Contents) -> Self {
+        contents.arrange();
         let digest = Digest::of(&contents.to_bytes());
         let page_size = contents.page_size;
         for tool in &mut contents.entries[place_of(Kind::Tool)] {
@@ -72,14 +77,27 @@ impl Catalog {
         self.digest
     }
 
+    /// Where an entry leads, for who reaches so far. The keys of a kind are distinct, however far away
+    /// they are.
+    pub fn find(&self, kind: Kind, key: &str, within: Reach) -> Option<&Route> {
+        let entry = self.entry(kind, key)?;
+        (entry.reach <= within).then_some(&entry.route)
+    }
+
+    /// An entry by its key, however far away it is.
+    pub(crate) fn entry(&self, kind: Kind, key: &str) -> Option<&Entry> {
+        let place = self.pages[place_of(kind)].place(key)?;
+        Some(&self.all(kind)[place])
+    }
+
     /// Where a call of this tool goes.
     pub fn tool(&self, name: &str) -> Option<&Route> {
-        self.route(Kind::Tool, name)
+        self.listed(Kind::Tool, name)
     }
 
     /// Where a request for this prompt goes.
     pub fn prompt(&self, name: &str) -> Option<&Route> {
-        self.route(Kind::Prompt, name)
+        self.listed(Kind::Prompt, name)
     }
 
     /// Where a request for this URI goes: to the backend that lists it, as a resource or literally
@@ -87,7 +105,7 @@ impl Catalog {
     /// expand to it. The route of a template holds the template; what to ask for is `uri` itself.
     /// Takes a bounded time for each backend, whatever its templates are.
     pub fn resource(&self, uri: &str) -> Option<&Route> {
-        self.route(Kind::Resource, uri).or_else(|| self.template(uri)).or_else(|| {
+        self.listed(Kind::Resource, uri).or_else(|| self.template(uri)).or_else(|| {
             let (mut matcher, mut budgets) = (Matcher::new(uri), self.budgets());
             let fits = |entry: &&Entry| {
                 let steps = self.budget(&mut budgets, entry);
@@ -97,21 +115,33 @@ impl Catalog {
         })
     }
 
-    /// Whether a list has this very URI.
-    pub fn lists(&self, uri: &str) -> bool {
-        self.route(Kind::Resource, uri).is_some()
+    /// The texts of all templates that could expand to a URI.
+    pub fn templates_of(&self, uri: &str) -> Vec<&str> {
+        let (mut matcher, mut budgets) = (Matcher::new(uri), self.budgets());
+        let fits = |entry: &&Entry| {
+            let steps = self.budget(&mut budgets, entry);
+            steps.is_some_and(|steps| matcher.fits(&entry.key, steps))
+        };
+        self.entries(Kind::ResourceTemplate).iter().filter(fits).map(|entry| &*entry.key).collect()
     }
 
-    /// The backend of the first tool whose definition names a resource.
+    /// Whether a list has this very URI.
+    pub fn lists(&self, uri: &str) -> bool {
+        self.listed(Kind::Resource, uri).is_some()
+    }
+
+    /// The backend of the first of its tools whose definition names a resource.
     pub fn linked(&self, uri: &str) -> Option<&BackendId> {
         let tools = self.entries(Kind::Tool);
         let links = self.links.get_or_init(|| {
-            let named = tools.iter().enumerate().rev().flat_map(|(place, tool)| {
+            let of_backends =
+                tools.iter().enumerate().filter(|(_, tool)| tool.route.backend().is_some());
+            let named = of_backends.rev().flat_map(|(place, tool)| {
                 linked::of_object(&tool.json).into_iter().map(move |uri| (uri, place))
             });
             named.collect()
         });
-        links.get(uri).map(|place| &tools[*place].route.backend)
+        links.get(uri).and_then(|place| tools[*place].route.backend())
     }
 
     /// A URI as its backend writes it, if it leads nowhere as it stands but only differs in how it is
@@ -120,9 +150,8 @@ impl Catalog {
         if self.resource(uri).is_some() {
             return None;
         }
-        let spellings = self.spellings.get_or_init(|| Spellings::of(self.keys(Kind::Resource)));
-        if let Some(place) = spellings.place(uri) {
-            return Some(Cow::Borrowed(&self.entries(Kind::Resource)[place].key));
+        if let Some(listed) = self.listed_as(uri) {
+            return Some(Cow::Borrowed(listed));
         }
         let plain = spelling::decoded(uri);
         let (mut candidates, mut budgets) = (Candidates::of(uri, &plain)?, self.budgets());
@@ -132,17 +161,23 @@ impl Catalog {
         spelled.next().map(Cow::Owned)
     }
 
+    /// The listed resource that a URI means, however either is written.
+    pub fn listed_as(&self, uri: &str) -> Option<&str> {
+        let spellings = self.spellings.get_or_init(|| Spellings::of(self.keys(Kind::Resource)));
+        Some(&self.entries(Kind::Resource)[spellings.place(uri)?].key)
+    }
+
     /// The only backend that has resources or templates, if there is just one.
     pub fn sole_with_resources(&self) -> Option<&BackendId> {
         let kinds = [Kind::Resource, Kind::ResourceTemplate];
         let entries = kinds.into_iter().flat_map(|kind| self.entries(kind));
-        let backends: BTreeSet<_> = entries.map(|entry| &entry.route.backend).collect();
+        let backends: BTreeSet<_> = entries.filter_map(|entry| entry.route.backend()).collect();
         backends.first().copied().filter(|_| backends.len() == 1)
     }
 
     /// Where a template leads, by its own text.
     pub fn template(&self, uri_template: &str) -> Option<&Route> {
-        self.route(Kind::ResourceTemplate, uri_template)
+        self.listed(Kind::ResourceTemplate, uri_template)
     }
 
     /// One page of a list. Without a cursor, or with an empty one, it is the first.
@@ -158,12 +193,23 @@ impl Catalog {
         Ok(Page { json })
     }
 
-    /// How many entries of a kind there are.
+    /// How many entries of a kind are listed.
     pub fn len(&self, kind: Kind) -> usize {
         self.entries(kind).len()
     }
 
-    /// Whether there is nothing of any kind.
+    /// How many listed entries of a kind one backend has.
+    pub fn count_of(&self, kind: Kind, backend: &BackendId) -> usize {
+        self.entries(kind).iter().filter(|entry| entry.route.backend() == Some(backend)).count()
+    }
+
+    /// About how many bytes it takes.
+    pub fn weight(&self) -> usize {
+        let of_entry = |entry: &Entry| entry.json.len() + entry.key.len() + size_of::<Entry>();
+        Kind::ALL.into_iter().flat_map(|kind| self.all(kind)).map(of_entry).sum()
+    }
+
+    /// Whether nothing of any kind is listed.
     pub fn is_empty(&self) -> bool {
         Kind::ALL.into_iter().all(|kind| self.len(kind) == 0)
     }
@@ -216,9 +262,8 @@ impl Catalog {
         }
     }
 
-    fn route(&self, kind: Kind, key: &str) -> Option<&Route> {
-        let place = self.pages[place_of(kind)].place(key)?;
-        Some(&self.entries(kind)[place].route)
+    fn listed(&self, kind: Kind, key: &str) -> Option<&Route> {
+        self.find(kind, key, Reach::Listed)
     }
 
     /// What comparing a URI with the templates of each backend may cost, in the order of the backends:
@@ -228,11 +273,21 @@ impl Catalog {
     }
 
     fn budget<'a>(&self, budgets: &'a mut [Steps], entry: &Entry) -> Option<&'a mut Steps> {
-        let place = self.contents.backends.binary_search(&entry.route.backend).ok()?;
+        let place = self.contents.backends.binary_search(entry.route.backend()?).ok()?;
         budgets.get_mut(place)
     }
 
+    pub(crate) fn contents(&self) -> &Contents {
+        &self.contents
+    }
+
+    /// What is listed of a kind, in the order of its list.
     fn entries(&self, kind: Kind) -> &[Entry] {
+        &self.all(kind)[..self.pages[place_of(kind)].listed()]
+    }
+
+    /// Everything of a kind: what is listed, then the rest.
+    pub(crate) fn all(&self, kind: Kind) -> &[Entry] {
         &self.contents.entries[place_of(kind)]
     }
 }
@@ -268,11 +323,11 @@ const fn place_of(kind: Kind) -> usize {
 
 impl Changed {
     /// The notifications that announce it.
-    pub fn announcements(self) -> impl Iterator<Item = &'static str> {
+    pub fn announcements(self) -> impl Iterator<Item = Method> {
         [
-            (self.tools, "notifications/tools/list_changed"),
-            (self.resources, "notifications/resources/list_changed"),
-            (self.prompts, "notifications/prompts/list_changed"),
+            (self.tools, Method::ToolsListChanged),
+            (self.resources, Method::ResourcesListChanged),
+            (self.prompts, Method::PromptsListChanged),
         ]
         .into_iter()
         .filter_map(|(changed, method)| changed.then_some(method))

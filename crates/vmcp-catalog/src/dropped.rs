@@ -39,6 +39,8 @@ pub enum DropReason {
     Outranked { name: String, by: BackendId },
     /// With its prefix it would have the name that another backend's capability has without one.
     Taken { name: String, by: BackendId },
+    /// A tool of vmcp's own has the name.
+    Reserved { name: String },
     /// Another backend offers the same URI or URI template and comes first.
     Shadowed { by: BackendId },
     /// Its backend has no such tool, and a rule speaks of it.
@@ -53,6 +55,7 @@ impl Dropped {
             | DropReason::Contested { .. }
             | DropReason::Outranked { .. }
             | DropReason::Taken { .. }
+            | DropReason::Reserved { .. }
             | DropReason::Shadowed { .. } => true,
             DropReason::Unfit { .. }
             | DropReason::WithoutOutput
@@ -105,10 +108,10 @@ impl fmt::Display for Dropped {
             write!(f, " for clients {}", clients_of(*era))?;
         }
         f.write_str(": ")?;
-        let advice = match kind {
-            Some(Kind::Tool) => "rename one under aggregation.tools[].overrides",
+        let place = match kind {
+            Some(Kind::Tool) => "under aggregation.tools[].overrides",
             Some(Kind::Prompt | Kind::Resource | Kind::ResourceTemplate) | None => {
-                "rename one at its backend, or the backend"
+                "at its backend, or the backend"
             }
         };
         match reason {
@@ -126,19 +129,30 @@ impl fmt::Display for Dropped {
                  correct it at its backend, or remove the override"
             ),
             DropReason::SameName { name } => {
-                write!(f, "another {noun} of this backend has the name {name:?} too; {advice}")
+                write!(
+                    f,
+                    "another {noun} of this backend has the name {name:?} too; rename one {place}"
+                )
             }
             DropReason::Contested { name, with } => {
-                write!(f, "the name {name:?} is also claimed by {}; {advice}", Names(with))
+                write!(
+                    f,
+                    "the name {name:?} is also claimed by {}; rename one {place}",
+                    Names(with)
+                )
             }
             DropReason::Outranked { name, by } => write!(
                 f,
                 "the name {name:?} goes to {by}, which comes first in \
-                 aggregation.conflictResolutionConfig.priorityOrder; to have both, {advice}"
+                 aggregation.conflictResolutionConfig.priorityOrder; to have both, rename one {place}"
             ),
             DropReason::Taken { name, by } => {
-                write!(f, "the name {name:?} belongs to {by}; {advice}")
+                write!(f, "the name {name:?} belongs to {by}; rename one {place}")
             }
+            DropReason::Reserved { name } => write!(
+                f,
+                "the name {name:?} is that of a tool of vmcp's own; rename it {place}, or switch that tool off"
+            ),
             DropReason::Shadowed { by } => {
                 write!(f, "{by} offers the same and comes first; rename one at its backend")
             }

@@ -1,7 +1,7 @@
 //! From offers and rules to a catalog.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     sync::Arc,
 };
 
@@ -11,12 +11,14 @@ use vmcp_model::{BackendId, Era, Item, Kind, LeftOut, Offer, Readable};
 use crate::{
     capabilities,
     catalog::Catalog,
-    contents::{Contents, Entry, Route},
+    contents::{Contents, Entry},
     dropped::{DropReason, Dropped},
     instructions,
     naming::{Claim, Names, Place},
     overrides::{self, Ambiguous},
-    rules::Rules,
+    own::OwnItem,
+    route::{Reach, Target},
+    rules::{Override, Rules},
     unmatched,
 };
 
@@ -24,8 +26,9 @@ use crate::{
 /// hides it, and so are rules for tools that are not there.
 ///
 /// What clients of this era could not read is left out first, then overrides are laid over the rest;
-/// then hidden tools are set aside, so that none of them can take a name from one that is shown; then
-/// names are given out, after being mapped and shortened.
+/// then hidden tools are set aside; then names are given out, after being mapped and shortened: first to
+/// the tools of vmcp's own, though they are listed last; then to what is shown; and if hidden tools are
+/// kept, to those, of what no other has or asks for.
 pub fn merge(
     offers: &BTreeMap<BackendId, Arc<Offer>>,
     rules: &Rules,
@@ -43,7 +46,12 @@ pub fn merge(
     let mut dropped: Vec<_> = offers.iter().flat_map(left_out).collect();
     dropped.extend(unmatched::rules(offers, rules));
     let entries = Kind::ALL.map(|kind| match kind {
-        Kind::Tool | Kind::Prompt => named(kind, offers, rules, era, &mut dropped),
+        Kind::Tool => {
+            let mut tools = named(kind, offers, rules, era, &mut dropped);
+            tools.extend(own(rules, era));
+            tools
+        }
+        Kind::Prompt => named(kind, offers, rules, era, &mut dropped),
         Kind::Resource | Kind::ResourceTemplate => {
             addressed(kind, offers, rules, era, &mut dropped)
         }
@@ -52,14 +60,17 @@ pub fn merge(
     let catalog = Catalog::new(Contents {
         page_size: rules.page_size.max(1),
         backends: offers.keys().cloned().collect(),
-        capabilities: capabilities::merged(offers),
+        capabilities: match rules.own.is_empty() {
+            true => capabilities::merged(offers),
+            false => capabilities::with_tools(&capabilities::merged(offers)),
+        },
         instructions: instructions::merged(offers),
         entries,
     });
     (catalog, dropped)
 }
 
-/// Tools or prompts, under the names that clients see.
+/// Tools or prompts, under the names that clients see; then those that are hidden, if they are kept.
 fn named(
     kind: Kind,
     offers: &BTreeMap<BackendId, Arc<Offer>>,
@@ -67,27 +78,27 @@ fn named(
     era: Era,
     dropped: &mut Vec<Dropped>,
 ) -> Vec<Entry> {
-    let mut claims = Vec::new();
-    for (backend, offer) in offers {
-        let mut seen = HashSet::new();
-        let backends_place = rules.place(backend);
-        for (number, item) in offer.items(kind).iter().enumerate() {
-            let place = (backends_place, backend, number);
-            match claim(kind, place, item, rules, era, &mut seen) {
-                Ok(Some((claim, lacks_output))) => {
-                    claims.push(claim);
-                    if lacks_output {
-                        dropped.push(refusal(kind, backend, item, DropReason::WithoutOutput));
-                    }
-                }
-                Ok(None) => {}
-                Err(reason) => dropped.push(refusal(kind, backend, item, reason)),
-            }
-        }
-    }
-    let names = Names::new(kind, rules, dropped);
-    let given = names.settle(claims).into_iter();
-    in_order(given.map(|(exposed, claim)| (claim.place, entry(exposed, &claim))).collect())
+    let Claims { shown, hidden } = Claims::of(kind, offers, rules, era, dropped);
+    // Prompts have names of their own.
+    let own = if kind == Kind::Tool { &rules.own[..] } else { &[] };
+    let mut reserved: BTreeSet<_> = own.iter().map(OwnItem::name).collect();
+    let names = Names::new(kind, rules, &reserved, dropped);
+    let asked = if hidden.is_empty() { Vec::new() } else { names.asked(&shown) };
+    let given = names.settle(shown).into_iter();
+    let listed = given.map(|(exposed, claim)| (claim.place, entry(exposed, &claim))).collect();
+    let mut entries = in_order(listed);
+    reserved.extend(asked.iter().map(String::as_str));
+    let mut unreported = Vec::new();
+    let given = Names::new(kind, rules, &reserved, &mut unreported).settle(hidden).into_iter();
+    entries.extend(given.map(|(exposed, claim)| entry(exposed, &claim).at(Reach::Hidden)));
+    entries
+}
+
+/// The tools of vmcp's own, in their own order.
+fn own(rules: &Rules, era: Era) -> impl Iterator<Item = Entry> {
+    let mut seen = HashSet::new();
+    let first = rules.own.iter().filter(move |own| seen.insert(own.name()));
+    first.map(move |own| Entry::listed(own.name(), Target::Own(own.tool()), own.readable(era)))
 }
 
 /// Entries as clients see them: backends in the order of the rules, and what one backend has in its
@@ -97,26 +108,77 @@ fn in_order(mut placed: Vec<(Place<'_>, Entry)>) -> Vec<Entry> {
     placed.into_iter().map(|(_, entry)| entry).collect()
 }
 
-/// What one item asks for, and whether it is without the output schema that it had. `None` if it is
-/// hidden.
+/// The claims of all backends to names.
+#[derive(Default)]
+struct Claims<'a> {
+    shown: Vec<Claim<'a>>,
+    /// Of hidden tools that are kept.
+    hidden: Vec<Claim<'a>>,
+}
+
+impl<'a> Claims<'a> {
+    fn of(
+        kind: Kind,
+        offers: &'a BTreeMap<BackendId, Arc<Offer>>,
+        rules: &'a Rules,
+        era: Era,
+        dropped: &mut Vec<Dropped>,
+    ) -> Self {
+        let mut claims = Self::default();
+        for (backend, offer) in offers {
+            let mut seen = HashSet::new();
+            let backends_place = rules.place(backend);
+            for (number, item) in offer.items(kind).iter().enumerate() {
+                let place = (backends_place, backend, number);
+                let wanted = Wanted::of(kind, backend, item, rules);
+                let is_hidden = kind == Kind::Tool && !rules.shows(backend, wanted.name);
+                if is_hidden && !rules.keep_hidden {
+                    continue;
+                }
+                match claim(place, item, &wanted, era, &mut seen) {
+                    Ok((claim, _)) if is_hidden => claims.hidden.push(claim),
+                    // What nobody is to see is not reported either.
+                    Err(_) if is_hidden => {}
+                    Ok((claim, lacks_output)) => {
+                        claims.shown.push(claim);
+                        let without = || refusal(kind, backend, item, DropReason::WithoutOutput);
+                        dropped.extend(lacks_output.then(without));
+                    }
+                    Err(reason) => dropped.push(refusal(kind, backend, item, reason)),
+                }
+            }
+        }
+        claims
+    }
+}
+
+/// What the rules make of one item.
+struct Wanted<'a> {
+    change: Option<&'a Override>,
+    /// The name after overrides.
+    name: &'a str,
+}
+
+impl<'a> Wanted<'a> {
+    fn of(kind: Kind, backend: &BackendId, item: &'a Item, rules: &'a Rules) -> Self {
+        let change = match kind {
+            Kind::Tool => rules.override_of(backend, item.key()),
+            Kind::Prompt | Kind::Resource | Kind::ResourceTemplate => None,
+        };
+        let name = change.and_then(|change| change.name.as_deref()).unwrap_or(item.key());
+        Self { change, name }
+    }
+}
+
+/// What one item asks for, and whether it is without the output schema that it had.
 fn claim<'a>(
-    kind: Kind,
     place: Place<'a>,
     item: &'a Item,
-    rules: &'a Rules,
+    Wanted { change, name }: &Wanted<'a>,
     era: Era,
     seen: &mut HashSet<&'a str>,
-) -> Result<Option<(Claim<'a>, bool)>, DropReason> {
+) -> Result<(Claim<'a>, bool), DropReason> {
     let (_, backend, _) = place;
-    let change = match kind {
-        Kind::Tool => rules.override_of(backend, item.key()),
-        Kind::Prompt | Kind::Resource | Kind::ResourceTemplate => None,
-    };
-    let given = change.and_then(|change| change.name.as_deref());
-    let name = given.unwrap_or(item.key());
-    if kind == Kind::Tool && !rules.shows(backend, name) {
-        return Ok(None);
-    }
     if item.key().is_empty() || name.is_empty() {
         return Err(DropReason::Unnamed);
     }
@@ -129,9 +191,9 @@ fn claim<'a>(
         Some(change) => overrides::apply(&json, change)
             .map_err(|Ambiguous(member)| DropReason::Ambiguous { member })?,
     };
-    let is_given = given.is_some();
+    let is_given = change.is_some_and(|change| change.name.is_some());
     let claim = Claim { place, backend, own_name: item.key(), name, is_given, json };
-    Ok(Some((claim, lacks_output)))
+    Ok((claim, lacks_output))
 }
 
 /// What clients of this era can read of an item.
@@ -172,43 +234,22 @@ fn addressed(
             dropped.push(refusal(kind, backend, item, reason));
         }
     }
-    let entry = |(uri, (place, json)): (&str, (Place<'_>, Bytes))| Entry {
-        key: uri.into(),
-        route: Route {
-            backend: place.1.clone(),
-            name: uri.into(),
-            renamed: false,
-            mirrors: Box::default(),
-            is_wrapped: false,
-        },
-        json: trimmed(&json),
-    };
-    in_order(placed.into_iter().map(|found| (found.1.0, entry(found))).collect())
+    let placed = placed.into_iter().map(|(uri, (place, json))| {
+        let (_, backend, _) = place;
+        let target = Target::Backend { backend: backend.clone(), name: uri.into(), renamed: false };
+        (place, Entry::listed(uri, target, &json))
+    });
+    in_order(placed.collect())
 }
 
 fn entry(exposed: String, claim: &Claim<'_>) -> Entry {
     let renamed = exposed != claim.own_name;
     let json = if renamed { overrides::rename(&claim.json, &exposed) } else { claim.json.clone() };
-    Entry {
-        key: exposed.into(),
-        route: Route {
-            backend: claim.backend.clone(),
-            name: claim.own_name.into(),
-            renamed,
-            mirrors: Box::default(),
-            is_wrapped: false,
-        },
-        json: trimmed(&json),
-    }
+    let (backend, name) = (claim.backend.clone(), claim.own_name.into());
+    Entry::listed(exposed, Target::Backend { backend, name, renamed }, &json)
 }
 
 fn refusal(kind: Kind, backend: &BackendId, item: &Item, reason: DropReason) -> Dropped {
     let key = LeftOut::shortened(item.key()).into_owned();
     Dropped { kind: Some(kind), key, backend: backend.clone(), reason }
-}
-
-/// The object without the white space around it, which is no part of it and would not survive
-/// being stored.
-fn trimmed(json: &Bytes) -> Bytes {
-    json.slice_ref(json.trim_ascii())
 }

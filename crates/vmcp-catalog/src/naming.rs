@@ -36,23 +36,30 @@ pub(crate) struct Claim<'a> {
 }
 
 /// Gives out the names of one kind.
-pub(crate) struct Names<'a> {
+pub(crate) struct Names<'a, 'r> {
     kind: Kind,
-    naming: &'a Naming,
+    naming: &'r Naming,
     set: NameSet,
     limit: usize,
+    /// The names that are no claim's to get.
+    reserved: &'r BTreeSet<&'r str>,
     given: BTreeMap<String, Claim<'a>>,
-    dropped: &'a mut Vec<Dropped>,
+    dropped: &'r mut Vec<Dropped>,
 }
 
 /// The claims to one name. The full name may differ from claim to claim where it was shortened.
 type Contest<'a> = Vec<(String, Claim<'a>)>;
 
-impl<'a> Names<'a> {
-    pub(crate) fn new(kind: Kind, rules: &'a Rules, dropped: &'a mut Vec<Dropped>) -> Self {
+impl<'a, 'r> Names<'a, 'r> {
+    pub(crate) fn new(
+        kind: Kind,
+        rules: &'r Rules,
+        reserved: &'r BTreeSet<&'r str>,
+        dropped: &'r mut Vec<Dropped>,
+    ) -> Self {
         let Rules { naming, names, .. } = rules;
         let (set, limit) = (*names, rules.name_limit());
-        Self { kind, naming, set, limit, given: BTreeMap::new(), dropped }
+        Self { kind, naming, set, limit, reserved, given: BTreeMap::new(), dropped }
     }
 
     /// Settles all claims. Returns who got which name.
@@ -65,6 +72,19 @@ impl<'a> Names<'a> {
             }
         }
         self.given
+    }
+
+    /// Every name that one of these claims might get.
+    pub(crate) fn asked(&self, claims: &[Claim<'_>]) -> Vec<String> {
+        let forms = match (self.naming, self.kind) {
+            (Naming::Priority { .. }, _) => &[false, true][..],
+            (Naming::Manual { .. }, Kind::Tool) => &[false],
+            (Naming::Manual { .. } | Naming::Prefix { .. }, _) => &[true],
+        };
+        let names = |claim| {
+            forms.iter().map(move |form| shortened(&self.full_name(claim, *form), self.limit))
+        };
+        claims.iter().flat_map(names).collect()
     }
 
     fn unless_contested(&mut self, claims: Vec<Claim<'a>>, is_prefixed: bool) {
@@ -87,7 +107,8 @@ impl<'a> Names<'a> {
                 .min()
                 .map(|(_, backend)| backend.clone());
             asked.insert(exposed.clone(), backends.iter().cloned().collect());
-            if backends.len() == 1 {
+            let is_reserved = self.reserved.contains(exposed.as_str());
+            if backends.len() == 1 || (is_reserved && first.is_some()) {
                 self.give_or_drop(exposed, contest);
             } else if let Some(first) = first {
                 let (won, lost) = contest.into_iter().partition(|(_, c)| *c.backend == first);
@@ -103,7 +124,9 @@ impl<'a> Names<'a> {
             let is_ranked = |holder: &BackendId| {
                 naming.rank(holder).is_some() || contest.iter().all(|(_, c)| c.backend == holder)
             };
-            if let Some(holder) = holder.filter(is_ranked) {
+            if self.reserved.contains(exposed.as_str()) {
+                self.give_or_drop(exposed, contest);
+            } else if let Some(holder) = holder.filter(is_ranked) {
                 self.drop_all(contest, |name, _| DropReason::Taken { name, by: holder.clone() });
             } else if let Some(claim) = self.given.remove(&exposed) {
                 // Each would take over what clients may know as the other's.
@@ -121,18 +144,23 @@ impl<'a> Names<'a> {
     fn contests(&self, claims: Vec<Claim<'a>>, is_prefixed: bool) -> BTreeMap<String, Contest<'a>> {
         let mut contests: BTreeMap<_, Contest<'a>> = BTreeMap::new();
         for claim in claims {
-            let own = self.own_name(&claim);
-            let full = match is_prefixed {
-                true => self.naming.prefixed(claim.backend, &own),
-                false => own.into_owned(),
-            };
-            let full = match self.set {
-                NameSet::AsIs => full,
-                NameSet::Safe => mapped(&full, NameSet::Safe).into_owned(),
-            };
+            let full = self.full_name(&claim, is_prefixed);
             contests.entry(shortened(&full, self.limit)).or_default().push((full, claim));
         }
         contests
+    }
+
+    /// The name that a claim asks for, as clients would see it if it is not too long.
+    fn full_name(&self, claim: &Claim<'_>, is_prefixed: bool) -> String {
+        let own = self.own_name(claim);
+        let full = match is_prefixed {
+            true => self.naming.prefixed(claim.backend, &own),
+            false => own.into_owned(),
+        };
+        match self.set {
+            NameSet::AsIs => full,
+            NameSet::Safe => mapped(&full, NameSet::Safe).into_owned(),
+        }
     }
 
     /// The name before any prefix. Of tools the specification says what it consists of; what the
@@ -145,8 +173,12 @@ impl<'a> Names<'a> {
     }
 
     /// Gives a name to its only claim; to none if there are several, so that no backend can take
-    /// over a name that clients know as another's.
+    /// over a name that clients know as another's; and to none if it is reserved.
     fn give_or_drop(&mut self, exposed: String, mut contest: Contest<'a>) {
+        if self.reserved.contains(exposed.as_str()) {
+            self.drop_all(contest, |name, _| DropReason::Reserved { name });
+            return;
+        }
         if contest.len() == 1 {
             self.given.extend(contest.pop().map(|(_, claim)| (exposed, claim)));
             return;

@@ -5,19 +5,22 @@ use std::{collections::HashMap, sync::Arc};
 use bytes::{BufMut, Bytes, BytesMut};
 use vmcp_model::{Digest, Kind, raw};
 
-use crate::{contents::Entry, cursor};
+use crate::{contents::Entry, cursor, route::Reach};
 
 /// The pages of one kind, and where each entry is.
 pub(crate) struct Pages {
     /// At least one.
     pages: Vec<Bytes>,
     page_size: usize,
+    /// How many of the entries are listed.
+    listed: usize,
+    /// Of all entries.
     places: HashMap<Arc<str>, usize>,
 }
 
 impl Pages {
-    /// Renders all pages. From then on the entries' objects are slices of the pages, so that each
-    /// is in memory once.
+    /// Renders all pages, of the entries that are listed, which stand first. From then on their objects
+    /// are slices of the pages, so that each is in memory once.
     pub(crate) fn render(
         kind: Kind,
         catalog: &Digest,
@@ -26,20 +29,20 @@ impl Pages {
     ) -> Self {
         let places =
             entries.iter().enumerate().map(|(place, entry)| (entry.key.clone(), place)).collect();
-        let total = entries.len();
-        let mut pages: Vec<_> = entries
+        let listed = entries.partition_point(|entry| entry.reach == Reach::Listed);
+        let mut pages: Vec<_> = entries[..listed]
             .chunks_mut(page_size)
             .enumerate()
             .map(|(number, chunk)| {
                 let end = number * page_size + chunk.len();
-                let next = (end < total).then(|| cursor::encode(kind, catalog, end));
+                let next = (end < listed).then(|| cursor::encode(kind, catalog, end));
                 page(kind, chunk, next.as_deref())
             })
             .collect();
         if pages.is_empty() {
             pages.push(page(kind, &mut [], None));
         }
-        Self { pages, page_size, places }
+        Self { pages, page_size, listed, places }
     }
 
     /// The page that begins with the entry at `offset`, if one does.
@@ -50,7 +53,12 @@ impl Pages {
         self.pages.get(offset / self.page_size)
     }
 
-    /// Where the entry of this key stands in the list.
+    /// How many entries are listed.
+    pub(crate) fn listed(&self) -> usize {
+        self.listed
+    }
+
+    /// Where the entry of this key stands among all.
     pub(crate) fn place(&self, key: &str) -> Option<usize> {
         self.places.get(key).copied()
     }

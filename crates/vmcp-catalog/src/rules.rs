@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use vmcp_model::{BackendId, Kind};
 
+use crate::own::OwnItem;
+
 /// The rules of one merge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {
@@ -25,6 +27,12 @@ pub struct Rules {
     pub default_visibility: Visibility,
     /// What holds for the tools of single backends. An id that no backend has does nothing.
     pub tools: BTreeMap<BackendId, ToolRules>,
+    /// The tools of vmcp's own, which are listed after all others. Their names are theirs alone, and no
+    /// other rule speaks of them. Of two with one name the first counts.
+    pub own: Vec<OwnItem>,
+    /// Keeps the tools that are not shown as entries of [`Reach::Hidden`](crate::Reach), each under the
+    /// name that it gets once those that are shown have theirs.
+    pub keep_hidden: bool,
 }
 
 /// How tools and prompts get the names that clients see, and who wins a contested one.
@@ -173,6 +181,8 @@ impl Default for Rules {
             exclude_all_tools: false,
             default_visibility: Visibility::Allow,
             tools: BTreeMap::new(),
+            own: Vec::new(),
+            keep_hidden: false,
         }
     }
 }

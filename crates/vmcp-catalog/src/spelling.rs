@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 
 use url::Url;
+use vmcp_model::percent_decoded;
 
 use crate::template::{Matcher, Steps};
 
@@ -71,11 +72,22 @@ impl<'a> Candidates<'a> {
 
 /// What two ways to write a URI have in common: the form of the URL standard, without the encoding of
 /// letters, digits and `-._~`, which need none (RFC 3986, section 6.2.2).
-fn normal(uri: &str) -> Option<String> {
+///
+/// `None` of what is no URL or too long.
+pub fn normal(uri: &str) -> Option<String> {
     if uri.len() > MAX_URI {
         return None;
     }
     Some(decoded(Url::parse(uri).ok()?.as_str()))
+}
+
+/// Where a URI leads whose dot segments, or what is around them, are encoded: no reader of URLs decodes a slash, but
+/// many a server does. `None` if it has none.
+pub fn climbing(uri: &str) -> Option<String> {
+    let bytes = percent_decoded(uri.as_bytes());
+    let text = String::from_utf8_lossy(&bytes).replace('\\', "/");
+    let climbs = text.split(['/', '?', '#']).any(|segment| segment == "..");
+    climbs.then(|| normal(&text)).flatten()
 }
 
 /// Text in which nothing is percent-encoded that need not be, and what is, in capitals.

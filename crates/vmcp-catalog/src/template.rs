@@ -61,6 +61,11 @@ impl Steps {
     }
 }
 
+/// Whether a template could expand to a URI. Takes a bounded time, and says no where that is not enough.
+pub fn could_expand(template: &str, uri: &str) -> bool {
+    Matcher::new(uri).fits(template, &mut Steps::new())
+}
+
 impl<'a> Matcher<'a> {
     pub(crate) fn new(uri: &'a str) -> Self {
         Self { uri, sweep: Sweep::new(uri.as_bytes()) }

@@ -6,33 +6,47 @@ use bytes::Bytes;
 use vmcp_model::{BackendId, Era, Item, Kind, Offer};
 
 use crate::{
-    Annotations, Catalog, DropReason, Dropped, NameSet, Naming, Override, Rules, ToolRules,
-    Visibility,
+    Annotations, Catalog, DropReason, Dropped, NameSet, Naming, Override, Reach, Route, Rules,
+    Target, ToolRules, Visibility,
 };
 
+mod hidden;
 mod listed;
 mod lists;
 mod mapped;
 mod names;
+mod own;
 mod properties;
+mod reach;
 mod readable;
 mod resources;
+mod stages;
 mod stored;
 mod visibility;
 
 /// Merges `offers` and compares what came of them.
 ///
 /// An offer is a line `backend: tool, tool`, or `backend prompts: name` and the like; a line is an
-/// entry `exposed -> backend/own name`, with its kind in front unless it is a tool, or
-/// `dropped backend/own name: why`.
+/// entry `exposed -> backend/own name`, with its kind in front unless it is a tool, and before that how
+/// far away it is unless it is listed; or `dropped backend/own name: why`.
 #[track_caller]
 fn check(rules: &Rules, offered: &str, expected: &str) {
     let (catalog, dropped) = merge(&offers(offered), rules);
-    let mut found: Vec<_> = Kind::ALL.into_iter().flat_map(|kind| shown(&catalog, kind)).collect();
+    let mut found = lines(&catalog);
     found.extend(dropped.iter().map(|dropped| {
         let Dropped { kind, key, backend, reason } = dropped;
         format!("dropped {}{backend}/{key}: {}", kind.map_or("declaration ", label), why(reason))
     }));
+    assert_lines(&found, expected);
+}
+
+/// What a catalog holds.
+fn lines(catalog: &Catalog) -> Vec<String> {
+    Kind::ALL.into_iter().flat_map(|kind| shown(catalog, kind)).collect()
+}
+
+#[track_caller]
+fn assert_lines(found: &[String], expected: &str) {
     let expected: Vec<_> =
         expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     assert_eq!(found, expected);
@@ -47,10 +61,35 @@ fn shown(catalog: &Catalog, kind: Kind) -> Vec<String> {
             Kind::Prompt => catalog.prompt(key),
         };
         let route = route.expect("what is advertised is routed");
-        assert_eq!(route.renamed, *route.name != *key);
-        format!("{}{key} -> {}/{}", label(kind), route.backend, route.name)
+        if let Target::Backend { name, renamed, .. } = &route.target {
+            assert_eq!(*renamed, **name != *key);
+        }
+        format!("{}{key} -> {}", label(kind), target(route))
     };
-    catalog.keys(kind).map(line).collect()
+    let listed = catalog.keys(kind).map(line);
+    let unlisted = catalog.all(kind).iter().filter(|entry| entry.reach > Reach::Listed);
+    let unlisted = unlisted.map(|entry| {
+        let route = catalog.find(kind, &entry.key, entry.reach).expect("what is there is found");
+        assert_eq!(catalog.find(kind, &entry.key, Reach::Listed), None);
+        format!("{} {}{} -> {}", entry.reach.text(), label(kind), entry.key, target(route))
+    });
+    listed.chain(unlisted).collect()
+}
+
+/// Where a route leads, as `backend/own name`, or `own: what`.
+fn target(route: &Route) -> String {
+    match &route.target {
+        Target::Backend { backend, name, .. } => format!("{backend}/{name}"),
+        Target::Own(tool) => format!("own: {}", tool.text()),
+    }
+}
+
+/// The backend that a route leads to, and what it knows the capability by.
+fn of_backend(route: &Route) -> (&BackendId, &str) {
+    match &route.target {
+        Target::Backend { backend, name, .. } => (backend, name),
+        Target::Own(tool) => panic!("no backend has {tool:?}"),
+    }
 }
 
 fn why(reason: &DropReason) -> String {
@@ -65,6 +104,7 @@ fn why(reason: &DropReason) -> String {
         DropReason::Contested { name, with } => format!("{name} contested by {with:?}"),
         DropReason::Outranked { name, by } => format!("{name} goes to {by}"),
         DropReason::Taken { name, by } => format!("{name} is taken by {by}"),
+        DropReason::Reserved { name } => format!("{name} is reserved"),
         DropReason::Shadowed { by } => format!("shadowed by {by}"),
         DropReason::NotThere { rule } => format!("not there for {rule}"),
     }

@@ -1,232 +1,290 @@
-//! A call whose backend answers with a stream.
+//! Makes calls: sends what was resolved, again where that is safe, and begins to read the answer.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use tokio::time::Instant;
-use vmcp_backend::{Backend, Error, Events, Session};
-use vmcp_model::LogLevel;
-use vmcp_wire::{Fault, IdKey, Message, error::URL_REQUIRED};
+use vmcp_backend::{Answer, Backend, Body, Error, Session};
+use vmcp_model::Mirror;
+use vmcp_wire::{Fault, IdKey};
 
 use crate::{
-    caller::ClientCapabilities,
-    eras::{Finish, Finished},
-    inbound::{Inbound, Notice, NoticeKind, Question, receive},
-    lost::is_url_required,
-    send::cancel,
+    answering::{Answering, Whole},
+    call_stream::{CallStream, Streamed},
+    caller::Caller,
+    calls::{Destination, Ticket},
+    eras::{Finished, Written},
+    lost::{code_in, error_in, may_be_lost},
+    relay::{Read, Relay, Source},
+    resolve::{Resolved, Routed},
+    vmcp::Vmcp,
 };
 
-/// How often it is looked whether a question is still open.
-const REST: Duration = Duration::from_secs(1);
+/// The code by which a modern backend refuses a request for its headers.
+const HEADER_MISMATCH: i64 = -32020;
 
-/// What a call comes to.
-#[derive(Debug)]
-pub enum Outcome {
-    /// The response.
-    Complete(Bytes),
-    /// The response, which is an error of this code. Where both sides speak the legacy era it is not
-    /// told from a result, unless it asks for something to be done at a URL.
-    Refused { text: Bytes, code: i64 },
-    /// The backend needs input first; the call goes on when it has been given.
-    Asks(Question),
+/// How a backend answers a request.
+pub(crate) enum Reply {
+    Whole(Whole),
+    /// A large response under way.
+    Relay(Box<Source>),
+    /// A stream of events, the response at its end.
+    Stream(Box<Streamed>),
 }
 
-/// The next thing that a streamed call brings.
-#[derive(Debug)]
-pub enum CallEvent {
-    Notice(Notice),
-    /// The backend's lists have changed.
-    ListChanged,
-    Outcome(Outcome),
-}
-
-/// A streamed call. Dropping it stops listening, which cancels nothing at the backend.
-#[derive(Debug)]
-pub struct CallStream {
-    backend: Arc<Backend>,
-    session: Session,
-    events: Events,
-    id: IdKey,
-    /// The client's progress token, if it wants to be told of progress.
-    token: Option<IdKey>,
-    finish: Finish,
-    capabilities: ClientCapabilities,
-    /// When the call has taken too long, questions to the client aside.
-    last: Instant,
-    /// The last sign of life of the backend. What vmcp does with the call meanwhile is none.
-    heard: Instant,
-    open_questions: Arc<AtomicUsize>,
-}
-
-/// A question that is open. While one is, the call's deadlines rest.
-#[derive(Debug)]
-pub struct OpenQuestion(Arc<AtomicUsize>);
-
-impl CallStream {
-    /// A call that was sent at this time.
-    pub(crate) fn new(
-        backend: Arc<Backend>,
-        session: Session,
-        events: Events,
-        (id, token): (IdKey, Option<IdKey>),
-        finish: Finish,
-        capabilities: ClientCapabilities,
-        sent: Instant,
-    ) -> Self {
-        let now = Instant::now();
-        let last = now + backend.timeouts().absolute;
-        let heard = if events.has_begun() { now } else { sent };
-        let open_questions = Arc::default();
-        Self {
-            backend,
-            session,
-            events,
-            id,
-            token,
-            finish,
-            capabilities,
-            last,
-            heard,
-            open_questions,
+impl Vmcp {
+    /// Makes a call: the only way to a backend for what a client wants of it, and to a tool of vmcp's own.
+    /// It is under way for as long as `ticket` is, which the answer keeps if it is not there as a whole.
+    pub async fn call(
+        &self,
+        caller: &Caller<'_>,
+        resolved: &Resolved<'_>,
+        id: &IdKey,
+        ticket: Ticket,
+    ) -> Result<Answering, Fault> {
+        let routed = match resolved {
+            Resolved::Backend(routed) => routed,
+            Resolved::Own { tool, message } => {
+                ticket.goes_to(Destination::Own(Arc::clone(self.own_uses(*tool))));
+                let ran = self.run(*tool, caller, message);
+                ticket.note_answer(ran.is_err());
+                return ran.map(Answering::Whole);
+            }
+        };
+        ticket.goes_to(Destination::Backend(Arc::clone(&routed.backend)));
+        let answered = tokio::select! {
+            biased;
+            answered = self.send(caller, routed, id) => answered,
+            fault = ticket.call().fired() => Err(fault),
+        };
+        if ticket.call().is_cancelled() {
+            return Err(Fault::Cancelled);
         }
-    }
-
-    pub fn backend(&self) -> &Arc<Backend> {
-        &self.backend
-    }
-
-    /// The session of the backend that the call uses.
-    pub fn session(&self) -> &Session {
-        &self.session
-    }
-
-    /// Whether what the backend asks on the stream is certainly asked by this call.
-    pub fn asks_itself(&self) -> bool {
-        self.events.is_own()
-    }
-
-    /// Opens a question: the deadlines rest until it is dropped.
-    pub fn open_question(&self) -> OpenQuestion {
-        self.open_questions.fetch_add(1, Ordering::Relaxed);
-        OpenQuestion(Arc::clone(&self.open_questions))
-    }
-
-    /// The next event. After a response or an error there is no other.
-    pub async fn next(&mut self) -> Result<CallEvent, Fault> {
-        loop {
-            let message = match self.message().await {
-                Ok(message) => message,
-                Err(error) => {
-                    self.backend.note_spoiled(&error);
-                    if matches!(error, Error::Timeout(_)) {
-                        Box::pin(cancel(&self.backend, &self.session, &self.id)).await;
-                    }
-                    return Err(error.fault(self.backend.id()));
-                }
-            };
-            let recognized = self.finish.recognized(message);
-            let Some(message) = recognized.filter(|message| self.wants(message)) else {
-                self.backend.note_stray_progress();
-                continue;
-            };
-            match receive(&self.backend, &self.session, self.capabilities, message).await {
-                Some(Inbound::Notice(notice)) => return Ok(CallEvent::Notice(notice)),
-                Some(Inbound::ListChanged) => return Ok(CallEvent::ListChanged),
-                Some(Inbound::Asks(question)) => {
-                    return Ok(CallEvent::Outcome(Outcome::Asks(question)));
-                }
-                Some(Inbound::Response(response)) => {
-                    if response.id().is_some_and(|id| id.is(&self.id)) {
-                        return self.outcome(*response).map(CallEvent::Outcome);
-                    }
-                    tracing::warn!(backend = %self.backend.id(), "dropped an answer to another request");
-                }
-                None => {}
+        match answered {
+            Ok(Reply::Whole(whole)) => {
+                ticket.note_answer(whole.error.is_some());
+                Ok(Answering::Whole(whole))
+            }
+            Ok(Reply::Relay(source)) => Ok(Answering::Relay(Relay::new(source, ticket))),
+            Ok(Reply::Stream(streamed)) => Ok(Answering::Stream(CallStream::new(streamed, ticket))),
+            Err(fault) => {
+                ticket.note_failure();
+                Err(fault)
             }
         }
     }
 
-    /// What the response makes of the call.
-    fn outcome(&self, response: Message) -> Result<Outcome, Fault> {
-        let is_error = response.result().is_none();
-        Ok(match self.finish.apply(response.into_text(), &self.backend)? {
-            Finished::Ready(text) if is_error && is_url_required(&text) => {
-                Outcome::Refused { text, code: URL_REQUIRED }
+    /// Sends a routed request. If the backend has lost the caller's session, a new one is opened
+    /// and the request sent again, once: the loss proves that it did not run.
+    async fn send(
+        &self,
+        caller: &Caller<'_>,
+        routed: &Routed<'_>,
+        id: &IdKey,
+    ) -> Result<Reply, Fault> {
+        let backend = &routed.backend;
+        let told = |error: Error| error.fault(backend.id());
+        let mut session = match caller.sessions.open(backend) {
+            Some(session) => session,
+            None => caller.sessions.obtain(backend).await.map_err(told)?,
+        }
+        .on_behalf_of(backend, caller.identity);
+        let mut lost = false;
+        let mut sent;
+        let answer = loop {
+            let written = routed.written(caller, &session)?;
+            sent = Instant::now();
+            let id = known_by(caller, &session, id);
+            let answer = post(backend, &session, written, id).await;
+            if matches!(answer, Err(Error::SessionGone { .. })) {
+                // The next call finds another session; this one is not sent again.
+                let _renewed = Box::pin(caller.sessions.renew(backend, &session)).await;
+                self.refresh(backend.id(), session.subject());
+                break answer;
             }
-            Finished::Ready(text) => Outcome::Complete(text),
-            Finished::Refused(text, code) => Outcome::Refused { text, code },
-        })
+            if lost || !matches!(answer, Err(Error::SessionLost)) {
+                break answer;
+            }
+            // Some servers answer a method that they do not know as if they did not know the session.
+            if routed.is_foreign && Box::pin(backend.check(&session)).await.is_ok() {
+                return Err(routed.unknown_method());
+            }
+            lost = true;
+            let renewed = caller.sessions.renew(backend, &session).await.map_err(told)?;
+            session = renewed.on_behalf_of(backend, caller.identity);
+            self.refresh(backend.id(), session.subject());
+        };
+        let known = known_by(caller, &session, id);
+        let reply = self.reply(caller, routed, &session, (answer, sent), known).await?;
+        let Reply::Whole(Whole { text, error: Some(code) }) = &reply else { return Ok(reply) };
+        if *code == HEADER_MISMATCH && session.is_stateless() {
+            return Box::pin(self.send_anew(caller, routed, &session, id)).await;
+        }
+        if !lost
+            && session.id().is_some()
+            && error_in(text).is_some_and(may_be_lost)
+            && let Some(healed) = Box::pin(self.heal(caller, routed, &session, id)).await?
+        {
+            return Ok(healed);
+        }
+        Ok(reply)
     }
 
-    /// Whether a message is no progress, or that of this very call: its token is the client's, with the
-    /// same JSON type.
-    fn wants(&self, message: &Message) -> bool {
-        message.method() != "notifications/progress"
-            || (self.token.is_some() && message.progress_token() == self.token)
+    /// Sends a request on this session, whatever comes of it.
+    pub(crate) async fn send_once(
+        &self,
+        caller: &Caller<'_>,
+        routed: &Routed<'_>,
+        session: &Session,
+        id: &IdKey,
+    ) -> Result<Reply, Fault> {
+        let (written, sent) = (routed.written(caller, session)?, Instant::now());
+        let known = known_by(caller, session, id);
+        let answer = post(&routed.backend, session, written, known).await;
+        self.reply(caller, routed, session, (answer, sent), known).await
     }
 
-    /// The next message, in time.
-    async fn message(&mut self) -> Result<Message, Error> {
-        let timeouts = self.backend.timeouts();
-        loop {
-            let began = Instant::now();
-            let idle = self.heard + timeouts.idle;
-            let (until, limit) = if self.last < idle {
-                (self.last, timeouts.absolute)
-            } else {
-                (idle, timeouts.idle)
-            };
-            let resting =
-                self.open_questions.load(Ordering::Relaxed) > 0 || self.events.has_asked();
-            let until = if resting { until.max(began + REST) } else { until };
-            match tokio::time::timeout_at(until, self.events.next()).await {
-                Ok(Ok(Some(message))) => {
-                    self.heard = Instant::now();
-                    if resting {
-                        self.last += began.elapsed();
+    /// Sends a request again that a modern backend has refused for its headers, with those that the
+    /// tool asks for now. Without such, or if it is refused again, something is wrong between vmcp
+    /// and the backend.
+    async fn send_anew(
+        &self,
+        caller: &Caller<'_>,
+        routed: &Routed<'_>,
+        session: &Session,
+        id: &IdKey,
+    ) -> Result<Reply, Fault> {
+        let backend = &routed.backend;
+        let told = |error: Error| error.fault(backend.id());
+        let wrong = || {
+            let why = "refuses the headers that go with the request; see whether it lists what it asks for";
+            told(Error::Protocol(why.to_owned()))
+        };
+        self.refresh(backend.id(), session.subject());
+        let offer = backend.offer(session).await.map_err(told)?.offer;
+        let name = routed.target.as_deref().unwrap_or_default();
+        let tool = offer.tools.iter().find(|tool| tool.key() == name).ok_or_else(wrong)?;
+        let mirrors = Mirror::of_tool(tool.json()).map_err(|_invalid| wrong())?;
+        let mut written = routed.written(caller, session)?;
+        if let Some(lines) = &mut written.lines {
+            routed.mirror(&mirrors, lines);
+        }
+        let sent = Instant::now();
+        let answer = post(backend, session, written, id).await;
+        match self.reply(caller, routed, session, (answer, sent), id).await? {
+            Reply::Whole(Whole { error: Some(HEADER_MISMATCH), .. }) => Err(wrong()),
+            reply => Ok(reply),
+        }
+    }
+
+    /// The reply to the client out of the beginning of an answer to what was sent at this time.
+    async fn reply(
+        &self,
+        caller: &Caller<'_>,
+        routed: &Routed<'_>,
+        session: &Session,
+        (answer, sent): (Result<Answer, Error>, Instant),
+        id: &IdKey,
+    ) -> Result<Reply, Fault> {
+        let backend = &routed.backend;
+        let told = |error: Error| error.fault(backend.id());
+        let finish = routed.finish(caller, session, &self.states, self.server_info());
+        let text = match answer {
+            Ok(Answer::Whole(body)) => {
+                match begin(backend, session, body, id).await.map_err(told)? {
+                    Read::Whole(text) => text,
+                    Read::Under(source) if finish.is_relay() => return Ok(Reply::Relay(source)),
+                    Read::Under(source) => {
+                        source.collect(backend.limits().event_bytes, self.budget()).await?
                     }
-                    return Ok(message);
                 }
-                Ok(Ok(None)) => {
-                    return Err(Error::Broken("the stream ended before the answer".to_owned()));
-                }
-                Ok(Err(error)) => return Err(error),
-                Err(_elapsed) if resting => {
-                    let rested = began.elapsed();
-                    self.last += rested;
-                    self.heard += rested;
-                }
-                Err(_elapsed) => return Err(Error::Timeout(limit)),
             }
-        }
+            Ok(Answer::Ready(text)) => text,
+            Ok(Answer::Events(events)) => {
+                return Ok(Reply::Stream(Box::new(Streamed::new(
+                    Arc::clone(backend),
+                    session.clone(),
+                    events,
+                    (id.clone(), routed.message.requested_token()),
+                    finish,
+                    caller.capabilities,
+                    sent,
+                ))));
+            }
+            Ok(Answer::Accepted) => {
+                return Err(told(Error::Protocol("did not answer a request".to_owned())));
+            }
+            // Said outside the protocol, by a server that does not know the method.
+            Err(Error::Refused { status: 400 | 404 | 405 | 501, .. }) if routed.is_foreign => {
+                return Err(routed.unknown_method());
+            }
+            Err(error) => {
+                if matches!(error, Error::Timeout(_)) {
+                    Box::pin(cancel(backend, session, id)).await;
+                }
+                return Err(told(error));
+            }
+        };
+        let is_told = finish.tells_errors();
+        Ok(Reply::Whole(match finish.apply(text, backend)? {
+            Finished::Ready(text) => {
+                let error = if is_told { None } else { error_in(&text).map(code_in) };
+                Whole { text, error }
+            }
+            Finished::Refused(text, code) => Whole { text, error: Some(code) },
+        }))
     }
 }
 
-impl Drop for OpenQuestion {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+impl Routed<'_> {
+    fn unknown_method(&self) -> Fault {
+        Fault::MethodNotFound(self.message.method_name().into_owned())
     }
 }
 
-impl Notice {
-    /// Whether a client that wants messages from this level on gets the notice.
-    pub fn passes(&self, level: Option<LogLevel>) -> bool {
-        match (&self.kind, level) {
-            (NoticeKind::Log(Some(found)), Some(wanted)) => *found >= wanted,
-            (
-                NoticeKind::Log(_)
-                | NoticeKind::ResourceUpdated(_)
-                | NoticeKind::Withdrawn(_)
-                | NoticeKind::Completed(_)
-                | NoticeKind::Other,
-                _,
-            ) => true,
-        }
+/// The id under which a backend knows a request on this session.
+fn known_by<'a>(caller: &Caller<'a>, session: &Session, id: &'a IdKey) -> &'a IdKey {
+    caller.alias(session).map_or(id, |alias| &alias.id)
+}
+
+/// Sends a request and waits for the beginning of its answer, for as long as a backend may be idle.
+async fn post(
+    backend: &Arc<Backend>,
+    session: &Session,
+    written: Written,
+    id: &IdKey,
+) -> Result<Answer, Error> {
+    let Written { text, lines } = written;
+    let idle = backend.timeouts().idle;
+    let answer = tokio::time::timeout(idle, backend.post(session, text, Some(id), lines.as_ref()));
+    answer.await.unwrap_or_else(|_elapsed| {
+        let error = Error::Timeout(idle);
+        backend.note_given_up(&error);
+        Err(error)
+    })
+}
+
+/// Reads the beginning of a result. A backend that does not get on with it is told to stop.
+async fn begin(
+    backend: &Arc<Backend>,
+    session: &Session,
+    body: Body,
+    id: &IdKey,
+) -> Result<Read, Error> {
+    let read = Source::begin(backend, body, id).await;
+    if let Err(error) = &read {
+        backend.note_spoiled(error);
+    }
+    if matches!(read, Err(Error::Timeout(_))) {
+        Box::pin(cancel(backend, session, id)).await;
+    }
+    read
+}
+
+/// Tells a backend that nobody waits for a request any more.
+pub(crate) async fn cancel(backend: &Arc<Backend>, session: &Session, id: &IdKey) {
+    let text = id.cancellation("the request took too long");
+    let told = tokio::time::timeout(Duration::from_secs(1), backend.tell(session, text)).await;
+    if !matches!(told, Ok(Ok(()))) {
+        tracing::debug!(backend = %backend.id(), "could not tell of a cancellation");
     }
 }

@@ -4,18 +4,25 @@ use std::{future::Future, pin::Pin, sync::Arc};
 
 use http::{HeaderName, HeaderValue};
 use vmcp_backend::{Backend, Error, Session};
-use vmcp_catalog::Catalog;
-use vmcp_model::{BackendId, Era, LogLevel, Principal, raw::Members};
+use vmcp_catalog::{Catalog, Reach, Route};
+use vmcp_model::{BackendId, Era, Identity, Kind, LogLevel, Topic, raw::Members};
 use vmcp_wire::task;
 
-use crate::kept::Alias;
+use crate::{kept::Alias, rights::Grant};
 
 /// One caller, as every method of [`Vmcp`](crate::Vmcp) takes it.
 #[derive(Clone, Copy)]
 pub struct Caller<'a> {
-    pub principal: &'a Principal,
-    /// What the caller was shown: nothing else can be called.
+    /// Who it is, as this very request has proved it.
+    pub identity: &'a Identity,
+    /// The caller's catalog: nothing else can be called.
     pub catalog: &'a Arc<Catalog>,
+    /// All that there is, the caller's or not.
+    pub whole: &'a Arc<Catalog>,
+    /// What judges single uses, where policies say what callers may do.
+    pub grant: Option<&'a Grant>,
+    /// How far into it this request reaches: that of a client, to what is listed.
+    pub reach: Reach,
     /// The era that the caller speaks.
     pub era: Era,
     /// The least severe log message that a legacy caller wants. A modern one says it in its request.
@@ -28,6 +35,16 @@ pub struct Caller<'a> {
 }
 
 impl<'a> Caller<'a> {
+    /// Where an entry of the caller's catalog leads, if the request reaches it.
+    pub(crate) fn find(&self, kind: Kind, key: &str) -> Option<&'a Route> {
+        self.catalog.find(kind, key, self.reach)
+    }
+
+    /// Whether the tasks of a backend can be the caller's: whoever may call none of its tools has made none.
+    pub(crate) fn may_have_tasks_of(&self, backend: &BackendId) -> bool {
+        self.grant.is_none() || self.catalog.count_of(Kind::Tool, backend) > 0
+    }
+
     /// What the request is called on this session, if not by its own id.
     pub(crate) fn alias(&self, session: &Session) -> Option<&'a Alias> {
         (!session.is_stateless()).then(|| self.sessions.alias()).flatten()
@@ -96,14 +113,14 @@ impl ClientCapabilities {
         Self { tasks, ..Self::parse(capabilities) }
     }
 
-    /// Whether the client may be asked this. What vmcp has never heard of is the client's to refuse.
-    pub(crate) fn allow(self, method: &str) -> bool {
-        match method.split('/').next().unwrap_or_default() {
-            "sampling" => self.sampling,
-            "elicitation" => self.elicitation,
-            "roots" => self.roots,
-            "tasks" => self.tasks,
-            _ => true,
+    /// Whether the client may be asked about this. What vmcp has never heard of is the client's to refuse.
+    pub(crate) fn allow(self, topic: Topic) -> bool {
+        match topic {
+            Topic::Sampling => self.sampling,
+            Topic::Elicitation => self.elicitation,
+            Topic::Roots => self.roots,
+            Topic::Tasks => self.tasks,
+            Topic::Other => true,
         }
     }
 }

@@ -4,15 +4,16 @@
 use bytes::Bytes;
 use vmcp_backend::{Backend, CLIENT_INFO, Error, Session};
 use vmcp_model::{
-    Era, LogLevel, Mirror, legacy,
+    Era, LogLevel, Method, Mirror, Topic, legacy,
     raw::{self, Edit, Members},
 };
 use vmcp_wire::{Fault, Introduction, Lines, Message, Outcome, OutcomeKind, lines, task};
 
 use crate::{
     caller::{Caller, ClientCapabilities},
-    route::{Routed, Then},
+    resolve::{Routed, Then},
     state::{Purpose, States},
+    tasks::joined,
 };
 
 /// From there on a legacy client is told, unless it has said from where.
@@ -79,9 +80,8 @@ impl Routed<'_> {
                 return Ok(Written { text, lines: None });
             }
             (Era::Modern, false) => {
-                let method = self.message.method();
-                if method.starts_with("tasks/") {
-                    return Err(self.not_there(&method));
+                if self.message.topic() == Topic::Tasks {
+                    return Err(self.not_there());
                 }
                 let edits = self.edits.clone();
                 let text = match caller.sessions.alias() {
@@ -109,10 +109,17 @@ impl Routed<'_> {
 
     /// A legacy client's request to a modern backend.
     fn introduced(&self, caller: &Caller<'_>, session: &Session) -> Result<Bytes, Fault> {
-        let method = self.message.method();
-        let known = ["tools/call", "prompts/get", "resources/read", "completion/complete"];
-        if !known.contains(&&*method) {
-            return Err(self.not_there(&method));
+        let is_known = matches!(
+            self.message.method(),
+            Some(
+                Method::ToolsCall
+                    | Method::PromptsGet
+                    | Method::ResourcesRead
+                    | Method::CompletionComplete
+            )
+        );
+        if !is_known {
+            return Err(self.not_there());
         }
         if self.message.params().task.is_some() {
             let why = "the tool's backend speaks the modern era, in which a client cannot ask for a task; call it without \"task\"";
@@ -125,8 +132,8 @@ impl Routed<'_> {
         Ok(self.message.introduced(self.edits.clone(), &introduction))
     }
 
-    fn not_there(&self, method: &str) -> Fault {
-        let backend = self.backend.id();
+    fn not_there(&self) -> Fault {
+        let (method, backend) = (self.message.method_name(), self.backend.id());
         Fault::MethodNotFound(format!(
             "{method} (backend {backend} speaks another era, to which it is not carried yet)"
         ))
@@ -134,7 +141,7 @@ impl Routed<'_> {
 
     /// What a modern backend is told in headers.
     fn lines(&self, caller: &Caller<'_>) -> Lines {
-        let mut told = Lines::new(&self.message.method(), self.target.as_deref());
+        let mut told = Lines::new(&self.message.method_name(), self.target.as_deref());
         // Those that are not known here may be known behind the backend.
         for (name, value) in caller.parameters {
             told.add_parameter(name.clone(), value.clone());
@@ -204,9 +211,9 @@ impl Routed<'_> {
         let backend = if session.is_stateless() { Era::Modern } else { Era::Legacy };
         if (caller.era, backend) == (Era::Legacy, Era::Legacy) {
             return match caller.alias(session) {
-                None => Finish::Same(self.then),
+                None => Finish::Same(self.then.clone()),
                 Some(alias) => Finish::Renamed(Box::new(Renamed {
-                    then: self.then,
+                    then: self.then.clone(),
                     message: Message::clone(&self.message),
                     alias: alias.name.clone(),
                 })),
@@ -220,7 +227,7 @@ impl Routed<'_> {
             server_info: server_info.clone(),
             is_wrapped: self.is_wrapped,
             message: Message::clone(&self.message),
-            principal: caller.principal.clone(),
+            principal: caller.identity.principal().clone(),
             alias: caller.alias(session).map(|alias| alias.name.clone()),
         }))
     }
@@ -232,13 +239,18 @@ impl Finish {
         matches!(self, Self::Same(Then::Relay))
     }
 
+    /// Whether it is found out of every answer whether that is an error.
+    pub(crate) fn tells_errors(&self) -> bool {
+        matches!(self, Self::Across(_))
+    }
+
     /// Changes in an answer what has to be.
     pub(crate) fn apply(&self, text: Bytes, backend: &Backend) -> Result<Finished, Fault> {
         match self {
-            Self::Same(then) => Ok(Finished::Ready(then.apply(text, backend))),
+            Self::Same(then) => Ok(Finished::Ready(then.apply(text, backend)?)),
             Self::Renamed(renamed) => {
                 let text = renamed.under_own_id(text, backend)?;
-                Ok(Finished::Ready(renamed.then.apply(text, backend)))
+                Ok(Finished::Ready(renamed.then.apply(text, backend)?))
             }
             Self::Across(across) => across.apply(text, backend),
         }
@@ -261,11 +273,12 @@ impl Finish {
 }
 
 impl Then {
-    fn apply(self, text: Bytes, backend: &Backend) -> Bytes {
-        match self {
+    fn apply(&self, text: Bytes, backend: &Backend) -> Result<Bytes, Fault> {
+        Ok(match self {
             Self::Relay => text,
             Self::PublishTasks => task::publish(&text, backend.id().as_str(), true),
-        }
+            Self::ListTasks { next } => joined(text, backend, next.as_ref())?,
+        })
     }
 }
 
@@ -282,7 +295,7 @@ impl Renamed {
 /// A message that came for this request, in which the client's own progress token stands where its
 /// backend knows it by an alias. `None` if it is about another request.
 fn recognized(message: Message, request: &Message, alias: &Bytes) -> Option<Message> {
-    if message.method() != "notifications/progress" {
+    if message.method() != Some(Method::Progress) {
         return Some(message);
     }
     let span = message.params().progress_token.clone()?;
@@ -305,9 +318,10 @@ impl Across {
             return Ok(self.refused(&outcome, code));
         }
         let text = match (self.client, self.backend, outcome.kind()) {
-            (Era::Modern, Era::Legacy, _) => {
-                outcome.modernized(&self.server_info, self.message.method() == "resources/read")
-            }
+            (Era::Modern, Era::Legacy, _) => outcome.modernized(
+                &self.server_info,
+                self.message.method() == Some(Method::ResourcesRead),
+            ),
             (Era::Modern, Era::Modern, OutcomeKind::InputRequired) => {
                 self.asked(&outcome, backend)?
             }
@@ -338,7 +352,7 @@ impl Across {
     /// A modern backend's response without what a legacy client could not read: a tool's structured
     /// content that is no object, or none of the kind that the client was shown.
     fn readable(&self, text: Bytes) -> Bytes {
-        if self.message.method() != "tools/call" {
+        if self.message.method() != Some(Method::ToolsCall) {
             return text;
         }
         let edit = || {
@@ -366,7 +380,11 @@ impl Across {
     /// request.
     fn asked(&self, outcome: &Outcome, backend: &Backend) -> Result<Bytes, Fault> {
         let wrong = |why: &str| Error::Protocol(why.to_owned()).fault(backend.id());
-        if !matches!(&*self.message.method(), "tools/call" | "prompts/get" | "resources/read") {
+        let may_ask = matches!(
+            self.message.method(),
+            Some(Method::ToolsCall | Method::PromptsGet | Method::ResourcesRead)
+        );
+        if !may_ask {
             return Err(wrong("needs input for a request that cannot give any"));
         }
         let result = outcome.result();
@@ -395,10 +413,9 @@ impl Across {
             let request = &requests[request.value.clone()];
             let members = Members::parse(request).filter(|found| !found.is_ambiguous("method"))?;
             let method = members.value(request, "method").and_then(raw::as_string)?;
-            if !self.capabilities.allow(&method) {
-                let needed = method.split('/').next().unwrap_or_default();
-                let needed = String::from_utf8_lossy(&raw::string(needed)).into_owned();
-                let required = format!("{{{needed}:{{}}}}");
+            let topic = Topic::of(&method);
+            if !self.capabilities.allow(topic) {
+                let required = format!("{{\"{}\":{{}}}}", topic.name());
                 return Some(Err(Fault::MissingCapability { required }));
             }
         }

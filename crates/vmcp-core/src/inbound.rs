@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use vmcp_backend::{Backend, Declined, Session};
 use vmcp_model::{
-    BackendId, LogLevel,
+    BackendId, LogLevel, Method, Topic,
     raw::{self, Edit, Members},
 };
 use vmcp_wire::{Fault, Id, Message, Shape, question_id, reply, split_question_id, task};
@@ -49,7 +49,9 @@ pub enum NoticeKind {
 #[derive(Debug, Clone)]
 pub struct Question {
     pub backend: BackendId,
-    pub method: String,
+    pub method: Method,
+    /// The name of the method, which need not be one of the protocol's.
+    pub method_name: String,
     /// The id that the client sees, which names the backend and the backend's own id.
     pub id: String,
     /// The request with that id. The token under which the client may report progress names the
@@ -65,16 +67,15 @@ pub async fn receive(
     capabilities: ClientCapabilities,
     message: Message,
 ) -> Option<Inbound> {
-    let method = message.method();
-    if message.shape() == Shape::Request && (method == "ping" || !capabilities.allow(&method)) {
-        drop(method);
+    if message.shape() == Shape::Request
+        && (message.method() == Some(Method::Ping) || !capabilities.allow(message.topic()))
+    {
         if let Err(error) = Box::pin(backend.decline(session, &message, Declined::Incapable)).await
         {
             tracing::debug!(backend = %backend.id(), %error, "could not decline what the backend asked");
         }
         return None;
     }
-    drop(method);
     Inbound::of(message, backend.id())
 }
 
@@ -99,7 +100,7 @@ impl Inbound {
 }
 
 fn question(message: &Message, backend: &BackendId) -> Option<Question> {
-    let method = message.method().into_owned();
+    let (method, method_name) = (message.method()?, message.method_name().into_owned());
     let own = message.id()?;
     let id = question_id(backend.as_str(), own);
     let mut edits = vec![Edit {
@@ -115,35 +116,34 @@ fn question(message: &Message, backend: &BackendId) -> Option<Question> {
     }
     let text = raw::splice(message.text(), edits);
     // A request about a task is about one that the client keeps.
-    let text = task::publish(&text, backend.as_str(), !method.starts_with("tasks/"));
-    Some(Question { backend: backend.clone(), method, id, text })
+    let text = task::publish(&text, backend.as_str(), message.topic() != Topic::Tasks);
+    Some(Question { backend: backend.clone(), method, method_name, id, text })
 }
 
 fn notification(message: Message, backend: &BackendId) -> Option<Inbound> {
-    let method = message.method().into_owned();
     let params = message.params();
     let notice = |kind, text| Some(Inbound::Notice(Notice { kind, text }));
-    match method.as_str() {
-        "notifications/tools/list_changed"
-        | "notifications/resources/list_changed"
-        | "notifications/prompts/list_changed" => Some(Inbound::ListChanged),
-        "notifications/message" => {
+    match message.method()? {
+        Method::ToolsListChanged | Method::ResourcesListChanged | Method::PromptsListChanged => {
+            Some(Inbound::ListChanged)
+        }
+        Method::Message => {
             let level = message.string(params.level.as_ref());
             let level = level.and_then(|level| LogLevel::from_name(&level));
             notice(NoticeKind::Log(level), task::publish(message.text(), backend.as_str(), true))
         }
-        "notifications/resources/updated" => {
+        Method::ResourcesUpdated => {
             let uri = message.string(params.uri.as_ref())?.into_owned();
             notice(NoticeKind::ResourceUpdated(uri), message.into_text())
         }
-        "notifications/cancelled" => {
+        Method::Cancelled => {
             // The backend takes a question back.
             let span = params.request_id.clone()?;
             let id = question_id(backend.as_str(), Id::parse(&message.text()[span.clone()])?);
             let text = message.with_string(&span, &id);
             notice(NoticeKind::Withdrawn(id), text)
         }
-        "notifications/elicitation/complete" => {
+        Method::ElicitationComplete => {
             let id = member_string(message.text(), "elicitationId")?;
             notice(NoticeKind::Completed(id), message.into_text())
         }

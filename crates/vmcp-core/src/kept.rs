@@ -137,8 +137,8 @@ impl Kept {
     }
 
     /// Lets the lists of a backend be read again.
-    pub(crate) fn refresh(&self, backend: &Backend) {
-        self.shared.views.refresh(backend.id());
+    pub(crate) fn refresh(&self, backend: &Backend, client: &ClientView) {
+        self.shared.views.refresh(backend.id(), client.subject());
     }
 
     /// The room that own offers may take.
@@ -187,8 +187,7 @@ impl Kept {
 
     /// Which session is used. `None`: a new one.
     pub(crate) fn key(&self, borrower: &Borrower, client: &ClientView) -> Option<Digest> {
-        let view =
-            [client.version().name().as_bytes(), client.capabilities_for(client.version().era())];
+        let view = client.parts();
         match self.shared.bridge.reuse {
             Reuse::Never => None,
             Reuse::All => Some(Digest::of_parts(view)),

@@ -40,7 +40,9 @@ impl KnownKinds {
     /// is forgotten for it if there are too many.
     pub fn remember(&mut self, client: &ClientView, kind: KnownKind) {
         self.0.retain(|(known, _)| known != client);
-        if kind.is_empty() || client.capabilities_for(Era::Legacy).len() > CAPABILITIES {
+        let is_long = client.capabilities_for(Era::Legacy).len() > CAPABILITIES;
+        // What somebody is offered by a credential of their own is nobody else's to know.
+        if kind.is_empty() || is_long || client.subject().is_some() {
             return;
         }
         self.0.push((client.clone(), kind));
@@ -101,6 +103,17 @@ mod tests {
     fn what_says_too_much_of_itself_is_not_remembered() {
         let mut known = KnownKinds::default();
         known.remember(&client(format!(r#"{{"experimental":"{}"}}"#, "x".repeat(5000))), kind());
+        assert_eq!(known.iter().count(), 0);
+    }
+
+    #[test]
+    fn what_is_offered_to_one_person_is_not_remembered() {
+        let mut known = KnownKinds::default();
+        let alice = client("{}".to_owned()).shown(Some(vmcp_backend::Subject::new(
+            vmcp_model::Digest::of(b"alice"),
+            &vmcp_model::Identity::unproved(vmcp_model::Principal::Anonymous),
+        )));
+        known.remember(&alice, kind());
         assert_eq!(known.iter().count(), 0);
     }
 

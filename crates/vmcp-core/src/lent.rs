@@ -8,10 +8,10 @@ use vmcp_model::{Digest, LogLevel};
 use vmcp_wire::Fault;
 
 use crate::{
+    call::cancel,
     caller::{BackendSessions, Pending},
     inbound::Question,
     kept::{Alias, Borrower, Kept, Unread, Using},
-    send::cancel,
     view::View,
 };
 
@@ -80,7 +80,7 @@ impl Lent {
         match &self.state().used {
             Some(using) => using.note_lists_changed(),
             // It has no session.
-            None => self.kept.refresh(backend),
+            None => self.kept.refresh(backend, self.view.client()),
         }
     }
 
@@ -107,7 +107,7 @@ impl Lent {
         let mut state = self.state();
         let Some(using) = &state.used else {
             // One of the modern era has another way to ask.
-            let reason = format!("asked for {} on the stream of a call", question.method);
+            let reason = format!("asked for {} on the stream of a call", question.method_name);
             let backend = question.backend.to_string();
             return Some(Fault::Backend { backend, reason: reason.into() });
         };
@@ -119,7 +119,7 @@ impl Lent {
                 .spawn(async move { refuse(&backend, &session, &question).await });
             return None;
         }
-        let what = &question.method;
+        let what = &question.method_name;
         let reason = format!(
             "asks for {what} in mid-call, which a client of the revision 2026-07-28 cannot be asked by a backend of an older revision through vmcp yet; the call was cancelled; a client that begins with initialize (revision 2025-11-25) can be asked"
         );

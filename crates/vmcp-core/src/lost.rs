@@ -5,14 +5,13 @@ use std::sync::{Arc, LazyLock};
 
 use memchr::memmem::Finder;
 use vmcp_backend::{Backend, Error, Session};
-use vmcp_model::raw::{self, Members};
-use vmcp_wire::{Fault, IdKey, error::URL_REQUIRED};
-
-use crate::{
-    caller::Caller,
-    route::Routed,
-    vmcp::{Reply, Vmcp},
+use vmcp_model::{
+    Method,
+    raw::{self, Members},
 };
+use vmcp_wire::{Fault, IdKey};
+
+use crate::{call::Reply, caller::Caller, resolve::Routed, vmcp::Vmcp};
 
 /// Bytes of an answer that says no more than that.
 const SHORT: usize = 1 << 10;
@@ -23,29 +22,25 @@ const HEAD: usize = 128;
 /// Finds what every error has. Made once: it costs more than the search.
 static ERROR: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(b"\"error\""));
 
-/// The error object of a reply on a session that can be lost, if it is one that begins like an error.
-pub(crate) fn error_of<'a>(reply: &'a Reply, session: &Session) -> Option<&'a [u8]> {
-    let (Reply::Ready(text) | Reply::Refused { text, .. }) = reply else { return None };
-    if session.id().is_some() { error_in(text) } else { None }
-}
-
-fn error_in(text: &[u8]) -> Option<&[u8]> {
+/// The error object of a response, if it is one that begins like an error.
+pub(crate) fn error_in(text: &[u8]) -> Option<&[u8]> {
     let head = if text.len() <= SHORT { text } else { &text[..HEAD] };
     // Nearly all answers have none.
     ERROR.find(head)?;
     Members::parse(text)?.value(text, "error")
 }
 
-/// Whether an error asks for something to be done at a URL.
-pub(crate) fn requires_url(error: &[u8]) -> bool {
-    let code = Members::parse(error).and_then(|members| members.value(error, "code"));
-    code.is_some_and(|code| *code == *URL_REQUIRED.to_string().as_bytes())
+/// The code of a response that is an error; 0 if it names none.
+pub(crate) fn code_of(text: &[u8]) -> i64 {
+    let error = Members::parse(text).and_then(|members| members.value(text, "error"));
+    error.map_or(0, code_in)
 }
 
-/// The same for a response that is an error.
-pub(crate) fn is_url_required(text: &[u8]) -> bool {
-    let error = Members::parse(text).and_then(|members| members.value(text, "error"));
-    error.is_some_and(requires_url)
+/// The code of an error object.
+pub(crate) fn code_in(error: &[u8]) -> i64 {
+    let code = Members::parse(error).and_then(|members| members.value(error, "code"));
+    let code = code.and_then(|code| std::str::from_utf8(code).ok()?.parse().ok());
+    code.unwrap_or_default()
 }
 
 /// Whether an error may say that the session is not known.
@@ -71,15 +66,16 @@ impl Vmcp {
             return Ok(None);
         }
         let renewed = caller.sessions.renew(backend, session).await;
-        let session = renewed.map_err(|error| error.fault(backend.id()))?;
-        self.refresh(backend.id());
+        let renewed = renewed.map_err(|error| error.fault(backend.id()))?;
+        let session = renewed.on_behalf_of(backend, caller.identity);
+        self.refresh(backend.id(), session.subject());
         self.send_once(caller, routed, &session, id).await.map(Some)
     }
 }
 
 /// Whether a backend knows a session, as far as it says so.
 async fn knows(backend: &Arc<Backend>, session: &Session) -> bool {
-    match backend.ask(session, "ping", None).await {
+    match backend.ask(session, Method::Ping, None).await {
         Ok(answer) => !error_in(answer.text()).is_some_and(may_be_lost),
         Err(Error::SessionLost) => false,
         // Nothing has been learnt.
@@ -89,6 +85,8 @@ async fn knows(backend: &Arc<Backend>, session: &Session) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use vmcp_wire::error::URL_REQUIRED;
+
     use super::*;
 
     #[track_caller]
@@ -104,7 +102,7 @@ mod tests {
             let text = format!(
                 r#"{{"jsonrpc":"2.0","id":1,"error":{{"code":-32042,"message":"","data":"{url}"}}}}"#
             );
-            assert!(error_in(text.as_bytes()).is_some_and(requires_url));
+            assert_eq!(error_in(text.as_bytes()).map(code_in), Some(URL_REQUIRED));
         }
     }
 

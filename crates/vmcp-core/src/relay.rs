@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep};
 use vmcp_backend::{Backend, Body, Error};
 use vmcp_wire::{Fault, IdKey, ResponseScan, unmarked};
 
-use crate::budget::Budget;
+use crate::{budget::Budget, calls::Ticket};
 
 /// A result up to this size is read whole before it is passed on, so that whatever is wrong with it
 /// becomes a proper error.
@@ -31,8 +31,18 @@ const STRIDE: usize = 256 << 10;
 /// See [`STRIDE`].
 const REST: Duration = Duration::from_millis(5);
 
-/// A large result under way. Every piece has been checked to belong to the answer to the request.
+/// A large result under way. Every piece has been checked to belong to the answer to the request. Its call
+/// is under way until it has ended, or is dropped.
 pub struct Relay {
+    source: Box<Source>,
+    ticket: Ticket,
+    since: Instant,
+    /// See [`Relay::poll_over`]. Made when it is asked for first.
+    over: Option<Pin<Box<dyn Future<Output = Fault> + Send>>>,
+}
+
+/// Where it comes from.
+pub(crate) struct Source {
     backend: Arc<Backend>,
     body: Body,
     scan: ResponseScan,
@@ -51,10 +61,76 @@ pub struct Relay {
 /// A result, whole or under way.
 pub(crate) enum Read {
     Whole(Bytes),
-    Under(Box<Relay>),
+    Under(Box<Source>),
 }
 
 impl Relay {
+    pub(crate) fn new(source: Box<Source>, ticket: Ticket) -> Self {
+        Self { source, ticket, since: Instant::now(), over: None }
+    }
+
+    /// Polls for the next piece. After an error the answer must be broken off, so that its reader
+    /// does not take it for complete.
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
+        let polled = self.source.poll(context);
+        // Looked at with each piece, and heard of while there is none.
+        if let Poll::Ready(fault) = self.ticket.call().poll_fired(context)
+            // What has come to its end need not end, unless its client wants it no more.
+            && (!matches!(polled, Poll::Ready(None)) || fault == Fault::Cancelled)
+        {
+            self.note_over(&fault);
+            return Poll::Ready(Some(Err(fault)));
+        }
+        match &polled {
+            Poll::Ready(Some(Err(error))) => {
+                let backend = self.source.backend.id();
+                // The client cannot be told any more.
+                tracing::warn!(%backend, %error, "a large answer was broken off in the middle");
+                self.ticket.note_failure();
+            }
+            Poll::Ready(None) => self.ticket.note_answer(false),
+            Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
+        }
+        polled.map_err(|error| error.fault(self.source.backend.id()))
+    }
+
+    /// Ready when the call must end though not all of the result has been passed on: its time is up, or
+    /// it has been cancelled or cut off. Whoever takes no more for a while asks.
+    pub fn poll_over(&mut self, context: &mut Context<'_>) -> Poll<Fault> {
+        let Self { ticket, since, over, .. } = self;
+        let asked = over.get_or_insert_with(|| Box::pin(ticket.over(*since)));
+        let fault = ready!(asked.as_mut().poll(context));
+        self.over = None;
+        self.note_over(&fault);
+        Poll::Ready(fault)
+    }
+
+    /// Notes that the call has ended before its answer has.
+    fn note_over(&self, fault: &Fault) {
+        if *fault != Fault::Cancelled {
+            self.ticket.note_failure();
+        }
+    }
+
+    /// Reads to the end, which must come within `limit` bytes.
+    pub async fn collect(mut self, limit: usize) -> Result<Bytes, Fault> {
+        let mut whole = BytesMut::new();
+        loop {
+            match std::future::poll_fn(|context| self.poll_next(context)).await.transpose()? {
+                Some(chunk) => whole.extend_from_slice(&chunk),
+                None => return Ok(whole.freeze()),
+            }
+            if whole.len() > limit {
+                self.ticket.note_failure();
+                let what = "answered a call of a batch with a text";
+                let error = Error::TooLarge { what, limit, key: "eventBytes" };
+                return Err(error.fault(self.source.backend.id()));
+            }
+        }
+    }
+}
+
+impl Source {
     /// Reads the beginning of a result, or all of a small one.
     pub(crate) async fn begin(
         backend: &Arc<Backend>,
@@ -95,7 +171,7 @@ impl Relay {
                 check(scan.feed(head.as_deref().unwrap_or_default()))?;
                 let deadline = Box::pin(tokio::time::sleep(timeouts.idle));
                 let (backend, idle) = (Arc::clone(backend), timeouts.idle);
-                let relay = Self {
+                let source = Self {
                     backend,
                     body,
                     scan,
@@ -108,21 +184,11 @@ impl Relay {
                     rest: Box::pin(tokio::time::sleep(REST)),
                     resting: false,
                 };
-                return Ok(Read::Under(Box::new(relay)));
+                return Ok(Read::Under(Box::new(source)));
             }
             until = (Instant::now() + timeouts.idle).min(last);
         }
         backend.response(head.unwrap_or_default(), id).map(Read::Whole)
-    }
-
-    /// Polls for the next piece. After an error the answer must be broken off, so that its reader
-    /// does not take it for complete.
-    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
-        self.poll(context).map_err(|error| {
-            // The client cannot be told any more.
-            tracing::warn!(backend = %self.backend.id(), %error, "a large answer was broken off in the middle");
-            error.fault(self.backend.id())
-        })
     }
 
     /// Reads to the end, which must come within `limit` bytes, as far as there is room for it.

@@ -19,9 +19,11 @@ use vmcp_backend::{Advertised, Backend, ClientView, Freshness};
 use vmcp_catalog::{Catalog, Dropped, Rules, merge};
 use vmcp_model::{BackendId, Era, Kind, Offer};
 
+mod explained;
 pub(crate) mod fresh;
 mod kinds;
 mod own;
+pub(crate) mod shared;
 mod state;
 pub(crate) mod telling;
 pub(crate) mod watching;
@@ -30,6 +32,9 @@ use crate::caller::ClientCapabilities;
 use fresh::{Fresh, Terms};
 use kinds::{Kinds, Reading};
 use own::OwnMerges;
+use shared::Copies;
+use state::begun;
+pub(crate) use state::is_own;
 pub use state::{BackendState, OfferStatus};
 use telling::tell;
 
@@ -56,6 +61,7 @@ pub struct View {
     /// Whether every backend has had its time.
     is_settled: AtomicBool,
     capabilities: ClientCapabilities,
+    copies: Arc<Copies>,
     /// Ends the watching.
     pub(crate) stop: CancellationToken,
     /// Seconds on the clock of `origin` when the view was last asked for.
@@ -97,15 +103,18 @@ impl View {
         client: ClientView,
         base: Option<Arc<Self>>,
         rules: Arc<Rules>,
-        backends: impl Iterator<Item = (BackendId, Option<Arc<Offer>>)>,
+        backends: Vec<(Arc<Backend>, Option<Arc<Offer>>)>,
         changes: watch::Sender<u64>,
         stop: CancellationToken,
+        copies: Arc<Copies>,
     ) -> Self {
         let since = Instant::now();
-        let backends = backends.map(|(id, known)| {
-            let mut state = BackendState::unknown(since);
-            state.offer = known;
-            (id, state)
+        let own = backends.iter().filter(|(backend, _)| is_own(backend, &client));
+        let own = own.map(|(backend, _)| (backend.id().clone(), Kinds::Watched));
+        let kinds = own.collect();
+        let backends = backends.into_iter().map(|(backend, known)| {
+            let begun = begun(&backend, &client, since);
+            (backend.id().clone(), BackendState { offer: known, ..begun })
         });
         let backends: BTreeMap<_, _> = backends.collect();
         let dirty = backends.values().any(|state| state.offer.is_some());
@@ -116,13 +125,14 @@ impl View {
         };
         Self {
             client,
+            copies,
             is_settled: AtomicBool::new(false),
             capabilities,
             catalog: ArcSwap::from_pointee(empty),
             offers: Mutex::new(Offers {
                 rules,
                 backends,
-                kinds: BTreeMap::new(),
+                kinds,
                 reading: BTreeMap::new(),
                 dirty,
                 generation: 0,
@@ -163,7 +173,9 @@ impl View {
     /// lists that are over be read again.
     pub fn freshness(&self, kind: Kind) -> Freshness {
         self.note_shown();
-        self.fresh.of(kind)
+        let terms = self.fresh.of(kind);
+        // What is listed to a caller of its own is for nobody else, whatever a backend says.
+        Freshness { is_public: terms.is_public && self.client.subject().is_none(), ..terms }
     }
 
     /// Notes that somebody is shown a list: those that are over are read again, while the last good
@@ -214,7 +226,7 @@ impl View {
         }
         self.merge_if_dirty();
         let offers = self.offers();
-        let missing = offers.backends.iter().filter(|(_, state)| state.offer.is_none());
+        let missing = offers.backends.iter().filter(|(_, state)| state.lacks_offer());
         let missing = missing.map(|(id, _)| id.clone()).collect();
         drop(offers);
         Settled { catalog: self.catalog(), missing }
@@ -256,7 +268,7 @@ impl View {
     /// Backends of which no offer is known.
     pub fn unknown(&self) -> Vec<BackendId> {
         let offers = self.offers();
-        let unknown = offers.backends.iter().filter(|(_, state)| state.offer.is_none());
+        let unknown = offers.backends.iter().filter(|(_, state)| state.lacks_offer());
         unknown.map(|(id, _)| id.clone()).collect()
     }
 
@@ -265,7 +277,7 @@ impl View {
         let offers = self.offers();
         let missing = offers.backends.iter().filter(|(_, state)| {
             let late = state.status != OfferStatus::Unknown || state.since.elapsed() >= time;
-            state.offer.is_none() && late
+            state.lacks_offer() && late
         });
         missing.map(|(id, _)| id.clone()).collect()
     }
@@ -299,8 +311,11 @@ impl View {
         Self::forget_kinds(&mut offers, new);
         offers.backends.retain(|id, _| backends.iter().any(|backend| backend.id() == id));
         let since = Instant::now();
-        for id in backends.iter().map(|backend| backend.id()).filter(|id| new(id)) {
-            let unknown = BackendState::unknown(since);
+        for backend in backends.iter().filter(|backend| new(backend.id())) {
+            let (id, unknown) = (backend.id(), begun(backend, &self.client, since));
+            if is_own(backend, &self.client) {
+                offers.kinds.insert(id.clone(), Kinds::Watched);
+            }
             let state = match offers.backends.remove(id) {
                 Some(BackendState { offer, .. }) => BackendState { offer, ..unknown },
                 None => unknown,
@@ -349,7 +364,7 @@ impl View {
         offers.dropped = dropped;
         let changed = self.catalog.load().digest() != catalog.digest();
         if changed {
-            self.catalog.store(Arc::new(catalog));
+            self.catalog.store(self.copies.catalog(catalog));
         }
         self.merges.fetch_add(1, Ordering::Release);
         // What makes no difference to the view may make one beside a session's own offers, and to a
@@ -373,7 +388,7 @@ impl View {
                 let problem = advertised.problem();
                 let offer = advertised.completed(state.offer.as_deref());
                 if state.offer.as_deref() != Some(&offer) {
-                    state.offer = Some(Arc::new(offer));
+                    state.offer = Some(self.copies.offer(offer));
                     dirty = true;
                 }
                 problem.map_or(OfferStatus::Good, OfferStatus::Partial)

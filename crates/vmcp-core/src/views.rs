@@ -1,5 +1,8 @@
 //! All views, and those who keep them true.
 //!
+//! Where a backend is shown something of its callers' own, what it lists to a caller is that caller's: read for
+//! a base of its own, which is derived from that of everybody for all other backends.
+//!
 //! Two of them are *bases*, one for each era, of clients that can do nothing: each backend is watched for
 //! these alone, on the side that it has for the era. A backend with one side is watched once, for the
 //! legacy base, which the modern one is derived from. All other views are derived from the base of
@@ -15,9 +18,9 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
-use vmcp_backend::{Backend, ClientView, Lineage};
+use vmcp_backend::{Backend, ClientView, Lineage, Subject};
 use vmcp_catalog::Rules;
-use vmcp_model::{BackendId, Era};
+use vmcp_model::{BackendId, Digest, Era};
 use vmcp_wire::Fault;
 
 use crate::{
@@ -25,7 +28,8 @@ use crate::{
     known::KnownKinds,
     places::Places,
     view::{
-        View,
+        View, is_own,
+        shared::Copies,
         watching::{Wanted, Watch},
     },
     vmcp::{Config, Replaced},
@@ -38,6 +42,9 @@ const COALESCE: Duration = Duration::from_millis(50);
 /// being asked.
 const ATTEMPT: Duration = Duration::from_secs(1);
 
+/// Callers for whom the lists of one backend are read at once.
+const FOR_CALLERS: usize = 16;
+
 /// The same for a program that starts: several at once on a busy machine make each other slow.
 const START: Duration = Duration::from_secs(20);
 
@@ -46,9 +53,11 @@ pub(crate) struct Views {
     config: Config,
     background: Background,
     all: Mutex<All>,
-    /// The views of modern clients by what these declare, for whoever has no time to wait.
-    modern: ArcSwap<HashMap<Bytes, Weak<View>>>,
+    /// The views of modern clients, for whoever has no time to wait.
+    modern: ArcSwap<ModernViews>,
     changes: watch::Sender<u64>,
+    /// What views of single callers have in common.
+    copies: Arc<Copies>,
     /// Bounds the attempts to get an offer that are made at once.
     places: Places,
     /// The same for programs that are started.
@@ -58,6 +67,8 @@ pub(crate) struct Views {
 #[derive(Debug)]
 struct All {
     kept: HashMap<ClientView, Kept>,
+    /// Bounds what is read for single callers of a backend at once. One that is slow keeps no other's back.
+    for_callers: HashMap<BackendId, Places>,
     /// What each view is made of. Exchanged with the views that there are, under one lock.
     backends: Vec<Arc<Backend>>,
     rules: Arc<Rules>,
@@ -80,6 +91,17 @@ struct Watched {
     stop: CancellationToken,
 }
 
+/// The views of modern clients by what these declare.
+#[derive(Debug, Default)]
+struct ModernViews {
+    /// Of clients for whom backends are shown the same as for everybody.
+    common: Declared,
+    /// By the callers whose credentials backends are shown.
+    by_subject: HashMap<Digest, Declared>,
+}
+
+type Declared = HashMap<Bytes, Weak<View>>;
+
 impl Views {
     pub(crate) fn new(backends: Vec<Arc<Backend>>, config: Config, background: Background) -> Self {
         let rules = Arc::new(config.rules.clone());
@@ -89,21 +111,37 @@ impl Views {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let starts = Places::new(2 * cores, START);
         let remembered = config.known.kinds.clone();
-        let all = Mutex::new(All { kept: HashMap::new(), backends, rules, remembered });
+        let (kept, for_callers) = Default::default();
+        let all = Mutex::new(All { kept, for_callers, backends, rules, remembered });
         let modern = ArcSwap::default();
-        Self { config, background, all, modern, changes, places, starts }
+        let copies = Arc::default();
+        Self { config, background, all, modern, changes, copies, places, starts }
     }
 
-    /// The view of modern clients that declare these capabilities, if there is one.
-    pub(crate) fn find_modern(&self, capabilities: &[u8]) -> Option<Arc<View>> {
-        let view = self.peek_modern(capabilities)?;
+    /// The view of modern clients that declare these capabilities, and that backends are shown with the
+    /// credentials of these callers, if of any.
+    pub(crate) fn find_modern(
+        &self,
+        capabilities: &[u8],
+        subject: Option<&Digest>,
+    ) -> Option<Arc<View>> {
+        let view = self.peek_modern(capabilities, subject)?;
         view.touch();
         Some(view)
     }
 
     /// The same for whoever is no client.
-    pub(crate) fn peek_modern(&self, capabilities: &[u8]) -> Option<Arc<View>> {
-        self.modern.load().get(capabilities)?.upgrade()
+    pub(crate) fn peek_modern(
+        &self,
+        capabilities: &[u8],
+        subject: Option<&Digest>,
+    ) -> Option<Arc<View>> {
+        let views = self.modern.load();
+        let declared = match subject {
+            None => &views.common,
+            Some(subject) => views.by_subject.get(subject)?,
+        };
+        declared.get(capabilities)?.upgrade()
     }
 
     /// Whether the backend of this name is one on which sessions of this lineage are good.
@@ -113,12 +151,20 @@ impl Views {
     }
 
     /// Says anew which views there are of modern clients.
+    #[expect(clippy::mutable_key_type, reason = "what a view is equal by does not change")]
     fn publish(&self, kept: &HashMap<ClientView, Kept>) {
-        let modern = kept.iter().filter(|(client, _)| client.version().era() == Era::Modern);
-        let modern = modern.map(|(client, kept)| {
-            (client.capabilities_for(Era::Modern).clone(), Arc::downgrade(&kept.view))
-        });
-        self.modern.store(Arc::new(modern.collect()));
+        let mut modern = ModernViews::default();
+        for (client, kept) in kept {
+            if client.version().era() == Era::Modern {
+                let declared = match client.subject() {
+                    None => &mut modern.common,
+                    Some(subject) => modern.by_subject.entry(*subject.key()).or_default(),
+                };
+                let capabilities = client.capabilities_for(Era::Modern).clone();
+                declared.insert(capabilities, Arc::downgrade(&kept.view));
+            }
+        }
+        self.modern.store(Arc::new(modern));
     }
 
     pub(crate) fn obtain(&self, client: &ClientView) -> Result<Arc<View>, Fault> {
@@ -127,19 +173,19 @@ impl Views {
         let view = match known {
             Some(known) => known,
             None => {
-                // The bases are beside the bound.
-                if all.kept.len() >= self.config.views + 2 {
-                    make_room(&mut all)?;
-                }
+                self.make_room(client, &mut all)?;
                 let view = self.make(client, &mut all);
-                self.publish(&all.kept);
+                if client.version().era() == Era::Modern {
+                    self.publish(&all.kept);
+                }
                 view
             }
         };
         view.touch();
         view.note_shown();
-        for watched in all.kept.values().flat_map(|kept| kept.watched.values()) {
-            watched.wanted.used.notify_waiters();
+        for client in std::iter::successors(Some(client.clone()), ClientView::base) {
+            let watched = all.kept.get(&client).into_iter().flat_map(|kept| kept.watched.values());
+            watched.for_each(|watched| watched.wanted.used.notify_waiters());
         }
         Ok(view)
     }
@@ -147,7 +193,8 @@ impl Views {
     /// Gives every view other backends and rules.
     pub(crate) fn replace(&self, backends: Vec<Arc<Backend>>, rules: Rules, replaced: &Replaced) {
         let mut all = self.all();
-        let All { kept, backends: before, rules: rules_before, remembered } = &mut *all;
+        let All { kept, for_callers, backends: before, rules: rules_before, remembered } =
+            &mut *all;
         *before = backends;
         *rules_before = Arc::new(rules);
         let new = |id: &BackendId| replaced.added.contains(id) || replaced.changed.contains(id);
@@ -163,11 +210,9 @@ impl Views {
             }
             view.replace(Arc::clone(rules_before), before, &new);
             view.follow();
-            if !view.is_base() {
-                continue;
-            }
-            for backend in before.iter().filter(|backend| new(backend.id())) {
-                watched.insert(backend.id().clone(), self.watch(backend, view));
+            let new = before.iter().filter(|backend| new(backend.id()));
+            for backend in new.filter(|backend| is_watched(backend, view.client())) {
+                watched.insert(backend.id().clone(), self.watch(backend, view, for_callers));
             }
         }
     }
@@ -189,9 +234,17 @@ impl Views {
         self.changes.subscribe()
     }
 
-    pub(crate) fn refresh(&self, backend: &BackendId) {
-        for kept in self.all().kept.values() {
-            if let Some(watched) = kept.watched.get(backend) {
+    /// Asks a backend for its offers again: for everybody, and for these callers if it is shown something of
+    /// their own.
+    pub(crate) fn refresh(&self, backend: &BackendId, subject: Option<&Subject>) {
+        let all = self.all();
+        let bases = || [ClientView::nobody(), ClientView::modern_nobody()].into_iter();
+        let of_callers = subject.into_iter();
+        let of_callers =
+            of_callers.flat_map(|subject| bases().map(|base| base.shown(Some(subject.clone()))));
+        for base in bases().chain(of_callers) {
+            let kept = all.kept.get(&base);
+            if let Some(watched) = kept.and_then(|kept| kept.watched.get(backend)) {
                 watched.wanted.fresh.notify_one();
             }
         }
@@ -210,13 +263,15 @@ impl Views {
         let mut all = self.all();
         let All { kept, remembered, .. } = &mut *all;
         kept.retain(|_, kept| {
-            let keep = !unused(&kept.view) || kept.view.idle() < self.config.view_idle;
+            let keep = !is_unused(&kept.view) || kept.view.idle() < self.config.view_idle;
             if !keep {
                 end(&kept.view, remembered);
             }
             keep
         });
         self.publish(&all.kept);
+        drop(all);
+        self.copies.prune();
     }
 
     /// What kinds of clients were found to be offered, those last that were here last.
@@ -231,6 +286,32 @@ impl Views {
         known
     }
 
+    /// Makes room for one more view of these clients. Those of everybody and those of single callers have
+    /// each a bound of their own, and the bases of everybody are beside it.
+    fn make_room(&self, client: &ClientView, all: &mut All) -> Result<(), Fault> {
+        let is_own = client.subject().is_some();
+        let (limit, key) = match is_own {
+            false => (self.config.views + 2, "limits.views"),
+            true => (self.config.caller_views, "limits.callerViews"),
+        };
+        let of_kind = |kept: &&Kept| kept.view.client().subject().is_some() == is_own;
+        if all.kept.values().filter(of_kind).count() < limit {
+            return Ok(());
+        }
+        let All { kept, remembered, .. } = all;
+        let unused = kept.values().filter(of_kind).filter(|kept| is_unused(&kept.view));
+        let longest = unused.max_by_key(|kept| kept.view.idle());
+        let Some(client) = longest.map(|kept| kept.view.client().clone()) else {
+            let what = if is_own { "callers" } else { "clients with different capabilities" };
+            let why = format!("too many {what} at once ({key}); try again later");
+            return Err(Fault::Unavailable(why.into()));
+        };
+        if let Some(ended) = kept.remove(&client) {
+            end(&ended.view, remembered);
+        }
+        Ok(())
+    }
+
     /// Makes a view, with the base that it is derived from.
     fn make(&self, client: &ClientView, all: &mut All) -> Arc<View> {
         let base = client.base().map(|base| match all.kept.get(&base) {
@@ -239,13 +320,13 @@ impl Views {
         });
         let known = |backend: &Arc<Backend>| {
             let remembered = self.config.known.offers.get(backend.id()).cloned();
-            (backend.id().clone(), remembered.filter(|_| base.is_none()))
+            (Arc::clone(backend), remembered.filter(|_| base.is_none()))
         };
         let offers: Vec<_> = all.backends.iter().map(known).collect();
         let stop = self.background.stop().child_token();
         let (rules, changes) = (Arc::clone(&all.rules), self.changes.clone());
-        let view =
-            View::new(client.clone(), base, rules, offers.into_iter(), changes, stop.clone());
+        let copies = Arc::clone(&self.copies);
+        let view = View::new(client.clone(), base, rules, offers, changes, stop.clone(), copies);
         let view = Arc::new(view);
         view.touch();
         if let Some(kind) = all.remembered.get(client) {
@@ -257,37 +338,45 @@ impl Views {
         self.background.spawn(async move {
             stop.run_until_cancelled(merge_late(weak, dirty)).await;
         });
-        let watched = match view.is_base() {
-            true => {
-                let watch =
-                    |backend: &Arc<Backend>| (backend.id().clone(), self.watch(backend, &view));
-                all.backends.iter().map(watch).collect()
-            }
-            false => HashMap::new(),
-        };
+        let All { backends, for_callers, .. } = all;
+        let watched = backends.iter().filter(|backend| is_watched(backend, client));
+        let watched =
+            watched.map(|backend| (backend.id().clone(), self.watch(backend, &view, for_callers)));
+        let watched = watched.collect();
         all.kept.insert(client.clone(), Kept { view: Arc::clone(&view), watched });
         view
     }
 
     /// Starts to watch a backend for a base.
-    fn watch(&self, backend: &Arc<Backend>, view: &Arc<View>) -> Watched {
+    fn watch(
+        &self,
+        backend: &Arc<Backend>,
+        view: &Arc<View>,
+        for_callers: &mut HashMap<BackendId, Places>,
+    ) -> Watched {
+        let places = match (view.client().subject(), backend.is_program()) {
+            (None, true) => self.starts.clone(),
+            (None, false) => self.places.clone(),
+            (Some(_), _) => {
+                let new = || Places::new(FOR_CALLERS, ATTEMPT);
+                for_callers.entry(backend.id().clone()).or_insert_with(new).clone()
+            }
+        };
         let (wanted, stop) = (Arc::<Wanted>::default(), view.stop.child_token());
         let watch = Watch {
             backend: Arc::clone(backend),
             view: Arc::downgrade(view),
             stop: stop.clone(),
             background: self.background.clone(),
-            places: match backend.is_program() {
-                true => self.starts.clone(),
-                false => self.places.clone(),
-            },
+            places,
             wanted: Arc::clone(&wanted),
             fresh: Arc::clone(&view.fresh),
             max_age: self.config.offer_max_age,
         };
-        match view.client().version().era() {
-            Era::Legacy => self.background.spawn(watch.run()),
-            Era::Modern => self.background.spawn(watch.run_beside()),
+        match (view.client().subject(), view.client().version().era()) {
+            (Some(_), _) => self.background.spawn(watch.run_for_caller()),
+            (None, Era::Legacy) => self.background.spawn(watch.run()),
+            (None, Era::Modern) => self.background.spawn(watch.run_beside()),
         };
         Watched { wanted, stop }
     }
@@ -308,20 +397,13 @@ async fn merge_late(view: Weak<View>, dirty: Arc<Notify>) {
     }
 }
 
-/// Ends the view that has been idle longest.
-fn make_room(all: &mut All) -> Result<(), Fault> {
-    let All { kept, remembered, .. } = all;
-    let longest = kept.iter().filter(|(_, kept)| unused(&kept.view));
-    let longest = longest.max_by_key(|(_, kept)| kept.view.idle());
-    let Some(client) = longest.map(|(client, _)| client.clone()) else {
-        return Err(Fault::Unavailable(
-            "too many clients with different capabilities; try again later".into(),
-        ));
-    };
-    if let Some(ended) = kept.remove(&client) {
-        end(&ended.view, remembered);
+/// Whether a backend's lists are read for clients of this view, and not for one that it is derived from. Where
+/// there is no caller, there is nothing to ask a backend that is shown callers' own credentials.
+fn is_watched(backend: &Backend, client: &ClientView) -> bool {
+    match client.subject() {
+        None => client.is_base() && !backend.needs_caller(),
+        Some(_) => is_own(backend, client),
     }
-    Ok(())
 }
 
 /// Ends a view. What was found of its clients is remembered for those who come later.
@@ -331,6 +413,6 @@ fn end(view: &View, remembered: &mut KnownKinds) {
 }
 
 /// Whether no session uses the view.
-fn unused(view: &Arc<View>) -> bool {
+fn is_unused(view: &Arc<View>) -> bool {
     Arc::strong_count(view) == 1
 }

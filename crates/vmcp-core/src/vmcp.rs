@@ -2,34 +2,35 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
+use http::{HeaderName, HeaderValue};
 use tokio::{sync::watch, task::JoinSet, time::Instant};
-use vmcp_backend::{Backend, ClientView};
-use vmcp_catalog::{Catalog, Rules};
-use vmcp_model::{BackendId, Kind, LogLevel};
-use vmcp_wire::Fault;
+use vmcp_backend::{Backend, ClientView, Subject, Uses};
+use vmcp_catalog::{Catalog, OwnItem, OwnTool, Rules};
+use vmcp_model::{BackendId, Digest, Identity, Kind, LogLevel, Method, Passed};
+use vmcp_policy::Policy;
+use vmcp_wire::{Fault, Message};
 
 use crate::{
+    apart::Apart,
     background::Background,
     budget::Budget,
-    call::CallStream,
+    calls::{Calls, Ticket},
     kept::{Borrower, Bridge, Kept, Shown, Unread},
     known::{Known, KnownKinds},
     lent::Lent,
     own_bounds::OwnBounds,
     places::Places,
-    relay::Relay,
-    route::Routed,
+    quotas::Quotas,
+    resolve::Resolved,
+    rights::{Denial, Rights},
     state::{Keys, States},
-    view::View,
+    view::{BackendState, OfferStatus, View},
     views::Views,
 };
 
@@ -41,6 +42,8 @@ pub struct Config {
     pub max_backend_init_concurrency: usize,
     /// How many views are kept.
     pub views: usize,
+    /// How many views of single callers are kept, where backends are shown something of these.
+    pub caller_views: usize,
     /// How long a view that nobody uses is kept.
     pub view_idle: Duration,
     /// How long a backend may take over its first offer before it counts as missing.
@@ -60,6 +63,10 @@ pub struct Config {
     pub bridge: Bridge,
     /// Bytes that all streamed answers may hold.
     pub held_bytes: usize,
+    /// What says what callers may do. Without it everybody may do everything.
+    pub policy: Option<Arc<Policy>>,
+    /// How clients with sessions are told that they may not do something.
+    pub denial: Denial,
 }
 
 /// All backends behind one front.
@@ -69,25 +76,23 @@ pub struct Vmcp {
     backends: ArcSwap<Backends>,
     views: Arc<Views>,
     budget: Arc<Budget>,
+    calls: Arc<Calls>,
+    quotas: Quotas,
+    /// How vmcp's own tools are used, in the order of [`OwnTool::ALL`].
+    own_uses: [Arc<Uses>; OwnTool::ALL.len()],
     kept: Arc<Kept>,
     rules: ArcSwap<Rules>,
+    rights: Rights,
     /// Ticks when some backend has given its place to another, or is gone.
     replaced: watch::Sender<u64>,
     /// Whether the catalog is shown as a whole or not at all.
-    whole_only: AtomicBool,
-    initialize_wait: Duration,
+    pub(crate) whole_only: AtomicBool,
+    /// The backends that are shown something of the callers' own.
+    apart: ArcSwapOption<Apart>,
+    pub(crate) initialize_wait: Duration,
     pub(crate) states: States,
     /// What vmcp says that it is when it answers (JSON text).
     server_info: Bytes,
-}
-
-/// What happens when some of the backends cannot be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PartialFailure {
-    /// Nobody is shown anything until all are back.
-    Fail,
-    /// The rest goes on, and what the others have offered last is shown still.
-    BestEffort,
 }
 
 type Backends = BTreeMap<BackendId, Arc<Backend>>;
@@ -103,27 +108,17 @@ pub struct Replaced {
     pub retired: Vec<Arc<Backend>>,
 }
 
-/// How a backend answers a request.
-pub enum Reply {
-    /// The whole response.
-    Ready(Bytes),
-    /// The whole response, which is an error of this code.
-    Refused { text: Bytes, code: i64 },
-    /// A large response under way.
-    Relay(Box<Relay>),
-    /// A stream of events, the response at its end.
-    Stream(Box<CallStream>),
-}
-
 impl Vmcp {
     /// Puts backends behind one front. Nothing is sent until somebody needs it.
     pub fn new(backends: Vec<Arc<Backend>>, config: Config, background: Background) -> Arc<Self> {
         let backends = by_id(backends);
+        let apart = ArcSwapOption::new(Apart::of(backends.values()));
         let initialize_wait = config.initialize_wait;
         let states = States::new(config.keys.clone(), config.state_life);
         let server_info = config.server_info.clone();
         let rules = ArcSwap::from_pointee(config.rules.clone());
         let (bridge, budget) = (config.bridge, Budget::new(config.held_bytes));
+        let rights = Rights::new(config.policy.clone(), config.denial, background.clone());
         let views = Views::new(backends.values().cloned().collect(), config, background.clone());
         let views = Arc::new(views);
         let kept = Arc::new(Kept::new(bridge, background, Arc::clone(&views)));
@@ -131,10 +126,15 @@ impl Vmcp {
             backends: ArcSwap::from_pointee(backends),
             views,
             budget,
+            calls: Calls::new(),
+            quotas: Quotas::default(),
+            own_uses: Default::default(),
             kept,
             rules,
+            rights,
             replaced: watch::Sender::new(0),
             whole_only: AtomicBool::new(false),
+            apart,
             initialize_wait,
             states,
             server_info,
@@ -147,6 +147,7 @@ impl Vmcp {
     /// by one at a time.
     pub fn replace(&self, backends: Vec<Arc<Backend>>, rules: Rules) -> Replaced {
         let after = by_id(backends);
+        self.apart.store(Apart::of(after.values()));
         let before = self.backends.swap(Arc::new(after.clone()));
         let mut replaced = Replaced::default();
         for (id, backend) in before.iter() {
@@ -179,6 +180,39 @@ impl Vmcp {
         }
     }
 
+    /// Enters a call as under way.
+    ///
+    /// # Errors
+    /// If no more may begin, because the process ends.
+    pub fn begin_call(&self, request: &Message) -> Result<Ticket, Fault> {
+        self.calls.begin(request.method().unwrap_or(Method::Other))
+    }
+
+    /// All calls under way.
+    pub fn calls(&self) -> &Calls {
+        &self.calls
+    }
+
+    /// The tools of vmcp's own that clients are listed.
+    pub fn own_tools(&self) -> Vec<OwnItem> {
+        self.rules.load().own.clone()
+    }
+
+    /// How a tool of vmcp's own is used.
+    pub fn own_uses(&self, tool: OwnTool) -> &Arc<Uses> {
+        &self.own_uses[tool as usize]
+    }
+
+    /// What callers may do.
+    pub fn rights(&self) -> &Rights {
+        &self.rights
+    }
+
+    /// How much each client has here.
+    pub fn quotas(&self) -> &Quotas {
+        &self.quotas
+    }
+
     /// What all streamed answers may hold.
     pub fn budget(&self) -> &Arc<Budget> {
         &self.budget
@@ -203,52 +237,41 @@ impl Vmcp {
         backends.get(backend.id()).is_some_and(|now| now.lineage() == backend.lineage())
     }
 
-    /// Decides what happens when some of the backends cannot be used.
-    pub fn set_partial_failure(&self, mode: PartialFailure) {
-        self.whole_only.store(mode == PartialFailure::Fail, Ordering::Relaxed);
-    }
-
-    /// Whether nobody is shown a part.
-    pub fn is_whole_only(&self) -> bool {
-        self.whole_only.load(Ordering::Relaxed)
-    }
-
-    /// Refuses to show a catalog in which something is missing, if that is how it is to be.
-    pub fn check_whole(&self, view: &View) -> Result<(), Fault> {
-        if !self.is_whole_only() {
-            return Ok(());
-        }
-        let out: Vec<_> = self.out(view).iter().map(ToString::to_string).collect();
-        if out.is_empty() {
-            return Ok(());
-        }
-        let why = format!(
-            "these backends cannot be used: {}; operational.failureHandling.partialFailureMode is \
-             fail, so nothing is shown without them (with best_effort the rest would be)",
-            out.join(", ")
-        );
-        Err(Fault::Unavailable(why.into()))
-    }
-
-    /// The backends that cannot be used, or have had their time to say what they offer.
-    fn out(&self, view: &View) -> Vec<BackendId> {
-        let mut out = view.missing(self.initialize_wait);
-        for backend in self.backends.load().values().filter(|backend| backend.is_out()) {
-            if !out.contains(backend.id()) {
-                out.push(backend.id().clone());
-            }
-        }
-        out
-    }
-
     /// What clients of this kind see, which is asked of the backends if it is not known yet.
     pub fn view(&self, client: &ClientView) -> Result<Arc<View>, Fault> {
         self.views.obtain(client)
     }
 
     /// What modern clients see that declare these capabilities, if somebody has asked for it before.
-    pub fn modern_view(&self, capabilities: &[u8]) -> Option<Arc<View>> {
-        self.views.find_modern(capabilities)
+    /// `subject` says whose credentials backends are shown for them ([`Self::subject`]).
+    pub fn modern_view(&self, capabilities: &[u8], subject: Option<&Digest>) -> Option<Arc<View>> {
+        self.views.find_modern(capabilities, subject)
+    }
+
+    /// By what backends tell a caller apart from others: whose credentials they are shown, and what they are
+    /// passed of its headers. `None` if each is shown the same for the caller as for nobody. It is the same when
+    /// a token is renewed, unless that says something else by which some backend is shown another account.
+    pub fn subject(&self, caller: &Identity) -> Option<Digest> {
+        self.apart.load().as_ref()?.subject(caller)
+    }
+
+    /// A caller, with those of its request's headers that backends are passed: `values` gives those of a name.
+    pub fn passing<'a, V: Iterator<Item = &'a HeaderValue>>(
+        &self,
+        caller: Identity,
+        values: impl Fn(&HeaderName) -> V,
+    ) -> Identity {
+        let apart = self.apart.load();
+        let Some(names) = apart.as_ref().map(|apart| apart.passthrough()) else { return caller };
+        let found = names.iter().flat_map(|name| {
+            // Copied: a header's value would keep the whole buffer alive that it came in.
+            values(name)
+                .map(|value| (name.as_str().into(), Bytes::copy_from_slice(value.as_bytes())))
+        });
+        match Passed::new(found.collect()) {
+            Some(passed) => caller.passing(passed),
+            None => caller,
+        }
     }
 
     /// Waits until what a view shows is complete, or `enough` says that it will do, but no longer
@@ -259,11 +282,12 @@ impl Vmcp {
 
     /// Whether a request would go to the same backend if the offers of all were known. Where names can be
     /// contested, the first to answer is not the one to whom they belong.
-    pub fn is_certain(&self, view: &View, routed: &Routed<'_>) -> bool {
-        let kind = match &*routed.message.method() {
-            "tools/call" => Kind::Tool,
-            "prompts/get" => Kind::Prompt,
-            "resources/read" => Kind::Resource,
+    pub fn is_certain(&self, view: &View, resolved: &Resolved<'_>) -> bool {
+        let Resolved::Backend(routed) = resolved else { return true };
+        let kind = match routed.message.method() {
+            Some(Method::ToolsCall) => Kind::Tool,
+            Some(Method::PromptsGet) => Kind::Prompt,
+            Some(Method::ResourcesRead) => Kind::Resource,
             _ => return true,
         };
         self.rules.load().is_certain(kind, routed.backend.id(), &view.unknown())
@@ -321,6 +345,20 @@ impl Vmcp {
         self.views.starts()
     }
 
+    /// What is known of the backends: of each the worst that some view knows.
+    pub fn backend_states(&self) -> BTreeMap<BackendId, BackendState> {
+        let mut worst = BTreeMap::new();
+        for view in self.views() {
+            for (id, state) in view.backends() {
+                let known = worst.entry(id).or_insert_with(|| state.clone());
+                if matches!(state.status, OfferStatus::Failed(_) | OfferStatus::Partial(_)) {
+                    *known = state;
+                }
+            }
+        }
+        worst
+    }
+
     /// Every view that is kept.
     pub fn views(&self) -> Vec<Arc<View>> {
         self.views.list()
@@ -336,9 +374,10 @@ impl Vmcp {
         self.replaced.subscribe()
     }
 
-    /// Asks a backend for its offers again, in every view: it has changed or restarted.
-    pub fn refresh(&self, backend: &BackendId) {
-        self.views.refresh(backend);
+    /// Asks a backend for its offers again, as it has changed or restarted: for everybody, and for these callers
+    /// if it is shown something of their own.
+    pub fn refresh(&self, backend: &BackendId, subject: Option<&Subject>) {
+        self.views.refresh(backend, subject);
     }
 
     /// Notes that a backend lists to a session what it does not list to others: what everybody is offered
@@ -350,7 +389,9 @@ impl Vmcp {
     /// Ends what nobody has used for a while. To be called now and then.
     pub fn prune(&self) {
         self.views.prune();
+        self.rights.prune();
         self.kept.prune();
+        self.quotas.prune();
         for backend in self.backends.load().values() {
             backend.prune();
         }

@@ -5,9 +5,8 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use tokio::{sync::watch, time::Instant};
-use vmcp_model::Era;
+use vmcp_model::{Era, Method};
 use vmcp_wire::headers::MediaType;
 
 use super::{Discovered, PATIENCE, UnderWay};
@@ -26,7 +25,7 @@ impl Backend {
     /// at most so long since that began. It goes on when those who wait for it go away.
     pub(super) async fn ask_to_discover_within(
         self: &Arc<Self>,
-        capabilities: &Bytes,
+        asker: &Session,
         limit: Duration,
     ) -> Result<Era, Error> {
         let UnderWay { since, mut outcome } = {
@@ -39,9 +38,9 @@ impl Backend {
                     let (sender, outcome) = watch::channel(None);
                     let begun = UnderWay { since: Instant::now(), outcome };
                     asking.under_way = Some(begun.clone());
-                    let (me, capabilities) = (Arc::clone(self), capabilities.clone());
+                    let (me, asker) = (Arc::clone(self), asker.clone());
                     self.tasks.spawn(async move {
-                        let found = me.discover(&capabilities).await;
+                        let found = me.discover(&asker).await;
                         me.eras.asking().under_way = None;
                         // Nobody may be left to hear of it.
                         sender.send_replace(Some(found.map(|(era, _facts)| era)));
@@ -63,11 +62,11 @@ impl Backend {
     /// Asks `server/discover`, within the time for opening a session, and remembers what that says.
     pub(crate) async fn discover(
         self: &Arc<Self>,
-        capabilities: &Bytes,
+        asker: &Session,
     ) -> Result<(Era, Option<Arc<Facts>>), Error> {
         let Some(http) = self.http() else { return Ok((Era::Legacy, None)) };
         self.stats.requests.fetch_add(1, Ordering::Relaxed);
-        let asking = self.ask_to_discover(http, capabilities);
+        let asking = self.ask_to_discover(http, asker);
         // Less than the time for opening a session: one that never answers this may be a legacy one.
         let told = within(self.timeouts.initialize.min(PATIENCE).div_f64(2.0), asking).await;
         let (era, facts) = match told {
@@ -82,7 +81,7 @@ impl Backend {
                 let facts = self.share(facts);
                 let discovered = Discovered {
                     facts: Arc::clone(&facts),
-                    capabilities: capabilities.clone(),
+                    capabilities: asker.capabilities.clone(),
                     at: Instant::now(),
                 };
                 self.eras.last.store(Some(Arc::new(discovered)));
@@ -124,6 +123,7 @@ impl Backend {
             | Error::Busy { .. }
             | Error::LeftAlone { .. }
             | Error::Unavailable(_)
+            | Error::NoCredential(_)
             | Error::Ended => false,
         };
         if !is_unknown || self.eras.sides().modern.is_some() {
@@ -140,12 +140,11 @@ impl Backend {
     async fn ask_to_discover(
         self: &Arc<Self>,
         http: &Http,
-        capabilities: &Bytes,
+        session: &Session,
     ) -> Result<Told, Error> {
-        let session = Session::stateless(capabilities.clone(), Arc::default());
-        let request = self.own_request_on(&session, "server/discover", None);
+        let request = self.own_request_on(session, Method::ServerDiscover, None);
         let response =
-            http.post(Some(&session), request.text, false, request.lines.as_ref()).await?;
+            http.post(Some(session), request.text, false, request.lines.as_ref()).await?;
         let status = response.status();
         if says_nothing(status.as_u16()) {
             let _ended = response.into_body().collect(REFUSAL_BYTES).await;
@@ -153,9 +152,9 @@ impl Backend {
         }
         let text = match MediaType::of(response.headers()) {
             MediaType::EventStream if status.is_success() => {
-                let stream = Stream::new(self, &session, response.into_body(), Some(&request.id));
+                let stream = Stream::new(self, session, response.into_body(), Some(&request.id));
                 let answer = Answer::Events(Events::of_stream(Box::new(stream)));
-                match self.own_answer(&session, answer, &request.id).await {
+                match self.own_answer(session, answer, &request.id).await {
                     Ok(answer) => answer.into_text(),
                     Err(Error::Protocol(_)) => return Ok(Told::Legacy),
                     Err(error) => return Err(error),

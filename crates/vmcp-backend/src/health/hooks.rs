@@ -3,7 +3,7 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use tokio::time::Instant;
-use vmcp_model::Era;
+use vmcp_model::{Era, Method};
 
 use super::{Due, HealthSettings, HealthSnapshot, Sign};
 use crate::{
@@ -24,12 +24,12 @@ impl Backend {
         let limit = self.health.settings().check_timeout.min(self.timeouts.idle);
         let alive = within(limit, async {
             if session.is_stateless() {
-                return match self.discover(&session.capabilities).await?.0 {
+                return match self.discover(session).await?.0 {
                     Era::Modern => Ok(()),
                     Era::Legacy => Err(Error::SessionLost),
                 };
             }
-            let (id, text) = self.own_request("ping", None);
+            let (id, text) = self.own_request(Method::Ping, None);
             let answer = self.exchange(session, text, Some(&id), None).await?;
             // An error is an answer, too.
             self.own_answer(session, answer, &id).await.map(|_answer| ())

@@ -11,7 +11,7 @@ use crate::error::Error;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn health(breaker: Option<BreakerSettings>) -> Health {
-    let health = Health::new(BackendId::new("a").unwrap());
+    let health = Health::new(BackendId::new("a").unwrap(), false);
     health.set(HealthSettings { breaker, ..HealthSettings::default() });
     health
 }

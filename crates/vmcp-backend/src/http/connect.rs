@@ -1,4 +1,4 @@
-//! Opens connections: TCP, and TLS where the URL asks for it.
+//! Opens connections: TCP, and TLS where the URL asks for it. Or pipes, to a server in this process.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -17,7 +17,10 @@ use super::{
     socket::Socket,
     tunnel, unreachable,
 };
-use crate::config::{Endpoint, InvalidConfig, Proxy};
+use crate::{
+    config::{Endpoint, InvalidConfig, Proxy},
+    memory::Network,
+};
 
 /// How often a connection of HTTP/2 that is in use is asked for a sign of life, and how long the
 /// backend may take to give it. Without this, everything on a dead connection would wait for its
@@ -41,6 +44,7 @@ pub(super) struct Connector {
     port: u16,
     proxy: Option<Proxy>,
     tls: Option<Tls>,
+    network: Network,
 }
 
 struct Tls {
@@ -57,15 +61,24 @@ impl Connector {
             Some("https") => true,
             _ => return Err(InvalidConfig::Url),
         };
+        let network = endpoint.network.clone();
+        if secure && network != Network::Tcp {
+            return Err(InvalidConfig::TlsInMemory);
+        }
         let host = host(&endpoint.url).ok_or(InvalidConfig::Url)?;
         let port = endpoint.url.port_u16().unwrap_or(if secure { 443 } else { 80 });
         let tls = if secure { Some(Tls::new(&host, endpoint)?) } else { None };
-        Ok(Self { host, port, proxy: endpoint.proxy.clone(), tls })
+        Ok(Self { host, port, proxy: endpoint.proxy.clone(), tls, network })
     }
 
     /// Opens one connection, on the current runtime. One of HTTP/2 has a driver, counted by `tasks`. The
     /// error says in one line what went wrong.
     pub(super) async fn connect(&self, tasks: &TaskTracker) -> Result<Sender, String> {
+        if let Network::Memory(server) = &self.network {
+            let stream = server.connect().await;
+            let refused = |error| unreachable::tcp(&error, &self.host, self.port);
+            return Ok(http1(Socket::Memory(stream.map_err(refused)?)));
+        }
         let stream = self.stream().await?;
         let Some(tls) = &self.tls else { return Ok(http1(Socket::Plain(stream))) };
         let connector = TlsConnector::from(Arc::clone(&tls.config));
@@ -95,7 +108,7 @@ impl Connector {
 
     /// A connection on which the backend is to be spoken to, or TLS with it.
     async fn stream(&self) -> Result<TcpStream, String> {
-        let Self { host, port, proxy, tls } = self;
+        let Self { host, port, proxy, tls, .. } = self;
         let Some(proxy) = proxy else {
             let stream = tcp(host, *port).await;
             return stream.map_err(|error| unreachable::tcp(&error, host, *port));

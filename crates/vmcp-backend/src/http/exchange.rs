@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode, header::CONTENT_TYPE};
-use vmcp_model::Era;
+use vmcp_model::{Era, Method};
 use vmcp_wire::{IdKey, Lines, Message, Shape, headers::MediaType};
 
 use super::{Http, SAID, body::Body, challenge, readable, refusal, stream::Stream};
@@ -17,10 +17,8 @@ use crate::{
     health::Sign,
     secrets::Secrets,
     session::{CLIENT_INFO, ClientView, Session},
+    subject::Subject,
 };
-
-/// The capabilities of a client that can do nothing.
-const NOTHING: Bytes = Bytes::from_static(b"{}");
 
 impl Backend {
     /// Sends a message and gives what the backend does with it.
@@ -82,8 +80,7 @@ impl Backend {
                 (Err(Error::Refused { status, .. }), _) => is_doubtful(*status),
                 (Ok(_) | Err(_), _) => false,
             };
-        // What its client can do is not known here, and does not matter for this.
-        if is_doubtful && self.doubt(Era::Legacy, &NOTHING).await == Some(Era::Modern) {
+        if is_doubtful && self.doubt(Era::Legacy, session).await == Some(Era::Modern) {
             return Err(Error::SessionLost);
         }
         answer
@@ -98,7 +95,7 @@ impl Backend {
     ) -> Result<Option<Stream>, Error> {
         let Some(http) = self.http() else { return Ok(None) };
         let admitted = self.health.admit()?;
-        let response = within(self.timeouts.idle, http.listen(Some(session), last_event_id)).await;
+        let response = within(self.timeouts.idle, http.listen(session, last_event_id)).await;
         // What no backend says that is well and lets vmcp in. One that has no streams may say so.
         let response = response.and_then(|response| match response.status().as_u16() {
             status @ (401 | 403 | 500 | 502..=599) => Err(Error::refused(status)),
@@ -178,7 +175,7 @@ impl Backend {
         }
         if let (true, Some(id)) = (session.is_stateless(), id)
             && Refusal::read(&text, id).casts_doubt(status)
-            && self.doubt(Era::Modern, &session.capabilities).await == Some(Era::Legacy)
+            && self.doubt(Era::Modern, session).await == Some(Era::Legacy)
         {
             // Without a session, a legacy backend has run nothing.
             return Err(Error::SessionLost);
@@ -198,7 +195,7 @@ impl Backend {
     /// Finds out whether a refusal means that the session is gone. The error says that it is.
     async fn confirm_lost(self: &Arc<Self>, session: &Session) -> Result<(), Error> {
         let Some(http) = self.http() else { return Ok(()) };
-        let (id, text) = self.own_request("ping", None);
+        let (id, text) = self.own_request(Method::Ping, None);
         let ping = within(self.timeouts.idle, async {
             let response = http.post(Some(session), text, false, None).await?;
             let status = response.status();
@@ -208,7 +205,7 @@ impl Backend {
         let Ok((status, text)) = ping.await else { return Ok(()) };
         let is_lost = match status.as_u16() {
             // It may refuse everybody. Whoever is given a session now would be heard.
-            401 | 403 | 409 | 500 | 502..=504 => self.gives_sessions(http).await,
+            401 | 403 | 409 | 500 | 502..=504 => self.gives_sessions(http, session.subject()).await,
             status => refusal::ping_says_lost(status, &text, &id),
         };
         if is_lost { Err(Error::SessionLost) } else { Ok(()) }
@@ -216,15 +213,16 @@ impl Backend {
 
     /// Whether the backend gives a session to who asks for one now, and knows it. Of one that does not,
     /// this is not asked again for some seconds.
-    async fn gives_sessions(self: &Arc<Self>, http: &Http) -> bool {
+    async fn gives_sessions(self: &Arc<Self>, http: &Http, subject: Option<&Subject>) -> bool {
         if !http.may_look_aside() {
             return false;
         }
         let opened = within(self.timeouts.initialize, async {
-            let (mut opening, nobody) = (Opening::to(Purpose::Use), ClientView::nobody());
+            let mut opening = Opening::to(Purpose::Use);
+            let nobody = ClientView::nobody().shown(subject.cloned());
             let session = self.handshake(&nobody, CLIENT_INFO, &mut opening).await;
             let session = session.map_err(Unopened::into_error)?;
-            let (_id, text) = self.own_request("ping", None);
+            let (_id, text) = self.own_request(Method::Ping, None);
             let response = http.post(Some(&session), text, false, None).await?;
             let knows = response.status().is_success();
             response.into_body().collect(REFUSAL_BYTES).await?;

@@ -5,10 +5,12 @@
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header};
 use http_body_util::Full;
+use vmcp_credentials::{Outbound, Shown};
 use vmcp_http1::write;
+use vmcp_model::Passed;
 use vmcp_wire::{Lines, headers, lines};
 
-use crate::session::Session;
+use crate::{session::Session, subject::Subject};
 
 /// A body up to this size is copied behind the head, so that both are one piece.
 const SMALL_BODY: usize = 2 << 10;
@@ -27,6 +29,12 @@ pub(super) struct Request<'a> {
     /// It is handed to a proxy, which is told the whole target (RFC 9112, section 3.2.2).
     pub(super) hands_over: bool,
     pub(super) session: Option<&'a Session>,
+    /// On whose behalf it is sent.
+    pub(super) subject: Option<&'a Subject>,
+    /// What proves that, if that is no fixed header.
+    pub(super) shown: Option<&'a Shown>,
+    /// Headers of the caller's request that are passed on.
+    pub(super) passed: Option<&'a Passed>,
     pub(super) lines: Option<&'a Lines>,
     pub(super) accept: Option<HeaderValue>,
     pub(super) last_event_id: Option<HeaderValue>,
@@ -81,8 +89,23 @@ impl Request<'_> {
     fn each_header(&self, mut put: impl FnMut(&HeaderName, &HeaderValue)) {
         for (name, value) in self.base {
             let is_told = self.lines.is_some() && [lines::METHOD, lines::NAME].contains(name);
-            if !is_told {
+            let is_shown = self.shown.is_some_and(|shown| shown.sets(name));
+            if !is_told && !is_shown {
                 put(name, value);
+            }
+        }
+        if let Some(shown) = self.shown {
+            let body = self.text.as_deref().unwrap_or_default();
+            let outbound = Outbound { method: &self.method, target: self.target, body };
+            shown.each_header(outbound, &mut put);
+        }
+        for (name, value) in self.passed.iter().flat_map(|passed| passed.headers()) {
+            // What came in as a header is one.
+            if let (Ok(name), Ok(mut value)) =
+                (HeaderName::try_from(name), HeaderValue::from_maybe_shared(value.clone()))
+            {
+                value.set_sensitive(true);
+                put(&name, &value);
             }
         }
         if let (Some(session), None) = (self.session, self.lines) {

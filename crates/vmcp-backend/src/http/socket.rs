@@ -1,4 +1,5 @@
-//! The socket of a connection of HTTP/1.1, with TLS or without. What goes over it is not its matter.
+//! The socket of a connection of HTTP/1.1, with TLS or without, or a pipe. What goes over it is not its
+//! matter.
 
 use std::{
     io::{self, IoSlice},
@@ -7,7 +8,7 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf},
     net::TcpStream,
     task::coop,
 };
@@ -18,34 +19,38 @@ use tokio_rustls::client::TlsStream;
 pub(super) enum Socket {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
+    Memory(DuplexStream),
 }
 
 impl Socket {
     /// Whether the other end has neither closed it nor sent anything. Costs no system call as long as
     /// that is so.
     pub(super) fn is_quiet(&mut self) -> bool {
-        let mut byte = [0];
         match self {
             Self::Plain(stream) => {
-                let read = stream.try_read(&mut byte);
+                let read = stream.try_read(&mut [0]);
                 read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
             }
-            Self::Tls(stream) => {
-                // What arrives may belong to TLS itself, such as a ticket.
-                let mut buffer = ReadBuf::new(&mut byte);
-                let read = std::future::poll_fn(|context| {
-                    Pin::new(&mut *stream).poll_read(context, &mut buffer)
-                });
-                let read = pin!(coop::unconstrained(read));
-                read.poll(&mut Context::from_waker(Waker::noop())).is_pending()
-            }
+            // What arrives may belong to TLS itself, such as a ticket.
+            Self::Tls(stream) => is_silent(stream),
+            Self::Memory(stream) => is_silent(stream),
         }
     }
 
     /// Whether it is known of a write that failed that nothing has left.
     pub(super) fn fails_cleanly(&self) -> bool {
-        matches!(self, Self::Plain(_))
+        matches!(self, Self::Plain(_) | Self::Memory(_))
     }
+}
+
+/// Whether a look at it finds neither a byte nor the end.
+fn is_silent(stream: &mut (impl AsyncRead + Unpin)) -> bool {
+    let mut byte = [0];
+    let mut buffer = ReadBuf::new(&mut byte);
+    let read =
+        std::future::poll_fn(|context| Pin::new(&mut *stream).poll_read(context, &mut buffer));
+    let read = pin!(coop::unconstrained(read));
+    read.poll(&mut Context::from_waker(Waker::noop())).is_pending()
 }
 
 impl Drop for Socket {
@@ -67,6 +72,7 @@ impl AsyncRead for Socket {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
             Self::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Memory(stream) => Pin::new(stream).poll_read(context, buffer),
         }
     }
 }
@@ -80,6 +86,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
             Self::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Memory(stream) => Pin::new(stream).poll_write(context, bytes),
         }
     }
 
@@ -91,6 +98,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write_vectored(context, slices),
             Self::Tls(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+            Self::Memory(stream) => Pin::new(stream).poll_write_vectored(context, slices),
         }
     }
 
@@ -102,6 +110,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_flush(context),
             Self::Tls(stream) => Pin::new(stream).poll_flush(context),
+            Self::Memory(stream) => Pin::new(stream).poll_flush(context),
         }
     }
 
@@ -109,6 +118,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Memory(stream) => Pin::new(stream).poll_shutdown(context),
         }
     }
 }

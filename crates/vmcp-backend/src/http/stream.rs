@@ -3,6 +3,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+use vmcp_model::Method;
 use vmcp_wire::{IdKey, Message, Shape, sse};
 
 use super::body::Body;
@@ -194,7 +195,7 @@ impl Stream {
             Some(id) if message.shape() == Shape::Response => {
                 self.backend.conduct.retyped(self.backend.id(), message, id)
             }
-            None if message.shape() == Shape::Request && message.method() == "ping" => {
+            None if message.shape() == Shape::Request && message.method() == Some(Method::Ping) => {
                 self.backend.conduct.note_ping();
                 message
             }
@@ -213,6 +214,7 @@ impl Stream {
             Some(_) => self.retry,
             None => self.reopening.ended_with(self.retry, has_brought),
         };
+        let last_event_id = self.backend.secrets().excerpt(last_event_id.as_bytes());
         tracing::debug!(backend = %self.backend.id(), last_event_id, ?wait, "takes up a stream that broke off");
         let at = Instant::now() + wait;
         self.resume_at = Some(at);

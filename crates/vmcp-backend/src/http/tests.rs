@@ -10,6 +10,7 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::task::TaskTracker;
+use vmcp_credentials::Credential;
 use vmcp_model::{BackendId, ProtocolVersion};
 use vmcp_wire::Lines;
 
@@ -51,8 +52,10 @@ impl Peer {
             Config::plain(BackendId::new("a").unwrap(), "http://x.example/".parse().unwrap());
         let mut endpoint = Endpoint::plain(url.parse().unwrap());
         change(&mut endpoint);
-        let http =
-            Http::new(&endpoint, &config, TaskTracker::new(), &std::sync::Arc::default()).unwrap();
+        let (tasks, secrets) = (TaskTracker::new(), std::sync::Arc::default());
+        let outgoing = endpoint.outgoing.clone();
+        let credential = Credential::new(outgoing, std::sync::Arc::new(|_work| {})).into();
+        let http = Http::new(&endpoint, &config, tasks, &secrets, &credential).unwrap();
         Self { listener, http }
     }
 

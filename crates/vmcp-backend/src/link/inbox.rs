@@ -10,6 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use vmcp_model::Method;
 use vmcp_wire::{Id, IdKey, Message, Shape};
 
 use super::{Member, mapping};
@@ -119,8 +120,8 @@ impl Inbox {
     /// Keeps a message if nobody is there for it yet, but somebody will be.
     fn kept_early(&mut self, message: &Message) -> bool {
         let wanted = match message.shape() {
-            Shape::Request => message.method() != "ping",
-            Shape::Notification => is_list_change(&message.method()),
+            Shape::Request => message.method() != Some(Method::Ping),
+            Shape::Notification => message.method().is_some_and(Method::is_list_change),
             Shape::Response => false,
         };
         let Some(early) = self.early.as_mut().filter(|early| wanted && early.len() < EARLY) else {
@@ -145,9 +146,9 @@ impl Inbox {
     /// What the backend is to be told of a message without an answer of one user of many: it must
     /// not be able to disturb the others.
     pub(super) fn translate(&self, member: Member, message: &Message) -> Option<Bytes> {
-        match &*message.method() {
-            "notifications/initialized" => Some(message.text().clone()),
-            "notifications/cancelled" => {
+        match message.method()? {
+            Method::Initialized => Some(message.text().clone()),
+            Method::Cancelled => {
                 let span = message.params().request_id.clone()?;
                 let id = Id::parse(&message.text()[span.clone()])?;
                 let call = self.calls.iter().find(|call| {
@@ -205,13 +206,18 @@ impl Inbox {
         if self.kept_early(&message) {
             return Whose::Of(Vec::new(), message);
         }
-        match &*message.method() {
-            "notifications/progress" => self.progressed(message, shared),
-            method if is_list_change(method) || method == "notifications/resources/updated" => {
+        match message.method() {
+            Some(Method::Progress) => self.progressed(message, shared),
+            Some(
+                Method::ToolsListChanged
+                | Method::ResourcesListChanged
+                | Method::PromptsListChanged
+                | Method::ResourcesUpdated,
+            ) => {
                 let listeners = self.listening();
                 of(if listeners.is_empty() { self.newest() } else { listeners }, message)
             }
-            "ping" => Whose::Nobodys(message),
+            Some(Method::Ping) => Whose::Nobodys(message),
             _ if shared => Whose::Nobodys(message),
             _ => {
                 let newest = self.newest();
@@ -309,7 +315,7 @@ impl Inbox {
     }
 
     fn taking_back(&mut self, message: &Message) {
-        if message.method() == "notifications/cancelled"
+        if message.method() == Some(Method::Cancelled)
             && let Some(span) = message.params().request_id.clone()
             && let Some(id) = Id::parse(&message.text()[span])
         {
@@ -387,16 +393,6 @@ impl Waiting {
     pub(super) fn answer(self, message: Message) {
         self.place.send(Arrival::Message(message, None));
     }
-}
-
-/// Whether a notification says that a list has changed.
-pub(super) fn is_list_change(method: &str) -> bool {
-    matches!(
-        method,
-        "notifications/tools/list_changed"
-            | "notifications/resources/list_changed"
-            | "notifications/prompts/list_changed"
-    )
 }
 
 fn of(queues: Vec<Queue>, message: Message) -> Whose {

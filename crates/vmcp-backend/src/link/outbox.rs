@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::Uri;
 use tokio::sync::mpsc;
 
-use crate::{error::Error, http::Http};
+use crate::{error::Error, http::Http, subject::Subject};
 
 /// How long a server of HTTP+SSE may take to accept a message, and nobody waits for it.
 const ACCEPTANCE: Duration = Duration::from_secs(60);
@@ -17,7 +17,7 @@ pub(crate) enum Outbox {
     /// One line each, in order.
     Lines(mpsc::Sender<Bytes>),
     /// Each on a request of its own.
-    Post { http: Arc<Http>, target: Uri },
+    Post { http: Arc<Http>, target: Uri, subject: Option<Subject> },
 }
 
 impl Outbox {
@@ -27,8 +27,9 @@ impl Outbox {
             Self::Lines(lines) => {
                 lines.send(one_line(text)).await.map_err(|_unsent| Error::SessionLost)
             }
-            Self::Post { http, target } => {
-                let posted = tokio::time::timeout(ACCEPTANCE, http.post_to(target, text)).await;
+            Self::Post { http, target, subject } => {
+                let posting = http.post_to(target, text, subject.as_ref());
+                let posted = tokio::time::timeout(ACCEPTANCE, posting).await;
                 match posted.unwrap_or(Err(Error::Timeout(ACCEPTANCE)))?.as_u16() {
                     200..=299 => Ok(()),
                     404 | 410 => Err(Error::SessionLost),

@@ -2,11 +2,12 @@
 
 use std::sync::{Arc, PoisonError, atomic::Ordering};
 
+use vmcp_model::Method;
 use vmcp_wire::{Message, Shape};
 
 use super::{
     Link, ListsChanged, PATIENCE, REFUSAL,
-    inbox::{self, Arrival, Queue, Whose},
+    inbox::{Arrival, Queue, Whose},
 };
 use crate::own::{Declined, refusal};
 
@@ -65,7 +66,7 @@ impl Link {
 
     /// Tells of a change of the lists. `false` if it is none, or there is nobody to be told.
     fn note_lists(&self, message: &Message) -> bool {
-        if !inbox::is_list_change(&message.method()) {
+        if !message.method().is_some_and(Method::is_list_change) {
             return false;
         }
         let told = self.lists_changed.lock().unwrap_or_else(PoisonError::into_inner).clone();

@@ -7,12 +7,18 @@ use http::{HeaderMap, HeaderValue, header};
 use super::*;
 use crate::config::{Isolation, Proxy};
 
+fn of(transport: &Transport) -> Secrets {
+    let spawn = Arc::new(|_work| {});
+    let nothing = Credential::new(vmcp_credentials::Config::Unauthenticated, spawn);
+    Secrets::of(transport, &Arc::new(nothing))
+}
+
 fn of_program(args: &[&str], env: &[(&str, &str)]) -> Secrets {
     let pairs = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
         let owned = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         owned.collect()
     };
-    Secrets::of(&Transport::Stdio(Program {
+    of(&Transport::Stdio(Program {
         command: "server".to_owned(),
         args: args.iter().map(|arg| (*arg).to_owned()).collect(),
         secrets: vec!["out-of-a-variable".to_owned()],
@@ -128,12 +134,12 @@ fn what_a_server_is_shown_is_known() {
         authorization: Some(HeaderValue::from_static("Basic S3CRET-3")),
     };
     let endpoint = Endpoint {
-        outgoing: Outgoing::Header { name: header::AUTHORIZATION, value: bearer },
+        outgoing: vmcp_credentials::Config::Header { name: header::AUTHORIZATION, value: bearer },
         headers,
         proxy: Some(proxy),
         ..Endpoint::plain("https://h/mcp?key=S3CRET-4".parse().unwrap())
     };
-    let secrets = Secrets::of(&Transport::Http(endpoint));
+    let secrets = of(&Transport::Http(endpoint));
     check(&secrets, "S3CRET-1 id=S3CRET-2 S3CRET-3 S3CRET-4", "*** *** *** ***");
     assert!(secrets.are_in("/login/S3CRET-1") && !secrets.are_in("/login"));
     assert_eq!(format!("{secrets:?}").matches("S3CRET").count(), 0);

@@ -239,7 +239,7 @@ async fn a_legacy_backend_is_asked_once_and_then_spoken_to_as_ever() {
     for _session in 0..2 {
         let session = backend.open(&view(MODERN, "{}")).await.unwrap();
         assert!(!session.is_stateless());
-        backend.ask(&session, "tools/list", None).await.unwrap();
+        backend.ask(&session, vmcp_model::Method::ToolsList, None).await.unwrap();
     }
     let shakes = ["initialize", "notifications/initialized", "tools/list"];
     assert_eq!(peer.methods(), [&["server/discover"][..], &shakes, &shakes].concat());

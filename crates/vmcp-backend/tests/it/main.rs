@@ -4,6 +4,7 @@
 
 mod era;
 mod lists;
+mod memory;
 mod offer;
 mod peer;
 mod refusals;

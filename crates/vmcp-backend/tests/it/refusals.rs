@@ -8,7 +8,7 @@ use std::sync::{
 use bytes::Bytes;
 use serde_json::{Value, json};
 use vmcp_backend::{Answer, Backend, Error, Session};
-use vmcp_model::ProtocolVersion;
+use vmcp_model::{Method, ProtocolVersion};
 use vmcp_wire::{Id, Message};
 
 use crate::peer::{Asked, Peer, Say, legacy, view};
@@ -263,7 +263,7 @@ async fn told(say: impl Fn(&Asked) -> Say + Send + Sync + 'static, credential: &
     let peer = Peer::start(say).await;
     let backend = peer.backend_with(|config| {
         let vmcp_backend::Transport::Http(endpoint) = &mut config.transport else { return };
-        endpoint.outgoing = vmcp_backend::Outgoing::Header {
+        endpoint.outgoing = vmcp_credentials::Config::Header {
             name: http::header::AUTHORIZATION,
             value: http::HeaderValue::from_str(credential).unwrap(),
         };
@@ -309,7 +309,7 @@ async fn an_encoded_answer_is_refused_by_its_name() {
     let backend = peer.backend();
     let session = backend.open(&view(LEGACY, "{}")).await.unwrap();
     assert!(call(&backend, &session).await.unwrap().result().is_some());
-    let refused = backend.ask(&session, "ping", None).await.unwrap_err();
+    let refused = backend.ask(&session, Method::Ping, None).await.unwrap_err();
     assert!(matches!(refused, Error::Refused { status: 422, said: None, .. }), "{refused:?}");
 }
 

@@ -45,9 +45,9 @@ pub(crate) struct Seen {
     pub(crate) connections: AtomicUsize,
     /// Connections of HTTP/2 that begin from now on give their streams no room for what is sent.
     pub(crate) closed: AtomicBool,
-    /// One permit for each request of the method `hang`, which is never answered.
+    /// One permit for each request of the method `resources/read`, which is never answered.
     pub(crate) hanging: Semaphore,
-    /// Where requests of the method `meet` wait for each other.
+    /// Where requests of the method `prompts/get` wait for each other.
     meeting: Barrier,
 }
 
@@ -80,7 +80,7 @@ impl Authority {
 }
 
 impl Server {
-    /// Starts a server that offers these protocols. So many requests of the method `meet` wait for
+    /// Starts a server that offers these protocols. So many requests of the method `prompts/get` wait for
     /// each other.
     pub(crate) async fn start(authority: &Authority, protocols: &[&str], meeting: usize) -> Self {
         let acceptor = TlsAcceptor::from(Arc::new(authority.server_config(protocols)));
@@ -139,7 +139,7 @@ async fn respond(request: Request<Incoming>, seen: &Seen) -> Response<Full<Bytes
     let body = request.into_body().collect().await.unwrap().to_bytes();
     let message = Message::parse(body).unwrap();
     let Some(id) = message.id() else { return empty(StatusCode::ACCEPTED) };
-    let result = match &*message.method() {
+    let result = match &*message.method_name() {
         "initialize" => concat!(
             r#"{"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"#,
             r#""serverInfo":{"name":"tls","version":"1"}}"#
@@ -151,12 +151,12 @@ async fn respond(request: Request<Incoming>, seen: &Seen) -> Response<Full<Bytes
             let params = text.split_once(r#""params":"#).unwrap().1;
             params.strip_suffix('}').unwrap().to_owned()
         }
-        "meet" => {
+        "prompts/get" => {
             seen.meeting.wait().await;
             "{}".to_owned()
         }
         "large" => format!(r#"{{"text":"{}"}}"#, "x".repeat(1 << 20)),
-        "hang" => {
+        "resources/read" => {
             seen.hanging.add_permits(1);
             std::future::pending().await
         }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
 use vmcp_backend::{Answer, Backend, CLIENT_INFO, Config, Error, Events, Session};
-use vmcp_model::{BackendId, Era, ProtocolVersion};
+use vmcp_model::{BackendId, Era, Method, ProtocolVersion};
 use vmcp_testkit::{
     modern::{
         META_CAPABILITIES, META_CLIENT_INFO, META_VERSION, Running, Speaks, error, fixed, handler,
@@ -43,7 +43,7 @@ async fn post(
 ) -> Result<Answer, Error> {
     let params = json!({"name": tool, "arguments": arguments}).to_string();
     let params = session.introduction().introduce_params(Some(params.as_bytes()));
-    let text = vmcp_wire::reply::request("7", "tools/call", Some(&params));
+    let text = vmcp_wire::reply::request("7", Method::ToolsCall, Some(&params));
     let id = Id::parse(b"\"7\"").unwrap().key();
     backend.post(session, text, Some(&id), Some(&Lines::new("tools/call", Some(tool)))).await
 }
@@ -79,8 +79,8 @@ async fn every_request_of_vmcps_own_says_who_asks_and_repeats_it_in_headers() {
     let (backend, session) = open(&server).await;
     backend.offer(&session).await.unwrap();
     backend.check(&session).await.unwrap();
-    backend.ask(&session, "prompts/get", Some(br#"{"name":"prompt"}"#)).await.unwrap();
-    backend.ask(&session, "resources/read", Some(br#"{"uri":"modern://one"}"#)).await.unwrap();
+    backend.ask(&session, Method::PromptsGet, Some(br#"{"name":"prompt"}"#)).await.unwrap();
+    backend.ask(&session, Method::ResourcesRead, Some(br#"{"uri":"modern://one"}"#)).await.unwrap();
     let _events = backend.listen(&session).await.unwrap().unwrap();
     let seen = server.seen();
     assert_eq!(seen.len(), 9);
@@ -134,7 +134,7 @@ async fn calls_are_answered_whole_and_on_streams() {
     assert_eq!(response(answer).await.1["error"]["code"], -32602);
     let answer = post(&backend, &session, "sample", json!({})).await.unwrap();
     assert_eq!(response(answer).await.1["error"]["code"], -32021);
-    let unknown = backend.ask(&session, "resources/subscribe", Some(br#"{"uri":"x:"}"#)).await;
+    let unknown = backend.ask(&session, Method::ResourcesSubscribe, Some(br#"{"uri":"x:"}"#)).await;
     assert!(unknown.unwrap().result().is_none());
     assert_eq!(server.counters().requests("server/discover"), 1, "nobody has had a doubt");
 }
@@ -199,7 +199,7 @@ async fn changes_of_lists_come_on_a_subscription() {
     server.keep_alive();
     server.add(Kind::Tools, r#"{"name":"new","inputSchema":{"type":"object"}}"#, fixed(text("")));
     let changed = next(&mut events).await;
-    assert_eq!(changed.method(), "notifications/tools/list_changed");
+    assert_eq!(changed.method(), Some(Method::ToolsListChanged));
     let text = String::from_utf8_lossy(changed.text()).into_owned();
     assert!(!text.contains("subscriptionId"), "{text}");
     drop(events);

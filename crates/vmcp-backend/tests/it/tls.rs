@@ -12,7 +12,7 @@ use vmcp_backend::{
     Answer, Backend, ClientView, Config, Endpoint, Error, InvalidConfig, Limits, Session, Timeouts,
     Transport,
 };
-use vmcp_model::{BackendId, ProtocolVersion};
+use vmcp_model::{BackendId, Method, ProtocolVersion};
 use vmcp_wire::Message;
 
 use crate::server::{Authority, Server};
@@ -64,7 +64,7 @@ async fn a_connection_of_http1_is_used_again() {
     let server = Server::start(&authority, HTTP1, 1).await;
     let (backend, session) = open(&server, &authority).await;
     for _call in 0..5 {
-        backend.ask(&session, "ping", None).await.unwrap();
+        backend.ask(&session, Method::Ping, None).await.unwrap();
     }
     assert_eq!(server.seen.connections.load(Ordering::Relaxed), 1);
 }
@@ -100,7 +100,9 @@ async fn more_calls_than_one_connection_takes_open_others() {
     let mut calls = JoinSet::new();
     for _call in 0..CALLS {
         let (backend, session) = (Arc::clone(&backend), session.clone());
-        calls.spawn(async move { backend.ask(&session, "meet", None).await.map(|_answer| ()) });
+        calls.spawn(async move {
+            backend.ask(&session, Method::PromptsGet, None).await.map(|_answer| ())
+        });
     }
     for answered in calls.join_all().await {
         answered.unwrap();
@@ -117,12 +119,14 @@ async fn calls_that_are_given_up_make_room_again() {
     let mut calls = JoinSet::new();
     for _call in 0..CALLS {
         let (backend, session) = (Arc::clone(&backend), session.clone());
-        calls.spawn(async move { backend.ask(&session, "hang", None).await.map(|_answer| ()) });
+        calls.spawn(async move {
+            backend.ask(&session, Method::ResourcesRead, None).await.map(|_answer| ())
+        });
     }
     let arrived = tokio::time::timeout(PATIENCE, server.seen.hanging.acquire_many(CALLS)).await;
     arrived.expect("every call reaches the server").unwrap().forget();
     calls.shutdown().await;
-    backend.ask(&session, "ping", None).await.unwrap();
+    backend.ask(&session, Method::Ping, None).await.unwrap();
     assert_eq!(server.seen.connections.load(Ordering::Relaxed), 1);
 }
 
@@ -134,7 +138,7 @@ async fn a_connection_that_does_not_go_on_is_left() {
     let backend = backend(&server, "/mcp", Some(&authority)).unwrap();
     let session = Session::resumed(Some("one"), ProtocolVersion::LATEST_LEGACY, backend.facts());
     let session = session.unwrap();
-    let ask = || tokio::time::timeout(PATIENCE / 30, backend.ask(&session, "ping", None));
+    let ask = || tokio::time::timeout(PATIENCE / 30, backend.ask(&session, Method::Ping, None));
     ask().await.expect("what leaves before the server has said so finds room").unwrap();
     let (one, two, three, four) = tokio::join!(ask(), ask(), ask(), ask());
     for answer in [one, two, three, four] {
@@ -157,7 +161,7 @@ async fn answers_that_are_not_read_keep_no_other_from_coming() {
         let id = vmcp_wire::Id::parse(number.to_string().as_bytes()).unwrap().key();
         unread.push(backend.post(&session, text.into(), Some(&id), None).await.unwrap());
     }
-    let answered = tokio::time::timeout(PATIENCE / 6, backend.ask(&session, "ping", None));
+    let answered = tokio::time::timeout(PATIENCE / 6, backend.ask(&session, Method::Ping, None));
     answered.await.unwrap().unwrap();
     assert_eq!(server.seen.connections.load(Ordering::Relaxed), 1);
     for answer in unread {
@@ -173,7 +177,7 @@ async fn redirects_are_followed_on_the_same_host_only() {
         let server = Server::start(&authority, protocols, 1).await;
         let moved = backend(&server, "/moved", Some(&authority)).unwrap();
         let session = moved.open(&view()).await.unwrap();
-        moved.ask(&session, "ping", None).await.unwrap();
+        moved.ask(&session, Method::Ping, None).await.unwrap();
 
         let elsewhere = backend(&server, "/elsewhere", Some(&authority)).unwrap();
         let opened = elsewhere.open(&view()).await;
@@ -188,8 +192,8 @@ async fn redirects_are_followed_on_the_same_host_only() {
 async fn version(server: &Server, authority: &Authority) -> String {
     let (backend, session) = open(server, authority).await;
     assert_eq!(session.id(), Some("one"));
-    backend.ask(&session, "ping", None).await.unwrap();
-    let answer = backend.ask(&session, "tools/list", None).await.unwrap();
+    backend.ask(&session, Method::Ping, None).await.unwrap();
+    let answer = backend.ask(&session, Method::ToolsList, None).await.unwrap();
     let result: serde_json::Value = serde_json::from_slice(answer.result().unwrap()).unwrap();
     result["over"].as_str().unwrap().to_owned()
 }

@@ -13,7 +13,7 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 use vmcp_backend::{Backend, Config, Endpoint, Error, Proxy, Transport};
-use vmcp_model::BackendId;
+use vmcp_model::{BackendId, Method};
 
 use crate::{
     server::{Authority, Server},
@@ -109,7 +109,7 @@ async fn tls_goes_through_the_proxy() {
         let url = format!("https://127.0.0.1:{}/mcp", server.port);
         let backend = backend(&url, Some(&authority), Some(&demanding.proxy));
         let session = backend.open(&view()).await.unwrap();
-        backend.ask(&session, "ping", None).await.unwrap();
+        backend.ask(&session, Method::Ping, None).await.unwrap();
         let connect = format!("CONNECT 127.0.0.1:{} HTTP/1.1", server.port);
         assert!(demanding.asked().contains(&connect), "{:?}", demanding.asked());
     }

@@ -26,6 +26,16 @@ fn a_line_says_what_happened_and_what_to_do() {
         r#"prompt "t\n" of backend a is left out: the name "x" belongs to b; rename one at its backend, or the backend"#,
     );
     check(
+        Kind::Tool,
+        DropReason::Reserved { name: "x".to_owned() },
+        r#"tool "t\n" of backend a is left out: the name "x" is that of a tool of vmcp's own; rename it under aggregation.tools[].overrides, or switch that tool off"#,
+    );
+    check(
+        Kind::Prompt,
+        DropReason::Reserved { name: "x".to_owned() },
+        r#"prompt "t\n" of backend a is left out: the name "x" is that of a tool of vmcp's own; rename it at its backend, or the backend, or switch that tool off"#,
+    );
+    check(
         Kind::ResourceTemplate,
         DropReason::Unnamed,
         r#"resource template "t\n" of backend a is left out: its uriTemplate is empty; give it one"#,

@@ -3,7 +3,8 @@
 use proptest::{collection::btree_set, prelude::*};
 
 use super::{
-    Kind, NameSet, Naming, Rules, check, id, item, manual, merge, offer_of, prefix, renaming,
+    Kind, NameSet, Naming, Rules, check, id, item, manual, merge, of_backend, offer_of, prefix,
+    renaming,
 };
 
 fn safe() -> Rules {
@@ -75,7 +76,8 @@ proptest! {
             prop_assert!(exposed.chars().all(|letter| letter.is_ascii_alphanumeric()
                 || "_-".contains(letter) || (letter == '.' && !is_safe)), "{}", exposed);
             let route = catalog.tool(exposed).expect("callable");
-            prop_assert!(names.contains(&*route.name) && route.backend == id("a"));
+            let (backend, name) = of_backend(route);
+            prop_assert!(names.contains(name) && *backend == id("a"));
         }
     }
 }

@@ -9,15 +9,16 @@ use bytes::Bytes;
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::{
-    BackendId, Catalog, Kind, Naming, Offer, Override, Rules, ToolRules, id, item, manual, merge,
-    offer_of, raw_item,
+    BackendId, Catalog, Kind, Naming, Offer, Override, Rules, Target, ToolRules, id, item, manual,
+    merge, of_backend, offer_of, raw_item,
 };
 
-const BACKENDS: [&str; 4] = ["a", "a_b", "b", "c"];
-const NAMES: [&str; 8] = ["t", "b_t", "c_t", "_", "", "é", "a_name_of_more_than_the_limit_1", "x"];
+pub(super) const BACKENDS: [&str; 4] = ["a", "a_b", "b", "c"];
+pub(super) const NAMES: [&str; 8] =
+    ["t", "b_t", "c_t", "_", "", "é", "a_name_of_more_than_the_limit_1", "x"];
 
 /// Offers over few names, so that they clash often.
-fn any_offers() -> impl Strategy<Value = Vec<(&'static str, Offer)>> {
+pub(super) fn any_offers() -> impl Strategy<Value = Vec<(&'static str, Offer)>> {
     let item = |kind, name: &str| match kind {
         Kind::Resource if !name.is_empty() => item(kind, &format!("x:{name}")),
         _ => item(kind, name),
@@ -32,7 +33,7 @@ fn any_offers() -> impl Strategy<Value = Vec<(&'static str, Offer)>> {
     vec(offer, BACKENDS.len()).prop_map(|offers| BACKENDS.into_iter().zip(offers).collect())
 }
 
-fn any_rules() -> impl Strategy<Value = Rules> {
+pub(super) fn any_rules() -> impl Strategy<Value = Rules> {
     let order = vec(select(&BACKENDS).prop_map(id), 0..3);
     let format = select(&["{workload}_", "", "{workload}", "same_"]).prop_map(str::to_owned);
     let naming = (0..3, order, format).prop_map(|(which, order, format)| match which {
@@ -68,14 +69,14 @@ fn any_rules() -> impl Strategy<Value = Rules> {
     )
 }
 
-fn in_map(
+pub(super) fn in_map(
     offers: impl IntoIterator<Item = (&'static str, Offer)>,
 ) -> BTreeMap<BackendId, Arc<Offer>> {
     offers.into_iter().map(|(backend, offer)| (id(backend), Arc::new(offer))).collect()
 }
 
 /// All items of a kind, page after page, as parsed JSON.
-fn listed(catalog: &Catalog, kind: Kind) -> Vec<serde_json::Value> {
+pub(super) fn listed(catalog: &Catalog, kind: Kind) -> Vec<serde_json::Value> {
     let (mut items, mut cursor) = (Vec::new(), None);
     loop {
         let page = catalog.page(kind, cursor.as_deref()).expect("our own cursor").json;
@@ -129,7 +130,8 @@ proptest! {
         }
         for name in catalog.keys(Kind::Tool) {
             let route = catalog.tool(name).expect("callable");
-            prop_assert_eq!(route.renamed, *route.name != *name);
+            let Target::Backend { name: own, renamed, .. } = &route.target else { unreachable!() };
+            prop_assert_eq!(*renamed, **own != *name);
         }
         for backend in BACKENDS {
             for name in NAMES {
@@ -156,11 +158,11 @@ proptest! {
                         Kind::Resource => catalog.resource(key),
                         Kind::ResourceTemplate => catalog.template(key),
                     };
-                    let route = route.expect("what is advertised is routed");
-                    let backend = rules.order.iter().position(|id| *id == route.backend);
-                    let items = offers[&route.backend].items(kind);
-                    let item = items.iter().position(|item| *item.key() == *route.name);
-                    (backend.unwrap_or(usize::MAX), &route.backend, item)
+                    let (id, name) = of_backend(route.expect("what is advertised is routed"));
+                    let backend = rules.order.iter().position(|listed| listed == id);
+                    let items = offers[id].items(kind);
+                    let item = items.iter().position(|item| item.key() == name);
+                    (backend.unwrap_or(usize::MAX), id, item)
                 })
                 .collect();
             prop_assert!(places.is_sorted(), "{places:?}");
@@ -202,7 +204,7 @@ proptest! {
         for exposed in catalog.keys(Kind::Tool) {
             let route = catalog.tool(exposed).expect("callable");
             let length = exposed.chars().count();
-            prop_assert_eq!(length, route.name.chars().count().min(limit));
+            prop_assert_eq!(length, of_backend(route).1.chars().count().min(limit));
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use proptest::{collection::vec, prelude::*, sample::select};
 use vmcp_model::{Era, Item, LeftOut};
 
-use super::{Kind, Offer, check, id, json, merge, offer_of, offers, prefix, raw_item};
+use super::{Kind, Offer, check, id, json, merge, of_backend, offer_of, offers, prefix, raw_item};
 use crate::{DropReason, Dropped};
 
 /// Members that clients refuse in an item of any kind, each with a value that all take.
@@ -41,8 +41,8 @@ proptest! {
                 which.map(|(number, _)| key(number)).collect::<Vec<_>>()
             };
             let name = |key: &str| match kind {
-                Kind::Tool => catalog.tool(key).map(|route| route.name.to_string()),
-                Kind::Prompt => catalog.prompt(key).map(|route| route.name.to_string()),
+                Kind::Tool => catalog.tool(key).map(|route| of_backend(route).1.to_owned()),
+                Kind::Prompt => catalog.prompt(key).map(|route| of_backend(route).1.to_owned()),
                 Kind::Resource | Kind::ResourceTemplate => Some(key.to_owned()),
             };
             let listed: Vec<_> = catalog.keys(kind).filter_map(name).collect();
@@ -62,7 +62,7 @@ fn an_item_that_clients_refuse_takes_no_name_or_uri() {
     first.resources = vec![raw_item(Kind::Resource, r#"{"uri":"x:1"}"#)];
     let (catalog, dropped) = merge(&offers, &super::manual());
     assert_eq!(catalog.keys(Kind::Tool).collect::<Vec<_>>(), ["u"]);
-    assert_eq!(catalog.resource("x:1").unwrap().backend, id("b"));
+    assert_eq!(catalog.resource("x:1").unwrap().backend(), Some(&id("b")));
     let lines: Vec<_> = dropped.iter().map(ToString::to_string).collect();
     assert_eq!(
         lines,

@@ -2,7 +2,9 @@
 
 use vmcp_model::Kind;
 
-use super::{Rules, check, id, item, manual, merge, offer_of, offers, prefix, priority};
+use super::{
+    Rules, check, id, item, manual, merge, of_backend, offer_of, offers, prefix, priority, target,
+};
 
 const OFFERS: &str = "a resources: x://1, x://2
                       b resources: x://1, x://1
@@ -58,7 +60,7 @@ fn check_route(uri: &str, expected: Option<&str>) {
                    c templates: x://1/{id}, x://{a}/{+rest}, w://{ok}
                    d templates: w://ok";
     let (catalog, _) = merge(&offers(offered), &prefix());
-    let route = catalog.resource(uri).map(|route| format!("{}/{}", route.backend, route.name));
+    let route = catalog.resource(uri).map(target);
     assert_eq!(route.as_deref(), expected, "{uri}");
 }
 
@@ -95,7 +97,7 @@ fn what_templates_cost_is_bounded_for_each_backend() {
     let uri = format!("x://{}", "y".repeat(5_000));
     let leads_to = |offers: &_| {
         let (catalog, _) = merge(offers, &prefix());
-        catalog.resource(&uri).map(|route| route.backend.to_string())
+        catalog.resource(&uri).map(|route| of_backend(route).0.to_string())
     };
     assert_eq!(leads_to(&offers), None);
     offers.extend(offer_of(

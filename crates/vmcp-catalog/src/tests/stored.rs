@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
-use super::{BackendId, Catalog, Kind, Rules, id, manual, merge, offers, prefix};
-use crate::InvalidCatalog;
+use super::{BackendId, Catalog, Kind, Rules, id, manual, merge, offers, prefix, target};
+use crate::{InvalidCatalog, Reach};
 use vmcp_model::{Digest, raw::Members};
 
 const STORED: &str = r#"{"version":1,"pageSize":1000,"backends":["a","b"],"capabilities":{"tools":{"listChanged":true}},"instructions":"use \"it\"","tools":[["a_t","a","t",{"name":"a_t","inputSchema":{"type":"object"}}]],"resources":[["x://1","b",null,{"uri":"x://1","name":"r"}]],"resourceTemplates":[],"prompts":[]}"#;
 
 /// The same, where the lists are not sorted.
 const IN_ORDER: &str = r#"{"version":1,"pageSize":1000,"backends":["a","b"],"capabilities":{"tools":{"listChanged":true},"vmcp/order":[[2,0,1],[],[],[]]},"instructions":null,"tools":[["a_u","a","u",{"name":"a_u","inputSchema":{"type":"object"}}],["b_t","b","t",{"name":"b_t","inputSchema":{"type":"object"}}],["b_v","b","v",{"name":"b_v","inputSchema":{"type":"object"}}]],"resources":[["x://1","b",null,{"uri":"x://1","name":"r"}]],"resourceTemplates":[],"prompts":[]}"#;
+
+/// What form 1 cannot say: a tool of vmcp's own, and tools that are in no list.
+const SECOND: &str = r#"{"version":2,"pageSize":1000,"backends":["a"],"capabilities":{"tools":{"listChanged":true}},"instructions":null,"tools":[["u","listed","a",null,{"name":"u","inputSchema":{"type":"object"}}],["s","listed",null,"status",{"name":"s","inputSchema":{"type":"object"}}],["a","callable","a",null,{"name":"a","inputSchema":{"type":"object"}}],["x","callable","a","t",{"name":"x","inputSchema":{"type":"object"}}],["h","hidden","a",null,{"name":"h","inputSchema":{"type":"object"}}]],"resources":[],"resourceTemplates":[],"prompts":[]}"#;
 
 fn in_order() -> Catalog {
     let mut offers = offers(
@@ -100,6 +103,56 @@ fn the_digest_covers_routes_and_page_size() {
     assert_ne!(digest("a: t", &manual()), digest("a: t", &paged));
 }
 
+#[test]
+fn what_only_the_second_form_can_say_comes_back() {
+    let catalog = Catalog::from_bytes(SECOND.as_bytes()).unwrap();
+    assert_eq!(catalog.to_bytes(), SECOND);
+    assert_eq!(catalog.digest(), Digest::of(SECOND.as_bytes()));
+    assert_eq!(catalog.keys(Kind::Tool).collect::<Vec<_>>(), ["u", "s"]);
+    let found = |key, within| catalog.find(Kind::Tool, key, within).map(target);
+    for (key, reach, expected) in [
+        ("u", Reach::Listed, "a/u"),
+        ("s", Reach::Listed, "own: status"),
+        ("a", Reach::Callable, "a/a"),
+        ("x", Reach::Callable, "a/t"),
+        ("h", Reach::Hidden, "a/h"),
+    ] {
+        for within in Reach::ALL {
+            let expected = (reach <= within).then_some(expected);
+            assert_eq!(found(key, within).as_deref(), expected, "{key} within {within:?}");
+        }
+        assert_eq!(catalog.tool(key).is_some(), reach == Reach::Listed, "{key}");
+    }
+    let page = catalog.page(Kind::Tool, None).unwrap().json;
+    let expected = r#"{"tools":[{"name":"u","inputSchema":{"type":"object"}},{"name":"s","inputSchema":{"type":"object"}}]}"#;
+    assert_eq!(page, expected);
+}
+
+#[test]
+fn the_second_form_is_refused_where_vmcp_would_have_written_another() {
+    let with = |from: &str, to: &str| {
+        assert!(SECOND.contains(from), "{from}");
+        SECOND.replacen(from, to, 1)
+    };
+    check_refused(&with(r#""version":2"#, r#""version":1"#), "malformed");
+    check_refused(&with(r#""version":2"#, r#""version":3"#), "version 3");
+    // What the first form can say is not written in the second.
+    let plain = STORED.replacen(r#""version":1"#, r#""version":2"#, 1);
+    let plain = plain.replacen(r#"["a_t","#, r#"["a_t","listed","#, 1);
+    check_refused(&plain.replacen(r#"["x://1","#, r#"["x://1","listed","#, 1), "altered");
+    let order = r#"{"tools":{"listChanged":true},"vmcp/order":[[1,0],[],[],[]]}"#;
+    check_refused(&with(r#"{"tools":{"listChanged":true}}"#, order), "altered");
+    check_refused(&with(r#"["x","callable""#, r#"["x","hidden""#), "altered");
+    check_refused(&with(r#"["x","callable""#, r#"["A","callable""#), "altered");
+    check_refused(&with(r#"["x","callable""#, r#"["x","far""#), "altered");
+    check_refused(&with(r#"["x","#, r#"["u","#), "altered");
+    check_refused(&with(r#"null,"status""#, r#"null,"other""#), "altered");
+    check_refused(&with(r#"null,"status""#, "null,null"), "altered");
+    check_refused(&with(r#""a","t""#, r#""b","t""#), "altered");
+    check_refused(&with(r#"["a"]"#, "[]"), "altered");
+    check_refused(&format!("{SECOND} "), "altered");
+}
+
 #[track_caller]
 fn check_refused(stored: &str, expected: &str) {
     let refused = Catalog::from_bytes(stored.as_bytes()).unwrap_err();
@@ -114,8 +167,9 @@ fn check_refused(stored: &str, expected: &str) {
 #[test]
 fn what_vmcp_did_not_write_is_refused() {
     let with = |from: &str, to: &str| STORED.replacen(from, to, 1);
-    check_refused(&with(r#""version":1"#, r#""version":2"#), "version 2");
-    check_refused(r#"{"version":2,"new":[]}"#, "version 2");
+    check_refused(&with(r#""version":1"#, r#""version":2"#), "malformed");
+    check_refused(&with(r#""version":1"#, r#""version":3"#), "version 3");
+    check_refused(r#"{"version":3,"new":[]}"#, "version 3");
     let order = |to: &str| IN_ORDER.replacen("[[2,0,1],[],[],[]]", to, 1);
     check_refused(&order("[[0,1,2],[],[],[]]"), "altered");
     check_refused(&order("[[2,0],[],[],[]]"), "altered");

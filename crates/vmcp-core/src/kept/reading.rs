@@ -38,7 +38,7 @@ struct Reading {
 impl KeptSession {
     /// Takes in that a backend has said on its session that its lists have changed.
     pub(super) fn note_lists_changed(self: &Arc<Self>, open: &Open) {
-        self.shared.views.refresh(open.backend.id());
+        self.shared.views.refresh(open.backend.id(), self.client.subject());
         self.read_lists_soon(open);
     }
 
@@ -116,7 +116,7 @@ impl Reading {
     async fn read(&self, kept: &Arc<KeptSession>) -> Result<(), Error> {
         let Open { backend, session, .. } = &self.open;
         let read = self.shared.lists.bounds.read(backend, session).await?;
-        let view = self.shared.views.peek_modern(kept.view_key());
+        let view = kept.view(&self.shared.views);
         let of_view = view.as_ref().and_then(|view| view.offer(backend.id()));
         let own = self.shared.lists.own(&self.key, &self.open);
         let (offer, problem) = OwnOffer::read(read, own.as_deref(), of_view.as_deref());
@@ -131,7 +131,7 @@ impl Reading {
     /// Merges what the caller is shown before it asks, and drops what the view shows by now.
     fn merge(&self) {
         let Some(kept) = self.kept.upgrade() else { return };
-        if let Some(view) = self.shared.views.peek_modern(kept.view_key()) {
+        if let Some(view) = kept.view(&self.shared.views) {
             self.shared.lists.catalog(&self.key, &view, &self.shared.views);
         }
     }

@@ -10,15 +10,15 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
-use vmcp_backend::{Backend, ClientView, Error, Session};
-use vmcp_model::{Digest, Era, LogLevel};
+use vmcp_backend::{Backend, ClientView, Error, Session, Subject};
+use vmcp_model::{Digest, Era, LogLevel, Method};
 
 use super::{
     Shared,
     pool::Pool,
     using::{Member, Using},
 };
-use crate::lent::level_params;
+use crate::{lent::level_params, view::View, views::Views};
 
 /// A session that lasts longer than the calls on it. The backend may lose the one that it has; then
 /// it gets another.
@@ -273,9 +273,10 @@ impl KeptSession {
         self.key
     }
 
-    /// What clients of its view declare.
-    pub(super) fn view_key(&self) -> &[u8] {
-        self.client.capabilities_for(Era::Modern)
+    /// What its clients see of every backend, if that is known.
+    pub(super) fn view(&self, views: &Views) -> Option<Arc<View>> {
+        let subject = self.client.subject().map(Subject::key);
+        views.peek_modern(self.client.capabilities_for(Era::Modern), subject)
     }
 
     /// The backend session of this generation, while it is the one to use.
@@ -362,7 +363,7 @@ impl State {
 /// Tells a backend from where on log messages are wanted.
 pub(super) async fn tell_level(backend: &Arc<Backend>, session: &Session, level: LogLevel) {
     let params = level_params(level);
-    if let Err(error) = backend.ask(session, "logging/setLevel", Some(&params)).await {
+    if let Err(error) = backend.ask(session, Method::LoggingSetLevel, Some(&params)).await {
         tracing::debug!(backend = %backend.id(), %error, "could not pass the log level on");
     }
 }

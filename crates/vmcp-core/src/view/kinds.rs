@@ -45,11 +45,6 @@ pub(super) enum Kinds {
 }
 
 impl View {
-    /// Whether backends are watched for this view.
-    pub(crate) fn is_base(&self) -> bool {
-        self.client.is_base()
-    }
-
     /// How many views it is derived through.
     pub(crate) fn depth(&self) -> usize {
         self.base.as_ref().map_or(0, |base| 1 + base.depth())

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio::time::Instant;
+use vmcp_backend::{Backend, ClientView};
 use vmcp_model::Offer;
 
 use super::fresh::Terms;
@@ -25,6 +26,8 @@ pub struct BackendState {
 pub enum OfferStatus {
     /// It is under way for the first time, or for the first time since the backend was changed.
     Unknown,
+    /// It offers nothing to nobody: it is shown its callers' own credentials, and asked on their behalf.
+    OfCallers,
     Good,
     /// Some lists could not be read, and are as they were; it is tried again in the background.
     Partial(String),
@@ -44,8 +47,45 @@ impl BackendState {
         self.status == OfferStatus::Unknown && self.offer.is_none()
     }
 
+    /// Why what the backend offers is not known, or not all of it; `None` if it is. Some programs fetch
+    /// themselves first.
+    pub fn problem(&self, is_program: bool) -> Option<String> {
+        match &self.status {
+            OfferStatus::Failed(why) | OfferStatus::Partial(why) => Some(why.clone()),
+            OfferStatus::Unknown => {
+                let what =
+                    if is_program { "still starting" } else { "has not said yet what it offers" };
+                Some(format!("{what}, {} s", self.since.elapsed().as_secs()))
+            }
+            OfferStatus::Good | OfferStatus::OfCallers => None,
+        }
+    }
+
+    /// Whether there is no offer though there should be one.
+    pub(super) fn lacks_offer(&self) -> bool {
+        self.offer.is_none() && self.status != OfferStatus::OfCallers
+    }
+
     /// Whether the backend has said what it offers when it was asked last.
     pub(super) fn has_answered(&self) -> bool {
         matches!(self.status, OfferStatus::Good | OfferStatus::Partial(_))
+    }
+}
+
+/// Whether a backend lists to the clients of a view what it does not list to everybody, as it is shown
+/// something of the callers' own.
+pub(crate) fn is_own(backend: &Backend, client: &ClientView) -> bool {
+    let subject = client.subject().filter(|_| client.is_base());
+    subject.is_some_and(|subject| backend.subject(&subject.caller()).is_some())
+}
+
+/// What is known of a backend at first.
+pub(super) fn begun(backend: &Backend, client: &ClientView, since: Instant) -> BackendState {
+    let unknown = BackendState::unknown(since);
+    match client.subject() {
+        None if backend.needs_caller() => {
+            BackendState { status: OfferStatus::OfCallers, ..unknown }
+        }
+        None | Some(_) => unknown,
     }
 }

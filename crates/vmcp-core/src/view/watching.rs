@@ -27,6 +27,7 @@ use crate::{background::Background, places::Places};
 use following::ReadTerms;
 
 mod beside;
+mod caller;
 mod following;
 
 /// Changes that come within this time are one change.

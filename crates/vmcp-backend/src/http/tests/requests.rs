@@ -36,7 +36,7 @@ async fn a_request_is_written_as_it_should_be() {
     );
     let asked = sent(&peer, CLOSING, peer.http.post(None, Bytes::new(), true, None)).await;
     assert!(asked.ends_with("\r\ncontent-length: 0\r\n\r\n"), "{asked}");
-    let asked = sent(&peer, CLOSING, peer.http.listen(Some(&session(None)), Some("7"))).await;
+    let asked = sent(&peer, CLOSING, peer.http.listen(&session(None), Some("7"))).await;
     assert_eq!(
         asked,
         "GET /mcp?a=1 HTTP/1.1\r\nhost: HOST\r\naccept-encoding: identity\r\nuser-agent: vmcp/VERSION\r\n\
@@ -61,7 +61,7 @@ async fn configured_headers_are_carried_and_lines_come_before_them() {
     .await;
     let mut lines = Lines::new("tools/call", Some("add"));
     lines.add_parameter(HeaderName::from_static("mcp-param-a"), HeaderValue::from_static("1"));
-    let modern = Session::stateless(Bytes::new(), Facts::default().into());
+    let modern = Session::stateless(&crate::ClientView::modern_nobody(), Facts::default().into());
     let asking = peer.http.post(Some(&modern), "{}".into(), true, Some(&lines));
     let asked = sent(&peer, CLOSING, asking).await;
     assert_eq!(asked.matches("mcp-method: ").count(), 1, "{asked}");
@@ -137,7 +137,7 @@ async fn redirects_have_a_bound() {
 #[tokio::test]
 async fn a_secret_is_not_shown() {
     let value = HeaderValue::from_static("s3cret");
-    let outgoing = crate::Outgoing::Header { name: header::AUTHORIZATION, value };
+    let outgoing = vmcp_credentials::Config::Header { name: header::AUTHORIZATION, value };
     let peer = Peer::with(|endpoint| endpoint.outgoing = outgoing).await;
     assert!(!format!("{:?}", peer.http).contains("s3cret"));
     let asked = sent(&peer, CLOSING, peer.http.post(None, "{}".into(), true, None)).await;

@@ -127,7 +127,7 @@ impl Watch {
     }
 
     /// When what was read is over.
-    fn over(&self, session: &Session, terms: &ReadTerms) -> Instant {
+    pub(super) fn over(&self, session: &Session, terms: &ReadTerms) -> Instant {
         // A modern backend that promises nothing says that it may change at any time.
         let without =
             if session.is_stateless() { self.max_age.min(AT_ANY_TIME) } else { self.max_age };
