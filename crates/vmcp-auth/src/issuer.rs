@@ -1,14 +1,14 @@
 //! Finds the keys of an issuer: at a known URL, or where its metadata says (OpenID Connect Discovery
 //! 1.0, section 4; RFC 8414, section 3).
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::{StatusCode, Uri};
 use serde::Deserialize;
+use vmcp_fetch::{FetchError, Fetcher};
 
 use crate::{
-    config::{InvalidConfig, Oidc},
-    fetch::{FetchError, Fetcher},
+    config::{InvalidConfig, TrustedIssuer},
     keys::Keys,
 };
 
@@ -20,25 +20,29 @@ pub(crate) struct Issuer {
     name: String,
     url: Uri,
     jwks_url: Option<Uri>,
-    fetcher: Fetcher,
+    /// Whether it need not have keys, as it can be asked about each token.
+    can_be_asked: bool,
+    fetcher: Arc<Fetcher>,
 }
 
 #[derive(Deserialize)]
 struct Metadata {
     issuer: String,
-    jwks_uri: String,
+    jwks_uri: Option<String>,
 }
 
 impl Issuer {
-    pub(crate) fn new(config: &Oidc) -> Result<Self, InvalidConfig> {
-        let url: Uri = config.issuer.parse().map_err(|_error| InvalidConfig::Issuer)?;
-        let fetcher = Fetcher::new(config);
-        let asked = config.jwks_url.as_ref().unwrap_or(&url);
-        if let Some(problem) = fetcher.problem().filter(|_| asked.scheme_str() == Some("https")) {
-            return Err(problem);
-        }
+    pub(crate) fn new(
+        config: &TrustedIssuer,
+        fetcher: Arc<Fetcher>,
+    ) -> Result<Self, InvalidConfig> {
+        let url = config.issuer.parse().map_err(|_error| InvalidConfig::Issuer)?;
         let (name, jwks_url) = (config.issuer.clone(), config.jwks_url.clone());
-        Ok(Self { name, url, jwks_url, fetcher })
+        Ok(Self { name, url, jwks_url, can_be_asked: config.introspection.is_some(), fetcher })
+    }
+
+    pub(crate) fn can_be_asked(&self) -> bool {
+        self.can_be_asked
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -54,14 +58,17 @@ impl Issuer {
     async fn fetch(&self) -> Result<Keys, FetchError> {
         let url = match &self.jwks_url {
             Some(url) => url.clone(),
-            None => self.discover().await?,
+            None => match self.discover().await? {
+                Some(url) => url,
+                None => return Ok(Keys::none()),
+            },
         };
         let text = self.fetcher.get(&url).await?;
         Keys::parse(&text).map_err(|error| FetchError::Unusable { url, why: error.to_string() })
     }
 
-    /// Asks the issuer where its keys are.
-    async fn discover(&self) -> Result<Uri, FetchError> {
+    /// Asks the issuer where its keys are. `None` if it has none, and need not have any.
+    async fn discover(&self) -> Result<Option<Uri>, FetchError> {
         let [first, second] = self.metadata_urls()?;
         let (url, text) = match self.fetcher.get(&first).await {
             // Whoever does not speak OpenID Connect may still be an authorization server.
@@ -69,6 +76,11 @@ impl Issuer {
                 if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS =>
             {
                 match self.fetcher.get(&second).await {
+                    Err(FetchError::Status { status: again, .. })
+                        if self.can_be_asked && [status, again] == [StatusCode::NOT_FOUND; 2] =>
+                    {
+                        return Ok(None);
+                    }
                     Err(FetchError::Status { .. }) => {
                         return Err(FetchError::Status { url, status });
                     }
@@ -84,7 +96,13 @@ impl Issuer {
             // Or one issuer could speak for another (RFC 8414, section 3.3).
             return Err(unusable("it names another issuer than the configured one"));
         }
-        metadata.jwks_uri.parse().map_err(|_error| unusable("its jwks_uri is not a URL"))
+        match metadata.jwks_uri {
+            Some(at) => {
+                at.parse().map(Some).map_err(|_error| unusable("its jwks_uri is not a URL"))
+            }
+            None if self.can_be_asked => Ok(None),
+            None => Err(unusable("it has no jwks_uri")),
+        }
     }
 
     /// Where the metadata may be: behind the issuer's path, or between its host and its path.

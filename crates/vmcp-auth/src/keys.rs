@@ -2,11 +2,12 @@
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, DecodingKey};
+use ring::digest::{SHA256, digest};
 use serde::Deserialize;
-use serde_json::value::RawValue;
-use vmcp_model::Digest;
+use serde_json::{Map, Value, value::RawValue};
+use vmcp_model::{Digest, raw};
 
-use crate::signatures::ALGORITHMS;
+use crate::{claims::Thumbprint, signatures::ALGORITHMS};
 
 /// Keys of one issuer. Other ones would be a mistake or an attack.
 const MAX_KEYS: usize = 200;
@@ -89,6 +90,18 @@ impl Keys {
         Ok(Self { keys, digest })
     }
 
+    /// No key at all.
+    pub(crate) fn none() -> Self {
+        Self { keys: Vec::new(), digest: Digest::of_parts([]) }
+    }
+
+    /// The key of this JWK; no key if it cannot be used.
+    pub(crate) fn one(jwk: &str) -> Self {
+        let key = serde_json::from_str::<Jwk>(jwk).ok().and_then(Key::read);
+        let digest = key.as_ref().map_or(Digest::of_parts([]), |(_, digest)| *digest);
+        Self { keys: key.into_iter().map(|(key, _)| key).collect(), digest }
+    }
+
     /// Says which keys these are, whatever their order.
     pub(crate) fn digest(&self) -> Digest {
         self.digest
@@ -155,6 +168,29 @@ impl Key {
         };
         self.kind == kind && self.algorithm.is_none_or(|own| own == algorithm)
     }
+}
+
+/// The SHA-256 thumbprint of a public key (RFC 7638). `None` for what is no such key, or holds a private one.
+pub(crate) fn thumbprint(jwk: &str) -> Option<Thumbprint> {
+    let jwk: Map<String, Value> = serde_json::from_str(jwk).ok()?;
+    let members: &[&str] = match jwk.get("kty")?.as_str()? {
+        "RSA" => &["e", "kty", "n"],
+        "EC" => &["crv", "kty", "x", "y"],
+        "OKP" => &["crv", "kty", "x"],
+        _ => return None,
+    };
+    if ["d", "p", "q", "dp", "dq", "qi", "oth", "k"].iter().any(|secret| jwk.contains_key(*secret))
+    {
+        return None;
+    }
+    // Members in the order of their names, without anything between them.
+    let mut text = Vec::new();
+    for name in members {
+        let value = raw::string(jwk.get(*name)?.as_str()?);
+        text.push([&raw::string(name)[..], b":", &value].concat());
+    }
+    let text = [b"{", &text.join(&b',')[..], b"}"].concat();
+    digest(&SHA256, &text).as_ref().try_into().ok()
 }
 
 /// The key as what checks signatures wants it.

@@ -124,28 +124,34 @@ impl KeySource {
         match fetched {
             Ok(keys) => {
                 let before = self.keys.load().as_ref().map(|before| before.keys.digest());
-                if before != Some(keys.digest()) || had_failed {
+                let is_new = before != Some(keys.digest()) || had_failed;
+                if keys.len() == 0 && self.issuer.can_be_asked() {
+                    if is_new {
+                        tracing::info!(
+                            issuer,
+                            "the issuer publishes no keys and is asked about each token"
+                        );
+                    }
+                } else if keys.len() == 0 {
+                    tracing::warn!(issuer, "the issuer publishes no key that can be used");
+                } else if is_new {
                     tracing::info!(
                         issuer,
                         keys = keys.len(),
                         "the issuer's keys have been fetched"
                     );
                 }
-                if keys.len() == 0 {
-                    tracing::warn!(issuer, "the issuer publishes no key that can be used");
-                }
                 self.keys.store(Some(Arc::new(Fetched { keys, at: Instant::now() })));
                 self.lock().failed = false;
             }
             Err(error) => {
                 if !had_failed {
-                    let known = self.keys.load().is_some();
-                    tracing::warn!(
-                        issuer,
-                        %error,
-                        "the issuer's keys cannot be fetched; {}",
-                        if known { "those known are used" } else { "nobody can call" }
-                    );
+                    let meanwhile = match (self.keys.load().is_some(), self.issuer.can_be_asked()) {
+                        (true, _) => "those known are used",
+                        (false, false) => "nobody can call with its tokens",
+                        (false, true) => "nobody can call with its JWTs",
+                    };
+                    tracing::warn!(issuer, %error, "the issuer's keys cannot be fetched; {meanwhile}");
                 }
                 self.lock().failed = true;
             }

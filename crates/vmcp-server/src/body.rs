@@ -10,12 +10,12 @@ use std::{
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
+use vmcp_modern::PolledStream;
 use vmcp_session::{EventStream, Relaying};
 use vmcp_wire::{Fault, sse};
 
 use crate::{
     edge::StreamPermit,
-    modern::Live,
     silent::{Later, Next},
 };
 use event::AsEvent;
@@ -43,6 +43,8 @@ pub(crate) struct Events {
     source: Source,
     keep_alive: Duration,
     idle: Pin<Box<Sleep>>,
+    /// From then on nothing more is sent.
+    ends: Option<Instant>,
     _permit: Option<StreamPermit>,
 }
 
@@ -50,7 +52,7 @@ pub(crate) struct Events {
 enum Source {
     /// The log of a legacy session's stream.
     Log(EventStream),
-    Live(Live),
+    Polled(PolledStream),
 }
 
 impl Body {
@@ -77,8 +79,21 @@ impl Body {
     }
 
     /// The same for a stream that is made while it is read.
-    pub(crate) fn live(live: Live, keep_alive: Duration) -> Self {
-        Self::events_from(Source::Live(live), keep_alive, None)
+    pub(crate) fn polled(
+        stream: PolledStream,
+        keep_alive: Duration,
+        permit: Option<StreamPermit>,
+    ) -> Self {
+        Self::events_from(Source::Polled(stream), keep_alive, permit)
+    }
+
+    /// The same stream, which ends then if it has not ended before.
+    pub(crate) fn until(mut self, ends: Option<Instant>) -> Self {
+        if let Self::Events(events) = &mut self {
+            events.ends = ends;
+            events.rest();
+        }
+        self
     }
 
     /// A body that is one message, as an event that carries it.
@@ -101,8 +116,8 @@ impl Body {
             Self::Relay(relaying) => relaying.poll_over(context),
             Self::AsEvent(event) => event.poll_over(context),
             Self::Events(events) => {
-                if let Source::Live(live) = &mut events.source {
-                    live.make(context);
+                if let Source::Polled(stream) = &mut events.source {
+                    stream.make(context);
                 }
                 Poll::Pending
             }
@@ -119,7 +134,8 @@ impl Body {
 
     fn events_from(source: Source, keep_alive: Duration, permit: Option<StreamPermit>) -> Self {
         let idle = Box::pin(tokio::time::sleep(keep_alive));
-        Self::Events(Box::new(Events { source, keep_alive, idle, _permit: permit }))
+        let events = Events { source, keep_alive, idle, ends: None, _permit: permit };
+        Self::Events(Box::new(events))
     }
 }
 
@@ -178,9 +194,12 @@ impl http_body::Body for Body {
 
 impl Events {
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if self.ends.is_some_and(|ends| ends <= Instant::now()) {
+            return Poll::Ready(None);
+        }
         let next = match &mut self.source {
             Source::Log(stream) => stream.poll_next(context),
-            Source::Live(live) => live.poll_next(context),
+            Source::Polled(stream) => stream.poll_next(context),
         };
         if let Poll::Ready(next) = next {
             self.rest();
@@ -189,6 +208,9 @@ impl Events {
         if self.idle.as_mut().poll(context).is_pending() {
             return Poll::Pending;
         }
+        if self.ends.is_some_and(|ends| ends <= Instant::now()) {
+            return Poll::Ready(None);
+        }
         self.rest();
         // The timer must be polled once more to wake this task when it fires next.
         context.waker().wake_by_ref();
@@ -196,6 +218,7 @@ impl Events {
     }
 
     fn rest(&mut self) {
-        self.idle.as_mut().reset(Instant::now() + self.keep_alive);
+        let next = Instant::now() + self.keep_alive;
+        self.idle.as_mut().reset(self.ends.map_or(next, |ends| next.min(ends)));
     }
 }

@@ -11,16 +11,18 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
-use vmcp_auth::{Authenticator, METADATA_PATH};
+use vmcp_auth::{Authenticator, METADATA_PATH, Operators};
 use vmcp_core::{Background, Budget};
+use vmcp_modern::Modern;
 use vmcp_session::Sessions;
 use vmcp_wire::{Fault, headers, lines};
 
 use crate::{
     body::Body,
+    near::{TrustedNetwork, TrustedProxies},
+    operators::{BACKENDS, EXPLAIN, STATUS, is_for_operators},
     origin::{AllowedHost, AllowedOrigin, Doors, host_of},
-    request::{RequestBody, is_forwarded},
+    request::RequestBody,
     respond, status,
 };
 
@@ -31,6 +33,10 @@ pub struct Config {
     pub endpoint: String,
     pub allowed_hosts: Vec<AllowedHost>,
     pub allowed_origins: Vec<AllowedOrigin>,
+    /// Proxies that are believed what they say of the requests that they pass on.
+    pub trusted_proxies: Vec<TrustedNetwork>,
+    /// The URL before the endpoint's path by which clients reach this server, if one is configured.
+    pub public_url: Option<String>,
     /// Bytes of one request.
     pub request_bytes: usize,
     /// Bytes of all large requests that are held at once.
@@ -59,6 +65,8 @@ pub struct Edge {
     pub(crate) config: Config,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) authenticator: Authenticator,
+    pub(crate) operators: Operators,
+    pub(crate) proxies: TrustedProxies,
     pub(crate) started: Instant,
     doors: Doors,
     /// What large requests hold.
@@ -66,9 +74,9 @@ pub struct Edge {
     notes: Mutex<Notes>,
     streams: Arc<AtomicUsize>,
     draining: AtomicBool,
-    /// Ends the streams of changes, whose clients open them elsewhere.
-    pub(crate) leaving: CancellationToken,
-    pub(crate) background: Background,
+    /// It has been said that a proxy is not trusted.
+    has_told_of_proxy: AtomicBool,
+    pub(crate) modern: Modern,
 }
 
 /// What `/status` is told by those who run this.
@@ -100,29 +108,34 @@ impl Edge {
         labels: serde_json::Value,
         sessions: Arc<Sessions>,
         authenticator: Authenticator,
+        operators: Operators,
         background: Background,
     ) -> Arc<Self> {
         let doors = Doors::new(config.allowed_hosts.clone(), config.allowed_origins.clone());
+        let proxies = TrustedProxies::new(config.trusted_proxies.clone());
         let requests = Budget::new(config.held_request_bytes);
+        let modern = Modern::new(Arc::clone(sessions.vmcp()), background);
         Arc::new(Self {
             requests,
             config,
             sessions,
             authenticator,
+            operators,
+            proxies,
             started: Instant::now(),
             doors,
             notes: Mutex::new(Notes { labels, reload: None }),
             streams: Arc::default(),
             draining: AtomicBool::new(false),
-            leaving: CancellationToken::new(),
-            background,
+            has_told_of_proxy: AtomicBool::new(false),
+            modern,
         })
     }
 
     /// Readiness ends, and every response ends its connection.
     pub fn begin_drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
-        self.leaving.cancel();
+        self.modern.leave();
         self.sessions.begin_drain();
     }
 
@@ -197,20 +210,19 @@ impl Edge {
         let metadata_of = metadata_of.map(|resource| self.canonical(resource));
         let is_endpoint = serves_clients && self.canonical(path) == self.config.endpoint;
         let is_preflight = *request.method() == Method::OPTIONS && origin.is_some();
+        let is_for_operators = serves_admin && is_for_operators(path);
         let mut response = if is_preflight && (is_endpoint || metadata_of.is_some()) {
-            preflight(request.headers())
+            preflight(request.headers(), "POST, GET, DELETE, OPTIONS")
+        } else if is_preflight && is_for_operators {
+            let methods = if path == EXPLAIN { "POST" } else { "GET, HEAD" };
+            preflight(request.headers(), methods)
         } else if is_endpoint {
             self.mcp(request, peer, listens).await
         } else if let Some(resource) = metadata_of {
-            self.metadata(request.method(), resource, listens)
-        } else if serves_admin && matches!(path, "/status" | BACKENDS_PATH) {
-            if listens == Listens::ClientsAndAdmin && is_forwarded(request.headers()) {
-                respond::failed(None, &Fault::Forbidden(FORWARDED.into()))
-            } else if path == BACKENDS_PATH {
-                status::backends(self)
-            } else {
-                status::status(self).await
-            }
+            self.metadata(&request, peer, resource, listens)
+        } else if is_for_operators {
+            // Boxed, as calls need no room for it.
+            Box::pin(self.serve_operator(request, peer)).await
         } else {
             self.no_such_route(listens)
         };
@@ -221,23 +233,84 @@ impl Edge {
     }
 
     /// Where a caller gets a token (RFC 9728). Whoever needs to know has none yet.
-    fn metadata(&self, method: &Method, resource: &str, listens: Listens) -> Response<Body> {
-        match self.authenticator.metadata(resource, &self.config.endpoint) {
-            Some(text) if method == Method::GET || method == Method::HEAD => respond::json(text),
-            Some(_) => {
-                let mut response = respond::empty(StatusCode::METHOD_NOT_ALLOWED);
-                let allowed = HeaderValue::from_static("GET, HEAD");
-                response.headers_mut().insert(header::ALLOW, allowed);
+    fn metadata<B>(
+        &self,
+        request: &Request<B>,
+        peer: IpAddr,
+        resource: &str,
+        listens: Listens,
+    ) -> Response<Body> {
+        let asked = self.asked(request, peer);
+        let resource = self.below_public_path(resource);
+        match self.authenticator.metadata(resource, &self.config.endpoint, asked) {
+            Some(text) if respond::reads(request.method()) => {
+                let mut response = respond::json(text);
+                // Another client may ask by another URL.
+                let fresh = HeaderValue::from_static("no-store");
+                response.headers_mut().insert(header::CACHE_CONTROL, fresh);
                 response
             }
+            Some(_) => respond::only_reads(),
+            None if self.authenticator.goes_by_url()
+                && self.proxies.is_strangers(peer, request.headers()) =>
+            {
+                let served = "nothing can be told of the endpoint, as a proxy has passed the request on that vmcp \
+                              does not trust; set trustedProxies or publicUrl";
+                respond::failed(None, &Fault::NoSuchRoute { served: served.to_owned() })
+            }
             None => self.no_such_route(listens),
+        }
+    }
+
+    /// The path of the endpoint, where it stands behind the path of the URL by which clients reach this server.
+    fn below_public_path<'p>(&self, path: &'p str) -> &'p str {
+        let url = self.config.public_url.as_deref().and_then(|url| url.split_once("://"));
+        let public = url.and_then(|(_, rest)| rest.find('/').map(|at| &rest[at..]));
+        let below = public.and_then(|public| path.strip_prefix(public));
+        below.filter(|below| self.canonical(below) == self.config.endpoint).unwrap_or(path)
+    }
+
+    /// Finds the URL of the endpoint as the client has it. `None` where that cannot be told, or the client has
+    /// it by a host that is not allowed.
+    pub(crate) fn asked<B>(
+        &self,
+        request: &Request<B>,
+        peer: IpAddr,
+    ) -> impl Fn() -> Option<String> {
+        move || self.url_of(&self.config.endpoint, request, peer)
+    }
+
+    /// The same for another path.
+    pub(crate) fn url_of<B>(
+        &self,
+        path: &str,
+        request: &Request<B>,
+        peer: IpAddr,
+    ) -> Option<String> {
+        let host = host_of(request).ok().flatten()?;
+        self.tell_of_proxy(peer, request.headers());
+        let (scheme, host) = self.proxies.asked(peer, request.headers(), host)?;
+        self.doors.check_host(Some(host)).ok()?;
+        Some(format!("{scheme}://{}{path}", host.text))
+    }
+
+    /// Says once that clients cannot be told where to get a token, as they come through a proxy that is not trusted.
+    fn tell_of_proxy(&self, peer: IpAddr, headers: &HeaderMap) {
+        if self.proxies.is_strangers(peer, headers)
+            && !self.has_told_of_proxy.swap(true, Ordering::Relaxed)
+        {
+            let peer = peer.to_canonical();
+            tracing::warn!(
+                "a proxy at {peer} passes requests on and is not one of trustedProxies, so its clients are not \
+                 told where to get a token; set trustedProxies or publicUrl"
+            );
         }
     }
 
     fn no_such_route(&self, listens: Listens) -> Response<Body> {
         let served = match listens {
             Listens::Admin => {
-                format!("this listener serves /status, {BACKENDS_PATH}, /health, /ping and /readyz")
+                format!("this listener serves {STATUS}, {BACKENDS}, /health, /ping and /readyz")
             }
             Listens::Clients | Listens::ClientsAndAdmin => {
                 format!("the MCP endpoint is {}", self.config.endpoint)
@@ -273,12 +346,6 @@ impl Drop for StreamPermit {
     }
 }
 
-/// Where the reference system tells how its backends are.
-const BACKENDS_PATH: &str = "/api/backends/health";
-
-/// What is told to whom a proxy on this machine has let in.
-const FORWARDED: &str = "/status is for this machine only, and a proxy has passed this request on; to serve it to others set admin.listen and ask there";
-
 /// Refuses a request whose headers two readers could take differently.
 fn unambiguous<B>(request: &Request<B>) -> Result<(), Fault> {
     match headers::ambiguous(request.headers()) {
@@ -290,13 +357,13 @@ fn unambiguous<B>(request: &Request<B>) -> Result<(), Fault> {
 }
 
 /// What a page may send with a request. The parameters of tools have headers of their own names.
-const ALLOWED_HEADERS: &str = "content-type, accept, authorization, last-event-id, mcp-session-id, mcp-protocol-version, mcp-method, mcp-name";
+const ALLOWED_HEADERS: &str = "content-type, accept, authorization, dpop, last-event-id, mcp-session-id, mcp-protocol-version, mcp-method, mcp-name";
 
 /// How many headers of parameters a page may ask for at once.
 const PARAMETERS: usize = 64;
 
 /// The answer to a browser that asks whether a page may call (Fetch standard, CORS preflight).
-fn preflight(asked: &HeaderMap) -> Response<Body> {
+fn preflight(asked: &HeaderMap, methods: &'static str) -> Response<Body> {
     let mut allowed = ALLOWED_HEADERS.to_owned();
     let asked = asked.get(header::ACCESS_CONTROL_REQUEST_HEADERS);
     let asked = asked.and_then(|asked| asked.to_str().ok()).unwrap_or_default().split(',');
@@ -308,10 +375,7 @@ fn preflight(asked: &HeaderMap) -> Response<Body> {
     }
     let mut response = respond::empty(StatusCode::NO_CONTENT);
     let headers = response.headers_mut();
-    headers.insert(
-        header::ACCESS_CONTROL_ALLOW_METHODS,
-        HeaderValue::from_static("POST, GET, DELETE, OPTIONS"),
-    );
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
     if let Ok(allowed) = HeaderValue::from_str(&allowed) {
         headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, allowed);
     }

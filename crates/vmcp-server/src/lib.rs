@@ -5,10 +5,13 @@
 mod accept;
 mod body;
 mod edge;
+mod explain;
 mod http1;
 mod http2;
 mod mcp;
 mod modern;
+mod near;
+mod operators;
 mod origin;
 mod request;
 mod respond;
@@ -19,5 +22,6 @@ mod times;
 mod worker;
 
 pub use edge::{Config, Edge, Listens};
+pub use near::TrustedNetwork;
 pub use origin::{AllowedHost, AllowedOrigin, InvalidPattern};
 pub use worker::{Serving, serve};

@@ -1,12 +1,19 @@
 //! The MCP endpoint, and the legacy era on it: POST, GET and DELETE (specification 2025-11-25,
 //! basic/transports, "Streamable HTTP").
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
-use vmcp_auth::Authentication;
-use vmcp_model::{Principal, ProtocolVersion};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use tokio::time::Instant;
+use vmcp_auth::{Asking, Authentication};
+use vmcp_core::Denial;
+use vmcp_model::{Identity, ProtocolVersion};
+use vmcp_modern::speaks_modern;
 use vmcp_session::{ClientKey, Reply, Session};
 use vmcp_wire::{
     Fault, Incoming, Malformed, Message, Shape,
@@ -17,8 +24,8 @@ use crate::{
     accept::Asked,
     body::Body,
     edge::{Edge, Listens},
-    modern::speaks_modern,
-    request::{RequestBody, is_forwarded},
+    near::is_from_here,
+    request::RequestBody,
     respond,
     silent::{Silent, may_stream},
 };
@@ -28,8 +35,8 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Who sent a request, and from where.
 pub(crate) struct Caller {
-    pub(crate) principal: Principal,
-    address: IpAddr,
+    pub(crate) identity: Identity,
+    pub(crate) address: IpAddr,
     /// Which listener it came to.
     listens: Listens,
 }
@@ -45,15 +52,26 @@ impl Edge {
         if ![Method::POST, Method::GET, Method::DELETE].contains(&method) {
             return respond::not_taken(&Fault::MethodNotAllowed);
         }
-        let caller = match self.caller(request.headers(), peer, listens).await {
-            Ok(caller) => caller,
+        let address = self.proxies.client_address(peer, request.headers());
+        let authentication = self.authentication(&request, peer);
+        let identity = match authentication {
+            Authentication::Known(identity) => identity,
+            Authentication::Wait(known) => known.await,
+        };
+        let caller = match identity {
+            Ok(identity) => {
+                let headers = request.headers();
+                let values = |name: &HeaderName| headers.get_all(name).iter();
+                let identity = self.sessions.vmcp().passing(identity, values);
+                Caller { identity, address, listens }
+            }
             // The body has not been looked at.
-            Err(fault) => return self.not_admitted(&fault),
+            Err(fault) => return self.not_admitted(&fault, self.asked(&request, peer)),
         };
         let answered = match method {
             Method::POST => {
                 // Boxed, so that a connection does not hold room for a call while none is under way.
-                let work = Box::pin(Arc::clone(self).post(request, caller));
+                let work = Box::pin(Arc::clone(self).message(request, caller));
                 return Silent::new(work, self.config.keep_alive).await;
             }
             Method::GET => Box::pin(self.get(request.headers(), &caller)).await,
@@ -64,28 +82,30 @@ impl Edge {
     }
 
     /// Finds out who calls.
-    async fn caller(
-        &self,
-        headers: &HeaderMap,
-        address: IpAddr,
-        listens: Listens,
-    ) -> Result<Caller, Fault> {
-        let principal = match self.authenticator.authenticate(headers) {
-            Authentication::Known(principal) => principal?,
-            Authentication::Wait(known) => known.await?,
+    fn authentication<B>(&self, request: &Request<B>, peer: IpAddr) -> Authentication {
+        let url = || {
+            let configured = self.authenticator.resource().map(str::to_owned);
+            configured.or_else(self.asked(request, peer))
         };
-        Ok(Caller { principal, address, listens })
+        let (headers, method) = (request.headers(), request.method());
+        self.authenticator.authenticate(&Asking { headers, method, url: &url })
     }
 
     /// The answer to who may not call, or has not said who it is.
-    pub(crate) fn not_admitted(&self, fault: &Fault) -> Response<Body> {
+    fn not_admitted(
+        &self,
+        fault: &Fault,
+        asked: impl FnOnce() -> Option<String>,
+    ) -> Response<Body> {
         match fault.oauth_error() {
-            Some(error) => respond::unauthorized(error, fault, self.authenticator.challenge(fault)),
+            Some(error) => {
+                respond::unauthorized(error, fault, self.authenticator.challenge(fault, asked))
+            }
             None => respond::not_taken(fault),
         }
     }
 
-    async fn post(
+    async fn message(
         self: Arc<Self>,
         request: Request<RequestBody>,
         caller: Caller,
@@ -122,7 +142,10 @@ impl Edge {
             Incoming::Single(message) => self.single(headers, message, caller, accepts).await,
             Incoming::Batch(messages) => {
                 let answered = match self.session(headers, caller).await {
-                    Ok(session) => self.replied(Box::pin(session.handle_batch(messages)).await),
+                    Ok(session) => {
+                        let batch = session.handle_batch(&caller.identity, messages);
+                        self.replied(Box::pin(batch).await)
+                    }
                     Err(fault) => Err(fault),
                 };
                 answered.unwrap_or_else(|fault| respond::failed(None, &fault))
@@ -145,7 +168,7 @@ impl Edge {
         // The id must outlive the message, which goes down to be sent on.
         let text = message.text().clone();
         let id = message.id().map(|id| text.slice_ref(id.text()));
-        let answered = if is_request && message.method() == "initialize" {
+        let answered = if is_request && message.method() == Some(vmcp_model::Method::Initialize) {
             Box::pin(self.initialize(&message, caller)).await
         } else {
             match self.session(headers, caller).await {
@@ -153,7 +176,7 @@ impl Edge {
                     if is_request && accepts.events {
                         may_stream();
                     }
-                    self.replied(session.handle(message).await)
+                    self.replied(session.handle(&caller.identity, message).await)
                 }
                 Err(fault) => Err(fault),
             }
@@ -161,7 +184,10 @@ impl Edge {
         answered.unwrap_or_else(|fault| {
             if is_request {
                 let id = id.as_ref().and_then(|id| vmcp_wire::Id::parse(id));
-                respond::failed(id, &fault)
+                match (&fault, self.sessions.vmcp().rights().denial()) {
+                    (Fault::Denied(_), Denial::Answer) => respond::answered(id, &fault),
+                    _ => respond::failed(id, &fault),
+                }
             } else {
                 respond::not_taken(&fault)
             }
@@ -173,8 +199,8 @@ impl Edge {
         message: &Message,
         caller: &Caller,
     ) -> Result<Response<Body>, Fault> {
-        let Caller { principal, .. } = caller;
-        let (id, text) = self.sessions.initialize(principal, caller.key(), message).await?;
+        let opened = self.sessions.initialize(&caller.identity, caller.key(), message);
+        let (id, text) = opened.await?;
         let mut response = respond::json(text);
         let id = HeaderValue::from_str(&id)
             .map_err(|_error| Fault::Internal("the session id is no header value".into()))?;
@@ -196,20 +222,21 @@ impl Edge {
         let last_event_id = last_event_id.transpose().map_err(|_error| {
             Fault::InvalidRequest("the Last-Event-ID header is not visible ASCII".into())
         })?;
-        let stream = session.listen(last_event_id).await?;
-        Ok(respond::events(Body::events(stream, self.config.keep_alive, Some(permit))))
+        let stream = session.listen(&caller.identity, last_event_id).await?;
+        let body = Body::events(stream, self.config.keep_alive, Some(permit));
+        Ok(respond::events(body.until(caller.proved_until())))
     }
 
     async fn delete(&self, headers: &HeaderMap, caller: &Caller) -> Result<Response<Body>, Fault> {
         check_version(headers)?;
-        self.sessions.end(session_id(headers)?, &caller.principal).await?;
+        self.sessions.end(session_id(headers)?, &caller.identity).await?;
         Ok(respond::empty(StatusCode::OK))
     }
 
     /// The caller's session.
     async fn session(&self, headers: &HeaderMap, caller: &Caller) -> Result<Arc<Session>, Fault> {
         check_version(headers)?;
-        self.sessions.find(session_id(headers)?, &caller.principal, caller.key()).await
+        self.sessions.find(session_id(headers)?, &caller.identity, caller.key()).await
     }
 
     fn replied(&self, reply: Result<Reply, Fault>) -> Result<Response<Body>, Fault> {
@@ -218,7 +245,7 @@ impl Edge {
             Reply::Ready(text) => respond::json(text),
             Reply::Parts(parts) => respond::json_parts(parts),
             Reply::Relay(relaying) => {
-                let body = Body::Relay(Box::new(relaying));
+                let body = Body::Relay(relaying);
                 respond::typed(StatusCode::OK, headers::JSON, body)
             }
             Reply::Stream(stream) => {
@@ -229,26 +256,39 @@ impl Edge {
 
     /// Reads a request's body, within its bounds of size and time.
     async fn read(&self, body: RequestBody) -> Result<Bytes, Fault> {
-        let reading = body.collect(self.config.request_bytes, &self.requests);
+        self.read_at_most(body, self.config.request_bytes).await
+    }
+
+    /// The same with a bound of its own.
+    pub(crate) async fn read_at_most(
+        &self,
+        body: RequestBody,
+        limit: usize,
+    ) -> Result<Bytes, Fault> {
+        let reading = body.collect(limit, &self.requests);
         tokio::time::timeout(BODY_TIMEOUT, reading).await.unwrap_or(Err(Fault::TooSlow))
     }
 }
 
 impl Caller {
-    /// Who this certainly is, if anybody can say so: whoever has proved it, or the one user of this
-    /// machine. Others may have the same name, or none.
-    pub(crate) fn known(&self, edge: &Edge, headers: &HeaderMap) -> Option<Principal> {
-        let is_here = || {
-            self.listens == Listens::ClientsAndAdmin
-                && self.address.to_canonical().is_loopback()
-                && !is_forwarded(headers)
-        };
-        (edge.authenticator.asks_for_proof() || is_here()).then(|| self.principal.clone())
+    /// Whether it is certain who this is: whoever has proved it, or the one user of this machine. Others
+    /// may have the same name, or none.
+    pub(crate) fn is_certain(&self, edge: &Edge, headers: &HeaderMap) -> bool {
+        let is_here =
+            || self.listens == Listens::ClientsAndAdmin && is_from_here(self.address, headers);
+        edge.authenticator.asks_for_proof() || is_here()
+    }
+
+    /// When what it has shown proves nothing any more, if that ends.
+    pub(crate) fn proved_until(&self) -> Option<Instant> {
+        let expires = Duration::from_secs(self.identity.proof()?.expires);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Instant::now().checked_add(expires.saturating_sub(now))
     }
 
     /// Whom its sessions are counted for.
     pub(crate) fn key(&self) -> ClientKey {
-        ClientKey::of(&self.principal, self.address)
+        ClientKey::of(self.identity.principal(), self.address)
     }
 }
 

@@ -9,7 +9,8 @@ use std::{fmt, str::FromStr};
 use http::{HeaderMap, HeaderValue, Request, Version, header};
 use vmcp_wire::Fault;
 
-use named::{Named, origin};
+pub(crate) use named::Named;
+use named::origin;
 
 mod named;
 
@@ -26,7 +27,7 @@ pub struct AllowedOrigin(String);
 
 /// A configured host or origin that cannot be one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InvalidPattern(&'static str);
+pub struct InvalidPattern(pub(crate) &'static str);
 
 /// Names that only this machine has.
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];

@@ -6,7 +6,6 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http::HeaderMap;
 use vmcp_core::{Budget, Reserved};
 use vmcp_wire::Fault;
 
@@ -131,22 +130,4 @@ impl Room<'_> {
             None => whole,
         }
     }
-}
-
-/// Whether somebody has sent the request on for somebody else.
-pub(crate) fn is_forwarded(headers: &HeaderMap) -> bool {
-    headers.keys().any(|name| {
-        let name = name.as_str();
-        name.starts_with("x-forwarded-")
-            || matches!(
-                name,
-                "forwarded"
-                    | "via"
-                    | "x-real-ip"
-                    | "x-client-ip"
-                    | "true-client-ip"
-                    | "cf-connecting-ip"
-                    | "x-envoy-external-address"
-            )
-    })
 }

@@ -1,7 +1,7 @@
 //! The responses that the edge gives.
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, Method, Response, StatusCode, header};
 use vmcp_wire::{Fault, Id, headers, reply};
 
 use crate::body::Body;
@@ -38,6 +38,18 @@ pub(crate) fn as_events(mut response: Response<Body>) -> Response<Body> {
     response
 }
 
+/// Whether a method only reads.
+pub(crate) fn reads(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+}
+
+/// The answer to a method that does more, where there is nothing to do.
+pub(crate) fn only_reads() -> Response<Body> {
+    let mut response = empty(StatusCode::METHOD_NOT_ALLOWED);
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+    response
+}
+
 /// No body.
 pub(crate) fn empty(status: StatusCode) -> Response<Body> {
     let mut response = Response::new(Body::empty());
@@ -50,6 +62,11 @@ pub(crate) fn failed(id: Option<Id<'_>>, fault: &Fault) -> Response<Body> {
     failed_with(fault.status(), id, fault)
 }
 
+/// The same as an answer like any other.
+pub(crate) fn answered(id: Option<Id<'_>>, fault: &Fault) -> Response<Body> {
+    failed_with(StatusCode::OK, id, fault)
+}
+
 /// A failure of a modern request, told with its id.
 pub(crate) fn modern_failed(id: Option<Id<'_>>, fault: &Fault) -> Response<Body> {
     let text = reply::modern_error(id, fault);
@@ -59,11 +76,9 @@ pub(crate) fn modern_failed(id: Option<Id<'_>>, fault: &Fault) -> Response<Body>
 /// A failure of a message that has no response, so that only the status can tell it
 /// (specification 2025-11-25, basic/transports: "an HTTP error status code").
 pub(crate) fn not_taken(fault: &Fault) -> Response<Body> {
-    let status = match (fault.status(), fault) {
-        (StatusCode::OK, Fault::Backend { .. }) => StatusCode::BAD_GATEWAY,
-        (StatusCode::OK, Fault::BackendTimeout { .. }) => StatusCode::GATEWAY_TIMEOUT,
-        (StatusCode::OK, _) => StatusCode::BAD_REQUEST,
-        (status, _) => status,
+    let status = match fault.status() {
+        StatusCode::OK => StatusCode::BAD_REQUEST,
+        status => status,
     };
     failed_with(status, None, fault)
 }

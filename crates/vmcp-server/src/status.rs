@@ -1,12 +1,12 @@
 //! Probes, and what there is to know about this process.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use http::{HeaderValue, Response, StatusCode, header};
-use serde_json::{Value, json};
-use vmcp_backend::Backend;
-use vmcp_core::{BackendState, OfferStatus};
-use vmcp_model::Kind;
+use serde_json::{Map, Value, json};
+use vmcp_backend::{Backend, LatencySnapshot, UsesSnapshot};
+use vmcp_core::{BackendState, Rights};
+use vmcp_model::{Kind, Method};
 use vmcp_session::Reach;
 use vmcp_wire::headers;
 
@@ -56,22 +56,16 @@ pub(crate) async fn status(edge: &Edge) -> Response<Body> {
     let server = edge.sessions.server();
     let vmcp = edge.sessions.vmcp();
     let views = vmcp.views();
-    let mut missing = BTreeMap::new();
+    let states = vmcp.backend_states();
     let mut dropped = LeftOut::default();
     for view in &views {
-        for (id, state) in view.backends() {
-            let worst = missing.entry(id).or_insert_with(|| state.clone());
-            if matches!(state.status, OfferStatus::Failed(_) | OfferStatus::Partial(_)) {
-                *worst = state;
-            }
-        }
         dropped.add(view.dropped());
     }
     let backends: Vec<Value> = vmcp
         .backends()
         .iter()
         .map(|backend| {
-            let state = missing.get(backend.id());
+            let state = states.get(backend.id());
             let (kept, dropped) = (vmcp.kept_sessions(backend), dropped.of(backend.id()));
             backend_status(backend, state, kept, dropped)
         })
@@ -89,6 +83,7 @@ pub(crate) async fn status(edge: &Edge) -> Response<Body> {
     let body = json!({
         "name": server.name,
         "version": server.version,
+        "public_url": edge.config.public_url,
         "metadata": labels,
         "reload": reload,
         "uptime_seconds": edge.started.elapsed().as_secs(),
@@ -102,6 +97,8 @@ pub(crate) async fn status(edge: &Edge) -> Response<Body> {
         "tasks": usage.tasks,
         "records": edge.sessions.records().await.ok(),
         "backends": backends,
+        "own_tools": own_tools(edge),
+        "authorization": authorization(vmcp.rights()),
         "dropped": dropped.named(),
         "dropped_total": dropped.total(),
     });
@@ -121,14 +118,7 @@ fn backend_status(
     dropped: usize,
 ) -> Value {
     let (health, stats) = (backend.health(), backend.stats());
-    let offer_problem = state.and_then(|state| match &state.status {
-        OfferStatus::Failed(why) | OfferStatus::Partial(why) => Some(why.clone()),
-        // Some programs fetch themselves first.
-        OfferStatus::Unknown if backend.is_program() => {
-            Some(format!("still starting, {} s", state.since.elapsed().as_secs()))
-        }
-        OfferStatus::Good | OfferStatus::Unknown => None,
-    });
+    let offer_problem = state.and_then(|state| state.problem(backend.is_program()));
     let offer = state.and_then(|state| state.offer.as_ref()).map(|offer| {
         json!({
             "tools": offer.items(Kind::Tool).len(),
@@ -141,14 +131,8 @@ fn backend_status(
     let breaker = health
         .breaker
         .map(|(phase, age)| json!({"state": phase.name(), "since_seconds": age.as_secs()}));
-    let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
-    let latency = stats.latency.map(|latency| {
-        json!({
-            "calls": latency.calls,
-            "p50_ms": milliseconds(latency.p50),
-            "p99_ms": milliseconds(latency.p99),
-        })
-    });
+    let methods = stats.uses.iter().map(|uses| (uses.method.name().to_owned(), counted(uses)));
+    let methods: Map<_, _> = methods.collect();
     json!({
         "name": backend.id().as_str(),
         "state": health.state.name(),
@@ -170,7 +154,47 @@ fn backend_status(
         "in_flight": stats.in_flight,
         "streams": stats.streams,
         "links": stats.links,
-        "latency": latency,
+        "latency": stats.latency.map(latency),
+        "methods": methods,
+    })
+}
+
+/// How policies have decided; `null` without any.
+fn authorization(rights: &Rights) -> Value {
+    if !rights.are_limited() {
+        return Value::Null;
+    }
+    let denied = rights.denied().into_iter();
+    let denied: Map<_, _> =
+        denied.map(|(method, count)| (method.name().to_owned(), count.into())).collect();
+    json!({"denied": denied, "failures": rights.failures()})
+}
+
+/// How vmcp's own tools are used that clients can call.
+fn own_tools(edge: &Edge) -> Map<String, Value> {
+    let vmcp = edge.sessions.vmcp();
+    let used = vmcp.own_tools().into_iter().map(|item| {
+        let uses = vmcp.own_uses(item.tool()).of(Method::ToolsCall);
+        (item.name().to_owned(), counted(&uses))
+    });
+    used.collect()
+}
+
+fn counted(uses: &UsesSnapshot) -> Value {
+    json!({
+        "calls": uses.calls,
+        "errors": uses.errors,
+        "abandoned": uses.abandoned,
+        "latency": uses.latency.map(latency),
+    })
+}
+
+fn latency(latency: LatencySnapshot) -> Value {
+    let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
+    json!({
+        "calls": latency.calls,
+        "p50_ms": milliseconds(latency.p50),
+        "p99_ms": milliseconds(latency.p99),
     })
 }
 

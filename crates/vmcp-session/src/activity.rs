@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, VecDeque, hash_map::Entry},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
@@ -10,9 +10,8 @@ use tokio::{
     sync::{Notify, mpsc},
     time::Instant,
 };
-use tokio_util::task::task_tracker::TaskTrackerToken;
-use vmcp_backend::{Backend, Error};
-use vmcp_core::{Alias, OpenQuestion};
+use vmcp_backend::Backend;
+use vmcp_core::{Alias, OpenQuestion, UnderWay};
 use vmcp_wire::{Fault, IdKey};
 
 use crate::{
@@ -60,8 +59,9 @@ pub(crate) struct Activity {
 /// A call in flight.
 #[derive(Debug)]
 pub(crate) struct Call {
-    pub(crate) backend: Arc<Backend>,
-    pub(crate) signal: Arc<Signal>,
+    /// `None` if vmcp answers it itself.
+    pub(crate) backend: Option<Arc<Backend>>,
+    pub(crate) signal: Arc<UnderWay>,
     /// The client's id of a request whose backend knows it by another, as there was one with that id.
     client_id: Option<IdKey>,
     /// The greatest is the newest.
@@ -86,26 +86,6 @@ pub(crate) struct Asked {
     pub(crate) _awaited: Option<mpsc::Sender<()>>,
 }
 
-/// Tells a call to end.
-#[derive(Debug, Default)]
-pub(crate) struct Signal {
-    told: Mutex<Told>,
-    wake: Notify,
-}
-
-/// What a call was told.
-#[derive(Debug, Clone, Default)]
-enum Told {
-    #[default]
-    Nothing,
-    /// The client has cancelled it: nothing more is delivered.
-    Cancelled,
-    /// It must end now, for this reason.
-    Cut(&'static str),
-    /// It cannot come to an end any more.
-    Failed(Fault),
-}
-
 /// A call in flight; out of the session's books when dropped.
 #[derive(Debug)]
 pub(crate) struct InFlight {
@@ -114,9 +94,6 @@ pub(crate) struct InFlight {
     pub(crate) id: IdKey,
     /// The same, if that is not the client's id.
     pub(crate) alias: Option<Box<Doubled>>,
-    pub(crate) signal: Arc<Signal>,
-    /// Counted, so that a drain waits for it.
-    pub(crate) _counted: TaskTrackerToken,
 }
 
 /// A call whose id another one under way has.
@@ -131,7 +108,7 @@ impl Activity {
     pub(crate) fn begin(
         &mut self,
         id: &IdKey,
-        (backend, signal): (Arc<Backend>, Arc<Signal>),
+        (backend, signal): (Option<Arc<Backend>>, Arc<UnderWay>),
         limit: usize,
     ) -> Result<Option<Box<Doubled>>, Fault> {
         if self.calls.len() >= limit {
@@ -185,7 +162,7 @@ impl Activity {
     }
 
     /// Takes out a question whose answer the backend refuses, with the call that asked it.
-    pub(crate) fn refuse_answer(&mut self, id: &str) -> Option<(IdKey, Arc<Signal>)> {
+    pub(crate) fn refuse_answer(&mut self, id: &str) -> Option<(IdKey, Arc<UnderWay>)> {
         let call = self.questions.remove(id)?.call?;
         let signal = Arc::clone(&self.calls.get(&call)?.signal);
         Some((call, signal))
@@ -252,75 +229,10 @@ impl Activity {
     }
 }
 
-impl Signal {
-    /// The client has cancelled the call.
-    pub(crate) fn cancel(&self) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if matches!(*told, Told::Nothing) {
-            *told = Told::Cancelled;
-        }
-        self.wake.notify_one();
-    }
-
-    /// Whether the client has cancelled the call.
-    pub(crate) fn is_cancelled(&self) -> bool {
-        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        matches!(*told, Told::Cancelled)
-    }
-
-    /// The call must end now.
-    pub(crate) fn cut(&self, why: &'static str) {
-        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Told::Cut(why);
-        self.wake.notify_one();
-    }
-
-    /// The call cannot come to an end any more.
-    pub(crate) fn fail(&self, fault: Fault) {
-        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Told::Failed(fault);
-        self.wake.notify_one();
-    }
-
-    /// Waits until the call is to end, and says why. May be asked again and again.
-    pub(crate) async fn fired(&self) -> Fault {
-        loop {
-            let told = self.told.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            match told {
-                Told::Nothing => self.wake.notified().await,
-                Told::Cut(why) => return Fault::Unavailable(why.into()),
-                Told::Failed(fault) => return fault,
-                Told::Cancelled => return Fault::Cancelled,
-            }
-        }
-    }
-}
-
 impl InFlight {
     /// What the client calls it.
     pub(crate) fn client_id(&self) -> &IdKey {
         self.alias.as_ref().map_or(&self.id, |doubled| &doubled.client_id)
-    }
-
-    /// The backend that it has gone to.
-    pub(crate) fn backend(&self) -> Option<Arc<Backend>> {
-        self.session.with_activity(|activity| {
-            activity.calls.get(&self.id).map(|call| Arc::clone(&call.backend))
-        })
-    }
-
-    /// Waits until a call that began to answer then must end, whatever still comes, and says why.
-    pub(crate) fn over(&self, since: Instant) -> impl Future<Output = Fault> + Send + use<> {
-        let signal = Arc::clone(&self.signal);
-        let backend = self.backend();
-        async move {
-            let Some(backend) = backend else { return signal.fired().await };
-            let absolute = backend.timeouts().absolute;
-            tokio::select! {
-                fault = signal.fired() => fault,
-                () = tokio::time::sleep_until(since + absolute) => {
-                    Error::Timeout(absolute).fault(backend.id())
-                }
-            }
-        }
     }
 }
 

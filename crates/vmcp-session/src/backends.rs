@@ -8,8 +8,9 @@ use std::{
 
 use tokio::{sync::watch, time::Instant};
 use vmcp_backend::{Backend, ClientView, Error, Lineage, Session as BackendSession};
+use vmcp_catalog::Route;
 use vmcp_core::{Alias, BackendSessions, Pending, level_params};
-use vmcp_model::{BackendId, raw};
+use vmcp_model::{BackendId, Method, raw};
 use vmcp_store::{BackendRecord, News, Swap};
 
 use crate::{
@@ -377,7 +378,7 @@ impl Session {
                 return Ok((opened, true));
             }
             Ok(Swap::Lost(winner)) => match self.can_use(backend, &winner).await {
-                Ok(true) => resumed(backend, &winner).ok_or(Error::SessionLost),
+                Ok(true) => resumed(backend, &winner, self.client_view()).ok_or(Error::SessionLost),
                 Ok(false) => Err(Error::Unavailable("its session was replaced; try again".into())),
                 Err(error) => Err(error),
             },
@@ -400,21 +401,21 @@ impl Session {
         if let Some(level) = self.log_level()
             && session.facts().has.logging
         {
-            requests.push_back(("logging/setLevel", level_params(level)));
+            requests.push_back((Method::LoggingSetLevel, level_params(level)));
         }
         if healed {
             let catalog = self.catalog.load_full();
             let uris = self.subscriptions().clone();
-            let own = uris.iter().filter(|uri| {
-                catalog.resource(uri).is_some_and(|route| route.backend == *backend.id())
-            });
+            let own = uris
+                .iter()
+                .filter(|uri| catalog.resource(uri).and_then(Route::backend) == Some(backend.id()));
             requests.extend(own.map(|uri| {
-                ("resources/subscribe", [br#"{"uri":"#, &raw::string(uri)[..], b"}"].concat())
+                (Method::ResourcesSubscribe, [br#"{"uri":"#, &raw::string(uri)[..], b"}"].concat())
             }));
         }
         for (method, params) in requests {
             if let Err(error) = backend.ask(session, method, Some(&params)).await {
-                tracing::warn!(backend = %backend.id(), %error, method, "could not repeat what the client had said");
+                tracing::warn!(backend = %backend.id(), %error, method = method.name(), "could not repeat what the client had said");
             }
         }
     }

@@ -12,7 +12,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use vmcp_backend::{Backend, Lineage, Session as BackendSession};
 use vmcp_core::{BackendSessions as _, Question};
 use vmcp_model::{
-    BackendId, Digest,
+    BackendId, Digest, Method,
     raw::{self, Members},
 };
 
@@ -51,7 +51,7 @@ impl Session {
         open: &BackendSession,
         question: &Question,
     ) {
-        if question.method == "elicitation/create"
+        if question.method == Method::ElicitationCreate
             && let Some(params) = member(&question.text, "params")
         {
             self.await_completion(backend, open, &question.text[params]);

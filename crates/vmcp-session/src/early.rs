@@ -12,13 +12,13 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 use vmcp_backend::{Backend, Lineage, Session as BackendSession};
-use vmcp_core::{BackendSessions as _, Inbound, Question};
-use vmcp_model::BackendId;
+use vmcp_core::{BackendSessions as _, Inbound, Question, Ticket};
+use vmcp_model::{BackendId, Identity, Method};
 use vmcp_wire::{Fault, Id, Message};
 
 use crate::{
-    activity::{Asked, InFlight},
-    handle::Reply,
+    activity::Asked,
+    handle::{Entered, Reply},
     log::StreamLog,
     session::Session,
 };
@@ -45,6 +45,14 @@ pub(crate) struct Early {
     awaited: Option<mpsc::Sender<()>>,
     /// Those that wait for a stream on which to go to the client.
     questions: Vec<Waiting>,
+}
+
+/// What comes of the first call on a backend session before it is sent.
+pub(crate) enum First {
+    /// It goes on behind what the backend has asked.
+    Answered(Reply),
+    /// It may be sent.
+    GoOn(Entered),
 }
 
 /// A question, and the backend session on which it was asked.
@@ -75,7 +83,7 @@ impl Session {
         let (listens, has_link) = (self.listens_to(backend), backend.identity().is_none());
         if listens {
             // Whatever it answers, it has had its say.
-            let _answer = timeout(ASKING, backend.ask(open, "ping", None)).await;
+            let _answer = timeout(ASKING, backend.ask(open, Method::Ping, None)).await;
             match has_link {
                 // The questions came before it, and may still be on their way to the client.
                 true => _ = timeout(ASKING, backend.until_heard(open)).await,
@@ -103,7 +111,7 @@ impl Session {
     async fn asked_early(&self, backend: &Arc<Backend>, open: &BackendSession) -> Vec<Question> {
         let mut questions = Vec::new();
         let Ok(Some(mut stream)) = backend.listen(open).await else { return questions };
-        let ping = backend.ask(open, "ping", None);
+        let ping = backend.ask(open, Method::Ping, None);
         tokio::pin!(ping);
         let (mut pinged, mut until) = (false, Instant::now() + ASKING);
         loop {
@@ -164,58 +172,61 @@ impl Session {
     }
 
     /// Opens the backend session for the first call on it. What the backend asks at once is put to
-    /// the client on the stream of the call, which then is the reply; `None` if it asks nothing.
+    /// the client on the stream of the call, which then is the reply.
     pub(crate) async fn first_call(
         self: &Arc<Self>,
+        identity: &Identity,
         message: &Message,
         backend: &Arc<Backend>,
         log: Option<&Arc<StreamLog>>,
-    ) -> Result<Option<Reply>, Fault> {
-        let id = message.id().ok_or(Fault::InvalidRequest("a request needs an id".into()))?;
-        let in_flight = self.begin_call(&id.key(), backend)?;
-        tokio::select! {
+        entered: Entered,
+    ) -> Result<First, Fault> {
+        let (_, ticket) = &entered;
+        let opened = tokio::select! {
             biased;
-            opened = self.obtain(backend) => {
-                opened.map_err(|error| error.fault(backend.id()))?;
-            }
-            fault = in_flight.signal.fired() => return Err(fault),
-        }
-        if in_flight.signal.is_cancelled() {
+            opened = self.obtain(backend) => opened.map_err(|error| error.fault(backend.id())),
+            fault = ticket.call().fired() => Err(fault),
+        };
+        opened.inspect_err(|_fault| ticket.note_failure_at(backend))?;
+        if ticket.call().is_cancelled() {
             // Nothing has been sent.
             return Err(Fault::Cancelled);
         }
         let questions = self.take_early(backend);
         if questions.is_empty() {
-            return Ok(None);
+            return Ok(First::GoOn(entered));
         }
         if let Some(log) = log {
-            self.put_early(backend, questions, log, &in_flight).await?;
-            return Ok(None);
+            self.put_early(backend, questions, log, ticket).await?;
+            return Ok(First::GoOn(entered));
         }
         let log = self.new_stream();
         let stream = self.attach(&log, None);
         let (session, backend) = (Arc::clone(self), Arc::clone(backend));
-        let going_on = session.go_on(message.clone(), backend, questions, log, in_flight);
+        let going_on =
+            session.go_on(identity.clone(), message.clone(), backend, questions, log, entered);
         self.shared.background.tasks().spawn(going_on);
-        Ok(Some(Reply::Stream(stream)))
+        Ok(First::Answered(Reply::Stream(stream)))
     }
 
     /// Sends the first call when the client has answered. Its type is named, for it is a part of
     /// itself: the call is taken as any other.
     fn go_on(
         self: Arc<Self>,
+        identity: Identity,
         message: Message,
         backend: Arc<Backend>,
         questions: Vec<Waiting>,
         log: Arc<StreamLog>,
-        in_flight: InFlight,
+        entered: Entered,
     ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(async move {
-            let asked = self.put_early(&backend, questions, &log, &in_flight).await;
-            // It is entered again when it is sent.
-            drop(in_flight);
+            let asked = self.put_early(&backend, questions, &log, &entered.1).await;
             match asked {
-                Ok(()) => self.answer_into(message, &log).await,
+                Ok(()) => {
+                    let reply = self.send_again(&identity, &message, &log, entered).await;
+                    self.put_reply(&message, reply, &log).await;
+                }
                 // The specification wants no response to a cancelled request.
                 Err(Fault::Cancelled) => {}
                 Err(fault) => {
@@ -233,7 +244,7 @@ impl Session {
         backend: &Arc<Backend>,
         questions: Vec<Waiting>,
         log: &Arc<StreamLog>,
-        in_flight: &InFlight,
+        ticket: &Ticket,
     ) -> Result<(), Fault> {
         let (awaited, mut answered) = mpsc::channel::<()>(1);
         for (open, question) in questions {
@@ -252,7 +263,7 @@ impl Session {
         drop(awaited);
         tokio::select! {
             _late = timeout(ANSWERING, answered.recv()) => Ok(()),
-            fault = in_flight.signal.fired() => Err(fault),
+            fault = ticket.call().fired() => Err(fault),
         }
     }
 }

@@ -7,7 +7,6 @@ use std::{
 
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
-use vmcp_wire::Fault;
 
 use crate::{session::Session, sessions::Sessions};
 
@@ -75,37 +74,30 @@ impl Sessions {
     /// as long as calls are taken: whoever sends it here does not know yet.
     pub(crate) fn takes_no_session(&self) -> bool {
         if self.shared.store.outlives_process() {
-            self.shared.calls.is_closed()
+            self.shared.vmcp.calls().is_closed()
         } else {
             self.is_draining()
         }
-    }
-
-    /// Waits until calls that belong to no session are cut off, and gives what their clients are told.
-    pub async fn cut_off(&self) -> Fault {
-        self.cut.cancelled().await;
-        Fault::Unavailable(CUT_OFF.into())
     }
 
     /// Waits for what is in flight, for as long as configuration allows or until `hurry` is cancelled,
     /// then cuts it off. Sessions that cannot outlive this process are ended at their backends. Gives how
     /// many calls were cut off.
     pub async fn drain(&self, hurry: &CancellationToken) -> usize {
-        let calls = &self.shared.calls;
+        let calls = self.shared.vmcp.calls();
         calls.close();
         let deadline = Instant::now() + self.shared.config.drain;
         let in_time = tokio::time::timeout_at(deadline, calls.wait());
         let mut cut_off = 0;
         if !matches!(hurry.run_until_cancelled(in_time).await, Some(Ok(()))) {
-            cut_off = calls.len();
+            cut_off = calls.count();
             if !hurry.is_cancelled() {
                 tracing::warn!(
                     calls = cut_off,
                     "calls took longer than the drain allows and are cut off"
                 );
             }
-            self.all().iter().for_each(|session| session.cut(CUT_OFF));
-            self.cut.cancel();
+            calls.cut(CUT_OFF);
             let _last_words = tokio::time::timeout(LAST_WORDS, calls.wait()).await;
         }
         let farewell = async {

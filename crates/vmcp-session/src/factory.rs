@@ -6,16 +6,17 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use ring::rand::SecureRandom as _;
 use tokio::time::Instant;
-use vmcp_backend::ClientView;
+use vmcp_backend::{ClientView, Subject};
 use vmcp_catalog::Catalog;
-use vmcp_core::{BackendSessions as _, OwnOffers, Settled, View};
-use vmcp_model::{BackendId, Principal, ProtocolVersion, raw, raw::Members};
+use vmcp_core::{
+    BackendSessions as _, ClientKey, CountedSession, Granted, OwnOffers, Settled, View,
+};
+use vmcp_model::{BackendId, Identity, ProtocolVersion, raw, raw::Members};
 use vmcp_store::{ClientProfile, Handed, Record, SessionKey};
 use vmcp_wire::{ClientHello, Fault, Id, Message, meta::MISSING, reply};
 
 use crate::{
     backends::Slots,
-    clients::ClientKey,
     kept::{is_ready, resumed},
     session::{Parts, Session},
     sessions::{Sessions, unavailable},
@@ -31,7 +32,7 @@ impl Sessions {
     /// stands when it is filled.
     pub async fn initialize(
         &self,
-        principal: &Principal,
+        identity: &Identity,
         client: ClientKey,
         request: &Message,
     ) -> Result<(Arc<str>, Bytes), Fault> {
@@ -42,7 +43,7 @@ impl Sessions {
         if !self.has_room() {
             return Err(Fault::Unavailable("there are as many sessions as there may be".into()));
         }
-        let counted = self.clients.enter(client.clone())?;
+        let counted = self.count_session(client.clone())?;
         let hello = ClientHello::parse(request).map_err(|why| Fault::InvalidParams(why.into()))?;
         if hello.capabilities.len() + hello.client_info.len() > MAX_HELLO {
             let why = format!("capabilities and clientInfo must not be over {MAX_HELLO} bytes");
@@ -54,9 +55,9 @@ impl Sessions {
         let capabilities = Bytes::copy_from_slice(&hello.capabilities);
         let info = Bytes::copy_from_slice(&hello.client_info);
         let profile = self.share_profile(ClientProfile { version, capabilities, info });
-        let wanted = client_view(&profile);
+        let wanted = self.client_view(&profile, identity);
         if !self.shared.vmcp.has_view(&wanted) {
-            self.clients.bring_up_view(&client)?;
+            self.shared.vmcp.quotas().bring_up_view(&client, &wanted)?;
         }
         let view = self.shared.vmcp.view(&wanted)?;
         let session_id: Arc<str> = random_name().into();
@@ -83,7 +84,7 @@ impl Sessions {
             created: now,
             deadline: filled_at.after(config.ttl),
             client: Arc::clone(&profile),
-            owner: self.owner(principal)?,
+            owner: self.owner(identity.principal())?,
             catalog: catalog.digest(),
             log_level: None,
             subscriptions: Vec::new(),
@@ -108,7 +109,7 @@ impl Sessions {
         let session = self.enter(Session::new(Parts {
             shared: Arc::clone(&self.shared),
             id: Arc::clone(&session_id),
-            principal: principal.clone(),
+            principal: identity.principal().clone(),
             client: profile,
             view,
             catalog,
@@ -131,14 +132,15 @@ impl Sessions {
         if config.eager {
             session.open_all(config.initialize_wait.saturating_sub(began.elapsed())).await;
         }
-        Ok((session_id, self.greeting(id, version, &settled)))
+        let granted = self.shared.vmcp.rights().find(identity, Arc::clone(&settled.catalog)).await;
+        Ok((session_id, self.greeting(id, version, &settled, &granted)))
     }
 
     /// Makes a session from its record: no backend is asked anything.
     pub(crate) async fn restore(
         &self,
         id: &str,
-        principal: &Principal,
+        identity: &Identity,
         client: ClientKey,
     ) -> Result<Arc<Session>, Fault> {
         let (key, now) = (SessionKey::of(id), self.shared.clock.now());
@@ -146,15 +148,15 @@ impl Sessions {
         let (endings, mark) = (self.endings(), self.shared.confidence.mark());
         let record = self.shared.store.load(key, now).await.map_err(unavailable)?;
         let record = record.ok_or(Fault::SessionUnknown)?;
-        if !self.owns(principal, record.owner)? {
+        if !self.owns(identity.principal(), record.owner)? {
             return Err(Fault::SessionUnknown);
         }
         if !self.has_room() {
             return Err(Fault::Unavailable("there are as many sessions as there may be".into()));
         }
-        let counted = self.clients.enter(client)?;
+        let counted = self.count_session(client)?;
         let profile = self.share_profile(ClientProfile::clone(&record.client));
-        let view = self.shared.vmcp.view(&client_view(&profile))?;
+        let view = self.shared.vmcp.view(&self.client_view(&profile, identity))?;
         let own = self.shared.own_of(&record).await;
         let offers = own.as_ref().map(|own| own.offers());
         let catalog = self.catalog_of(&record, &view, offers.as_ref()).await?;
@@ -163,14 +165,14 @@ impl Sessions {
             if !is_ready(&backend, kept, &self.shared.replica) {
                 return None;
             }
-            let open = resumed(&backend, kept)?;
+            let open = resumed(&backend, kept, view.client())?;
             Some((backend, open))
         });
         let slots: Vec<_> = slots.collect();
         let session = Session::new(Parts {
             shared: Arc::clone(&self.shared),
             id: id.into(),
-            principal: principal.clone(),
+            principal: identity.principal().clone(),
             client: profile,
             view,
             catalog,
@@ -221,9 +223,28 @@ impl Sessions {
             return Ok(current);
         }
         let kept = self.shared.store.catalog(record.catalog, self.shared.clock.now()).await;
-        let kept = kept.map_err(unavailable)?;
-        let catalog = kept.and_then(|bytes| Catalog::from_bytes(&bytes).ok());
-        catalog.map(Arc::new).ok_or(Fault::SessionUnknown)
+        let kept = kept.map_err(unavailable)?.ok_or(Fault::SessionUnknown)?;
+        match Catalog::from_bytes(&kept) {
+            Ok(catalog) => Ok(Arc::new(catalog)),
+            Err(unreadable) => {
+                // A replica of a newer version has written it. What is offered now is shown instead.
+                tracing::debug!(%unreadable, "a session's catalog is merged anew");
+                let settled = view.settle(self.shared.config.initialize_wait).await;
+                Ok(own.map_or(settled.catalog, |own| view.catalog_with(own)))
+            }
+        }
+    }
+
+    /// Counts one more session of a client.
+    fn count_session(&self, client: ClientKey) -> Result<CountedSession, Fault> {
+        self.shared.vmcp.quotas().enter(client, self.shared.config.limits.sessions_per_client)
+    }
+
+    /// What the backends may tell the client's sessions apart by.
+    fn client_view(&self, profile: &ClientProfile, identity: &Identity) -> ClientView {
+        let client = ClientView::new(profile.version, profile.capabilities.clone());
+        let subject = self.shared.vmcp.subject(identity);
+        client.shown(subject.map(|key| Subject::new(key, identity)))
     }
 
     /// Removes a placeholder that cannot be filled.
@@ -239,18 +260,25 @@ impl Sessions {
     }
 
     /// The response to `initialize`.
-    fn greeting(&self, id: Id<'_>, version: ProtocolVersion, settled: &Settled) -> Bytes {
+    fn greeting(
+        &self,
+        id: Id<'_>,
+        version: ProtocolVersion,
+        settled: &Settled,
+        granted: &Granted,
+    ) -> Bytes {
         let server = &self.shared.config.server;
         let mut result =
             format!("{{\"protocolVersion\":\"{version}\",\"capabilities\":").into_bytes();
         result.extend_from_slice(&capabilities(settled));
         result.extend_from_slice(br#","serverInfo":"#);
         result.extend_from_slice(&server.to_json());
-        if let Some(instructions) = settled.catalog.instructions() {
+        if let Some(instructions) = granted.instructions() {
             result.extend_from_slice(br#","instructions":"#);
             result.extend_from_slice(&raw::string(instructions));
         }
-        if !settled.missing.is_empty() {
+        // Whose it is that is missing is not known.
+        if !settled.missing.is_empty() && granted.grant.is_none() {
             let missing: Vec<&str> = settled.missing.iter().map(BackendId::as_str).collect();
             let list = serde_json::to_vec(&missing).unwrap_or_else(|_error| b"[]".to_vec());
             result.extend_from_slice(br#","_meta":{"#);
@@ -288,11 +316,6 @@ impl Session {
             opening.detach_all();
         }
     }
-}
-
-/// What the backends may tell the client's sessions apart by.
-fn client_view(profile: &ClientProfile) -> ClientView {
-    ClientView::new(profile.version, profile.capabilities.clone())
 }
 
 /// The merged capabilities. Of a backend that has not said yet what it has, anything may still

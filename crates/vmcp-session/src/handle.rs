@@ -1,30 +1,24 @@
 //! What a session does with a message of its client.
 
 use std::{
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
-use tokio::time::Instant;
 use vmcp_backend::{Backend, Session as BackendSession};
 use vmcp_core::{
-    BackendSessions as _, Caller, Relay, Reply as CoreReply, Routed, handed_out, level_params,
+    Answering, BackendSessions as _, Caller, Relay, Resolved, Ticket, Whole, handed_out,
+    level_params,
 };
-use vmcp_model::{Kind, LogLevel};
+use vmcp_model::{Identity, Kind, LogLevel, Method};
 use vmcp_store::Change;
 use vmcp_wire::{Fault, Id, IdKey, Message, Shape, error::URL_REQUIRED, reply};
 
 use crate::{
-    activity::{InFlight, Signal},
-    backends::Renaming,
-    detach::Detaching,
-    handed::remembers_handed,
-    log::StreamLog,
-    session::Session,
-    stream::EventStream,
+    activity::InFlight, backends::Renaming, detach::Detaching, early::First,
+    handed::remembers_handed, log::StreamLog, session::Session, stream::EventStream,
 };
 
 /// Bytes of a URI that is kept as a subscription.
@@ -42,59 +36,80 @@ pub enum Reply {
     /// The whole response, in parts.
     Parts([Bytes; 3]),
     /// A large response under way.
-    Relay(Relaying),
+    Relay(Box<Relaying>),
     /// A stream of events, the response at its end.
     Stream(EventStream),
 }
 
 /// A large response, whose call is in flight until it has been passed on.
 pub struct Relaying {
-    relay: Box<Relay>,
-    in_flight: InFlight,
-    since: Instant,
-    /// See [`Relaying::poll_over`]. Made when it is asked for first.
-    over: Option<Pin<Box<dyn Future<Output = Fault> + Send>>>,
+    relay: Relay,
+    _in_flight: InFlight,
 }
 
 impl Relaying {
     /// Polls for the next piece. After an error the answer must be broken off.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
-        let polled = self.relay.poll_next(context);
-        // Looked at with each piece: a backend that brings none is looked at by its deadline.
-        if self.in_flight.signal.is_cancelled() {
-            return Poll::Ready(Some(Err(Fault::Cancelled)));
-        }
-        polled
+        self.relay.poll_next(context)
     }
 
-    /// Ready when the call must end though not all of the response has been passed on: its time is up, or
-    /// it has been cancelled or cut off. Whoever takes no more for a while asks.
+    /// See [`Relay::poll_over`].
     pub fn poll_over(&mut self, context: &mut Context<'_>) -> Poll<Fault> {
-        let Self { in_flight, since, over, .. } = self;
-        let over = over.get_or_insert_with(|| Box::pin(in_flight.over(*since)));
-        over.as_mut().poll(context)
+        self.relay.poll_over(context)
+    }
+
+    /// See [`Relay::collect`].
+    pub(crate) async fn collect(self, limit: usize) -> Result<Bytes, Fault> {
+        self.relay.collect(limit).await
     }
 }
 
+/// A call that is entered as in flight.
+pub(crate) type Entered = (InFlight, Ticket);
+
 impl Session {
+    /// Sends a request that was entered as in flight before, and was resolved then. What it leads to may have
+    /// changed.
+    pub(crate) async fn send_again(
+        self: &Arc<Self>,
+        identity: &Identity,
+        message: &Message,
+        log: &Arc<StreamLog>,
+        entered: Entered,
+    ) -> Result<Reply, Fault> {
+        let granted = self.granted(identity).await;
+        let caller = self.caller(identity, &granted);
+        let resolved = self.shared.vmcp.resolve(&caller, message)?;
+        self.send(&caller, &resolved, message, Some(log), Some(entered)).await
+    }
+
     /// Takes one message. An error of a request is to be told with the request's id.
-    pub async fn handle(self: &Arc<Self>, message: Message) -> Result<Reply, Fault> {
-        let session = Arc::clone(self);
-        let work = Box::pin(async move { session.handle_into(&message, None).await });
+    pub async fn handle(
+        self: &Arc<Self>,
+        identity: &Identity,
+        message: Message,
+    ) -> Result<Reply, Fault> {
+        let (session, identity) = (Arc::clone(self), identity.clone());
+        let work = Box::pin(async move { session.handle_into(&identity, &message, None).await });
         Detaching::new(work, self.shared.background.tasks()).await
     }
 
     /// Takes one message. A streamed answer goes to `log`, if there is one.
     pub(crate) async fn handle_into(
         self: &Arc<Self>,
+        identity: &Identity,
         message: &Message,
         log: Option<&Arc<StreamLog>>,
     ) -> Result<Reply, Fault> {
+        self.note_caller(identity);
         match message.shape() {
-            Shape::Request => self.request(message, log).await,
+            Shape::Request => {
+                let reply = self.request(identity, message, log).await;
+                reply.inspect_err(|fault| self.note_refused(identity, message, fault))
+            }
             // Boxed, as is all that a call would carry room for in vain.
             Shape::Notification => {
-                Box::pin(self.notification(message)).await.map(|()| Reply::Accepted)
+                Box::pin(self.notification(identity, message)).await.map(|()| Reply::Accepted)
             }
             Shape::Response => Box::pin(self.answer(message)).await.map(|()| Reply::Accepted),
         }
@@ -102,103 +117,123 @@ impl Session {
 
     async fn request(
         self: &Arc<Self>,
+        identity: &Identity,
         message: &Message,
         log: Option<&Arc<StreamLog>>,
     ) -> Result<Reply, Fault> {
-        let id = message.id().ok_or(Fault::InvalidRequest("a request needs an id".into()))?;
-        match &*message.method() {
-            "ping" => Ok(Reply::Ready(reply::result(id, b"{}"))),
-            "initialize" => {
+        let id = || message.id().ok_or(Fault::InvalidRequest("a request needs an id".into()));
+        let Some(method) = message.method() else {
+            return Err(Fault::InvalidRequest("a request needs a method".into()));
+        };
+        match method {
+            Method::Ping => Ok(Reply::Ready(reply::result(id()?, b"{}"))),
+            Method::Initialize => {
                 Err(Fault::InvalidRequest("initialize cannot be sent within a session".into()))
             }
-            "tools/list" => self.list(id, message, Kind::Tool).await,
-            "resources/list" => self.list(id, message, Kind::Resource).await,
-            "resources/templates/list" => self.list(id, message, Kind::ResourceTemplate).await,
-            "prompts/list" => self.list(id, message, Kind::Prompt).await,
-            "tasks/list" => {
-                let catalog = self.catalog.load_full();
-                let caller = self.caller(&catalog);
-                let listed = Box::pin(self.shared.vmcp.list_tasks(&caller, message));
-                listed.await.map(Reply::Ready)
+            Method::ToolsList => self.list(identity, id()?, message, Kind::Tool).await,
+            Method::ResourcesList => self.list(identity, id()?, message, Kind::Resource).await,
+            Method::ResourcesTemplatesList => {
+                self.list(identity, id()?, message, Kind::ResourceTemplate).await
             }
-            "logging/setLevel" => Box::pin(self.set_level(id, message)).await,
-            method @ ("resources/subscribe" | "resources/unsubscribe") => {
-                let subscribe = method == "resources/subscribe";
-                Box::pin(self.subscription(message, subscribe, log)).await
+            Method::PromptsList => self.list(identity, id()?, message, Kind::Prompt).await,
+            Method::TasksList => {
+                let granted = self.granted(identity).await;
+                let is_first = message.cursor()?.is_none_or(|cursor| cursor.is_empty());
+                if is_first && !self.shared.vmcp.may_have_tasks(&self.caller(identity, &granted)) {
+                    return Ok(Reply::Ready(reply::result(id()?, br#"{"tasks":[]}"#)));
+                }
+                self.call(identity, message, log).await
             }
-            _ => self.call(message, log).await,
+            Method::LoggingSetLevel => Box::pin(self.set_level(id()?, message)).await,
+            Method::ResourcesSubscribe | Method::ResourcesUnsubscribe => {
+                let subscribe = method == Method::ResourcesSubscribe;
+                Box::pin(self.subscription(identity, message, subscribe, log)).await
+            }
+            // Everything else leads somewhere, or is refused, as `Vmcp::resolve` says.
+            _ => self.call(identity, message, log).await,
         }
     }
 
-    async fn list(&self, id: Id<'_>, message: &Message, kind: Kind) -> Result<Reply, Fault> {
+    async fn list(
+        &self,
+        identity: &Identity,
+        id: Id<'_>,
+        message: &Message,
+        kind: Kind,
+    ) -> Result<Reply, Fault> {
         if self.lists_are_unsettled() {
             // Whoever has changed them is to see it.
             Box::pin(self.lists_settled()).await;
         }
-        let cursor =
-            match &message.params().cursor {
-                None => None,
-                Some(span) if message.slice(span) == b"null"[..] => None,
-                span => Some(message.string(span.as_ref()).ok_or(Fault::InvalidParams(
-                    "the parameter \"cursor\" must be a string".into(),
-                ))?),
-            };
+        let cursor = message.cursor()?;
         self.shared.vmcp.check_whole(&self.view)?;
-        let catalog = self.catalog.load_full();
+        let granted = self.granted(identity).await;
         self.view.note_shown();
-        let page = self.shared.vmcp.list(&catalog, kind, cursor.as_deref())?;
+        let page = self.shared.vmcp.list(granted.catalog(), kind, cursor.as_deref())?;
         Ok(Reply::Parts(reply::result_around(id, b"", page)))
     }
 
     /// Sends a request to the backend that it belongs to.
     async fn call(
         self: &Arc<Self>,
+        identity: &Identity,
         message: &Message,
         log: Option<&Arc<StreamLog>>,
     ) -> Result<Reply, Fault> {
-        let catalog = self.catalog.load_full();
-        let caller = self.caller(&catalog);
-        match self.shared.vmcp.route(&caller, message) {
-            Ok(routed) => self.send(&caller, routed, message, log).await,
+        let granted = self.granted(identity).await;
+        let caller = self.caller(identity, &granted);
+        match self.shared.vmcp.resolve(&caller, message) {
+            Ok(resolved) => self.send(&caller, &resolved, message, log, None).await,
             // It may name what has just been unlocked.
             Err(_unknown) if self.is_reading_lists() => {
-                Box::pin(self.call_when_read(message, log)).await
+                Box::pin(self.call_when_read(identity, message, log)).await
             }
-            Err(fault) => Err(fault),
+            Err(fault) => Err(self.view.explained(&granted, message, fault)),
         }
     }
 
     /// Sends a request that names what is not known yet, when lists that have changed have been read.
     async fn call_when_read(
         self: &Arc<Self>,
+        identity: &Identity,
         message: &Message,
         log: Option<&Arc<StreamLog>>,
     ) -> Result<Reply, Fault> {
         self.all_lists_read().await;
-        let catalog = self.catalog.load_full();
-        let caller = self.caller(&catalog);
-        let routed = self.shared.vmcp.route(&caller, message)?;
-        self.send(&caller, routed, message, log).await
+        let granted = self.granted(identity).await;
+        let caller = self.caller(identity, &granted);
+        let resolved = self.shared.vmcp.resolve(&caller, message);
+        let resolved = resolved.map_err(|fault| self.view.explained(&granted, message, fault))?;
+        self.send(&caller, &resolved, message, log, None).await
     }
 
+    /// Sends a request where it leads. It may be `entered` as in flight already.
     async fn send(
         self: &Arc<Self>,
         caller: &Caller<'_>,
-        routed: Routed<'_>,
+        resolved: &Resolved<'_>,
         message: &Message,
         log: Option<&Arc<StreamLog>>,
+        entered: Option<Entered>,
     ) -> Result<Reply, Fault> {
         let id = message.id().ok_or(Fault::InvalidRequest("a request needs an id".into()))?.key();
+        let backend = resolved.backend();
+        let mut entered = match entered {
+            Some(entered) => entered,
+            None => self.begin_call(message, &id, backend)?,
+        };
         if self.capabilities.roots
-            && !self.slots().is_open(&routed.backend)
-            && self.open(&routed.backend).is_none()
+            && let Some(backend) = backend
+            && !self.slots().is_open(backend)
+            && self.open(backend).is_none()
         {
-            let first = Box::pin(self.first_call(message, &routed.backend, log));
-            if let Some(reply) = first.await? {
-                return Ok(reply);
-            }
+            let first = self.first_call(caller.identity, message, backend, log, entered);
+            entered = match Box::pin(first).await? {
+                First::Answered(reply) => return Ok(reply),
+                First::GoOn(entered) => entered,
+            };
         }
-        let in_flight = self.begin_call(&id, &routed.backend)?;
+        let (in_flight, ticket) = entered;
         if let (Some(_), Some(token)) = (&message.params().task, message.requested_token()) {
             self.with_activity(|activity| activity.remember_token(token));
         }
@@ -207,44 +242,28 @@ impl Session {
             Some(sessions) => &Caller { sessions, ..*caller },
             None => caller,
         };
-        let signal = Arc::clone(&in_flight.signal);
-        let answered = tokio::select! {
-            biased;
-            answered = self.shared.vmcp.send(caller, routed, &id) => answered?,
-            fault = signal.fired() => return Err(fault),
-        };
-        if signal.is_cancelled() {
-            return Err(Fault::Cancelled);
-        }
-        match answered {
-            CoreReply::Ready(text) => {
+        match self.shared.vmcp.call(caller, resolved, &id, ticket).await? {
+            Answering::Whole(Whole { text, error }) => {
+                let Some(backend) = backend else { return Ok(Reply::Ready(text)) };
                 let uris =
                     if remembers_handed(caller.catalog) { handed_out(&text) } else { vec![] };
-                if !uris.is_empty()
-                    && let Some(backend) = in_flight.backend()
-                {
-                    Box::pin(self.note_handed_out(&backend, uris)).await;
+                if !uris.is_empty() {
+                    Box::pin(self.note_handed_out(backend, uris)).await;
+                }
+                if error == Some(URL_REQUIRED) {
+                    self.await_required(backend, &text);
                 }
                 Ok(Reply::Ready(text))
             }
-            CoreReply::Refused { text, code } => {
-                if code == URL_REQUIRED
-                    && let Some(backend) = in_flight.backend()
-                {
-                    self.await_required(&backend, &text);
-                }
-                Ok(Reply::Ready(text))
+            Answering::Relay(relay) => {
+                Ok(Reply::Relay(Box::new(Relaying { relay, _in_flight: in_flight })))
             }
-            CoreReply::Relay(relay) => {
-                let since = Instant::now();
-                Ok(Reply::Relay(Relaying { relay, in_flight, since, over: None }))
-            }
-            CoreReply::Stream(stream) => match log {
+            Answering::Stream(stream) => match log {
                 Some(log) => {
-                    Box::pin(self.pump(*stream, in_flight, Arc::clone(log))).await;
+                    Box::pin(self.pump(stream, in_flight, Arc::clone(log))).await;
                     Ok(Reply::Accepted)
                 }
-                None => Ok(Reply::Stream(self.stream(*stream, in_flight))),
+                None => Ok(Reply::Stream(self.stream(stream, in_flight))),
             },
         }
     }
@@ -252,20 +271,16 @@ impl Session {
     /// Enters a call as in flight.
     pub(crate) fn begin_call(
         self: &Arc<Self>,
+        message: &Message,
         id: &IdKey,
-        backend: &Arc<Backend>,
-    ) -> Result<InFlight, Fault> {
-        // Counted first: a drain that has begun refuses the call, one that begins now waits for it.
-        let counted = self.shared.calls.token();
-        if self.shared.calls.is_closed() {
-            return Err(Fault::Unavailable("vmcp is shutting down".into()));
-        }
-        let signal: Arc<Signal> = Arc::default();
-        let call = (Arc::clone(backend), Arc::clone(&signal));
+        backend: Option<&Arc<Backend>>,
+    ) -> Result<Entered, Fault> {
+        let ticket = self.shared.vmcp.begin_call(message)?;
+        let call = (backend.cloned(), Arc::clone(ticket.call()));
         let limit = self.shared.config.limits.calls_per_session;
         let alias = self.with_activity(|activity| activity.begin(id, call, limit))?;
         let id = alias.as_ref().map_or(id, |doubled| doubled.alias.id()).clone();
-        Ok(InFlight { session: Arc::clone(self), id, alias, signal, _counted: counted })
+        Ok((InFlight { session: Arc::clone(self), id, alias }, ticket))
     }
 
     async fn set_level(&self, id: Id<'_>, message: &Message) -> Result<Reply, Fault> {
@@ -282,7 +297,7 @@ impl Session {
             if session.facts().has.logging {
                 let params = Arc::clone(&params);
                 telling.spawn_on(
-                    async move { backend.ask(&session, "logging/setLevel", Some(&params)).await },
+                    async move { backend.ask(&session, Method::LoggingSetLevel, Some(&params)).await },
                     self.shared.background.runtime(),
                 );
             }
@@ -301,14 +316,15 @@ impl Session {
     /// Subscribes to a resource, or ends that, at its backend.
     async fn subscription(
         self: &Arc<Self>,
+        identity: &Identity,
         message: &Message,
         subscribe: bool,
         log: Option<&Arc<StreamLog>>,
     ) -> Result<Reply, Fault> {
-        let catalog = self.catalog.load_full();
+        let granted = self.granted(identity).await;
         // As its backend writes it, which is how updates name it.
         let uri = message.string(message.params().uri.as_ref()).map(|uri| {
-            let spelled = catalog.spelled(&uri);
+            let spelled = granted.catalog().spelled(&uri);
             Box::<str>::from(spelled.as_deref().unwrap_or(&uri))
         });
         if uri.as_ref().is_some_and(|uri| uri.len() > MAX_URI) {
@@ -326,7 +342,7 @@ impl Session {
                 subscriptions.push(uri.clone());
             }
         }
-        let reply = self.call(message, log).await;
+        let reply = self.call(identity, message, log).await;
         let accepted = match &reply {
             Ok(Reply::Ready(text)) => !is_error(text),
             Ok(Reply::Accepted | Reply::Parts(_) | Reply::Relay(_) | Reply::Stream(_)) => true,

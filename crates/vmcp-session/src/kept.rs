@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use vmcp_backend::{Backend, Error, Session as BackendSession};
+use vmcp_backend::{Backend, ClientView, Error, Session as BackendSession};
 use vmcp_core::BackendSessions as _;
 use vmcp_model::{BackendId, Era};
 use vmcp_store::{BackendRecord, Place};
@@ -34,7 +34,7 @@ impl Session {
         match kept.ok_or(Error::Ended)? {
             Some(kept) if lost.as_ref() != Some(&kept) => {
                 if self.can_use(backend, &kept).await?
-                    && let Some(open) = resumed(backend, &kept)
+                    && let Some(open) = resumed(backend, &kept, self.client_view())
                 {
                     return Ok((open, false));
                 }
@@ -82,7 +82,7 @@ impl Session {
         if !self.can_use(backend, &kept).await? {
             return Ok(None);
         }
-        let open = resumed(backend, &kept);
+        let open = resumed(backend, &kept, self.client_view());
         if let Some(open) = &open {
             self.slots().adopt(backend, open.clone());
         }
@@ -120,7 +120,7 @@ impl Session {
         for (id, kept) in kept {
             let Some(backend) = self.shared.vmcp.backend(id.as_str()) else { continue };
             if is_ready(&backend, kept, &self.shared.replica)
-                && let Some(open) = resumed(&backend, kept)
+                && let Some(open) = resumed(&backend, kept, self.client_view())
             {
                 self.slots().adopt(&backend, open);
             }
@@ -153,7 +153,13 @@ pub(crate) fn is_ready(backend: &Backend, kept: &BackendRecord, replica: &str) -
     }
 }
 
-/// A session from what was kept of it.
-pub(crate) fn resumed(backend: &Backend, kept: &BackendRecord) -> Option<BackendSession> {
-    BackendSession::resumed(kept.session_id.as_deref(), kept.version, backend.facts())
+/// A session of a client of this view from what was kept of it.
+pub(crate) fn resumed(
+    backend: &Backend,
+    kept: &BackendRecord,
+    view: &ClientView,
+) -> Option<BackendSession> {
+    let id = kept.session_id.as_deref();
+    let resumed = BackendSession::resumed(id, kept.version, backend.facts())?;
+    Some(resumed.of_view(view))
 }

@@ -7,7 +7,6 @@
 mod activity;
 mod backends;
 mod batch;
-mod clients;
 mod completions;
 mod detach;
 mod early;
@@ -27,15 +26,16 @@ mod pump;
 mod questions;
 mod replicas;
 mod retire;
+mod rights;
 mod session;
 mod sessions;
 mod shown;
 mod stream;
 mod upkeep;
 
-pub use clients::ClientKey;
 pub use handle::{Relaying, Reply};
 pub use session::Session;
 pub use sessions::{Config, Limits, ServerInfo, Sessions, Usage};
 pub use stream::EventStream;
+pub use vmcp_core::ClientKey;
 pub use vmcp_store::Reach;

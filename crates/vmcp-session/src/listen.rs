@@ -12,8 +12,9 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use vmcp_backend::{Backend, Error, Lineage, Reopening, Session as BackendSession};
+use vmcp_catalog::Route;
 use vmcp_core::{BackendSessions as _, Inbound, Notice, NoticeKind};
-use vmcp_model::BackendId;
+use vmcp_model::{BackendId, Method};
 use vmcp_wire::Message;
 
 use crate::{activity::Activity, completions::Awaited, session::Session};
@@ -246,7 +247,7 @@ impl Session {
 
     /// Hands a message of a backend's own stream to the client.
     async fn receive(&self, backend: &Arc<Backend>, open: &BackendSession, message: Message) {
-        if message.method() == "notifications/progress" && !self.is_of_task(&message) {
+        if message.method() == Some(Method::Progress) && !self.is_of_task(&message) {
             backend.note_stray_progress();
             return;
         }
@@ -276,7 +277,7 @@ impl Session {
 
     /// Whether it is known that a resource is not this backend's.
     fn is_of_another(&self, backend: &Backend, uri: &str) -> bool {
-        let listed = self.catalog.load().resource(uri).map(|route| route.backend.clone());
+        let listed = self.catalog.load().resource(uri).and_then(Route::backend).cloned();
         let owner = listed.or_else(|| self.handed_by(uri));
         owner.is_some_and(|owner| owner != *backend.id())
     }

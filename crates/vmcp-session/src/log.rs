@@ -228,8 +228,8 @@ impl StreamLog {
     }
 
     /// Lets go of all that is kept, if the log is one of those that may be emptied like this. Who then
-    /// resumes behind something that is gone is told so.
-    pub(crate) fn empty(&self, which: Freed) {
+    /// resumes behind something that is gone is told so. `false` if there was nothing to let go of.
+    pub(crate) fn empty(&self, which: Freed) -> bool {
         let mut state = self.state();
         let is_done = state.finished.is_some();
         let may = match which {
@@ -240,7 +240,7 @@ impl StreamLog {
             }
         };
         if !may || state.events.is_empty() {
-            return;
+            return false;
         }
         state.events = VecDeque::new();
         (state.bytes, state.unsent_bytes) = (0, 0);
@@ -252,6 +252,7 @@ impl StreamLog {
             wake(state);
             self.room.notify_waiters();
         }
+        true
     }
 
     /// Whether what follows an event is still there, or is still to come. A client that is given an end

@@ -63,16 +63,17 @@ impl Logs {
         }
         let aim = self.budget.limit().saturating_sub(length.max(self.budget.limit() / 4));
         let logs: Vec<_> = self.all().values().filter_map(Weak::upgrade).collect();
-        let before = self.budget.used();
+        // What is held may grow meanwhile, so it does not say whether this was in vain.
+        let mut is_in_vain = true;
         for which in Freed::ALL {
             for log in &logs {
                 if self.budget.used() <= aim {
                     return;
                 }
-                log.empty(which);
+                is_in_vain &= !log.empty(which);
             }
         }
-        if self.budget.used() >= before {
+        if is_in_vain {
             *self.in_vain() = Some(Instant::now());
         }
     }

@@ -4,47 +4,63 @@ use std::{borrow::Cow, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use vmcp_backend::Backend;
-use vmcp_core::BackendSessions as _;
+use vmcp_core::{BackendSessions as _, UnderWay};
 use vmcp_model::{
-    Kind,
+    Identity, Kind, Method,
     raw::{self, Edit},
 };
 use vmcp_store::News;
 use vmcp_wire::{Fault, Id, IdKey, Message, reply, split_question_id};
 
-use crate::{activity::Signal, session::Session};
+use crate::{questions::accepted, session::Session};
 
 /// Up to this size, in bytes, other replicas are told a cancellation as its client has written it.
 const TOLD_WHOLE: usize = 4 << 10;
 
 /// A call that is cancelled.
 struct Cancelled {
-    backend: Arc<Backend>,
+    /// `None` if vmcp answers it itself.
+    backend: Option<Arc<Backend>>,
     /// Tells it to end.
-    signal: Arc<Signal>,
+    signal: Arc<UnderWay>,
     /// What its backend is told.
     text: Bytes,
 }
 
 impl Session {
-    pub(crate) async fn notification(self: &Arc<Self>, message: &Message) -> Result<(), Fault> {
-        match &*message.method() {
-            "notifications/initialized" => Ok(()),
-            "notifications/cancelled" => self.cancel(message).await,
-            "notifications/progress" => self.progress(message).await,
-            "notifications/roots/list_changed" | "notifications/tasks/status" => {
+    pub(crate) async fn notification(
+        self: &Arc<Self>,
+        identity: &Identity,
+        message: &Message,
+    ) -> Result<(), Fault> {
+        let Some(method) = message.method() else { return Ok(()) };
+        match method {
+            Method::Initialized => Ok(()),
+            Method::Cancelled => self.cancel(message).await,
+            Method::Progress => self.progress(message).await,
+            Method::RootsListChanged | Method::TasksStatus => {
                 self.tell_all(message).await;
                 Ok(())
             }
-            method => {
-                // Whatever it is, it can only be meant for a backend if there is just one.
-                if self.catalog.load().backends().len() == 1 {
-                    self.tell_all(message).await;
-                } else {
-                    tracing::debug!(method, "dropped a notification that names no backend");
-                }
+            // What clients of this era do not say, or nobody knows.
+            _ => {
+                self.tell_sole(identity, message).await;
                 Ok(())
             }
+        }
+    }
+
+    /// Passes a notification on that nobody knows. It can only be meant for a backend if there is just one.
+    async fn tell_sole(&self, identity: &Identity, message: &Message) {
+        let is_sole = self.catalog.load().backends().len() == 1;
+        if is_sole && self.granted(identity).await.may_send(message) {
+            self.tell_all(message).await;
+        } else {
+            let method = message.method_name();
+            tracing::debug!(
+                method = &*method,
+                "dropped a notification that names no backend, or that the client may not send"
+            );
         }
     }
 
@@ -69,9 +85,9 @@ impl Session {
     async fn end_cancelled(&self, cancelled: Cancelled) -> Result<(), Fault> {
         let Cancelled { backend, signal, text } = cancelled;
         signal.cancel();
+        let Some(backend) = backend else { return Ok(()) };
         let Some(open) = self.open(&backend) else { return Ok(()) };
-        let told = backend.tell(&open, text).await;
-        told.map_err(|error| error.fault(backend.id()))
+        accepted(&backend, backend.tell(&open, text).await)
     }
 
     /// The call that a notification cancels, if it is under way here: the newest, if the client has given
@@ -85,12 +101,13 @@ impl Session {
                 None => message.text().clone(),
                 Some(with) => raw::splice(message.text(), vec![Edit { span, with }]),
             };
-            let (backend, signal) = (Arc::clone(&call.backend), Arc::clone(&call.signal));
+            let (backend, signal) = (call.backend.clone(), Arc::clone(&call.signal));
             Some((Cancelled { backend, signal, text }, count))
         });
         Ok(cancelled.map(|(cancelled, count)| {
             if count > 1 {
-                tracing::warn!(backend = %cancelled.backend.id(), requests = count, "a client has cancelled one of several requests under way with the same id; the newest is taken to be meant. Clients must use an id once in a session");
+                let backend = cancelled.backend.as_ref().map(|backend| tracing::field::display(backend.id()));
+                tracing::warn!(backend, requests = count, "a client has cancelled one of several requests under way with the same id; the newest is taken to be meant. Clients must use an id once in a session");
             }
             cancelled
         }))
@@ -108,7 +125,7 @@ impl Session {
         let Some(open) = self.open(&backend) else { return Ok(()) };
         let token = Bytes::copy_from_slice(token.as_bytes());
         let text = raw::splice(message.text(), vec![Edit { span, with: token }]);
-        backend.tell(&open, text).await.map_err(|error| error.fault(backend.id()))
+        accepted(&backend, backend.tell(&open, text).await)
     }
 
     /// Passes a notification on to every backend on which the session has a session. None is
@@ -181,7 +198,7 @@ mod tests {
             let large = cancellation(id, &"x".repeat(1 << 20));
             let told = Message::parse(told_elsewhere(&large, &own)).unwrap();
             assert!(told.text().len() <= TOLD_WHOLE, "{}", told.text().len());
-            assert_eq!(told.method(), "notifications/cancelled");
+            assert_eq!(told.method(), Some(Method::Cancelled));
             assert_eq!(requested(&told).unwrap().1, requested(&large).unwrap().1);
         }
     }

@@ -91,7 +91,7 @@ impl Own {
 impl Session {
     /// Takes in that a backend has said, on the session's own session, that its lists have changed.
     pub(crate) fn note_lists_changed(&self, backend: &Arc<Backend>) {
-        self.shared.vmcp.refresh(backend.id());
+        self.shared.vmcp.refresh(backend.id(), self.client_view().subject());
         self.read_lists_soon(backend);
     }
 

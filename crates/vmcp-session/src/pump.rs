@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use vmcp_core::{CallEvent, CallStream, Outcome, handed_out};
+use vmcp_core::{CallEvent, CallStream, Whole, handed_out};
 use vmcp_wire::{Fault, Id, error::URL_REQUIRED};
 
 use crate::{
@@ -22,7 +22,7 @@ impl Session {
     pub(crate) fn stream(self: &Arc<Self>, call: CallStream, in_flight: InFlight) -> EventStream {
         let log = self.new_stream();
         let stream = self.attach(&log, None);
-        let (session, signal) = (Arc::clone(self), Arc::clone(&in_flight.signal));
+        let (session, signal) = (Arc::clone(self), Arc::clone(call.call()));
         // Boxed, or it would be moved about while the task is made.
         self.shared.background.tasks().spawn(Box::pin(async move {
             session.pump(call, in_flight, Arc::clone(&log)).await;
@@ -41,18 +41,18 @@ impl Session {
         in_flight: InFlight,
         log: Arc<StreamLog>,
     ) {
-        let mut lists_changed = false;
+        let (mut lists_changed, signal) = (false, Arc::clone(call.call()));
         let hands_out = remembers_handed(&self.catalog.load());
         loop {
             let event = tokio::select! {
                 biased;
-                fault = in_flight.signal.fired() => Err(fault),
+                fault = signal.fired() => Err(fault),
                 event = async {
                     log.wait_for_room().await;
                     call.next().await
                 } => event,
             };
-            if let Ok(CallEvent::Outcome(Outcome::Refused { text, code: URL_REQUIRED })) = &event {
+            if let Ok(CallEvent::Answered(Whole { text, error: Some(URL_REQUIRED) })) = &event {
                 self.await_required(call.backend(), text);
             }
             match event {
@@ -62,13 +62,14 @@ impl Session {
                     }
                 }
                 Ok(CallEvent::ListChanged) if call.session().is_stateless() => {
-                    self.shared.vmcp.refresh(call.backend().id());
+                    let subject = self.client_view().subject();
+                    self.shared.vmcp.refresh(call.backend().id(), subject);
                 }
                 Ok(CallEvent::ListChanged) => {
                     self.note_lists_changed(call.backend());
                     lists_changed = true;
                 }
-                Ok(CallEvent::Outcome(Outcome::Asks(question))) => {
+                Ok(CallEvent::Asks(question)) => {
                     let asked = Asked {
                         backend: Arc::clone(call.backend()),
                         call: call.asks_itself().then(|| in_flight.id.clone()),
@@ -80,7 +81,7 @@ impl Session {
                     };
                     self.put(call.backend(), call.session(), question, asked).await;
                 }
-                Ok(CallEvent::Outcome(Outcome::Complete(text) | Outcome::Refused { text, .. })) => {
+                Ok(CallEvent::Answered(Whole { text, .. })) => {
                     if hands_out {
                         self.note_handed_out(call.backend(), handed_out(&text)).await;
                     }

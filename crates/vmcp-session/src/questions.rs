@@ -41,13 +41,17 @@ impl Session {
         let found = here.as_ref().map(|(backend, _)| Arc::clone(backend));
         let found = found.or_else(|| self.shared.vmcp.backend(backend)).ok_or_else(unknown)?;
         // Before the question is taken: who cannot deliver the answer must leave it to others.
-        let open = self.existing(&found).await.map_err(|error| error.fault(found.id()))?;
+        let open = match self.existing(&found).await {
+            Ok(open) => open,
+            Err(error) => return accepted(&found, Err(error)),
+        };
         let Some(open) = open else {
+            // Who has asked is gone, so nobody waits for it any more.
             if here.is_some() {
                 self.with_activity(|activity| activity.end_answer(&id, true));
                 self.forget_questions([id]);
             }
-            return Err(unknown());
+            return Ok(());
         };
         let mut taken = true;
         match self.shared.store.answer(self.key, name(&id)).await {
@@ -68,7 +72,8 @@ impl Session {
         if let Err(error) = &told
             && error.is_final()
         {
-            return Err(Box::pin(self.refused(&found, &open, id, error)).await);
+            Box::pin(self.refused(&found, &open, id, error)).await;
+            return Ok(());
         }
         // Who has asked on a session that is lost waits no more, and neither does a call for that.
         let is_over = matches!(told, Ok(()) | Err(Error::SessionLost));
@@ -83,18 +88,18 @@ impl Session {
             // It may be sent again.
             tracing::debug!(%error, "could not put back a question whose answer was not delivered");
         }
-        told.map_err(|error| error.fault(found.id()))
+        accepted(&found, told)
     }
 
     /// Ends the call whose question was answered in a way that its backend refuses: it would wait in
-    /// vain. Gives what the client is told who answered.
+    /// vain. Its error says why.
     async fn refused(
         &self,
         backend: &Arc<Backend>,
         open: &BackendSession,
         id: String,
         error: &Error,
-    ) -> Fault {
+    ) {
         tracing::warn!(backend = %backend.id(), %error, "the backend does not take the answer to its question; its call is ended");
         let call = self.with_activity(|activity| activity.refuse_answer(&id));
         self.forget_questions([id]);
@@ -105,7 +110,6 @@ impl Session {
                 tracing::debug!(backend = %backend.id(), %error, "could not tell of a cancellation");
             }
         }
-        Fault::InvalidRequest(format!("backend {} {error}", backend.id()).into())
     }
 
     /// Notes that a question has been answered on another replica.
@@ -196,6 +200,21 @@ impl Session {
                 tracing::debug!(backend = %backend.id(), %error, "could not refuse a question");
             }
         });
+    }
+}
+
+/// What a client is told whose message has no response, when that has gone to a backend or could not.
+/// vmcp has taken it, which is all that the status says: clients of official SDKs end their session at any
+/// other, and cannot know of a backend that is away.
+pub(crate) fn accepted(backend: &Backend, told: Result<(), Error>) -> Result<(), Fault> {
+    let Err(error) = told else { return Ok(()) };
+    match error.fault(backend.id()) {
+        // Another replica, or this one in a moment, can take it.
+        fault @ (Fault::Unavailable(_) | Fault::SessionUnknown) => Err(fault),
+        _ => {
+            tracing::debug!(backend = %backend.id(), %error, "could not pass on what has no response");
+            Ok(())
+        }
     }
 }
 

@@ -85,7 +85,8 @@ impl Session {
 
     /// Waits until no call is under way on a backend, and cuts off what takes too long.
     async fn calls_ended(&self, backend: &Arc<Backend>, deadline: Instant) {
-        let on_it = |call: &Call| call.backend.lineage() == backend.lineage();
+        let on_it =
+            |call: &Call| call.backend.as_ref().is_some_and(|of| of.lineage() == backend.lineage());
         while self.with_activity(|activity| activity.calls.values().any(on_it)) {
             if Instant::now() >= deadline {
                 tracing::warn!(backend = %backend.id(), "calls on a backend that was taken out took longer than the drain allows and are cut off");

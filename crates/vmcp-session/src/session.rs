@@ -5,15 +5,13 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
 };
 
-use arc_swap::ArcSwap;
-use vmcp_catalog::Catalog;
-use vmcp_core::{Caller, ClientCapabilities, View};
-use vmcp_model::{Era, LogLevel, Principal, ProtocolVersion};
+use arc_swap::{ArcSwap, ArcSwapOption};
+use vmcp_catalog::{Catalog, Reach};
+use vmcp_core::{Caller, ClientCapabilities, CountedSession, Granted, View};
+use vmcp_model::{Era, Identity, LogLevel, Principal, ProtocolVersion};
 use vmcp_store::{ClientProfile, Handed, SessionKey, Timestamp};
 
-use crate::{
-    activity::Activity, backends::Slots, clients::Counted, own_offers::Own, sessions::Shared,
-};
+use crate::{activity::Activity, backends::Slots, own_offers::Own, rights::Last, sessions::Shared};
 
 /// A live session. Idle, it costs memory only: no task, no socket, no stream.
 pub struct Session {
@@ -43,7 +41,9 @@ pub struct Session {
     /// The generation at which the record was looked at last.
     pub(crate) checked: AtomicU64,
     activity: Mutex<Option<Box<Activity>>>,
-    pub(crate) _counted: Counted,
+    /// What the client may use, where policies say that.
+    pub(crate) last: ArcSwapOption<Last>,
+    pub(crate) _counted: CountedSession,
 }
 
 /// What a session is made from.
@@ -63,7 +63,7 @@ pub(crate) struct Parts {
     pub(crate) checked: u64,
     /// Up to when the record knows of its use.
     pub(crate) refreshed: Timestamp,
-    pub(crate) counted: Counted,
+    pub(crate) counted: CountedSession,
 }
 
 impl Session {
@@ -108,6 +108,7 @@ impl Session {
             own_stream_epoch: AtomicU64::new(0),
             checked: AtomicU64::new(checked),
             activity: Mutex::new(None),
+            last: ArcSwapOption::empty(),
             _counted: counted,
         })
     }
@@ -216,11 +217,25 @@ impl Session {
         some.then(|| self.with_own(work))
     }
 
-    /// The session as the core takes a caller.
-    pub(crate) fn caller<'a>(&'a self, catalog: &'a Arc<Catalog>) -> Caller<'a> {
+    /// Notes by which token its caller calls now, so that what is done beside its requests is done with the
+    /// newest. One by which backends would be shown another account is good for its own request only.
+    pub(crate) fn note_caller(&self, identity: &Identity) {
+        let Some(subject) = self.view.client().subject() else { return };
+        if !subject.is(identity)
+            && self.shared.vmcp.subject(identity).as_ref() == Some(subject.key())
+        {
+            subject.note(identity);
+        }
+    }
+
+    /// The session as the core takes a caller, for a request of this one.
+    pub(crate) fn caller<'a>(&'a self, identity: &'a Identity, granted: &'a Granted) -> Caller<'a> {
         Caller {
-            principal: &self.principal,
-            catalog,
+            identity,
+            catalog: granted.catalog(),
+            whole: &granted.whole,
+            grant: granted.grant.as_deref(),
+            reach: Reach::Listed,
             era: Era::Legacy,
             log_level: self.log_level(),
             parameters: &[],

@@ -12,18 +12,12 @@ use std::{
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use ring::{hmac, rand::SecureRandom};
-use tokio_util::{
-    sync::CancellationToken,
-    task::{TaskTracker, task_tracker::TaskTrackerToken},
-};
-use vmcp_backend::ClientView;
-use vmcp_core::{Background, OwnBounds, View, Vmcp};
-use vmcp_model::{Digest, Principal, ProtocolVersion, raw};
+use vmcp_core::{Background, ClientKey, OwnBounds, Vmcp};
+use vmcp_model::{Digest, Identity, Principal, raw};
 use vmcp_store::{ClientProfile, Clock, Confidence, Key, News, Reach, SessionKey, Store};
 use vmcp_wire::Fault;
 
 use crate::{
-    clients::{ClientKey, Clients},
     logs::Logs,
     session::Session,
     shown::{KeptContents, Turns},
@@ -93,7 +87,6 @@ pub struct Usage {
 pub struct Sessions {
     pub(crate) shared: Arc<Shared>,
     shards: Box<[Shard]>,
-    pub(crate) clients: Clients,
     count: AtomicUsize,
     profiles: Mutex<HashMap<Arc<ClientProfile>, Weak<ClientProfile>>>,
     /// Where the store is shared: the live sessions by what other replicas call them.
@@ -101,8 +94,6 @@ pub struct Sessions {
     /// Counts the sessions ended here, so that a restoration under way notices.
     endings: AtomicU64,
     draining: AtomicBool,
-    /// Calls that belong to no session are cut off.
-    pub(crate) cut: CancellationToken,
 }
 
 type Shard = RwLock<HashMap<Arc<str>, Arc<Session>>>;
@@ -120,8 +111,6 @@ pub(crate) struct Shared {
     pub(crate) background: Background,
     pub(crate) clock: Clock,
     pub(crate) config: Config,
-    /// Counts the calls in flight.
-    pub(crate) calls: TaskTracker,
     streams: AtomicU64,
     /// What is kept of all streams.
     pub(crate) logs: Arc<Logs>,
@@ -142,7 +131,6 @@ impl Sessions {
     ) -> Arc<Self> {
         let mut first_stream = [0; 8];
         ring::rand::SystemRandom::new().fill(&mut first_stream).expect("the system has randomness");
-        let clients = Clients::new(config.limits.sessions_per_client);
         let mut replica = [0; 16];
         ring::rand::SystemRandom::new().fill(&mut replica).expect("the system has randomness");
         let (logs, clock) = (Logs::new(vmcp.budget()), store.clock());
@@ -155,7 +143,6 @@ impl Sessions {
             background: background.clone(),
             clock,
             config,
-            calls: TaskTracker::new(),
             // Random, so that an event id of another replica names no stream here.
             streams: AtomicU64::new(u64::from_be_bytes(first_stream) >> 8 | 1),
             logs,
@@ -165,18 +152,17 @@ impl Sessions {
         let sessions = Arc::new(Self {
             shared: Arc::new(shared),
             shards: (0..SHARDS).map(|_shard| Shard::default()).collect(),
-            clients,
             count: AtomicUsize::new(0),
             profiles: Mutex::default(),
             by_key: Mutex::default(),
             endings: AtomicU64::new(0),
             draining: AtomicBool::new(false),
-            cut: CancellationToken::new(),
         });
         background.spawn_until_stop(Arc::clone(&sessions).keep_deadlines());
         background.spawn_until_stop(Arc::clone(&sessions).keep_pruned());
         background.spawn_until_stop(Arc::clone(&sessions).keep_ending());
         background.spawn_until_stop(Arc::clone(&sessions).keep_catalogs());
+        background.spawn_until_stop(Arc::clone(&sessions).keep_rights());
         background.spawn_until_stop(Arc::clone(&sessions).keep_whole());
         if sessions.shared.store.outlives_process() {
             background.spawn_until_stop(Arc::clone(&sessions).keep_hearing());
@@ -190,11 +176,11 @@ impl Sessions {
     pub async fn find(
         &self,
         id: &str,
-        principal: &Principal,
+        identity: &Identity,
         client: ClientKey,
     ) -> Result<Arc<Session>, Fault> {
         if let Some(session) = self.live(id) {
-            if session.principal != *principal {
+            if session.principal != *identity.principal() {
                 return Err(self.refuse_stranger(session.key).await);
             }
             if !self.is_certain(&session) {
@@ -210,7 +196,7 @@ impl Sessions {
             }
             // It went out of service here meanwhile; the record says whether it stands.
         }
-        let session = Box::pin(self.restore(id, principal, client)).await?;
+        let session = Box::pin(self.restore(id, identity, client)).await?;
         let now = self.shared.clock.now();
         if self.is_late(&session, now) {
             Box::pin(self.save(&session, now)).await?;
@@ -219,7 +205,8 @@ impl Sessions {
     }
 
     /// Ends a session. Its backend sessions are closed when what is in flight has ended.
-    pub async fn end(&self, id: &str, principal: &Principal) -> Result<(), Fault> {
+    pub async fn end(&self, id: &str, identity: &Identity) -> Result<(), Fault> {
+        let principal = identity.principal();
         let key = SessionKey::of(id);
         let now = self.shared.clock.now();
         let live = self.live(id);
@@ -254,7 +241,7 @@ impl Sessions {
         let clients = self.profiles.lock().unwrap_or_else(PoisonError::into_inner).len();
         Usage {
             sessions: self.count.load(Ordering::Relaxed),
-            calls: self.shared.calls.len(),
+            calls: self.shared.vmcp.calls().count(),
             clients,
             tasks: self.shared.background.tasks().len(),
         }
@@ -273,32 +260,6 @@ impl Sessions {
     /// How this process says it is.
     pub fn server(&self) -> &ServerInfo {
         &self.shared.config.server
-    }
-
-    /// What modern clients see that declare these capabilities. A client may bring up so many views
-    /// only: each makes vmcp ask every backend for its lists.
-    pub fn modern_view(
-        &self,
-        client: &ClientKey,
-        capabilities: &Bytes,
-    ) -> Result<Arc<View>, Fault> {
-        if let Some(known) = self.shared.vmcp.modern_view(capabilities) {
-            return Ok(known);
-        }
-        // What is kept must not keep the whole request alive.
-        let capabilities = Bytes::copy_from_slice(capabilities);
-        let wanted = ClientView::new(ProtocolVersion::MODERN, capabilities);
-        self.clients.bring_up_view(client)?;
-        self.shared.vmcp.view(&wanted)
-    }
-
-    /// Counts a call of a modern client, so that a drain waits for it. Refused once one has begun.
-    pub fn count_call(&self) -> Result<TaskTrackerToken, Fault> {
-        let counted = self.shared.calls.token();
-        if self.shared.calls.is_closed() {
-            return Err(Fault::Unavailable("vmcp is shutting down".into()));
-        }
-        Ok(counted)
     }
 
     pub fn vmcp(&self) -> &Arc<Vmcp> {

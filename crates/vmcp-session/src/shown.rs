@@ -11,7 +11,7 @@ use bytes::Bytes;
 use vmcp_catalog::Catalog;
 use vmcp_core::OwnOffer;
 use vmcp_model::Digest;
-use vmcp_store::{Change, Error, Timestamp};
+use vmcp_store::{Change, Error, News, Timestamp};
 
 use crate::{session::Session, sessions::Shared, upkeep::complain};
 
@@ -61,11 +61,19 @@ impl Shared {
             self.put_catalog(&new).await?;
             self.store.change(session.key, change).await
         };
-        if let Err(error) = kept.await {
-            complain(&error, "a changed catalog could not be kept in the store");
-        }
+        let kept = kept.await;
         session.catalog.store(Arc::clone(&new));
-        session.announce_changes(new.changed(&old));
+        if session.last.load().is_some() {
+            session.review_rights().await;
+        } else {
+            session.announce_changes(new.changed(&old));
+        }
+        match kept {
+            // Others may have taken up what the record said before, and show that.
+            Ok(true) => self.tell(News::Changed(session.key)).await,
+            Ok(false) => {}
+            Err(error) => complain(&error, "a changed catalog could not be kept in the store"),
+        }
     }
 
     /// The catalog that a session is to have.

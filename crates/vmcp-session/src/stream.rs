@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use tokio::time::Instant;
-use vmcp_model::ProtocolVersion;
+use vmcp_model::{Identity, ProtocolVersion};
 use vmcp_wire::Fault;
 
 use crate::{
@@ -66,12 +66,15 @@ impl Session {
     /// behind an event that the client has got.
     pub async fn listen(
         self: &Arc<Self>,
+        identity: &Identity,
         last_event_id: Option<&str>,
     ) -> Result<EventStream, Fault> {
         self.touch();
         if self.is_ended() {
             return Err(Fault::SessionUnknown);
         }
+        // What it may not read any more is not told.
+        Box::pin(self.granted(identity)).await;
         let (log, behind) = match last_event_id {
             None => (None, None),
             Some(id) => {

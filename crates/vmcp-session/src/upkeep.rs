@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use vmcp_backend::ClientView;
 use vmcp_core::View;
 use vmcp_store::{Error, News, SessionKey, Timestamp, Tombstone};
 use vmcp_wire::Fault;
@@ -46,7 +47,6 @@ impl Sessions {
             }
             self.drop_expired();
             self.prune_profiles();
-            self.clients.prune();
         }
     }
 
@@ -272,15 +272,17 @@ impl crate::sessions::Shared {
         tombstone: Tombstone,
         live: Option<Arc<Session>>,
     ) -> Result<(), Error> {
-        if let Some(session) = live {
+        if let Some(session) = &live {
             session.calm(self.config.drain).await;
         }
-        self.close_backends(tombstone).await;
+        // Where nobody knows the caller any more, a backend is shown nothing but what everybody is.
+        let view = live.map_or_else(ClientView::nobody, |live| live.client_view().clone());
+        self.close_backends(tombstone, &view).await;
         self.store.remove(key).await
     }
 
     /// Closes backend sessions: all of them, even when some fail.
-    async fn close_backends(&self, tombstone: Tombstone) {
+    async fn close_backends(&self, tombstone: Tombstone, view: &ClientView) {
         let mut closing = tokio::task::JoinSet::new();
         for (id, kept) in tombstone.backends {
             let Some(backend) = self.vmcp.backend(id.as_str()) else { continue };
@@ -288,7 +290,7 @@ impl crate::sessions::Shared {
             if !is_ready(&backend, &kept, &self.replica) {
                 continue;
             }
-            let Some(session) = resumed(&backend, &kept) else { continue };
+            let Some(session) = resumed(&backend, &kept, view) else { continue };
             closing.spawn(async move {
                 if let Err(error) = backend.close(&session).await {
                     tracing::debug!(backend = %backend.id(), %error, "a backend session could not be ended");

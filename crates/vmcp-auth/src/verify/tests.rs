@@ -30,7 +30,8 @@ fn published(keys: &[Value]) -> Keys {
 }
 
 fn outcome(token: &str, keys: &Keys) -> Result<String, Refusal> {
-    let expected = Expected { issuer: ISSUER.to_owned(), audience: "api".to_owned() };
+    let expected =
+        Expected { issuer: ISSUER.to_owned(), audience: "api".to_owned(), scopes: Vec::new() };
     verify(token, keys, &expected).map(|verified| verified.subject)
 }
 

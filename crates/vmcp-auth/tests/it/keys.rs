@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use vmcp_auth::{Authentication, Authenticator};
-use vmcp_model::Principal;
+use vmcp_model::{Identity, Principal};
 use vmcp_testkit::{
     gateway::eventually,
     identity::{IdentityProvider, Metadata, SigningKey},
 };
 
-use crate::{ask, at_once, authenticator, config, is_refused, is_unavailable, shown, subject};
+use crate::{
+    after, ask, at_once, authentication, authenticator, config, identity, is_refused,
+    is_unavailable, shown, subject,
+};
 
 #[tokio::test]
 async fn a_token_names_its_caller_and_is_known_from_then_on() {
@@ -26,6 +29,23 @@ async fn a_token_names_its_caller_and_is_known_from_then_on() {
     assert_eq!(provider.key_fetches(), 1);
 }
 
+/// Who decides by more than the principal is given all that the token says, and the token.
+#[tokio::test]
+async fn what_proves_a_caller_goes_on_with_it() {
+    let provider = IdentityProvider::start().await.unwrap();
+    let authenticator = authenticator(&config(&provider));
+    let token = provider.token("alice");
+    for _again in 0..2 {
+        let identity = identity(&authenticator, &token).await.unwrap();
+        let proof = identity.proof().expect("it was proved");
+        assert_eq!(proof.token.expose(), token);
+        let claims: serde_json::Value = serde_json::from_slice(proof.claims.json()).unwrap();
+        assert_eq!(claims["sub"], "alice");
+        assert_eq!(claims["iss"], provider.issuer());
+        assert!(proof.expires >= claims["exp"].as_u64().unwrap());
+    }
+}
+
 #[tokio::test]
 async fn nobody_is_asked_where_nobody_need_prove_anything() {
     for (authenticator, expected) in [
@@ -36,10 +56,10 @@ async fn nobody_is_asked_where_nobody_need_prove_anything() {
         ),
     ] {
         for headers in [http::HeaderMap::new(), shown("whatever")] {
-            let Authentication::Known(known) = authenticator.authenticate(&headers) else {
+            let Authentication::Known(known) = authentication(&authenticator, &headers) else {
                 panic!("there is nothing to wait for");
             };
-            assert_eq!(known, Ok(expected.clone()));
+            assert_eq!(known, Ok(Identity::unproved(expected.clone())));
         }
     }
 }
@@ -128,13 +148,6 @@ async fn made_up_keys_cause_few_fetches() {
     }
     assert!(provider.key_fetches() <= 4, "{}", provider.key_fetches());
     assert_eq!(at_once(&authenticator, &good).unwrap(), Ok(subject(&provider, "alice")));
-}
-
-/// Lets time pass for everything but sockets.
-async fn after(time: Duration) {
-    tokio::time::pause();
-    tokio::time::advance(time).await;
-    tokio::time::resume();
 }
 
 #[tokio::test]

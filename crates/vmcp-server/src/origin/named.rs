@@ -6,7 +6,7 @@ use std::net::Ipv6Addr;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Named<'a> {
     /// As it was written.
-    pub(super) text: &'a str,
+    pub(crate) text: &'a str,
     /// A name, an address, or one of IPv6 in brackets.
     pub(super) name: &'a str,
     pub(super) port: Option<u16>,
@@ -14,14 +14,14 @@ pub(crate) struct Named<'a> {
 
 impl<'a> Named<'a> {
     /// Reads one. `None` for what is none: userinfo and ports that cannot be are no part of it.
-    pub(super) fn parse(text: &'a str) -> Option<Self> {
+    pub(crate) fn parse(text: &'a str) -> Option<Self> {
         let end = match text.strip_prefix('[') {
             Some(address) => {
                 let end = address.find(']')?;
                 address[..end].parse::<Ipv6Addr>().ok()?;
                 end + 2
             }
-            None => text.find(':').unwrap_or(text.len()),
+            None => text.bytes().position(|byte| byte == b':').unwrap_or(text.len()),
         };
         let (name, port) = text.split_at(end);
         let port = match port.strip_prefix(':') {

@@ -2,12 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use vmcp_model::Principal;
 use vmcp_store::{Memory, Store};
 use vmcp_testkit::{peers, raw::Form};
 use vmcp_wire::Fault;
 
-use crate::support::{TTL, answer, call, client, initialize, replica, subject, two_replicas};
+use crate::support::{
+    TTL, answer, call, client, initialize, nobody, replica, subject, two_replicas,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_replica_goes_on_with_the_same_backend_session() {
@@ -29,14 +30,14 @@ async fn another_replica_goes_on_with_the_same_backend_session() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_was_ended_is_not_restored() {
     let (backend, first, second) = two_replicas().await;
-    let id = initialize(&first, &Principal::Anonymous).await.unwrap();
-    let session = first.find(&id, &Principal::Anonymous, client()).await.unwrap();
+    let id = initialize(&first, &nobody()).await.unwrap();
+    let session = first.find(&id, &nobody(), client()).await.unwrap();
     call(&session, 1, "backend_count").await;
 
-    second.end(&id, &Principal::Anonymous).await.unwrap();
-    let again = second.end(&id, &Principal::Anonymous).await;
+    second.end(&id, &nobody()).await.unwrap();
+    let again = second.end(&id, &nobody()).await;
     assert_eq!(again, Err(Fault::SessionUnknown), "it ends once");
-    let found = second.find(&id, &Principal::Anonymous, client()).await;
+    let found = second.find(&id, &nobody(), client()).await;
     assert_eq!(found.err(), Some(Fault::SessionUnknown));
     // Its backend session is closed by whoever claims the tombstone.
     let closed = async {
@@ -55,7 +56,7 @@ async fn a_session_exists_for_its_owner_only() {
     let owner = subject("ann");
     let id = initialize(&first, &owner).await.unwrap();
     for (replica, place) in [(&first, "where it lives"), (&second, "elsewhere")] {
-        for thief in [Principal::Anonymous, subject("bob")] {
+        for thief in [nobody(), subject("bob")] {
             let found = replica.find(&id, &thief, client()).await;
             assert_eq!(found.err(), Some(Fault::SessionUnknown), "{place}: {thief:?}");
             let ended = replica.end(&id, &thief).await;
@@ -71,10 +72,10 @@ async fn what_a_replica_does_not_know_yet_is_not_taken_from_a_session() {
     let backend = peers::stateful().form(Form::Json).start().await.unwrap();
     let store: Arc<dyn Store> = Arc::new(Memory::new());
     let first = replica(&store, &backend.url()).await;
-    let id = initialize(&first, &Principal::Anonymous).await.unwrap();
+    let id = initialize(&first, &nobody()).await.unwrap();
     let nobody_there = "http://127.0.0.1:9/mcp";
     let second = replica(&store, nobody_there).await;
-    let session = second.find(&id, &Principal::Anonymous, client()).await.unwrap();
+    let session = second.find(&id, &nobody(), client()).await.unwrap();
     let settled = second.vmcp().views()[0].settle(TTL).await;
     assert!(!settled.missing.is_empty(), "it has tried, and knows nothing");
     for attempt in 1..=3 {

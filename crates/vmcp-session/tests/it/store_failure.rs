@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use vmcp_model::{BackendId, Digest, Principal};
+use vmcp_model::{BackendId, Digest, Identity, Principal};
 use vmcp_store::{
     Answer, BackendRecord, Change, Confidence, Error, KeyRing, Memory, News, Reach, Record,
     SessionKey, Store, Subscription, Swap, Timestamp, Tombstone,
@@ -131,7 +131,7 @@ async fn an_outage_of_the_store_is_said_and_survived() {
     let store: Arc<dyn Store> = Arc::clone(&line) as Arc<dyn Store>;
     let here = replica(&store, &backend.url()).await;
     let elsewhere = replica(&store, &backend.url()).await;
-    let nobody = Principal::Anonymous;
+    let nobody = Identity::unproved(Principal::Anonymous);
     let id = initialize(&here, &nobody).await.unwrap();
     let session = here.find(&id, &nobody, client()).await.unwrap();
     assert!(call(&session, 1, "backend_count").await.contains("\"1\""));

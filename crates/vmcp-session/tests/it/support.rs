@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use bytes::Bytes;
 use vmcp_backend::Backend;
 use vmcp_core::{Background, Vmcp};
-use vmcp_model::{BackendId, Principal};
+use vmcp_model::{BackendId, Identity, Principal};
 use vmcp_session::{ClientKey, Config, Limits, Reply, ServerInfo, Session, Sessions};
 use vmcp_store::{Memory, Store};
 use vmcp_testkit::{
@@ -37,11 +37,14 @@ pub(crate) fn replica_of(
         rules: vmcp_catalog::Rules::default(),
         max_backend_init_concurrency: 10,
         views: 16,
+        caller_views: 16,
         view_idle: ttl,
         offer_max_age: ttl,
         known: vmcp_core::Known::default(),
         bridge: vmcp_core::Bridge::default(),
         held_bytes: 1 << 20,
+        policy: None,
+        denial: vmcp_core::Denial::default(),
         server_info: "{}".into(),
         keys: {
             let store = Arc::clone(store);
@@ -83,18 +86,24 @@ pub(crate) fn client() -> ClientKey {
     ClientKey::Address(IpAddr::from([127, 0, 0, 1]))
 }
 
-pub(crate) fn subject(name: &str) -> Principal {
-    Principal::Subject { issuer: "https://idp.example".into(), subject: name.into() }
+/// Whom nobody has asked who it is.
+pub(crate) fn nobody() -> Identity {
+    Identity::unproved(Principal::Anonymous)
+}
+
+pub(crate) fn subject(name: &str) -> Identity {
+    let issuer = "https://idp.example".into();
+    Identity::unproved(Principal::Subject { issuer, subject: name.into() })
 }
 
 /// Opens a session and gives its id.
 pub(crate) async fn initialize(
     sessions: &Sessions,
-    principal: &Principal,
+    identity: &Identity,
 ) -> Result<Arc<str>, Fault> {
     let text = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"test","version":"1"}}}"#;
     let request = Message::parse(Bytes::from_static(text.as_bytes())).expect("a message");
-    sessions.initialize(principal, client(), &request).await.map(|(id, _response)| id)
+    sessions.initialize(identity, client(), &request).await.map(|(id, _response)| id)
 }
 
 /// Calls a tool without arguments and gives the text of the response.
@@ -108,7 +117,7 @@ pub(crate) async fn call(session: &Arc<Session>, id: u32, tool: &str) -> String 
 /// Sends a request and gives the text of the response.
 pub(crate) async fn answer(session: &Arc<Session>, text: String) -> String {
     let message = Message::parse(Bytes::from(text)).expect("a message");
-    match session.handle(message).await {
+    match session.handle(&nobody(), message).await {
         Ok(Reply::Ready(text)) => String::from_utf8_lossy(&text).into_owned(),
         Ok(Reply::Parts(parts)) => String::from_utf8_lossy(&parts.concat()).into_owned(),
         Ok(Reply::Accepted | Reply::Relay(_) | Reply::Stream(_)) => "not a whole answer".to_owned(),

@@ -1,0 +1,109 @@
+//! What is there for operators, and the one gate before it.
+
+use std::net::IpAddr;
+
+use http::{HeaderMap, Request, Response};
+use vmcp_auth::{Asking, Operators};
+use vmcp_wire::Fault;
+
+use crate::{
+    body::Body,
+    edge::Edge,
+    near::{is_forwarded, is_from_here},
+    request::RequestBody,
+    respond, status,
+};
+
+/// What there is to know about this process.
+pub(crate) const STATUS: &str = "/status";
+
+/// Where the reference system tells how its backends are.
+pub(crate) const BACKENDS: &str = "/api/backends/health";
+
+/// Says what policies allow.
+pub(crate) const EXPLAIN: &str = "/policy/explain";
+
+/// Whether a path is one for operators.
+pub(crate) fn is_for_operators(path: &str) -> bool {
+    matches!(path, STATUS | BACKENDS | EXPLAIN)
+}
+
+impl Edge {
+    /// Answers a request for one of these paths.
+    pub(crate) async fn serve_operator(
+        &self,
+        request: Request<RequestBody>,
+        peer: IpAddr,
+    ) -> Response<Body> {
+        // Nothing can be changed here, whoever asks.
+        let asks = request.uri().path() == EXPLAIN;
+        if !asks && !respond::reads(request.method()) {
+            return respond::only_reads();
+        }
+        if let Err(refused) = self.admit_operator(&request, peer).await {
+            return refused;
+        }
+        match request.uri().path() {
+            EXPLAIN => self.explain(request).await,
+            BACKENDS => status::backends(self),
+            _ => status::status(self).await,
+        }
+    }
+
+    /// Lets operators in, or gives what others are answered. Whoever need not prove anything may read, on this
+    /// machine.
+    async fn admit_operator(
+        &self,
+        request: &Request<RequestBody>,
+        peer: IpAddr,
+    ) -> Result<(), Response<Body>> {
+        if !self.operators.ask_for_proof() {
+            return near_enough(request.headers(), peer)
+                .map_err(|why| respond::failed(None, &Fault::Forbidden(why.into())));
+        }
+        let checked = {
+            let url = || self.url_of(request.uri().path(), request, peer);
+            let (headers, method) = (request.headers(), request.method());
+            self.operators.check(&Asking { headers, method, url: &url }, &self.authenticator)
+        };
+        checked.await.map_err(|fault| match fault.oauth_error() {
+            Some(error) => respond::unauthorized(error, &fault, Operators::challenge(&fault)),
+            None => respond::not_taken(&fault),
+        })
+    }
+}
+
+/// Whether somebody who proves nothing may ask for this; if not, why.
+fn near_enough(headers: &HeaderMap, peer: IpAddr) -> Result<(), &'static str> {
+    if is_from_here(peer, headers) {
+        return Ok(());
+    }
+    Err(if is_forwarded(headers) { FORWARDED } else { ELSEWHERE })
+}
+
+const FORWARDED: &str = "this is for vmcp's own machine only, and a proxy has passed the request on; to ask through a proxy set admin.auth.type to token or oidc";
+const ELSEWHERE: &str = "this is for vmcp's own machine only, and the connection does not come from a loopback address; to ask over others set admin.auth.type to token or oidc";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_proof_this_machine_may_read_and_nobody_else() {
+        let headers = |forwarded: bool| -> HeaderMap {
+            let line = ("x-forwarded-for".parse().unwrap(), "127.0.0.1".parse().unwrap());
+            forwarded.then_some(line).into_iter().collect()
+        };
+        for (address, forwarded, expected) in [
+            ("127.0.0.1", false, Ok(())),
+            ("::1", false, Ok(())),
+            ("::ffff:127.0.0.1", false, Ok(())),
+            ("192.0.2.1", false, Err(ELSEWHERE)),
+            ("127.0.0.1", true, Err(FORWARDED)),
+            ("192.0.2.1", true, Err(FORWARDED)),
+        ] {
+            let found = near_enough(&headers(forwarded), address.parse().unwrap());
+            assert_eq!(found, expected, "{address} {forwarded}");
+        }
+    }
+}
