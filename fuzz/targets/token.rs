@@ -13,7 +13,11 @@ const KEYS: &[u8] = br#"{"keys":[
 
 fuzz_target!(|input: (&str, &[u8])| {
     let (token, set) = input;
-    let expected = Expected { issuer: "https://i".to_owned(), audience: "a".to_owned() };
+    let expected = Expected {
+        issuer: "https://i".to_owned(),
+        audience: "a".to_owned(),
+        ..Expected::default()
+    };
     let keys = Keys::parse(KEYS).expect("a key set");
     assert!(verify(token, &keys, &expected).is_err(), "a token passed");
     if let Ok(keys) = Keys::parse(set) {

@@ -16,10 +16,28 @@ class Failed(Exception):
     """Something that was to hold did not; the text says what, with the log that tells why."""
 
 
+# Claims of ports that were given to programs, which take them a moment later: none is given twice.
+CLAIMS = []
+
+
 def free_port():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
+    """A port for a program that is about to start.
+
+    It is below those that the system gives to connections: one of these could have taken it by then. The test kit
+    chooses from the same ports, and claims them in the same way.
+    """
+    while True:
+        port = 10_000 + secrets.randbelow(22_000)
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0vmcp-test-port-{port}")
+            with socket.socket() as taken:
+                taken.bind(("127.0.0.1", port))
+        except OSError:
+            claim.close()
+            continue
+        CLAIMS.append(claim)
+        return port
 
 
 def wait_for(what, condition, seconds=30):

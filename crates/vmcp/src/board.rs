@@ -54,6 +54,9 @@ pub(crate) async fn show(running: &Running, url: &str, began: Instant) {
         board.look();
     }
     show_address(url);
+    if let Some(address) = running.admin_address {
+        progress(format_args!("For operators: {STRONG}http://{address}/status{STRONG:#}\n"));
+    }
     if !all {
         while !board.look() {
             ticks.tick().await;

@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context as _, anyhow};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json, value::RawValue};
-use vmcp_model::Kind;
+use vmcp_model::{Kind, Method};
 
 use crate::{
     cli::{self, Misuse},
@@ -38,7 +38,7 @@ pub(crate) fn call(options: &cli::Call, logging: Logging) -> anyhow::Result<()> 
         let arguments = given.unwrap_or_else(|| arguments(schema, &options.pairs));
         refuse(name, check::arguments(schema, &arguments))?;
         let params = json!({"name": name, "arguments": arguments});
-        let raw = ask(server, Kind::Tool, "tools/call", params, &tools).await?;
+        let raw = ask(server, Kind::Tool, Method::ToolsCall, params, &tools).await?;
         // At once: what was started takes its time to end.
         show_call(options, &raw)
     })
@@ -68,7 +68,7 @@ pub(crate) fn read(options: &cli::Read, logging: Logging) -> anyhow::Result<()> 
     let uri = &*options.uri;
     target::run(&options.target, logging, Some((Kind::Resource, uri)), async |server| {
         let params = json!({"uri": uri});
-        match waiting::ask(&server.client, "resources/read", params, uri).await {
+        match waiting::ask(&server.client, Method::ResourcesRead, params, uri).await {
             Ok(raw) => show_read(options, &raw),
             Err(error) => {
                 let resources = server.client.list(Kind::Resource).await.unwrap_or_default();
@@ -107,7 +107,7 @@ pub(crate) fn get(options: &cli::Get, logging: Logging) -> anyhow::Result<()> {
             refuse(name, check::of_prompt(&prompt["arguments"], &arguments))?;
         }
         let params = json!({"name": name, "arguments": arguments});
-        let raw = ask(server, Kind::Prompt, "prompts/get", params, &prompts).await?;
+        let raw = ask(server, Kind::Prompt, Method::PromptsGet, params, &prompts).await?;
         show_get(options, &raw)
     })
 }
@@ -128,7 +128,7 @@ fn show_get(options: &cli::Get, raw: &RawValue) -> anyhow::Result<()> {
 async fn ask(
     server: &Server,
     kind: Kind,
-    method: &str,
+    method: Method,
     params: Value,
     listed: &[Value],
 ) -> anyhow::Result<Box<RawValue>> {

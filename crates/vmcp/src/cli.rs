@@ -53,6 +53,8 @@ pub(crate) enum Command {
     Get(Get),
     /// Serve two small backends that come with vmcp, and show a call to each.
     Demo(Demo),
+    /// Say what policies allow, to whom and why.
+    Policy(Policy),
     /// Print a shell's completions of this command line.
     Completions { shell: clap_complete::Shell },
     /// Print the version.
@@ -134,6 +136,78 @@ pub(crate) struct Validate {
     /// Print what is wrong as SARIF, for code scanning.
     #[arg(long, conflicts_with_all = ["json", "connect"])]
     pub(crate) sarif: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Policy {
+    #[command(subcommand)]
+    pub(crate) command: PolicyCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Say what somebody may do, and which policies decide that. Without something to ask about, all that
+    /// the backends offer.
+    Explain(Explain),
+    /// Check a table of cases against the policies.
+    Test(PolicyTest),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// The configuration file (YAML).
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// What a token would say of the caller: a JSON object, or a file that holds one.
+    #[arg(long, value_name = "JSON|FILE")]
+    pub(crate) claims: String,
+    #[command(flatten)]
+    pub(crate) asked: Asked,
+    /// The backend that has it, where its name does not say that.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) backend: Option<String>,
+    /// The arguments of the call: a JSON object, or a file that holds one.
+    #[arg(long, value_name = "JSON|FILE")]
+    pub(crate) arguments: Option<String>,
+    /// Ask the backends what they offer, such as the hints of a tool.
+    #[arg(long)]
+    pub(crate) connect: bool,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What is asked about.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub(crate) struct Asked {
+    /// A tool, by the name that clients see.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tool: Option<String>,
+    /// A prompt, by the name that clients see.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) prompt: Option<String>,
+    /// A resource.
+    #[arg(long, value_name = "URI")]
+    pub(crate) resource: Option<String>,
+    /// A resource template.
+    #[arg(long, value_name = "TEMPLATE")]
+    pub(crate) template: Option<String>,
+    /// A method that is none of the protocol's.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) method: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PolicyTest {
+    /// The table of cases (YAML).
+    pub(crate) file: PathBuf,
+    /// The configuration whose policies are tested, in place of the one that the table names.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -7,7 +7,7 @@ use http::{HeaderMap, Uri};
 use serde_json::{Value, json, value::RawValue};
 use tokio_util::task::TaskTracker;
 use vmcp_backend::{Backend, Endpoint, Session, Transport};
-use vmcp_model::{BackendId, Kind};
+use vmcp_model::{BackendId, Kind, Method};
 use vmcp_wire::Message;
 
 use crate::{cli::Misuse, config};
@@ -60,7 +60,7 @@ impl Client {
     }
 
     /// Asks something and gives the result.
-    pub(crate) async fn ask(&self, method: &str, params: &Value) -> anyhow::Result<Value> {
+    pub(crate) async fn ask(&self, method: Method, params: &Value) -> anyhow::Result<Value> {
         Ok(serde_json::from_str(self.ask_raw(method, params).await?.get())?)
     }
 
@@ -72,7 +72,7 @@ impl Client {
     /// Asks something and gives the result as the server wrote it.
     pub(crate) async fn ask_raw(
         &self,
-        method: &str,
+        method: Method,
         params: &Value,
     ) -> anyhow::Result<Box<RawValue>> {
         self.ask_hearing(method, params, &mut |_notification| {}).await
@@ -81,7 +81,7 @@ impl Client {
     /// The same; `hear` is given the notifications that come before the answer.
     pub(crate) async fn ask_hearing(
         &self,
-        method: &str,
+        method: Method,
         params: &Value,
         hear: &mut (dyn FnMut(&Message) + Send),
     ) -> anyhow::Result<Box<RawValue>> {
@@ -128,7 +128,7 @@ impl Client {
 
     /// Calls a tool and gives its result.
     pub(crate) async fn call(&self, name: &str, arguments: &Value) -> anyhow::Result<Value> {
-        self.ask("tools/call", &json!({"name": name, "arguments": arguments})).await
+        self.ask(Method::ToolsCall, &json!({"name": name, "arguments": arguments})).await
     }
 
     pub(crate) async fn close(self) -> anyhow::Result<()> {

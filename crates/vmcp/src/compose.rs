@@ -1,29 +1,27 @@
 //! Puts the parts together: a configuration is taken apart, and each part gets its own.
 
-use std::{
-    net::{SocketAddr, TcpListener},
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use tokio_util::task::TaskTracker;
-use vmcp_auth::Authenticator;
+use vmcp_auth::Operators;
 use vmcp_backend::{Backend, ClientView};
 use vmcp_core::{Background, Keys, Replaced, View, Vmcp};
-use vmcp_server::{Edge, Listens, Serving};
+use vmcp_server::{Edge, Serving};
 use vmcp_session::{ServerInfo, Sessions};
 use vmcp_store::{Memory, Redis, Store};
 
 use crate::{
-    config::{self, BackendSettings, Configuration},
+    config::{self, Authorization, BackendSettings, Configuration},
     known::Known,
     summary::Reporter,
-    undecided, user,
+    undecided,
 };
 
+mod edge;
 mod ending;
 
+pub(crate) use edge::AdminListen;
 pub(crate) use ending::end;
 
 /// The path of the MCP endpoint.
@@ -35,6 +33,8 @@ const SUBSCRIPTIONS: usize = 1000;
 /// A running server.
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
+    /// Where operators have a listener of their own.
+    pub(crate) admin_address: Option<SocketAddr>,
     edge: Arc<Edge>,
     sessions: Arc<Sessions>,
     serving: Serving,
@@ -49,6 +49,8 @@ pub(crate) struct Running {
     pub(crate) view: Arc<View>,
     /// Backends that could not be asked how they are spoken to.
     pub(crate) undecided: Vec<BackendSettings>,
+    /// The token of operators that was made for this start.
+    pub(crate) admin_token: Option<String>,
 }
 
 /// Starts everything that a configuration asks for. Must be called on the control runtime. What is
@@ -66,6 +68,7 @@ pub(crate) async fn start(
         backends: mut settings,
         rules,
         incoming,
+        authorization: Authorization { policy, denial },
         log_level: _,
         reload: _,
         failures,
@@ -73,9 +76,11 @@ pub(crate) async fn start(
         sessions,
         bridge,
         limits,
-        admin_listen,
+        admin,
         allowed_hosts,
         allowed_origins,
+        public_url,
+        trusted_proxies,
         warnings: _,
         notes: _,
     } = configuration;
@@ -99,19 +104,24 @@ pub(crate) async fn start(
     };
     let core = core_config(rules, &server, keys, &sessions, bridge, &limits);
     let offered = known.as_ref().map(Known::offered).unwrap_or_default();
-    let core = vmcp_core::Config { known: offered, ..core };
+    let core = vmcp_core::Config { known: offered, policy, denial, ..core };
     let vmcp = Vmcp::new(made, core, background.clone());
     handle_failures(&vmcp, &failures);
     let reporter = Reporter::start(Arc::clone(&vmcp), failures.reporting_interval, &background);
     let session_config = session_config(server, &sessions, &limits, event_bytes);
     let sessions_running =
         Sessions::start(Arc::clone(&vmcp), store, session_config, background.clone());
-    let authenticator = authenticator(&incoming, &background).context("incomingAuth")?;
+    let authenticator = edge::authenticator(&incoming, public_url.as_deref(), &background)
+        .context("incomingAuth")?;
+    let operators = Operators::new(&admin.auth).context("admin.auth")?;
+    let admin_token = operators.made_token().map(str::to_owned);
     let edge = Edge::new(
         vmcp_server::Config {
             endpoint: ENDPOINT.to_owned(),
-            allowed_hosts: parsed(&allowed_hosts).context("allowedHosts")?,
-            allowed_origins: parsed(&allowed_origins).context("allowedOrigins")?,
+            allowed_hosts: edge::hosts(&allowed_hosts, public_url.as_deref())?,
+            allowed_origins: edge::parsed(&allowed_origins).context("allowedOrigins")?,
+            trusted_proxies,
+            public_url,
             request_bytes: limits.request_bytes,
             held_request_bytes: limits.held_request_bytes,
             streams: limits.streams,
@@ -121,12 +131,14 @@ pub(crate) async fn start(
         labels,
         Arc::clone(&sessions_running),
         authenticator,
+        operators,
         background.clone(),
     );
-    let (listeners, address) = listeners(listen, admin_listen)?;
-    warn_of_strangers(listen, &incoming);
+    let listeners = edge::listeners(listen, admin.listen)?;
+    edge::warn_of_strangers(listen, &incoming);
+    edge::warn_of_nothing_to_see(listen, &admin);
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    let serving = vmcp_server::serve(listeners, &edge, workers, &background)
+    let serving = vmcp_server::serve(listeners.all, &edge, workers, &background)
         .context("the workers could not be started")?;
     let view = vmcp.view(&ClientView::nobody()).map_err(anyhow::Error::from)?;
     report(Arc::clone(&view), sessions.initialize_wait, &background);
@@ -134,7 +146,8 @@ pub(crate) async fn start(
         known.keep(&vmcp, Arc::clone(&view), &background);
     }
     Ok(Running {
-        address,
+        address: listeners.address,
+        admin_address: listeners.admin,
         edge,
         sessions: sessions_running,
         serving,
@@ -144,6 +157,7 @@ pub(crate) async fn start(
         reporter,
         view,
         undecided,
+        admin_token,
     })
 }
 
@@ -161,6 +175,8 @@ impl Running {
         configuration: &Configuration,
     ) -> Replaced {
         let replaced = self.vmcp().replace(backends, configuration.rules.clone());
+        let Authorization { policy, denial } = configuration.authorization.clone();
+        self.vmcp().rights().replace(policy, denial);
         handle_failures(self.vmcp(), &configuration.failures);
         self.reporter.set_interval(configuration.failures.reporting_interval);
         self.sessions.retire(replaced.retired.clone());
@@ -232,12 +248,15 @@ fn core_config(
         state_life: sessions.ttl,
         max_backend_init_concurrency: sessions.max_backend_init_concurrency,
         views: limits.views,
+        caller_views: limits.caller_views,
         view_idle: sessions.ttl,
         initialize_wait: sessions.initialize_wait,
         offer_max_age: sessions.offer_max_age,
         known: vmcp_core::Known::default(),
         bridge,
         held_bytes: limits.held_bytes,
+        policy: None,
+        denial: vmcp_core::Denial::default(),
     }
 }
 
@@ -263,59 +282,6 @@ fn session_config(
             log_bytes: sessions.event_log_bytes,
             event_bytes,
         },
-    }
-}
-
-/// Listens. `/status` stands beside MCP only where nobody else can reach it.
-fn listeners(
-    listen: SocketAddr,
-    admin: Option<SocketAddr>,
-) -> anyhow::Result<(Vec<(TcpListener, Listens)>, SocketAddr)> {
-    let bind = |address: SocketAddr| {
-        TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))
-    };
-    let main = bind(listen)?;
-    let address = main.local_addr()?;
-    let main_listens =
-        if listen.ip().is_loopback() { Listens::ClientsAndAdmin } else { Listens::Clients };
-    let mut listeners = vec![(main, main_listens)];
-    if let Some(admin) = admin {
-        listeners.push((bind(admin)?, Listens::Admin));
-    }
-    Ok((listeners, address))
-}
-
-/// Makes what knows who calls.
-fn authenticator(
-    incoming: &vmcp_auth::Config,
-    background: &Background,
-) -> anyhow::Result<Authenticator> {
-    Ok(match incoming {
-        vmcp_auth::Config::Anonymous => Authenticator::anonymous(),
-        vmcp_auth::Config::Local => Authenticator::local(&user::name()),
-        vmcp_auth::Config::Oidc(oidc) => {
-            let background = background.clone();
-            let spawn = Arc::new(move |work| drop(background.spawn_until_stop(work)));
-            Authenticator::oidc(oidc, spawn)?
-        }
-    })
-}
-
-/// Warns where strangers may call whatever there is.
-fn warn_of_strangers(address: SocketAddr, incoming: &vmcp_auth::Config) {
-    if address.ip().is_loopback() {
-        return;
-    }
-    match incoming {
-        vmcp_auth::Config::Oidc(_) => {}
-        vmcp_auth::Config::Anonymous => tracing::warn!(
-            %address,
-            "listening beyond this machine without incoming authentication: everybody who reaches this address may call every backend"
-        ),
-        vmcp_auth::Config::Local => tracing::warn!(
-            %address,
-            "listening beyond this machine with incomingAuth.type: local, which asks nobody for proof: everybody who reaches this address may call every backend, as the user who runs vmcp"
-        ),
     }
 }
 
@@ -355,14 +321,6 @@ pub(crate) fn starting(view: &View) -> Vec<String> {
     let backends = view.backends();
     let starting = backends.iter().filter(|(_, state)| state.is_unknown());
     starting.map(|(id, _)| id.to_string()).collect()
-}
-
-fn parsed<T>(texts: &[String]) -> anyhow::Result<Vec<T>>
-where
-    T: std::str::FromStr,
-    T::Err: std::error::Error + Send + Sync + 'static,
-{
-    texts.iter().map(|text| text.parse().with_context(|| format!("{text:?}"))).collect()
 }
 
 /// Every connection is a descriptor, and what a process may have by default is few.

@@ -8,7 +8,9 @@
 //! What a running server does with the result is decided by whoever takes it apart.
 
 mod addresses;
+mod admin;
 mod aggregation;
+mod authorization;
 mod backends;
 mod command;
 mod expand;
@@ -23,6 +25,7 @@ mod mcp_json;
 mod not_yet;
 mod operational;
 mod outgoing;
+mod passthrough;
 mod problem;
 mod proxy;
 mod reader;
@@ -38,11 +41,13 @@ mod url;
 mod value;
 mod write;
 
-use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use tracing::Level;
 use vmcp_backend::Transport;
 use vmcp_catalog::Rules;
+use vmcp_policy::Policy;
+use vmcp_server::TrustedNetwork;
 
 use crate::suggest;
 
@@ -72,6 +77,8 @@ pub(crate) struct Configuration {
     pub(crate) rules: Rules,
     /// How callers prove who they are.
     pub(crate) incoming: vmcp_auth::Config,
+    /// What they may do.
+    pub(crate) authorization: Authorization,
     /// `None` leaves the choice to the command line.
     pub(crate) log_level: Option<Level>,
     pub(crate) reload: Reload,
@@ -82,16 +89,38 @@ pub(crate) struct Configuration {
     /// How clients without sessions use backend sessions.
     pub(crate) bridge: vmcp_core::Bridge,
     pub(crate) limits: Limits,
-    pub(crate) admin_listen: Option<SocketAddr>,
+    pub(crate) admin: Admin,
     /// Lower-case `host` or `host:port`. Empty where the file says nothing.
     pub(crate) allowed_hosts: Vec<String>,
     /// Lower-case `scheme://host[:port]`, as browsers send them: without a default port. Empty where
     /// the file says nothing.
     pub(crate) allowed_origins: Vec<String>,
+    /// The URL by which clients reach this server, without the endpoint's path and a slash at the end.
+    pub(crate) public_url: Option<String>,
+    /// The proxies that are believed.
+    pub(crate) trusted_proxies: Vec<TrustedNetwork>,
     /// What is odd but can be used, each with its line.
     pub(crate) warnings: Vec<Complaint>,
     /// What was left aside, as this machine does not have it.
     pub(crate) notes: Vec<Complaint>,
+}
+
+/// What callers may do.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Authorization {
+    /// Everything if `None`.
+    pub(crate) policy: Option<Arc<Policy>>,
+    /// How clients with sessions are told that they may not.
+    pub(crate) denial: vmcp_core::Denial,
+}
+
+/// What there is for operators.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Admin {
+    /// The listener that is theirs alone.
+    pub(crate) listen: Option<SocketAddr>,
+    /// How they prove who they are.
+    pub(crate) auth: vmcp_auth::OperatorAuth,
 }
 
 /// One backend.
@@ -167,6 +196,7 @@ pub(crate) struct Limits {
     /// Streams open to clients.
     pub(crate) streams: usize,
     pub(crate) views: usize,
+    pub(crate) caller_views: usize,
 }
 
 /// Reads a file, and what it refers to. Variables come from `environment`.
@@ -300,6 +330,14 @@ fn read(root: &Reader<'_>) -> Configuration {
     let operational = operational::read(&root.section("operational"), &names, root.has("groupRef"));
     let sessions = root.section("sessions");
     let limits = root.section("limits");
+    let incoming_auth = root.section("incomingAuth");
+    let (allowed_hosts, public_url) = (addresses::hosts(root), addresses::public_url(root));
+    let is_reached = addresses::are_reached(&allowed_hosts, public_url.as_deref());
+    let incoming = incoming::read(&incoming_auth, root, public_url.as_deref());
+    // What is wrong with the issuer has been told.
+    let has_issuer = matches!(incoming, vmcp_auth::Config::Oidc(_))
+        || incoming_auth.has("oidc")
+        || incoming_auth.has("issuers");
     let common = backends::Common {
         initialize: sessions.time("backendInitTimeout"),
         start: match sessions.value("backendInitTimeout") {
@@ -308,15 +346,21 @@ fn read(root: &Reader<'_>) -> Configuration {
         },
         limits: sessions::backend_limits(&limits),
         timeouts: operational.timeouts,
-        outgoing: outgoing::read(&root.section("outgoingAuth"), &names),
+        outgoing: outgoing::read(&root.section("outgoingAuth"), &names, has_issuer),
+        passthrough: passthrough::read(root),
     };
+    let name = root.text("name").unwrap_or_default();
+    let backends: Vec<_> = names.ids().collect();
+    let backends: Vec<_> = backends.iter().map(|id| id.as_str()).collect();
+    let authorization = authorization::read(&incoming_auth.section("authz"), &name, &backends);
     Configuration {
-        name: root.text("name").unwrap_or_default(),
+        name,
         group: root.text("groupRef"),
         metadata: backends::labels(root),
         backends: drafts.into_iter().filter_map(|draft| draft.finish(&common)).collect(),
         rules: aggregation::read(&root.section("aggregation"), &names),
-        incoming: incoming::read(&root.section("incomingAuth")),
+        incoming,
+        authorization,
         log_level: operational.log_level,
         reload: operational.reload,
         failures: operational.failures,
@@ -324,9 +368,11 @@ fn read(root: &Reader<'_>) -> Configuration {
         sessions: sessions::read(&sessions),
         bridge: sessions::bridge(&root.section("bridge"), &limits),
         limits: sessions::limits(&limits),
-        admin_listen: addresses::listen(&root.section("admin")),
-        allowed_hosts: addresses::hosts(root),
+        admin: admin::read(&root.section("admin"), has_issuer, is_reached),
+        allowed_hosts,
         allowed_origins: addresses::origins(root),
+        public_url,
+        trusted_proxies: addresses::trusted_proxies(root),
         warnings: Vec::new(),
         notes: Vec::new(),
     }

@@ -12,8 +12,8 @@ use tokio::{
     runtime::Handle,
     time::{Instant, interval_at},
 };
-use vmcp_catalog::{Catalog, Dropped, Route};
-use vmcp_core::{BackendState, Background, OfferStatus, View};
+use vmcp_catalog::{Catalog, Dropped, Route, Target};
+use vmcp_core::{BackendState, Background, OfferStatus, Settled, View, Vmcp};
 use vmcp_model::{BackendId, Kind};
 
 use crate::{
@@ -35,8 +35,8 @@ const QUICK: Duration = Duration::from_secs(2);
 /// What was found out.
 pub(crate) struct Findings {
     backends: Vec<Outcome>,
-    /// What clients would see: kind, name or URI, backend, the backend's own name if it differs.
-    catalog: Vec<(Kind, String, BackendId, Option<String>)>,
+    /// What clients would see: kind, name or URI, and who has it.
+    catalog: Vec<(Kind, String, Target)>,
     dropped: Vec<Dropped>,
 }
 
@@ -56,10 +56,31 @@ pub(crate) fn patience(configuration: &Configuration) -> Duration {
     each.max().unwrap_or_default() + LISTS
 }
 
-/// Connects to every backend. Must be called on the control runtime.
+/// Connects to every backend, and tells what comes of it. Must be called on the control runtime.
 pub(crate) async fn connect(configuration: Configuration) -> anyhow::Result<Findings> {
+    let told = |vmcp: &Vmcp, view: &View, settled: Settled, began: Instant| {
+        let of_backend = |(id, state): (&BackendId, &BackendState)| {
+            let remarks = vmcp.backend(id.as_str()).map(|backend| backend.remarks());
+            let mut outcome = outcome(id, state, began);
+            outcome.remarks.extend(remarks.unwrap_or_default());
+            outcome
+        };
+        Findings {
+            backends: view.backends().iter().map(of_backend).collect(),
+            catalog: entries(&settled.catalog),
+            dropped: view.dropped(),
+        }
+    };
+    settled(configuration, told).await
+}
+
+/// Connects to every backend, and gives what is told of it when all have answered or failed, and of when it began.
+/// Must be called on the control runtime.
+pub(crate) async fn settled<T>(
+    mut configuration: Configuration,
+    told: impl FnOnce(&Vmcp, &View, Settled, Instant) -> T,
+) -> anyhow::Result<T> {
     let patience = patience(&configuration);
-    let mut configuration = configuration;
     undecided::decide(&mut configuration.backends).await;
     let background = Background::new(Handle::current());
     let vmcp = compose::core(configuration, &background)?;
@@ -73,23 +94,11 @@ pub(crate) async fn connect(configuration: Configuration) -> anyhow::Result<Find
         }
     };
     let settled = stop.unless(settled).await;
-    let backends = view.backends();
-    let findings = settled.map(|settled| Findings {
-        backends: backends
-            .iter()
-            .map(|(id, state)| {
-                let remarks = vmcp.backend(id.as_str()).map(|backend| backend.remarks());
-                let remarks = remarks.unwrap_or_default();
-                Outcome { remarks, ..outcome(id, state, began) }
-            })
-            .collect(),
-        catalog: entries(&settled.catalog),
-        dropped: view.dropped(),
-    });
+    let told = settled.map(|settled| told(&vmcp, &view, settled, began));
     drop(view);
     // Whatever was started to find out ends with it.
     compose::end(&background, &vmcp, stop.told_again()).await;
-    findings
+    told
 }
 
 /// Says whom is waited for, where somebody watches.
@@ -108,23 +117,29 @@ pub(crate) async fn show_waiting(view: &View) -> Infallible {
 
 /// How a backend did since a moment. One that is still at it is too slow.
 pub(crate) fn outcome(id: &BackendId, state: &BackendState, began: Instant) -> Outcome {
+    let mut remarks = Vec::new();
     let result = match (&state.status, &state.offer) {
+        (OfferStatus::OfCallers, _) => {
+            remarks.push(
+                "was not asked: it is shown its callers' own credentials, so its lists are read for each of them",
+            );
+            Ok([0; Kind::ALL.len()])
+        }
         (OfferStatus::Failed(why), _) => Err(why.clone()),
         (OfferStatus::Partial(why), _) => Err(format!("some lists could not be read: {why}")),
         (OfferStatus::Good, Some(offer)) => Ok(Kind::ALL.map(|kind| offer.items(kind).len())),
         (OfferStatus::Good | OfferStatus::Unknown, _) => Err("no answer in time".to_owned()),
     };
     let took = state.since.saturating_duration_since(began);
-    Outcome { id: id.clone(), result, remarks: Vec::new(), took }
+    Outcome { id: id.clone(), result, remarks, took }
 }
 
-fn entries(catalog: &Catalog) -> Vec<(Kind, String, BackendId, Option<String>)> {
+fn entries(catalog: &Catalog) -> Vec<(Kind, String, Target)> {
     let mut entries = Vec::new();
     for kind in Kind::ALL {
         for key in catalog.keys(kind) {
-            if let Some(Route { backend, name, renamed, .. }) = route(catalog, kind, key) {
-                let name = renamed.then(|| name.to_string());
-                entries.push((kind, key.to_owned(), backend.clone(), name));
+            if let Some(route) = route(catalog, kind, key) {
+                entries.push((kind, key.to_owned(), route.target.clone()));
             }
         }
     }
@@ -171,10 +186,16 @@ impl Findings {
         for kind in Kind::ALL {
             catalog[kind.list_member()] = json!([]);
         }
-        for (kind, key, backend, name) in &self.catalog {
-            let mut entry = json!({kind.key(): key, "backend": backend.as_str()});
-            if let Some(name) = name {
-                entry["original"] = json!(name);
+        for (kind, key, target) in &self.catalog {
+            let mut entry = json!({kind.key(): key});
+            match target {
+                Target::Backend { backend, name, renamed } => {
+                    entry["backend"] = json!(backend.as_str());
+                    if *renamed {
+                        entry["original"] = json!(name);
+                    }
+                }
+                Target::Own(tool) => entry["own"] = json!(tool.text()),
             }
             if let Some(list) = catalog[kind.list_member()].as_array_mut() {
                 list.push(entry);
@@ -225,10 +246,15 @@ impl Findings {
         line(format_args!("\n{STRONG}{}{STRONG:#} ({})", title(kind), entries.len()))?;
         let keys: Vec<_> = entries.iter().map(|(_, key, ..)| printable::line(key)).collect();
         let width = keys.iter().map(|key| key.chars().count()).max().unwrap_or_default();
-        for (key, (_, _, backend, name)) in keys.iter().zip(entries) {
-            let name = name.as_ref().map(|name| format!(": {}", printable::line(name)));
-            let name = name.unwrap_or_default();
-            line(format_args!("  {key:width$}  {QUIET}{backend}{name}{QUIET:#}"))?;
+        for (key, (_, _, target)) in keys.iter().zip(entries) {
+            let whose = match target {
+                Target::Backend { backend, name, renamed: true } => {
+                    format!("{backend}: {}", printable::line(name))
+                }
+                Target::Backend { backend, .. } => backend.to_string(),
+                Target::Own(_) => "vmcp's own".to_owned(),
+            };
+            line(format_args!("  {key:width$}  {QUIET}{whose}{QUIET:#}"))?;
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use http::HeaderMap;
 use serde_json::json;
 use tokio_util::task::TaskTracker;
 use tracing::Level;
-use vmcp_model::Kind;
+use vmcp_model::{Kind, Method};
 
 use crate::{
     cli,
@@ -88,10 +88,10 @@ async fn walk(url: &str, tasks: &TaskTracker) -> anyhow::Result<()> {
     client.call("notebook_write", &json!({"text": "the answer is 42"})).await?;
     let notes = text_of(&client.call("notebook_read", &json!({})).await?);
     line(format_args!("  notebook_write, then notebook_read  ->  {notes}"))?;
-    let resource = client.ask("resources/read", &json!({"uri": "note://welcome"})).await?;
+    let resource = client.ask(Method::ResourcesRead, &json!({"uri": "note://welcome"})).await?;
     let text = resource["contents"][0]["text"].as_str().unwrap_or_default();
     line(format_args!("  note://welcome  ->  {text}"))?;
-    let prompt = client.ask("prompts/get", &json!({"name": "notebook_summarize"})).await?;
+    let prompt = client.ask(Method::PromptsGet, &json!({"name": "notebook_summarize"})).await?;
     let text = prompt["messages"][0]["content"]["text"].as_str().unwrap_or_default();
     line(format_args!("  notebook_summarize  ->  {text}"))?;
     if sum != "42" || !notes.contains("the answer is 42") {

@@ -157,7 +157,13 @@ impl Known {
             match (state.status, state.offer) {
                 (OfferStatus::Good, Some(offer)) => drop(self.offered.offers.insert(id, offer)),
                 (OfferStatus::Good, None)
-                | (OfferStatus::Unknown | OfferStatus::Partial(_) | OfferStatus::Failed(_), _) => {}
+                | (
+                    OfferStatus::Unknown
+                    | OfferStatus::OfCallers
+                    | OfferStatus::Partial(_)
+                    | OfferStatus::Failed(_),
+                    _,
+                ) => {}
             }
         }
     }

@@ -16,6 +16,7 @@ mod list;
 mod logging;
 mod memory;
 mod output;
+mod policy;
 mod printable;
 mod private;
 mod reload;
@@ -68,6 +69,7 @@ fn main() -> ExitCode {
         Command::Read(options) => call::read(&options, logging),
         Command::Get(options) => call::get(&options, logging),
         Command::Demo(options) => demo::run(&options, logging),
+        Command::Policy(options) => policy::run(options, logging),
         Command::Completions { shell } => completions(shell),
         Command::Version => output::line(format_args!("vmcp {}", env!("CARGO_PKG_VERSION"))),
     };

@@ -16,6 +16,7 @@ use tokio::{
 use vmcp_backend::{Backend, Config, Transport};
 use vmcp_core::Replaced;
 use vmcp_model::BackendId;
+use vmcp_policy::Policy;
 
 use crate::{
     compose::Running,
@@ -113,6 +114,8 @@ impl Reloader {
         let replaced = running.replace(backends, &new);
         self.threshold.set(new.log_level);
         tell(&replaced);
+        let policy = |configuration: &Configuration| configuration.authorization.policy.clone();
+        tell_of_policies(policy(&self.current).as_deref(), policy(&new).as_deref());
         self.current = new;
         Ok(later)
     }
@@ -186,6 +189,19 @@ fn tell(replaced: &Replaced) {
         removed = names(removed),
         "the configuration has been reloaded"
     );
+}
+
+/// Says how what callers may do has changed.
+fn tell_of_policies(before: Option<&Policy>, now: Option<&Policy>) {
+    match (before, now) {
+        (Some(_), None) => tracing::warn!(
+            "there are no policies any more (incomingAuth.authz): who may call at all may do everything"
+        ),
+        (_, Some(now)) if before.map(Policy::digest) != Some(now.digest()) => {
+            tracing::info!(policies = now.count(), "other policies say what callers may do");
+        }
+        _ => {}
+    }
 }
 
 fn report(problem: &anyhow::Error) {

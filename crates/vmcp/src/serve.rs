@@ -12,12 +12,12 @@ use tokio::time::{Instant, sleep};
 use crate::{
     board,
     cli::{self, Misuse},
-    compose::{self, Running},
+    compose::{self, AdminListen, Running},
     config::{self, Configuration},
     known::Known,
     logging::{Logging, Threshold},
     memory,
-    output::progress,
+    output::{STRONG, progress},
     reload::{Reloader, Source},
     stop::{Hangup, Stop},
 };
@@ -79,6 +79,12 @@ async fn serve(
     let running = compose::start(configuration, listen, known).await.map_err(advised)?;
     let url = format!("http://{}{}", running.address, compose::ENDPOINT);
     tracing::info!(%url, backends = count, "serving");
+    if let Some(address) = running.admin_address {
+        tracing::info!(url = format!("http://{address}/status"), "serving operators");
+    }
+    if let Some(token) = &running.admin_token {
+        show_admin_token(token);
+    }
     let watched = async {
         if io::stderr().is_terminal() {
             board::show(&running, &url, began).await;
@@ -98,6 +104,18 @@ async fn serve(
         never = memory::give_back() => match never {},
     }
     end(running, &mut stop, drain).await
+}
+
+/// Shows the token of operators that was made for this start, to people only: logs are kept, and read by others.
+fn show_admin_token(token: &str) {
+    if io::stderr().is_terminal() {
+        progress(format_args!("The token for /status, until vmcp ends: {STRONG}{token}{STRONG:#}"));
+    } else {
+        tracing::warn!(
+            "the token of operators was made at start and is shown on terminals only, so nobody can ask for \
+             /status; set admin.auth.tokenFile"
+        );
+    }
 }
 
 /// Ends everything in its time, which whoever watches is told of, or at once when they want that.
@@ -142,7 +160,11 @@ fn advised(error: anyhow::Error) -> anyhow::Error {
         .root_cause()
         .downcast_ref::<io::Error>()
         .is_some_and(|error| error.kind() == io::ErrorKind::AddrInUse);
-    if taken { error.context("choose another port with --port") } else { error }
+    match taken {
+        true if error.is::<AdminListen>() => error.context("choose another port in admin.listen"),
+        true => error.context("choose another port with --port"),
+        false => error,
+    }
 }
 
 /// The runtime of everything that is not on the path of a call.

@@ -8,16 +8,16 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::interval;
 use tokio_util::task::TaskTracker;
 use tracing::Level;
-use vmcp_backend::Outgoing;
 use vmcp_catalog::Rules;
 use vmcp_core::{BackendState, OfferStatus, PartialFailure, View};
+use vmcp_credentials::RESERVED;
 use vmcp_model::{BackendId, Kind};
 
 use crate::{
     cli::{self, Misuse},
     client::{self, Client},
     compose::{self, ENDPOINT, Running},
-    config::Configuration,
+    config::{self, Configuration},
     connect,
     logging::Logging,
     output, serve, sources,
@@ -111,7 +111,11 @@ async fn until_there(view: &View, rules: &Rules, wanted: Wanted<'_>, patience: D
         let is_there = || {
             let catalog = view.catalog();
             let found = connect::route(&catalog, kind, key);
-            found.is_some_and(|route| rules.is_certain(kind, &route.backend, &view.unknown()))
+            found.is_some_and(|route| match route.backend() {
+                Some(backend) => rules.is_certain(kind, backend, &view.unknown()),
+                // It is vmcp's own, which tells of them all.
+                None => false,
+            })
         };
         while !is_there() && !is_out(view, kind, key) {
             ticks.tick().await;
@@ -127,22 +131,16 @@ async fn until_there(view: &View, rules: &Rules, wanted: Wanted<'_>, patience: D
 /// Whether all those have failed that can have something of this name, if names have prefixes.
 fn is_out(view: &View, kind: Kind, key: &str) -> bool {
     let backends = view.backends();
-    let mut holders = backends.iter().filter(|(id, _)| owns(id, key)).peekable();
+    let mut holders = backends.iter().filter(|(id, _)| id.owns(key)).peekable();
     matches!(kind, Kind::Tool | Kind::Prompt)
         && holders.peek().is_some()
         && holders.all(|(_, state)| matches!(state.status, OfferStatus::Failed(_)))
 }
 
-/// Whether a name begins as those of this backend do where they have prefixes.
-pub(crate) fn owns(backend: &BackendId, name: &str) -> bool {
-    let rest = name.strip_prefix(backend.as_str()).unwrap_or_default();
-    rest.starts_with(|next: char| !next.is_ascii_alphanumeric())
-}
-
 fn lacks(backends: &BTreeMap<BackendId, BackendState>) -> Vec<Lack> {
     let lacks = backends.iter().filter_map(|(id, state)| {
         let what = match &state.status {
-            OfferStatus::Good => return None,
+            OfferStatus::Good | OfferStatus::OfCallers => return None,
             OfferStatus::Unknown => Wrong::NotThereYet,
             OfferStatus::Failed(why) => Wrong::Out(why.clone()),
             OfferStatus::Partial(why) => Wrong::Partly(why.clone()),
@@ -220,7 +218,7 @@ fn header(text: &str) -> Result<(HeaderName, HeaderValue), Misuse> {
     let value = HeaderValue::from_str(value.trim());
     let mut value =
         value.map_err(|_invalid| wrong("the value holds a character that no header may have"))?;
-    if Outgoing::RESERVED.contains(&name) {
+    if RESERVED.contains(&name) {
         return Err(Misuse(format!("--header: {name} belongs to the transport and cannot be set")));
     }
     value.set_sensitive(true);
@@ -229,7 +227,7 @@ fn header(text: &str) -> Result<(HeaderName, HeaderValue), Misuse> {
 
 /// Serves a configuration where nobody else looks for it.
 async fn start(mut configuration: Configuration) -> anyhow::Result<Running> {
-    configuration.admin_listen = None;
+    configuration.admin = config::Admin::default();
     configuration.sessions.drain_timeout = Duration::from_millis(100);
     // The command has waited for what it needs.
     configuration.sessions.initialize_wait = Duration::ZERO;

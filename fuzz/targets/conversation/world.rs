@@ -10,7 +10,7 @@ use std::{
 };
 
 use tokio_util::task::TaskTracker;
-use vmcp_auth::Authenticator;
+use vmcp_auth::{Authenticator, OperatorAuth, Operators};
 use vmcp_backend::{Backend, Config, Endpoint, Limits, Timeouts, Transport};
 use vmcp_catalog::Rules;
 use vmcp_core::{Background, Bridge, Keys, Known, Vmcp};
@@ -64,6 +64,8 @@ impl World {
             endpoint: "/mcp".to_owned(),
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
+            public_url: None,
             request_bytes: 1 << 20,
             held_request_bytes: 16 << 20,
             streams: 100,
@@ -72,7 +74,8 @@ impl World {
         };
         let labels = serde_json::Value::Null;
         let who = Authenticator::anonymous();
-        let edge = Edge::new(edge, labels, sessions, who, background.clone());
+        let operators = Operators::new(&OperatorAuth::None).expect("nothing is made");
+        let edge = Edge::new(edge, labels, sessions, who, operators, background.clone());
         let listener = TcpListener::bind(at).expect("an address on loopback");
         let address = listener.local_addr().expect("it listens");
         let listeners = vec![(listener, Listens::Clients)];

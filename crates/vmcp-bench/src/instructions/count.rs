@@ -45,8 +45,15 @@ impl Counter<'_> {
     /// Instructions for one call.
     pub(super) async fn count(&self, path: &Route) -> Result<u64> {
         let parts = Parts { files: self.dir.join(path.file()) };
-        let vmcp =
-            party::vmcp_counted(&parts.options(), &self.vmcp, self.dir, &self.urls(path)).await?;
+        let policies = path.policies.texts();
+        let vmcp = party::vmcp_counted(
+            &parts.options(),
+            &self.vmcp,
+            self.dir,
+            &self.urls(path),
+            &policies,
+        )
+        .await?;
         let mut connection = Connection::open(vmcp.address).await?;
         let mut driver = Driver::new(path.work, &mut connection).await?;
         for _ in 0..WARM_UP {

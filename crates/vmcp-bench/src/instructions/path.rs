@@ -12,12 +12,24 @@ const LISTED: usize = 20;
 
 /// What is counted, hottest first. Opening and ending sessions is not: much of it is done later, by
 /// threads that sleep and wake as it happens, and counts differ by several percent.
-pub(super) const PATHS: [Route; 5] = [
-    Route { name: "tools/call 64 B", work: Work::Legacy(Request::Echo(64)), backends: 1 },
-    Route { name: "tools/call 64 KB", work: Work::Legacy(Request::Echo(64 * 1024)), backends: 1 },
-    Route { name: "modern tools/call 64 B", work: Work::Modern(Request::Echo(64)), backends: 1 },
-    Route { name: "tools/list of 1000", work: Work::Legacy(Request::List), backends: LISTED },
-    Route { name: "SSE answer 64 B", work: Work::Legacy(Request::Stream(64)), backends: 1 },
+pub(super) const PATHS: [Route; 8] = [
+    Route::plain("tools/call 64 B", Work::Legacy(Request::Echo(64))),
+    Route::plain("tools/call 64 KB", Work::Legacy(Request::Echo(64 * 1024))),
+    Route::plain("modern tools/call 64 B", Work::Modern(Request::Echo(64))),
+    Route { backends: LISTED, ..Route::plain("tools/list of 1000", Work::Legacy(Request::List)) },
+    Route::plain("SSE answer 64 B", Work::Legacy(Request::Stream(64))),
+    Route {
+        policies: Policies::OfNames,
+        ..Route::plain("tools/call, 20 policies", Work::Legacy(Request::Echo(64)))
+    },
+    Route {
+        policies: Policies::OfNames,
+        ..Route::plain("modern tools/call, 20 policies", Work::Modern(Request::Echo(64)))
+    },
+    Route {
+        policies: Policies::OfArguments,
+        ..Route::plain("tools/call, a policy reads arguments", Work::Legacy(Request::Echo(64)))
+    },
 ];
 
 /// A way through vmcp.
@@ -27,9 +39,41 @@ pub(super) struct Route {
     pub(super) work: Work,
     /// In front of how many backends; one of many has tools of its own.
     pub(super) backends: usize,
+    pub(super) policies: Policies,
+}
+
+/// What says who may do what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Policies {
+    None,
+    /// Twenty, none of which reads arguments.
+    OfNames,
+    /// The same and one that does.
+    OfArguments,
+}
+
+impl Policies {
+    pub(super) fn texts(self) -> Vec<String> {
+        let of_arguments = "forbid(principal, action, resource == Tool::\"echo\") \
+                            when { context has arg_text && context.arg_text like \"*secret*\" };";
+        let mut texts = vec!["permit(principal, action, resource in Backend::\"b0\");".to_owned()];
+        texts.extend((1..20).map(|n| {
+            format!("forbid(principal in THVGroup::\"g{n}\", action, resource == Tool::\"t{n}\");")
+        }));
+        match self {
+            Self::None => Vec::new(),
+            Self::OfNames => texts,
+            Self::OfArguments => [texts, vec![of_arguments.to_owned()]].concat(),
+        }
+    }
 }
 
 impl Route {
+    /// A way to one backend, open to everybody.
+    const fn plain(name: &'static str, work: Work) -> Self {
+        Self { name, work, backends: 1, policies: Policies::None }
+    }
+
     /// Its name as a file's.
     pub(super) fn file(&self) -> String {
         let letter = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };

@@ -39,7 +39,7 @@ pub(crate) async fn built() -> Result<PathBuf> {
 
 /// Starts vmcp in front of backends at these URLs.
 pub(crate) async fn vmcp(program: &Path, dir: &Path, backends: &[String]) -> Result<Party> {
-    start(Command::new(program), dir, &configuration(backends)).await
+    start(Command::new(program), dir, &configuration(backends, &[])).await
 }
 
 /// The same with its records in a Redis.
@@ -49,7 +49,7 @@ pub(crate) async fn vmcp_over(
     dir: &Path,
     backends: &[String],
 ) -> Result<Party> {
-    let text = configuration(backends);
+    let text = configuration(backends, &[]);
     let storage = format!("sessionStorage: {{provider: redis, address: \"{store}\"}}\n");
     start(Command::new(program), dir, &(text + &storage)).await
 }
@@ -60,12 +60,13 @@ pub(crate) async fn vmcp_counted(
     program: &Path,
     dir: &Path,
     backends: &[String],
+    policies: &[String],
 ) -> Result<Party> {
     let mut command = Command::new("valgrind");
     command.args(["--quiet", "--tool=callgrind"]).args(options).arg(program);
     // Otherwise long copies are one instruction that is repeated for every byte, and counted as often.
     command.env("GLIBC_TUNABLES", "glibc.cpu.hwcaps=-ERMS");
-    start(command, dir, &configuration(backends)).await
+    start(command, dir, &configuration(backends, policies)).await
 }
 
 async fn start(mut command: Command, dir: &Path, configuration: &str) -> Result<Party> {
@@ -79,12 +80,16 @@ async fn start(mut command: Command, dir: &Path, configuration: &str) -> Result<
 }
 
 /// Everything that is not needed stays at its default, which is what users run.
-fn configuration(backends: &[String]) -> String {
-    let mut text = String::from(
-        "name: bench\n\
-         groupRef: bench\n\
-         incomingAuth:\n  type: anonymous\n\
-         outgoingAuth:\n  source: inline\n\
+fn configuration(backends: &[String], policies: &[String]) -> String {
+    let mut text = String::from("name: bench\ngroupRef: bench\nincomingAuth:\n  type: anonymous\n");
+    if !policies.is_empty() {
+        text += "  authz:\n    type: cedar\n    policies:\n";
+        for policy in policies {
+            let _infallible = writeln!(text, "      - '{policy}'");
+        }
+    }
+    text.push_str(
+        "outgoingAuth:\n  source: inline\n\
          limits:\n  sessionsPerClient: 1000000\n\
          backends:\n",
     );
@@ -111,7 +116,7 @@ mod tests {
     #[test]
     fn every_backend_is_listed_and_ordered() {
         let text =
-            configuration(&["http://127.0.0.1:1/mcp".into(), "http://127.0.0.1:2/mcp".into()]);
+            configuration(&["http://127.0.0.1:1/mcp".into(), "http://127.0.0.1:2/mcp".into()], &[]);
         assert!(text.contains("  - name: b1\n    url: http://127.0.0.1:2/mcp\n"), "{text}");
         assert!(text.ends_with("    priorityOrder: [b0, b1]\n"), "{text}");
         assert!(text.contains("\nlimits:\n  sessionsPerClient: 1000000\n"), "{text}");

@@ -6,7 +6,7 @@ use vmcp_model::Kind;
 
 use crate::{
     suggest::did_you_mean,
-    target::{Server, Wrong, owns},
+    target::{Server, Wrong},
 };
 
 /// Names of which one was perhaps meant, at most.
@@ -15,7 +15,7 @@ const MEANT: usize = 3;
 /// Why something that no list has cannot be had, if that is certain without asking.
 pub(super) fn known_to_be_out(server: &Server, name: &str) -> Option<anyhow::Error> {
     let out = server.lacks.iter().filter(|lack| matches!(lack.what, Wrong::Out(_)));
-    let out = out.filter(|lack| owns(&lack.backend, name));
+    let out = out.filter(|lack| lack.backend.owns(name));
     out.max_by_key(|lack| lack.backend.as_str().len()).map(|out| anyhow!("{out}"))
 }
 

@@ -72,9 +72,9 @@ fn arguments_are_compared_with_the_schema_all_at_once() {
     let arguments = json!({"pth": "x", "count": "s3cret", "mode": "slow", "to": {"port": 1}});
     let (wrong, odd) = found(&schema, &arguments);
     let expected = [
+        "it has no argument \"pth\"; did you mean \"path\"?",
         "the argument \"count\" must be integer or null, not string",
         "the argument \"mode\" must be one of \"fast\", 2, null",
-        "it has no argument \"pth\"; did you mean \"path\"?",
         "the argument \"to.host\" is missing",
         "the argument \"path\" is missing",
     ];

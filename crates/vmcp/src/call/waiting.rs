@@ -9,6 +9,7 @@ use std::{
 
 use serde_json::{Value, value::RawValue};
 use tokio::time::{Instant, interval};
+use vmcp_model::Method;
 use vmcp_wire::Message;
 
 use crate::{client::Client, output::Transient, printable};
@@ -19,7 +20,7 @@ const QUICK: Duration = Duration::from_secs(2);
 /// Asks for something in somebody's name, and shows how it goes where somebody watches.
 pub(super) async fn ask(
     client: &Client,
-    method: &str,
+    method: Method,
     mut params: Value,
     name: &str,
 ) -> anyhow::Result<Box<RawValue>> {
@@ -31,7 +32,7 @@ pub(super) async fn ask(
     let (shown, told) = (Transient::default(), Mutex::new(None));
     let told = || told.lock().unwrap_or_else(PoisonError::into_inner);
     let mut hear = |message: &Message| {
-        if message.method() == "notifications/progress" {
+        if message.method() == Some(Method::Progress) {
             let line = line(name, message.text());
             shown.show(&line);
             *told() = Some(line);

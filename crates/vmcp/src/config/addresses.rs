@@ -1,22 +1,14 @@
-//! Where the server listens and from where it may be reached: `admin`, `allowedHosts`,
-//! `allowedOrigins`.
+//! How the server is reached, and by whom: `allowedHosts`, `allowedOrigins`, `publicUrl`,
+//! `trustedProxies`.
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 
-use http::uri::Authority;
+use http::{Uri, uri::Authority};
+use vmcp_server::TrustedNetwork;
 
-use super::{reader::Reader, value::Value};
+use crate::compose::ENDPOINT;
 
-/// Reads the address of the operators' listener.
-pub(super) fn listen(reader: &Reader<'_>) -> Option<SocketAddr> {
-    let value = reader.value("listen")?;
-    let address = value.text()?.parse().ok();
-    if address.is_none() {
-        let quoted = value.quoted();
-        value.problem(format!("{quoted} is not an IP address and port; write 127.0.0.1:9090"));
-    }
-    address
-}
+use super::{reader::Reader, url, value::Value};
 
 /// Reads the hosts that requests may be addressed to.
 pub(super) fn hosts(root: &Reader<'_>) -> Vec<String> {
@@ -43,11 +35,79 @@ pub(super) fn origins(root: &Reader<'_>) -> Vec<String> {
     })
 }
 
-fn each(
+/// Reads the URL by which clients reach the server; without a slash at the end.
+pub(super) fn public_url(root: &Reader<'_>) -> Option<String> {
+    let value = root.value("publicUrl")?;
+    let url = url::of_base(&value)?;
+    if url.authority().is_none_or(|authority| host(authority.as_str()).is_none()) {
+        value.problem("names no host that clients could ask; write one name or address");
+        return None;
+    }
+    if url.scheme_str() != Some("https") && !is_loopback(&url) {
+        value.warning(format!(
+            "{} is not an https URL: whoever is on the way can read and change what clients send and get",
+            value.quoted()
+        ));
+    }
+    let path = url.path().trim_end_matches('/');
+    let (scheme, authority) = (url.scheme()?, url.authority()?);
+    let public = format!("{scheme}://{authority}{path}");
+    if path.ends_with(ENDPOINT) {
+        value.warning(format!(
+            "names the endpoint, whose path is put behind it: clients are sent to {public}{ENDPOINT}; write \
+             it without {ENDPOINT} if that is not meant"
+        ));
+    }
+    Some(public)
+}
+
+/// Whether requests of other machines may be addressed to something.
+pub(super) fn are_reached(hosts: &[String], public_url: Option<&str>) -> bool {
+    let is_local = |host: &str| host.parse::<Authority>().is_ok_and(|host| is_own(host.host()));
+    let is_public = |url: &str| url.parse::<Uri>().is_ok_and(|url| !is_loopback(&url));
+    hosts.iter().any(|host| !is_local(host)) || public_url.is_some_and(is_public)
+}
+
+pub(super) fn is_loopback(url: &Uri) -> bool {
+    is_own(url.host().unwrap_or_default())
+}
+
+/// Whether a host is what only this machine calls itself.
+fn is_own(host: &str) -> bool {
+    let host = host.trim_matches(['[', ']']);
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
+}
+
+/// Reads the networks of proxies that are believed.
+pub(super) fn trusted_proxies(root: &Reader<'_>) -> Vec<TrustedNetwork> {
+    each(root, "trustedProxies", |value, text| {
+        let Ok(network) = text.parse::<TrustedNetwork>() else {
+            value.problem(format!(
+                "{} is not a network; write it like 10.0.0.0/8, or an address",
+                value.quoted()
+            ));
+            return None;
+        };
+        if network.is_everything() {
+            value.warning(
+                "is every address: whoever reaches vmcp can say to be at any; list the proxies alone",
+            );
+        } else if network.names_an_address() {
+            value.warning(format!(
+                "is the whole network {}; write that, or the address alone",
+                network.whole()
+            ));
+        }
+        Some(network)
+    })
+}
+
+fn each<T: PartialEq>(
     root: &Reader<'_>,
     key: &str,
-    read: impl Fn(&Value<'_>, &str) -> Option<String>,
-) -> Vec<String> {
+    read: impl Fn(&Value<'_>, &str) -> Option<T>,
+) -> Vec<T> {
     let mut all = Vec::new();
     for (value, text) in root.texts(key) {
         let Some(item) = read(&value, &text) else { continue };

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use vmcp_catalog::{Annotations, NameSet, Naming, Override, Rules, ToolRules, Visibility};
+use vmcp_core::status_tool;
 use vmcp_model::BackendId;
 
 use super::{backends::Names, reader::Reader, value::Value};
@@ -26,6 +27,8 @@ pub(super) fn read(reader: &Reader<'_>, names: &Names) -> Rules {
         exclude_all_tools: reader.flag("excludeAllTools").unwrap_or_default(),
         default_visibility: reader.choice("defaultToolVisibility", &visibility).unwrap_or_default(),
         tools: tools(reader, names),
+        own: reader.flag("statusTool").unwrap_or_default().then(status_tool).into_iter().collect(),
+        keep_hidden: false,
     };
     refuse_hidden_priorities(reader, &rules);
     rules

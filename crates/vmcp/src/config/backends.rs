@@ -1,7 +1,8 @@
 //! The backends: `backends`, and the names by which other parts of the file speak of them.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use http::HeaderName;
 use vmcp_backend::{Config, Limits, Timeouts, Transport};
 use vmcp_model::BackendId;
 
@@ -32,6 +33,8 @@ pub(super) struct Common {
     pub(super) limits: Limits,
     pub(super) timeouts: CallTimeouts,
     pub(super) outgoing: OutgoingAuth,
+    /// Headers of clients' requests that every backend with a URL is passed.
+    pub(super) passthrough: Arc<[HeaderName]>,
 }
 
 /// Every name that the file gives to a backend, also those that cannot be used.
@@ -115,7 +118,7 @@ impl Draft<'_> {
             Problem { place, path, text: String::new() }.of("")
         });
         let outgoing = common.outgoing.of(&id);
-        let transport = self.transport.finish(outgoing)?;
+        let transport = self.transport.finish(outgoing, &common.passthrough)?;
         let initialize = match &transport {
             Transport::Stdio(_) => common.start,
             Transport::Http(_) | Transport::Sse(_) => common.initialize,

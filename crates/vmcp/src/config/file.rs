@@ -1,9 +1,9 @@
 //! Reads the files that a configuration consists of. Each has a bound on its size.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, Read},
-    path::{Component, Path},
+    path::{Component, Path, PathBuf},
     sync::Arc,
 };
 
@@ -12,9 +12,9 @@ use super::value::Value;
 /// The largest configuration, and the largest bundle of certificates.
 const MAX_BYTES: usize = 1 << 20;
 
-/// Reads the configuration file itself, or says why not.
+/// Reads the configuration file itself, or says why not. It may be a pipe of whoever starts vmcp.
 pub(super) fn read_text(path: &Path) -> Result<String, String> {
-    let bytes = read(path)?;
+    let bytes = read_any(path)?;
     String::from_utf8(bytes).map_err(|error| {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = 1 + valid.iter().filter(|byte| **byte == b'\n').count();
@@ -22,8 +22,32 @@ pub(super) fn read_text(path: &Path) -> Result<String, String> {
     })
 }
 
-/// Reads a file that a key names by its absolute path.
+/// Reads a file that a key names by its absolute path. When it changes, the configuration has changed.
 pub(super) fn referenced(value: &Value<'_>) -> Option<Vec<u8>> {
+    let path = path(value)?;
+    value.report().refers_to(&path);
+    held(value, &path)
+}
+
+/// Checks a file that is read again whenever it is needed: its changes are none of the configuration. While it is
+/// not good it keeps the configuration from being used, and is looked at until it is.
+pub(super) fn checked(
+    value: &Value<'_>,
+    check: impl Fn(&[u8]) -> Result<(), &'static str>,
+) -> Option<PathBuf> {
+    let path = path(value)?;
+    if read(&path).is_ok_and(|bytes| check(&bytes).is_ok()) {
+        return Some(path);
+    }
+    value.report().refers_to(&path);
+    let bytes = held(value, &path)?;
+    if let Err(why) = check(&bytes) {
+        value.problem(format!("{} {why}", value.quoted()));
+    }
+    Some(path)
+}
+
+fn path(value: &Value<'_>) -> Option<PathBuf> {
     let text = value.text()?;
     let path = Path::new(&text);
     if text.contains('\0') || path.components().any(|part| part == Component::ParentDir) {
@@ -34,7 +58,10 @@ pub(super) fn referenced(value: &Value<'_>) -> Option<Vec<u8>> {
         value.problem(format!("{} is not an absolute path", value.quoted()));
         return None;
     }
-    value.report().refers_to(path);
+    Some(path.to_owned())
+}
+
+fn held(value: &Value<'_>, path: &Path) -> Option<Vec<u8>> {
     if path.try_exists().is_ok_and(|exists| !exists) {
         value.not_here(format!("{} does not exist", value.quoted()));
         return None;
@@ -59,8 +86,15 @@ pub(super) fn certificates(value: &Value<'_>) -> Option<Arc<[u8]>> {
     Some(bytes.into())
 }
 
-/// Reads a file.
+/// Reads a regular file. A pipe would be waited for until somebody writes, perhaps for ever.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, String> {
+    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return Err("is not a regular file".to_owned());
+    }
+    read_any(path)
+}
+
+fn read_any(path: &Path) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let read = |bytes: &mut Vec<u8>| -> io::Result<usize> {
         let bound = u64::try_from(MAX_BYTES).unwrap_or(u64::MAX);
@@ -71,4 +105,23 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, String> {
         return Err("is larger than 1MiB".to_owned());
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    use super::*;
+
+    #[test]
+    fn a_pipe_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&pipe, &link).unwrap();
+        for path in [pipe.as_path(), &link, dir.path(), Path::new("/dev/null")] {
+            assert_eq!(read(path), Err("is not a regular file".to_owned()), "{path:?}");
+        }
+    }
 }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     keys,
-    schema::{Form, Key, LEAST_TIME, Need, OTHERS, Shape},
+    schema::{Form, Key, LEAST_TIME, Need, Shape},
     units::{show_duration, show_size},
 };
 use patterns::VARIABLE;
@@ -43,9 +43,8 @@ fn definitions() -> Value {
 
 /// A map with these keys. `path` leads to it: `backends[].env`, with `NAME` for a free name.
 fn map_of(path: &str, keys: &[Key]) -> Map<String, Value> {
-    let listed = keys.iter().filter(|key| key.name != OTHERS);
     let properties: Map<String, Value> =
-        listed.map(|key| (key.name.to_owned(), property(path, key))).collect();
+        keys.iter().map(|key| (key.name.to_owned(), property(path, key))).collect();
     let required = keys.iter().filter(|key| key.is_required());
     let mut schema = Map::new();
     schema.insert("type".into(), json!("object"));
@@ -126,7 +125,13 @@ fn of_key(path: &str, key: &Key) -> Value {
         Shape::Text => text("text"),
         Shape::AnyText => text("anyText"),
         Shape::Flag => defined("flag"),
-        Shape::Choice { values, .. } => or_variable(json!({"enum": values})),
+        Shape::Choice { values, .. } => {
+            // A word that is a number is one without quotes.
+            let numbers = values.iter().filter_map(|value| value.parse::<u64>().ok());
+            let values =
+                values.iter().map(|value| json!(value)).chain(numbers.map(|one| json!(one)));
+            or_variable(json!({"enum": values.collect::<Vec<_>>()}))
+        }
         Shape::Count { least, most, .. } => json!({"anyOf": [
             {"type": "integer", "minimum": least, "maximum": most},
             written(patterns::number(least, most)),

@@ -4,15 +4,21 @@
 //! The readers take names, defaults and bounds from here, and fail their tests when a key listed
 //! here is read by nobody.
 
+mod admin;
+mod incoming;
 mod limits;
+mod outgoing;
 mod storage;
 
 use super::{
     not_yet::{self, Off},
-    schema::{Form, Key, OTHERS, Shape, hours},
+    schema::{Form, Key, Shape, hours},
 };
 
+use admin::ADMIN;
+use incoming::INCOMING_AUTH;
 use limits::{BRIDGE, LIMITS};
+use outgoing::OUTGOING_AUTH;
 
 pub(super) use limits::SESSIONS;
 pub(super) use storage::SESSION_STORAGE;
@@ -40,11 +46,29 @@ pub(super) const ROOT: &[Key] = &[
         "how clients without sessions use backends that have them",
     ),
     Key::new("limits", Shape::Section(LIMITS), "how much of everything there may be"),
-    Key::new("admin", Shape::Section(ADMIN), "the listener for operators"),
+    Key::new("admin", Shape::Section(ADMIN), "the listener for operators, and who is one"),
     Key::new("allowedHosts", Shape::Texts, "values of Host that are served: host or host:port")
         .form(Form::Host),
     Key::new("allowedOrigins", Shape::Texts, "web origins that are served: scheme://host[:port]")
         .form(Form::Origin),
+    Key::new(
+        "publicUrl",
+        Shape::Text,
+        "the URL by which clients reach this server, without the path of the endpoint (/mcp)",
+    )
+    .form(Form::PublicUrl),
+    Key::new(
+        "trustedProxies",
+        Shape::Texts,
+        "networks of proxies that are believed whom they pass requests on for: 10.0.0.0/8, or an address",
+    )
+    .form(Form::Network),
+    Key::new(
+        "passthroughHeaders",
+        Shape::Texts,
+        "headers of clients' requests that every backend with a URL is passed: X-Tenant",
+    )
+    .form(Form::PassedHeader),
     Key::not_yet("compositeTools", Off::Empty, not_yet::COMPOSITE),
     Key::not_yet("compositeToolRefs", Off::Empty, not_yet::COMPOSITE),
     Key::not_yet("telemetry", Off::Untold, not_yet::TELEMETRY),
@@ -52,7 +76,6 @@ pub(super) const ROOT: &[Key] = &[
     Key::not_yet("optimizer", Off::Null, not_yet::OPTIMIZER),
     Key::not_yet("codeMode", Off::NotEnabled, not_yet::CODE_MODE),
     Key::not_yet("rateLimiting", Off::Hollow, not_yet::RATE_LIMITING),
-    Key::not_yet("passthroughHeaders", Off::Empty, not_yet::PASSTHROUGH),
 ];
 
 const BACKEND: &[Key] = &[
@@ -99,122 +122,6 @@ const BACKEND: &[Key] = &[
     Key::new("metadata", Shape::TextMap, "labels of your own, shown in /status"),
 ];
 
-const INCOMING_AUTH: &[Key] = &[
-    Key::choice(
-        "type",
-        &["anonymous", "local", "oidc"],
-        &[],
-        "who may call: everybody, everybody as the user who runs vmcp, or whoever shows a token",
-    )
-    .required(),
-    Key::new("oidc", Shape::Section(OIDC), "whose tokens are good; required for type: oidc"),
-    Key::new("authz", Shape::Section(AUTHORIZATION), "what callers may do"),
-];
-
-const OIDC: &[Key] = &[
-    Key::new("issuer", Shape::Text, "the URL of the identity provider, as its tokens say it").form(Form::Issuer)
-        .required(),
-    Key::new("audience", Shape::Text, "what tokens must be meant for (`aud`)").required(),
-    Key::new("jwksUrl", Shape::Text, "where its keys are; if absent, its metadata says it").form(Form::IssuerUrl)
-        .or_zero(),
-    Key::new(
-        "resource",
-        Shape::Text,
-        "the URL of the MCP endpoint as clients know it; with it, they are told where to get a token",
-    ).form(Form::IssuerUrl)
-    .or_zero(),
-    Key::new("scopes", Shape::Texts, "the scopes that clients are told to ask for").form(Form::Scope)
-        .default("openid"),
-    Key::new(
-        "jwksAllowPrivateIp",
-        Shape::Flag,
-        "whether the identity provider may have an address that is not public",
-    )
-    .default("false"),
-    Key::new("protectedResourceAllowPrivateIp", Shape::Flag, "the same; either will do")
-        .default("false"),
-    Key::new(
-        "insecureAllowHttp",
-        Shape::Flag,
-        "whether the identity provider may be asked without TLS",
-    )
-    .default("false"),
-    Key::new(
-        "caBundlePath",
-        Shape::Text,
-        "a PEM file of the authorities that vouch for it, in place of the system's",
-    ).form(Form::File)
-    .or_zero(),
-    Key::without_effect("clientId", not_yet::CLIENT),
-    Key::without_effect("clientSecretEnv", not_yet::CLIENT),
-    Key::not_yet("introspectionUrl", Off::Empty, not_yet::INTROSPECTION),
-];
-
-const AUTHORIZATION: &[Key] = &[
-    Key::choice(
-        "type",
-        &["none"],
-        &[("cedar", not_yet::AUTHORIZATION)],
-        "how calls are decided upon",
-    )
-    .required(),
-    Key::not_yet("policies", Off::Empty, not_yet::AUTHORIZATION),
-    Key::not_yet("entitiesJson", Off::NoEntities, not_yet::OF_CEDAR),
-    Key::not_yet("primaryUpstreamProvider", Off::Empty, not_yet::OF_CEDAR),
-    Key::not_yet("groupClaimName", Off::Empty, not_yet::OF_CEDAR),
-    Key::not_yet("roleClaimName", Off::Empty, not_yet::OF_CEDAR),
-    Key::not_yet("groupEntityType", Off::Empty, not_yet::OF_CEDAR),
-    // Whoever writes a key here wants calls to be decided upon.
-    Key::not_yet(OTHERS, Off::Never, not_yet::AUTHORIZATION),
-];
-
-const OUTGOING_AUTH: &[Key] = &[
-    Key::choice(
-        "source",
-        &["inline"],
-        &[("discovered", not_yet::DISCOVERED)],
-        "where the strategies come from",
-    )
-    .default("inline"),
-    Key::new("default", Shape::Section(STRATEGY), "for backends without an entry of their own"),
-    Key::new("backends", Shape::Named(STRATEGY), "for single backends, by name")
-        .form(Form::BackendName),
-];
-
-const STRATEGY: &[Key] = &[
-    Key::choice(
-        "type",
-        &["unauthenticated", "header_injection"],
-        &[
-            ("token_exchange", not_yet::STRATEGY),
-            ("upstream_inject", not_yet::STRATEGY),
-            ("aws_sts", not_yet::STRATEGY),
-            ("xaa", not_yet::STRATEGY),
-            ("obo", not_yet::STRATEGY),
-            ("discovered", not_yet::OWN_STRATEGY),
-            ("externalAuthConfigRef", not_yet::OWN_STRATEGY),
-        ],
-        "what the backend is shown",
-    )
-    .required(),
-    Key::new("headerInjection", Shape::Section(HEADER_INJECTION), "the header to send"),
-    Key::not_yet("tokenExchange", Off::Null, not_yet::OF_STRATEGY),
-    Key::not_yet("upstreamInject", Off::Null, not_yet::OF_STRATEGY),
-    Key::not_yet("awsSts", Off::Null, not_yet::OF_STRATEGY),
-    Key::not_yet("xaa", Off::Null, not_yet::OF_STRATEGY),
-    Key::not_yet("obo", Off::Null, not_yet::OF_STRATEGY),
-    Key::not_yet("externalAuthConfigRef", Off::Null, not_yet::OF_STRATEGY),
-];
-
-const HEADER_INJECTION: &[Key] = &[
-    Key::new("headerName", Shape::Text, "the name of the header").form(Form::HeaderName).required(),
-    Key::new("headerValue", Shape::Text, "its value").form(Form::HeaderValue).or_zero(),
-    Key::new("headerValueEnv", Shape::Text, "the environment variable that holds its value")
-        .form(Form::VariableName)
-        .or_zero(),
-    Key::new("headerValueFile", Shape::Text, "the file that holds its value").form(Form::File),
-];
-
 const AGGREGATION: &[Key] = &[
     Key::choice(
         "conflictResolution",
@@ -248,6 +155,12 @@ const AGGREGATION: &[Key] = &[
         "the longest name of a tool or prompt, in characters",
     ),
     Key::count("pageSize", 1000, 10_000, "how many items a list result holds"),
+    Key::new(
+        "statusTool",
+        Shape::Flag,
+        "gives clients the tool vmcp_status, which tells how the backends fare and what is missing",
+    )
+    .default("false"),
 ];
 
 const CONFLICTS: &[Key] = &[
@@ -369,7 +282,3 @@ const TIMEOUTS: &[Key] = &[
         "a call as a whole, whatever its progress; by default not less than the others",
     ),
 ];
-
-const ADMIN: &[Key] = &[Key::new("listen", Shape::Text, "the IP address and port it listens on")
-    .form(Form::Listen)
-    .required()];

@@ -6,23 +6,21 @@
 
 use super::tree::Content;
 
-pub(super) const AUTHORIZATION: &str = ": without it everybody who may call at all may call every \
-                                        tool; do not serve this file with vmcp until then";
-pub(super) const OF_CEDAR: &str = ": it goes with cedar, without which callers are not told apart; do \
-                                   not serve this file with vmcp until then";
-pub(super) const CLIENT: &str = "has no effect: it is for tokens that the issuer is asked about, and \
-                                 here tokens must be JWTs, which are checked with the issuer's keys";
-pub(super) const INTROSPECTION: &str = ": tokens must be JWTs, and others are refused; remove it if \
-                                        your tokens are JWTs";
+pub(super) const UPSTREAM_CLAIMS: &str = ": callers are judged by the claims of the token that they show, and \
+                                          no other is known here; leave it out to judge them by that one";
 pub(super) const DISCOVERED: &str = ": no backend's own authentication is found here, and a backend \
                                      is shown nothing but what outgoingAuth says; write source: \
                                      inline, and a strategy for each backend under \
                                      outgoingAuth.backends";
+pub(super) const UPSTREAM: &str = ": it needs the embedded authorization server, which vmcp does not have yet; \
+                                   leave this backend out until then";
+pub(super) const PROVIDER: &str = ": it needs the embedded authorization server, which vmcp does not have yet; \
+                                   leave it out if the token that callers show is the one to exchange";
 pub(super) const STRATEGY: &str = ": nothing here can stand for it, as a fixed header would show the \
                                    backend the same caller whoever calls; leave this backend out \
                                    until then";
-pub(super) const OF_STRATEGY: &str = ": it goes with a type that is not either; leave this backend out \
-                                      until then";
+pub(super) const CACHE_SKEW: &str = "has no effect: a token is renewed when it is used after 80% of its life, and \
+                                     never used after its end";
 pub(super) const OWN_STRATEGY: &str = ": no backend's own authentication is found here; give this one \
                                        the type and what goes with it";
 pub(super) const TOOL_CONFIG: &str = ": what that resource hides would be shown; write its filter and \
@@ -32,8 +30,6 @@ pub(super) const AUDIT: &str = ": no record of who called what is written; do no
 pub(super) const RATE_LIMITING: &str = ": a caller may call as often as limits and the backends allow; \
                                         do not serve this file with vmcp where that is too much, \
                                         otherwise remove it";
-pub(super) const PASSTHROUGH: &str = ": backends do not get these headers of clients, and what they \
-                                      decide by them they decide without; remove it if they can";
 pub(super) const COMPOSITE: &str = "; remove it to go without composite tools";
 pub(super) const TELEMETRY: &str = "; remove it to go without metrics and traces";
 pub(super) const OPTIMIZER: &str =
@@ -52,8 +48,6 @@ pub(super) fn decides_upon_calls(key: &str) -> bool {
 /// Which values of a key ask for nothing in the reference system, and are as if it were absent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Off {
-    /// None: whoever writes the key wants something.
-    Never,
     /// Nothing, an empty text, list or map.
     Empty,
     /// The same, or a map in which everything is empty.
@@ -66,8 +60,6 @@ pub(super) enum Off {
     NotEnabled,
     /// Telemetry that nobody is told of.
     Untold,
-    /// Entities of policies that are none.
-    NoEntities,
 }
 
 /// Where telemetry goes.
@@ -77,7 +69,6 @@ impl Off {
     pub(super) fn holds(self, content: &Content) -> bool {
         let is_map = matches!(content, Content::Map(_));
         match self {
-            Self::Never => false,
             Self::Empty => is_empty(content),
             Self::Hollow => is_empty(content) || is_hollow(content),
             Self::Null => matches!(content, Content::Null),
@@ -85,9 +76,6 @@ impl Off {
             Self::NotEnabled => is_empty(content) || is_map && is_zero(content, "enabled"),
             Self::Untold => {
                 is_empty(content) || is_map && TELLS.iter().all(|key| is_zero(content, key))
-            }
-            Self::NoEntities => {
-                is_empty(content) || matches!(content, Content::Text(text) if text.trim() == "[]")
             }
         }
     }

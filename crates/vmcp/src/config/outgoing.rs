@@ -1,12 +1,15 @@
-//! What each backend is shown: `outgoingAuth`. No message holds the value of a header.
+//! What each backend is shown: `outgoingAuth`. No message holds the value of a header or another secret.
+
+mod client;
+mod grants;
 
 use std::collections::BTreeMap;
 
 use http::{HeaderName, HeaderValue};
-use vmcp_backend::Outgoing;
+use vmcp_credentials::{Config as Outgoing, Grant, HeaderFile, RESERVED};
 use vmcp_model::BackendId;
 
-use super::{backends::Names, reader::Reader, secret, value::Value};
+use super::{backends::Names, file, reader::Reader, secret, value::Value};
 
 /// The strategies of all backends.
 pub(super) struct OutgoingAuth {
@@ -18,15 +21,20 @@ pub(super) struct OutgoingAuth {
 enum Strategy {
     Unauthenticated,
     HeaderInjection,
+    ClientCredentials,
+    TokenExchange,
+    OnBehalfOf,
+    CrossApp,
 }
 
 /// The keys that can give a header its value.
 const SOURCES: [&str; 3] = ["headerValue", "headerValueEnv", "headerValueFile"];
 
-/// Reads the strategies.
-pub(super) fn read(reader: &Reader<'_>, names: &Names) -> OutgoingAuth {
+/// Reads the strategies. `has_issuer` says that callers show tokens.
+pub(super) fn read(reader: &Reader<'_>, names: &Names, has_issuer: bool) -> OutgoingAuth {
     reader.choice("source", &[()]);
-    let default = strategy(&reader.section("default")).unwrap_or(Outgoing::Unauthenticated);
+    let default = strategy(&reader.section("default"), has_issuer);
+    let default = default.unwrap_or(Outgoing::Unauthenticated);
     let mut single = BTreeMap::new();
     for (name, value, section) in reader.named("backends") {
         let id = names.of_key(name, &value);
@@ -36,7 +44,7 @@ pub(super) fn read(reader: &Reader<'_>, names: &Names) -> OutgoingAuth {
                  credentials in env",
             );
         }
-        if let (Some(id), Some(strategy)) = (id, strategy(&section)) {
+        if let (Some(id), Some(strategy)) = (id, strategy(&section, has_issuer)) {
             single.insert(id, strategy);
         }
     }
@@ -50,29 +58,80 @@ impl OutgoingAuth {
     }
 }
 
-fn strategy(reader: &Reader<'_>) -> Option<Outgoing> {
-    let strategy = reader.choice("type", &[Strategy::Unauthenticated, Strategy::HeaderInjection]);
-    let injection = header_injection(&reader.section("headerInjection"));
-    match strategy? {
-        Strategy::Unauthenticated => {
-            if let Some(value) = reader.value("headerInjection") {
-                value.problem("only takes effect with type: header_injection");
-            }
-            Some(Outgoing::Unauthenticated)
+impl Strategy {
+    const ALL: [Self; 6] = [
+        Self::Unauthenticated,
+        Self::HeaderInjection,
+        Self::ClientCredentials,
+        Self::TokenExchange,
+        Self::OnBehalfOf,
+        Self::CrossApp,
+    ];
+
+    /// Its name, and the key of its section.
+    fn names(self) -> (&'static str, Option<&'static str>) {
+        match self {
+            Self::Unauthenticated => ("unauthenticated", None),
+            Self::HeaderInjection => ("header_injection", Some("headerInjection")),
+            Self::ClientCredentials => ("client_credentials", Some("clientCredentials")),
+            Self::TokenExchange => ("token_exchange", Some("tokenExchange")),
+            Self::OnBehalfOf => ("obo", Some("obo")),
+            Self::CrossApp => ("xaa", Some("xaa")),
         }
-        Strategy::HeaderInjection => {
-            if !reader.has("headerInjection") {
-                reader.missing("headerInjection", "is required for type: header_injection");
-            }
-            injection
+    }
+
+    /// Whether callers are shown with tokens that are obtained for theirs.
+    fn is_personal(self) -> bool {
+        match self {
+            Self::Unauthenticated | Self::HeaderInjection | Self::ClientCredentials => false,
+            Self::TokenExchange | Self::OnBehalfOf | Self::CrossApp => true,
+        }
+    }
+
+    /// Reads what its section says.
+    fn read(self, section: &Reader<'_>) -> Option<Outgoing> {
+        let token = |grant: Grant| Outgoing::Token(Box::new(grant));
+        match self {
+            Self::Unauthenticated => Some(Outgoing::Unauthenticated),
+            Self::HeaderInjection => header_injection(section),
+            Self::ClientCredentials => grants::client_credentials(section).map(token),
+            Self::TokenExchange => grants::token_exchange(section).map(token),
+            Self::OnBehalfOf => grants::on_behalf_of(section).map(token),
+            Self::CrossApp => grants::cross_app(section).map(token),
         }
     }
 }
 
+fn strategy(reader: &Reader<'_>, has_issuer: bool) -> Option<Outgoing> {
+    let chosen = reader.choice("type", &Strategy::ALL);
+    for other in Strategy::ALL.into_iter().filter(|other| Some(*other) != chosen) {
+        let (name, Some(key)) = other.names() else { continue };
+        if let (Some(value), Some(_)) = (reader.value(key), chosen) {
+            value.problem(format!("only takes effect with type: {name}"));
+        }
+    }
+    let chosen = chosen?;
+    let (name, Some(key)) = chosen.names() else { return Some(Outgoing::Unauthenticated) };
+    if !reader.has(key) {
+        reader.missing(key, format!("is required for type: {name}"));
+    }
+    let outgoing = chosen.read(&reader.section(key));
+    if chosen.is_personal()
+        && !has_issuer
+        && let Some(value) = reader.value("type")
+    {
+        let quoted = value.quoted();
+        value.problem(format!(
+            "{quoted} needs the token that each caller shows, and incomingAuth takes none; set incomingAuth.type: \
+             oidc, or show the backend a token of vmcp's own (type: client_credentials)"
+        ));
+    }
+    outgoing
+}
+
 fn header_injection(reader: &Reader<'_>) -> Option<Outgoing> {
     let name = reader.value("headerName").and_then(|value| header_name(&value));
-    let (literal, variable, file) =
-        (reader.value(SOURCES[0]), reader.value(SOURCES[1]), reader.value(SOURCES[2]));
+    let [literal, variable, file] = SOURCES.map(|source| reader.value(source));
     let given = SOURCES.iter().filter(|source| reader.has(source)).count();
     if given != 1 {
         if reader.is_present() {
@@ -80,10 +139,13 @@ fn header_injection(reader: &Reader<'_>) -> Option<Outgoing> {
         }
         return None;
     }
-    let value = literal
-        .and_then(|value| from_literal(&value))
-        .or_else(|| from_variable(&variable?))
-        .or_else(|| from_file(&file?));
+    if let Some(value) = file {
+        let path = file::checked(&value, |bytes| HeaderFile::value_of(bytes).map(drop))?;
+        let value = HeaderFile::value_of(&file::read(&path).ok()?).ok()?;
+        return Some(Outgoing::HeaderFile(HeaderFile { name: name?, path, value }));
+    }
+    let value =
+        literal.and_then(|value| from_literal(&value)).or_else(|| from_variable(&variable?));
     Some(Outgoing::Header { name: name?, value: value? })
 }
 
@@ -93,7 +155,7 @@ fn header_name(value: &Value<'_>) -> Option<HeaderName> {
         value.problem(format!("{} is not the name of a header", value.quoted()));
         return None;
     };
-    if Outgoing::RESERVED.contains(&name) {
+    if RESERVED.contains(&name) {
         let quoted = value.quoted();
         value.problem(format!("{quoted} belongs to the transport and cannot be set"));
         return None;
@@ -110,10 +172,6 @@ fn from_literal(value: &Value<'_>) -> Option<HeaderValue> {
 fn from_variable(value: &Value<'_>) -> Option<HeaderValue> {
     let (name, text) = secret::from_variable(value)?;
     header_value(value, text.as_bytes(), &format!("the variable {name}"))
-}
-
-fn from_file(value: &Value<'_>) -> Option<HeaderValue> {
-    header_value(value, &secret::from_file(value)?, value.quoted().as_str())
 }
 
 /// The value of a header, hidden from whoever prints it for debugging.

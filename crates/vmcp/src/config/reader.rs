@@ -9,12 +9,15 @@ use std::{cell::RefCell, time::Duration};
 use super::{
     not_yet,
     problem::{Place, Report},
-    schema::{Key, Need, OTHERS, Shape},
+    schema::{Key, Need, Shape},
     suggest::{did_you_mean, nearest},
     tree::{Content, Entry, Node},
     units,
     value::{Value, join},
 };
+
+/// Where it is said what callers may do.
+const AUTHORIZATION: &str = "incomingAuth.authz";
 
 /// A map whose keys are known.
 pub(super) struct Reader<'a> {
@@ -81,6 +84,11 @@ impl<'a> Reader<'a> {
     /// Passes over a key whose meaning is unknown because of another problem.
     pub(super) fn leave(&self, name: &str) {
         self.key(name);
+    }
+
+    /// Whether there is such a key in its table.
+    pub(super) fn knows(&self, name: &str) -> bool {
+        self.keys.iter().any(|key| key.name == name)
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
@@ -252,9 +260,9 @@ impl<'a> Reader<'a> {
 
     fn refuse_unknown(&self, entry: &Entry) {
         let name = entry.key.as_str();
-        let named = |name: &str| self.keys.iter().find(|key| key.name == name);
+        let named = self.keys.iter().find(|key| key.name == name);
         let content = &entry.node.content;
-        match named(name).or_else(|| named(OTHERS)).map(|key| key.need) {
+        match named.map(|key| key.need) {
             Some(Need::Required | Need::Optional) => {}
             Some(Need::NotYet { off, .. }) if off.holds(content) => {}
             Some(Need::NotYet { advice, .. }) => {
@@ -265,16 +273,13 @@ impl<'a> Reader<'a> {
             Some(Need::WithoutEffect(why)) => {
                 self.report.warning(entry.place, &join(&self.path, name), why);
             }
-            None if not_yet::decides_upon_calls(name) => {
-                let text =
-                    format!("unknown key {name:?} is not supported yet{}", not_yet::AUTHORIZATION);
-                self.report.problem(entry.place, &self.path, text);
-            }
             None => {
                 let names = self.keys.iter().map(|key| key.name);
                 let hint = if let Some(meant) = nearest(name, names) {
                     self.meant.borrow_mut().push(meant);
                     format!("; did you mean {meant:?}?")
+                } else if not_yet::decides_upon_calls(name) && self.path != AUTHORIZATION {
+                    format!("; what callers may do stands under {AUTHORIZATION}")
                 } else {
                     let supported = self.keys.iter().filter(|key| key.is_read());
                     let supported: Vec<_> = supported.map(|key| key.name).collect();

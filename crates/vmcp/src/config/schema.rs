@@ -21,9 +21,6 @@ pub(super) struct Key {
     pub(super) form: Option<Form>,
 }
 
-/// A name that stands for every key that a table does not list.
-pub(super) const OTHERS: &str = "*";
-
 /// What a text, each text of a list, or each key of a map looks like. The readers decide; this is
 /// what they can be expected to take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,11 +36,19 @@ pub(super) enum Form {
     Listen,
     Host,
     Origin,
+    /// An IP address, or one with the length of its prefix.
+    Network,
+    /// A URL that others are put behind: without a query or a fragment.
+    PublicUrl,
     /// An absolute path.
     Directory,
     /// The same, without `..`.
     File,
     HeaderName,
+    /// An absolute URI without a fragment.
+    Uri,
+    /// The name of a header that may be passed on.
+    PassedHeader,
     HeaderValue,
     /// Headers by their names.
     Headers,

@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use super::{expand, file, value::Value};
+use super::{expand, file, reader::Reader, value::Value};
 
 /// The name of an environment variable, and what it holds.
 pub(super) fn from_variable(value: &Value<'_>) -> Option<(String, String)> {
@@ -39,6 +39,42 @@ fn without_line_break(mut bytes: Vec<u8>) -> Vec<u8> {
         }
     }
     bytes
+}
+
+/// A secret that is named by one of two keys, if it is.
+pub(super) enum Named {
+    Text(String),
+    /// The path of its file, and what that holds.
+    Kept(String, Kept),
+}
+
+/// Reads a secret that stands in the variable, or in the file, that one of these keys names. If neither stands
+/// there, it is the first of the other variables that is set.
+pub(super) fn named(
+    reader: &Reader<'_>,
+    [variable_key, file_key]: [&str; 2],
+    others: &[&str],
+) -> Option<Named> {
+    match (reader.value(variable_key), reader.value(file_key)) {
+        (Some(_), Some(file)) => {
+            file.problem(format!("stands beside {variable_key}; keep one of them"));
+            None
+        }
+        (Some(variable), None) => from_variable(&variable).map(|(_, text)| Named::Text(text)),
+        (None, Some(file)) => {
+            let text = String::from_utf8(from_file(&file)?).ok();
+            if text.is_none() {
+                file.problem(format!("{} does not hold text", file.quoted()));
+            }
+            let path = file.text()?;
+            let kept = Kept::new(&path, text?);
+            Some(Named::Kept(path, kept))
+        }
+        (None, None) => {
+            let mut set = others.iter().filter_map(|name| reader.variable(name));
+            set.find(|text| !text.is_empty()).map(Named::Text)
+        }
+    }
 }
 
 /// A text in a file that may be exchanged while vmcp runs.

@@ -59,6 +59,7 @@ pub(super) fn limits(reader: &Reader<'_>) -> Limits {
         calls_per_session: reader.count("callsPerSession"),
         streams: reader.count("streams"),
         views: reader.count("views"),
+        caller_views: reader.count("callerViews"),
     }
 }
 

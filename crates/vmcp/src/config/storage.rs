@@ -182,25 +182,9 @@ fn login(reader: &Reader<'_>, fallback: Option<&str>) -> (Option<String>, Option
 
 /// The password, if any. `fallback` is a variable that is looked into if the file names nothing.
 fn password(reader: &Reader<'_>, fallback: Option<&str>) -> Option<Password> {
-    let (variable, file) = (reader.value("passwordEnv"), reader.value("passwordFile"));
-    match (variable, file) {
-        (Some(_), Some(file)) => {
-            file.problem("stands beside passwordEnv; keep one of them");
-            None
-        }
-        (Some(variable), None) => secret::from_variable(&variable).map(|(_, text)| text.into()),
-        (None, Some(file)) => {
-            let text = String::from_utf8(secret::from_file(&file)?).ok();
-            if text.is_none() {
-                file.problem(format!("{} does not hold text", file.quoted()));
-            }
-            let path = file.text()?;
-            let kept = secret::Kept::new(&path, text?);
-            Some(Password::kept(&path, move || kept.now()))
-        }
-        (None, None) => {
-            reader.variable(fallback?).filter(|text| !text.is_empty()).map(Password::from)
-        }
+    match secret::named(reader, ["passwordEnv", "passwordFile"], fallback.as_slice())? {
+        secret::Named::Text(text) => Some(text.into()),
+        secret::Named::Kept(path, kept) => Some(Password::kept(&path, move || kept.now())),
     }
 }
 

@@ -9,10 +9,12 @@ mod backends;
 mod editors;
 mod environment;
 mod given;
+mod grants;
 mod incoming;
 mod mistyped;
 mod outcome;
 mod outgoing;
+mod reached;
 mod samples;
 mod scalars;
 mod schema;
@@ -54,6 +56,7 @@ fn environment(name: &str) -> Option<String> {
         "PORT" => "8081",
         "LIMIT" => "32",
         "KEYS" => KEYS,
+        "PRIVATE_KEY" => include_str!("tests/private-key.pem"),
         "BACKEND" => "github",
         "TOOLHIVE_HEADER_FORWARD_MY_SERVER_1" => "{\"X-Tenant\": \"s3cret\"}",
         "FIXTURES" => concat!(env!("CARGO_MANIFEST_DIR"), "/src/config/tests"),

@@ -9,7 +9,8 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use vmcp_backend::{Endpoint, Isolation, Outgoing, Program, Transport};
+use vmcp_backend::{Endpoint, Isolation, Program, Transport};
+use vmcp_credentials::{Config as Outgoing, RESERVED};
 
 use super::{command, file, inherited, outgoing, proxy::proxy, reader::Reader, url, value::Value};
 
@@ -79,16 +80,26 @@ pub(super) fn read<'a>(reader: &Reader<'a>) -> Draft<'a> {
 
 impl Draft<'_> {
     /// Completes the transport by what the backend is shown.
-    pub(super) fn finish(self, outgoing: Outgoing) -> Option<Transport> {
+    pub(super) fn finish(
+        self,
+        outgoing: Outgoing,
+        passthrough: &Arc<[HeaderName]>,
+    ) -> Option<Transport> {
         let mut transport = self.transport?;
         match &mut transport {
             Transport::Http(endpoint) | Transport::Sse(endpoint) => {
-                if let Outgoing::Header { name, .. } = &outgoing {
+                if let Some(name) = outgoing.header() {
                     for (_, value) in self.headers.iter().filter(|(header, _)| header == name) {
                         value.problem("outgoingAuth sets this header as well; keep one of the two");
                     }
                 }
+                for (name, value) in &self.headers {
+                    if passthrough.contains(name) {
+                        value.problem("passthroughHeaders passes the client's own value of this header; keep one of the two");
+                    }
+                }
                 endpoint.outgoing = outgoing;
+                endpoint.passthrough = Arc::clone(passthrough);
             }
             Transport::Stdio(_) => {}
         }
@@ -116,7 +127,7 @@ fn endpoint<'a>(reader: &Reader<'a>, names: &mut Vec<(HeaderName, Value<'a>)>) -
         }
     }
     let (url, proxy) = url?;
-    Some(Endpoint { url, outgoing: Outgoing::Unauthenticated, headers, ca_bundle, proxy })
+    Some(Endpoint { headers, ca_bundle, proxy, ..Endpoint::plain(url) })
 }
 
 /// A header that is the same in every request.
@@ -125,7 +136,7 @@ fn header(name: &str, value: &Value<'_>, others: &HeaderMap) -> Option<(HeaderNa
         value.problem("its key is not the name of a header");
         return None;
     };
-    if Outgoing::RESERVED.contains(&name) {
+    if RESERVED.contains(&name) {
         value.problem("belongs to the transport and cannot be set");
         return None;
     }

@@ -111,6 +111,10 @@ impl<'a> Value<'a> {
     }
 
     pub(super) fn flag(&self) -> Option<bool> {
+        if matches!(self.node.content, Content::List(_) | Content::Map(_)) {
+            self.problem("must be true or false");
+            return None;
+        }
         self.scalar("is not true or false", units::flag)
     }
 
@@ -157,11 +161,6 @@ impl<'a> Value<'a> {
             Content::Map(entries) => entries.is_empty(),
             Content::Null | Content::Text(_) => false,
         }
-    }
-
-    /// Whether something stands here, and no map.
-    pub(super) fn is_word_or_list(&self) -> bool {
-        matches!(self.node.content, Content::Text(_) | Content::List(_))
     }
 
     /// The entries of a map, as the file has them.

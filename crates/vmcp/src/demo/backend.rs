@@ -30,7 +30,7 @@ pub(super) struct Server {
     pub(super) instructions: &'static str,
     pub(super) capabilities: fn() -> Value,
     /// Answers a request with a result, or with why there is none.
-    pub(super) answer: fn(&mut Notes, &str, &Value) -> Result<Value, String>,
+    pub(super) answer: fn(&mut Notes, &Message, &Value) -> Result<Value, String>,
 }
 
 /// What a server keeps for one session.
@@ -101,7 +101,7 @@ impl Running {
 
     fn take(&self, session: Option<String>, message: &Message) -> Response<Full<Bytes>> {
         let Some(id) = message.id() else { return empty(StatusCode::ACCEPTED) };
-        if message.method() == "initialize" {
+        if message.method() == Some(vmcp_model::Method::Initialize) {
             return self.greet(message);
         }
         let mut sessions = self.sessions();
@@ -109,9 +109,9 @@ impl Running {
             return empty(StatusCode::NOT_FOUND);
         };
         let whole: Value = serde_json::from_slice(message.text()).unwrap_or_default();
-        let answer = match &*message.method() {
-            "ping" => Ok(json!({})),
-            method => (self.server.answer)(notes, method, &whole["params"]),
+        let answer = match message.method() {
+            Some(vmcp_model::Method::Ping) => Ok(json!({})),
+            _ => (self.server.answer)(notes, message, &whole["params"]),
         };
         json_body(match answer {
             Ok(result) => reply::result(id, result.to_string().as_bytes()),

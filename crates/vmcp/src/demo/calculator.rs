@@ -1,6 +1,8 @@
 //! The demo's calculator: tools without memory.
 
 use serde_json::{Value, json};
+use vmcp_model::Method;
+use vmcp_wire::Message;
 
 use super::backend::{Notes, Server};
 
@@ -11,13 +13,13 @@ pub(super) const SERVER: Server = Server {
     answer,
 };
 
-fn answer(_notes: &mut Notes, method: &str, params: &Value) -> Result<Value, String> {
-    match method {
-        "tools/list" => Ok(json!({"tools": [
+fn answer(_notes: &mut Notes, message: &Message, params: &Value) -> Result<Value, String> {
+    match message.method() {
+        Some(Method::ToolsList) => Ok(json!({"tools": [
             tool("add", "Adds two numbers."),
             tool("multiply", "Multiplies two numbers."),
         ]})),
-        "tools/call" => {
+        Some(Method::ToolsCall) => {
             let number = |name: &str| {
                 let value = params["arguments"][name].as_f64();
                 value.ok_or_else(|| format!("the argument {name:?} must be a number"))
@@ -30,7 +32,7 @@ fn answer(_notes: &mut Notes, method: &str, params: &Value) -> Result<Value, Str
             };
             Ok(json!({"content": [{"type": "text", "text": result.to_string()}]}))
         }
-        _ => Err(format!("{method} is not offered")),
+        _ => Err(format!("{} is not offered", message.method_name())),
     }
 }
 

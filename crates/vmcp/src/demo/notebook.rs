@@ -1,6 +1,8 @@
 //! The demo's notebook: it remembers what its session has written.
 
 use serde_json::{Value, json};
+use vmcp_model::Method;
+use vmcp_wire::Message;
 
 use super::backend::{Notes, Server};
 
@@ -14,9 +16,9 @@ pub(super) const SERVER: Server = Server {
     answer,
 };
 
-fn answer(notes: &mut Notes, method: &str, params: &Value) -> Result<Value, String> {
-    match method {
-        "tools/list" => Ok(json!({"tools": [
+fn answer(notes: &mut Notes, message: &Message, params: &Value) -> Result<Value, String> {
+    match message.method() {
+        Some(Method::ToolsList) => Ok(json!({"tools": [
             {
                 "name": "write",
                 "description": "Writes a note into this session's notebook.",
@@ -32,28 +34,30 @@ fn answer(notes: &mut Notes, method: &str, params: &Value) -> Result<Value, Stri
                 "inputSchema": {"type": "object"},
             },
         ]})),
-        "tools/call" => call(notes, params),
-        "resources/list" => Ok(json!({"resources": [{
+        Some(Method::ToolsCall) => call(notes, params),
+        Some(Method::ResourcesList) => Ok(json!({"resources": [{
             "uri": "note://welcome",
             "name": "welcome",
             "description": "A first note.",
             "mimeType": "text/plain",
         }]})),
-        "resources/templates/list" => Ok(json!({"resourceTemplates": []})),
-        "resources/read" if params["uri"] == "note://welcome" => Ok(json!({"contents": [{
-            "uri": "note://welcome",
-            "mimeType": "text/plain",
-            "text": "Welcome to vmcp: every backend behind one endpoint.",
-        }]})),
-        "prompts/list" => Ok(json!({"prompts": [{
+        Some(Method::ResourcesTemplatesList) => Ok(json!({"resourceTemplates": []})),
+        Some(Method::ResourcesRead) if params["uri"] == "note://welcome" => {
+            Ok(json!({"contents": [{
+                "uri": "note://welcome",
+                "mimeType": "text/plain",
+                "text": "Welcome to vmcp: every backend behind one endpoint.",
+            }]}))
+        }
+        Some(Method::PromptsList) => Ok(json!({"prompts": [{
             "name": "summarize",
             "description": "Asks for a summary of the notes.",
         }]})),
-        "prompts/get" if params["name"] == "summarize" => Ok(json!({"messages": [{
+        Some(Method::PromptsGet) if params["name"] == "summarize" => Ok(json!({"messages": [{
             "role": "user",
             "content": {"type": "text", "text": "Read my notes and summarize them in one sentence."},
         }]})),
-        _ => Err(format!("{method} is not offered, or not with these parameters")),
+        _ => Err(format!("{} is not offered, or not with these parameters", message.method_name())),
     }
 }
 

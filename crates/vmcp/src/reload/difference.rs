@@ -4,7 +4,7 @@ use vmcp_backend::{Program, Transport};
 use vmcp_core::Bridge;
 
 use crate::config::{
-    BackendSettings, Complaint, Configuration, Limits, Problem, Problems, Sessions,
+    Admin, BackendSettings, Complaint, Configuration, Limits, Problem, Problems, Sessions,
 };
 
 /// The settings that hold until the server is started again, and differ.
@@ -17,6 +17,7 @@ pub(super) fn later(started: &Configuration, new: &Configuration) -> Vec<&'stati
         backends,
         rules: _,
         incoming,
+        authorization: _,
         log_level: _,
         reload,
         failures: _,
@@ -24,9 +25,11 @@ pub(super) fn later(started: &Configuration, new: &Configuration) -> Vec<&'stati
         sessions,
         bridge,
         limits,
-        admin_listen,
+        admin: Admin { listen: admin_listen, auth: admin_auth },
         allowed_hosts,
         allowed_origins,
+        public_url,
+        trusted_proxies,
         warnings: _,
         notes: _,
     } = started;
@@ -39,9 +42,12 @@ pub(super) fn later(started: &Configuration, new: &Configuration) -> Vec<&'stati
         ("incomingAuth", *incoming != new.incoming),
         ("sessionStorage", *storage != new.storage),
         ("limits.eventBytes", event_bytes(backends) != event_bytes(&new.backends)),
-        ("admin.listen", *admin_listen != new.admin_listen),
+        ("admin.listen", *admin_listen != new.admin.listen),
+        ("admin.auth", *admin_auth != new.admin.auth),
         ("allowedHosts", *allowed_hosts != new.allowed_hosts),
         ("allowedOrigins", *allowed_origins != new.allowed_origins),
+        ("publicUrl", *public_url != new.public_url),
+        ("trustedProxies", *trusted_proxies != new.trusted_proxies),
     ];
     let differs = whole
         .into_iter()
@@ -88,7 +94,7 @@ fn of_bridge(started: &Bridge, new: &Bridge) -> [(&'static str, bool); 5] {
     ]
 }
 
-fn of_limits(started: &Limits, new: &Limits) -> [(&'static str, bool); 9] {
+fn of_limits(started: &Limits, new: &Limits) -> [(&'static str, bool); 10] {
     let Limits {
         request_bytes,
         held_request_bytes,
@@ -99,6 +105,7 @@ fn of_limits(started: &Limits, new: &Limits) -> [(&'static str, bool); 9] {
         calls_per_session,
         streams,
         views,
+        caller_views,
     } = started;
     [
         ("limits.requestBytes", *request_bytes != new.request_bytes),
@@ -110,6 +117,7 @@ fn of_limits(started: &Limits, new: &Limits) -> [(&'static str, bool); 9] {
         ("limits.callsPerSession", *calls_per_session != new.calls_per_session),
         ("limits.streams", *streams != new.streams),
         ("limits.views", *views != new.views),
+        ("limits.callerViews", *caller_views != new.caller_views),
     ]
 }
 

@@ -1,5 +1,8 @@
 //! Who may call: access tokens, what becomes of requests without a good one, and whose a session is.
 
+mod bound;
+mod ends;
+mod issuers;
 mod keys;
 mod refusals;
 mod settings;

@@ -3,6 +3,7 @@
 mod client;
 mod configuration;
 mod known;
+mod policy;
 mod programs;
 mod serving;
 mod sources;

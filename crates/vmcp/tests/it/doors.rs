@@ -64,7 +64,7 @@ async fn what_is_for_this_machine_is_not_for_those_whom_a_proxy_lets_in() {
         let refused = status_page.send(Method::GET, &[header], Bytes::new()).await.unwrap();
         assert_eq!(refused.status(), 403, "{header:?}");
         let told = refused.bytes().await.unwrap();
-        assert!(String::from_utf8_lossy(&told).contains("admin.listen"), "{told:?}");
+        assert!(String::from_utf8_lossy(&told).contains("admin.auth"), "{told:?}");
         assert_eq!(status(&client, Method::POST, header).await, 200, "{header:?}");
     }
 }

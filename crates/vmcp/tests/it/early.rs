@@ -48,6 +48,20 @@ async fn a_client_without_a_stream_is_asked_on_the_first_calls() {
     assert!(again.before.is_empty(), "{again:?}");
 }
 
+/// The call has begun when it is held up, so the end of the process waits for it as for any other.
+#[tokio::test]
+async fn a_call_that_waits_for_the_clients_answer_outlives_the_order_to_end() {
+    let mut process = program().await;
+    let client = connect(&process).await;
+    let mut call = client.open_call("1", "kid_roots", "{}").await.unwrap();
+    let question = next(&mut call).await;
+    process.signal(rustix::process::Signal::TERM).unwrap();
+    answer(&client, &question).await;
+    let answered = known(&call.answer("1").await.unwrap());
+    assert_eq!(answered["result"], serde_json::from_str::<Value>(ROOTS).unwrap(), "{answered}");
+    assert!(process.wait().await.unwrap().success(), "{}", process.log());
+}
+
 #[tokio::test]
 async fn a_client_with_a_stream_is_asked_there() {
     let process = program().await;
@@ -126,7 +140,7 @@ async fn a_question_ends_with_the_session_on_which_it_was_asked() {
     let question = next(&mut call).await;
     let asked = Instant::now();
     server.forget_sessions();
-    assert_ne!(client.answer(&question, ROOTS).await.unwrap(), 202);
+    assert_eq!(client.answer(&question, ROOTS).await.unwrap(), 202);
     let answered = next(&mut call).await;
     let waited = asked.elapsed();
     assert!(waited < Duration::from_millis(2500), "the answer was waited for: {waited:?}");

@@ -36,7 +36,7 @@ async fn a_refused_answer_ends_its_call_with_the_reason() {
     let client = connect(&process).await;
     let mut stream = client.open_call("1", "b_ask", "{}").await.unwrap();
     let question = stream.message().await.unwrap().unwrap();
-    assert_eq!(client.answer(&question, r#"{"action":"accept"}"#).await.unwrap(), 400);
+    assert_eq!(client.answer(&question, r#"{"action":"accept"}"#).await.unwrap(), 202);
     let answer = stream.answer("1").await.unwrap();
     let error = answer.error().unwrap();
     assert!(error.contains("-32603") && error.contains("Missing session ID"), "{error}");
@@ -44,6 +44,33 @@ async fn a_refused_answer_ends_its_call_with_the_reason() {
     let cancelled = |seen: &Seen| seen.method == "notifications/cancelled";
     eventually("the backend is told", async || raw.seen().iter().any(cancelled).then_some(()))
         .await;
+}
+
+/// Clients of official SDKs end their session at any status but 202 for what has no response.
+#[tokio::test]
+async fn what_has_no_response_is_taken_though_its_backend_is_gone() {
+    let raw = RawServer::builder().offer(Kind::Tools, TOOL, asks()).start().await.unwrap();
+    let process = serve(&Gateway::before(&[("b", raw.url())])).await;
+    let client = connect(&process).await;
+    let mut open = Vec::new();
+    for id in ["1", "2"] {
+        let mut stream = client.open_call(id, "b_ask", "{}").await.unwrap();
+        let question = stream.message().await.unwrap().unwrap();
+        open.push((stream, question));
+    }
+    drop(raw);
+    let (_stream, question) = &open[0];
+    let token = &question.json()["params"]["_meta"]["progressToken"];
+    for (method, params) in [
+        ("notifications/progress", format!(r#"{{"progressToken":{token},"progress":1}}"#)),
+        ("notifications/cancelled", r#"{"requestId":2}"#.into()),
+        ("notifications/roots/list_changed", "{}".into()),
+    ] {
+        assert_eq!(client.notify(method, &params).await.unwrap(), 202, "{method}");
+    }
+    for (_stream, question) in &open {
+        assert_eq!(client.answer(question, r#"{"action":"accept"}"#).await.unwrap(), 202);
+    }
 }
 
 #[tokio::test]

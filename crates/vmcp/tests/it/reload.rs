@@ -16,6 +16,7 @@ use vmcp_testkit::{
     peers,
     process::Process,
     raw::{Answer, Kind, Running, Server, fixed, handler},
+    token_endpoint::TokenEndpoint,
 };
 
 use crate::{connect, serve};
@@ -252,15 +253,13 @@ async fn a_reload_is_checked_as_deep_as_a_start() {
 #[tokio::test]
 async fn a_changed_credential_is_used_by_the_next_call() {
     let backend = peers::slow().start().await.unwrap();
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("secret");
-    fs::write(&file, "first").unwrap();
-    let gateway = Gateway::before(&[("a", backend.url())]).with(&format!(
-        "outgoingAuth:
-  default: {{type: header_injection, headerInjection: {{headerName: X-Key, headerValueFile: '{}'}}}}",
-        file.display()
-    ));
-    let process = serve(&gateway).await;
+    let gateway = |value: &str| {
+        Gateway::before(&[("a", backend.url())]).with(&format!(
+            "outgoingAuth:
+  default: {{type: header_injection, headerInjection: {{headerName: X-Key, headerValue: {value}}}}}"
+        ))
+    };
+    let process = serve(&gateway("first")).await;
     let client = connect(&process).await;
     let last = || {
         let seen = backend.seen();
@@ -268,21 +267,24 @@ async fn a_changed_credential_is_used_by_the_next_call() {
         call.headers["x-key"].to_str().unwrap().to_owned()
     };
     assert_eq!((text(&client, "a_slow").await, last()), ("done".into(), "first".into()));
-    fs::write(&file, "second").unwrap();
-    reloaded(&process, &gateway).await;
+    reloaded(&process, &gateway("second")).await;
     assert_eq!((text(&client, "a_slow").await, last()), ("done".into(), "second".into()));
 }
 
 #[tokio::test]
 async fn the_file_and_what_it_refers_to_are_looked_at() {
     let (one, two) = (named("one").start().await.unwrap(), named("two").start().await.unwrap());
+    let endpoint = TokenEndpoint::start().await.unwrap();
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("secret");
     fs::write(&file, "first").unwrap();
     let with = |backends: &[(&str, String)]| {
         Gateway::before(backends).with(&format!(
             "outgoingAuth:
-  default: {{type: header_injection, headerInjection: {{headerName: X-Key, headerValueFile: '{}'}}}}",
+  default:
+    type: client_credentials
+    clientCredentials: {{tokenUrl: '{}', clientId: c, clientAuth: post, clientSecretFile: '{}'}}",
+            endpoint.url(),
             file.display()
         ))
     };
@@ -293,10 +295,10 @@ async fn the_file_and_what_it_refers_to_are_looked_at() {
     assert_eq!(next(&mut get).await, "notifications/tools/list_changed");
     assert_eq!(tools(&client).await, ["a_one", "b_two"]);
     fs::write(&file, "second").unwrap();
-    eventually("the new secret is shown", async || {
+    eventually("the new secret is used", async || {
         text(&client, "a_one").await;
-        let seen = one.seen();
-        (seen.last().unwrap().headers["x-key"] == "second").then_some(())
+        let asked = endpoint.asked();
+        asked.iter().any(|asked| asked.field("client_secret") == "second").then_some(())
     })
     .await;
 }

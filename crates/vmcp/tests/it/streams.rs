@@ -35,7 +35,7 @@ async fn counting(last: u64) -> (Running, Arc<Semaphore>) {
 }
 
 /// The numbers that come next on a stream, and the id of the last event read.
-async fn numbers(stream: &mut Response, count: usize) -> (Vec<u64>, Option<String>) {
+pub(crate) async fn numbers(stream: &mut Response, count: usize) -> (Vec<u64>, Option<String>) {
     let (mut numbers, mut last) = (Vec::new(), None);
     for _ in 0..count {
         let message = stream.message().await.unwrap().unwrap();
@@ -46,7 +46,7 @@ async fn numbers(stream: &mut Response, count: usize) -> (Vec<u64>, Option<Strin
 }
 
 /// The backend session that this client's subscription made, once it is listened to.
-async fn subscribed(client: &Client, backend: &Running) -> Arc<Session> {
+pub(crate) async fn subscribed(client: &Client, backend: &Running) -> Arc<Session> {
     let params = r#"{"uri":"ask://one"}"#;
     client.request("1", "resources/subscribe", params).await.unwrap().result().unwrap();
     eventually("the session is listened to", async || {
@@ -56,7 +56,7 @@ async fn subscribed(client: &Client, backend: &Running) -> Arc<Session> {
     .await
 }
 
-async fn say(session: &Session, number: u64) {
+pub(crate) async fn say(session: &Session, number: u64) {
     let params = format!(r#"{{"level":"info","data":{number}}}"#);
     session.notify("notifications/message", &params).await;
 }

@@ -71,6 +71,8 @@ async fn the_list_holds_the_tasks_of_all_backends_once() {
     let Fixture { client, .. } = &two_with_tasks().await;
     let empty = client.request("1", "tasks/list", "{}").await.unwrap();
     assert!(empty.items("tasks").unwrap().is_empty());
+    let wrong = client.request("0", "tasks/list", r#"{"cursor":"a:7"}"#).await.unwrap();
+    assert_eq!(wrong.error_code().unwrap(), -32602, "there is nothing to page through");
     let mut begun = Vec::new();
     for tool in ["a_work", "b_work", "a_work"] {
         let task = begin(client, tool, 60_000).await;

@@ -11,6 +11,8 @@ mod openings;
 mod outage;
 mod own;
 mod replaced;
+mod rights;
+mod rolling;
 mod secrets;
 mod shared;
 

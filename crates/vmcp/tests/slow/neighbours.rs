@@ -3,13 +3,19 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use tokio::time::Instant;
-use vmcp_testkit::{gateway::Gateway, peers, process::Process, raw::Form};
+use vmcp_testkit::{
+    gateway::Gateway,
+    peers,
+    process::Process,
+    raw::Form,
+    token_endpoint::{Given, TokenEndpoint},
+};
 
 use crate::support::{call, client_of, session};
 
@@ -36,6 +42,16 @@ async fn a_bad_backend_leaves_the_others_alone() {
     let flooding = peers::flooding().start().await.unwrap();
     let huge = peers::huge().start().await.unwrap();
     let endless = peers::endless_headers(0).await.unwrap();
+    let tokenless = peers::stateful().start().await.unwrap();
+    let source = TokenEndpoint::start().await.unwrap();
+    let asked = AtomicUsize::new(0);
+    source.set_script(move |_asked| match asked.fetch_add(1, Ordering::Relaxed) % 5 {
+        0 => Given::text(200, "application/json", vec![b'['; 10 << 20]),
+        1 => Given::redirect("http://127.0.0.1:1/elsewhere"),
+        2 => Given::text(200, "text/html", "<html>"),
+        3 => Given::error(503, "temporarily_unavailable", "later"),
+        _ => Given::nothing().after(Duration::from_secs(5)),
+    });
     let vmcp = Gateway::before(&[
         ("good", good.url()),
         ("hanging", hanging.url()),
@@ -43,10 +59,16 @@ async fn a_bad_backend_leaves_the_others_alone() {
         ("flooding", flooding.url()),
         ("huge", huge.url()),
         ("endless", endless.url()),
+        ("tokenless", tokenless.url()),
     ])
     .with(
         "operational: {timeouts: {perWorkload: {hanging: 1s, dying: 1s, flooding: 1s, huge: 1s}}}",
     )
+    .with(&format!(
+        "outgoingAuth: {{backends: {{tokenless: {{type: client_credentials, clientCredentials: {{tokenUrl: '{}', \
+         clientId: vmcp, clientSecret: s3cret}}}}}}}}",
+        source.url()
+    ))
     .start(env!("CARGO_BIN_EXE_vmcp"))
     .await
     .unwrap();
@@ -59,6 +81,7 @@ async fn a_bad_backend_leaves_the_others_alone() {
         ("dying_cut_off", r#"{"bytes":20}"#),
         ("flooding_flood", "{}"),
         ("huge_huge", "{}"),
+        ("tokenless_count", "{}"),
     ] {
         let mut seen = Vec::new();
         let harmless = loop {

@@ -216,14 +216,16 @@ async fn calls_that_take_too_long_are_cut_with_a_clear_error() {
             client.request(&id, "tools/call", params).await.unwrap().error().unwrap().to_owned()
         });
     }
-    // A client without sessions is told, too, where its answer has begun.
-    let modern = ModernClient::new(&process.url()).meta("progressToken", json!(1));
-    cut.spawn(async move {
-        let arguments = json!({"delay_ms": 30_000});
-        let answered = modern.call("a_slow", arguments).await.unwrap();
-        answered.error().unwrap().to_string()
-    });
-    under_way(&backend, 3).await;
+    // A client without sessions is told, too, whether its answer has begun or not.
+    let plain = ModernClient::new(&process.url());
+    for modern in [plain.clone().meta("progressToken", json!(1)), plain] {
+        cut.spawn(async move {
+            let arguments = json!({"delay_ms": 30_000});
+            let answered = modern.call("a_slow", arguments).await.unwrap();
+            answered.error().unwrap().to_string()
+        });
+    }
+    under_way(&backend, 4).await;
     let began = Instant::now();
     process.signal(Signal::TERM).unwrap();
     while let Some(answer) = cut.join_next().await {
@@ -234,6 +236,8 @@ async fn calls_that_take_too_long_are_cut_with_a_clear_error() {
     let took = began.elapsed();
     assert!((900..20_000).contains(&took.as_millis()), "{took:?}");
     assert!(backend.sessions().is_empty(), "every backend session is given back");
+    // Sessions of clients end with theirs; those that are kept for others need not.
+    assert!(backend.counters().requests("notifications/cancelled") >= 2);
 }
 
 /// A backend that does not even answer DELETE does not keep the process.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio_util::task::TaskTracker;
 use vmcp_backend::{Backend, ClientView, Error, Session};
-use vmcp_model::{BackendId, ProtocolVersion};
+use vmcp_model::{BackendId, Method, ProtocolVersion};
 use vmcp_wire::Message;
 
 /// A client of the server at this URL.
@@ -31,5 +31,5 @@ pub(crate) async fn call(
     arguments: &str,
 ) -> Result<Message, Error> {
     let params = format!(r#"{{"name":"{tool}","arguments":{arguments}}}"#);
-    client.ask(session, "tools/call", Some(params.as_bytes())).await
+    client.ask(session, Method::ToolsCall, Some(params.as_bytes())).await
 }

@@ -4,29 +4,51 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ffi::OsStr,
     fs,
     path::{Path, PathBuf},
     process::Command,
 };
 
 use serde_json::Value;
+use vmcp_model::Method;
 
 /// Which crates of this workspace a crate may use, development aside.
 const EDGES: &[(&str, &[&str])] = &[
     ("vmcp-model", &[]),
     ("vmcp-wire", &["model"]),
     ("vmcp-catalog", &["model"]),
+    ("vmcp-policy", &["model"]),
     ("vmcp-http1", &[]),
     ("vmcp-keys", &["model"]),
     ("vmcp-store", &["keys", "model"]),
-    ("vmcp-auth", &["model", "wire"]),
-    ("vmcp-backend", &["model", "http1", "wire"]),
-    ("vmcp-core", &["model", "keys", "wire", "catalog", "backend"]),
+    ("vmcp-fetch", &["model"]),
+    ("vmcp-auth", &["fetch", "model", "wire"]),
+    ("vmcp-aws", &["fetch"]),
+    ("vmcp-credentials", &["fetch", "model"]),
+    ("vmcp-backend", &["credentials", "model", "http1", "wire"]),
+    ("vmcp-core", &["model", "keys", "wire", "catalog", "policy", "backend"]),
     ("vmcp-session", &["model", "wire", "store", "core", "backend", "catalog"]),
-    ("vmcp-server", &["model", "http1", "wire", "auth", "catalog", "core", "session", "backend"]),
+    ("vmcp-modern", &["model", "wire", "core", "backend", "catalog"]),
+    (
+        "vmcp-server",
+        &["model", "http1", "wire", "auth", "catalog", "core", "session", "modern", "backend"],
+    ),
     (
         "vmcp",
-        &["model", "wire", "auth", "catalog", "store", "backend", "core", "session", "server"],
+        &[
+            "model",
+            "wire",
+            "auth",
+            "credentials",
+            "catalog",
+            "policy",
+            "store",
+            "backend",
+            "core",
+            "session",
+            "server",
+        ],
     ),
     ("vmcp-testkit", &["model", "wire"]),
     ("vmcp-bench", &[]),
@@ -36,6 +58,7 @@ const EDGES: &[(&str, &[&str])] = &[
 const ONLY: &[(&str, &[&str])] = &[
     ("rmcp", &["vmcp-testkit"]),
     ("redis", &["vmcp-store"]),
+    ("cedar-policy", &["vmcp-policy"]),
     ("reqwest", &[]),
     ("openssl-sys", &[]),
     ("native-tls", &[]),
@@ -86,14 +109,14 @@ fn some_crates_are_named_in_one_place_only() {
 
 #[test]
 fn every_file_says_what_it_is() {
-    check_files(|text| {
+    check_files(|_path, text| {
         (!text.starts_with("//!")).then(|| "does not open by saying what it is".to_owned())
     });
 }
 
 #[test]
 fn no_file_is_too_long() {
-    check_files(|text| {
+    check_files(|_path, text| {
         let lines = text.lines().count();
         (lines > MAX_LINES).then(|| format!("has {lines} lines; make it two files"))
     });
@@ -104,14 +127,97 @@ fn nothing_is_left_for_later() {
     // In pieces, so that this file does not find itself.
     let words = [["#[ig", "nore"], ["TO", "DO"], ["FIX", "ME"], ["unimple", "mented!"]];
     let words = words.map(|word| word.concat());
-    check_files(|text| {
+    check_files(|_path, text| {
         words.iter().find(|word| text.contains(word.as_str())).map(|word| format!("says {word}"))
     });
 }
 
+/// A name that is written once cannot be written in two ways, and a `match` over an enum says what it
+/// leaves out.
+#[test]
+fn methods_are_named_in_one_place_only() {
+    let methods = Method::ALL.into_iter().filter(|method| *method != Method::Other);
+    let written = methods.map(|method| {
+        let name = method.name();
+        // Within a literal, quotes may have a backslash before them.
+        (name, [format!("\"{name}\""), format!("\"{name}\\\"")])
+    });
+    let written: Vec<_> = written.collect();
+    check_files(|path, text| {
+        let may_name = path.ends_with("vmcp-model/src/method.rs") || !is_production(path);
+        let text = if may_name { String::new() } else { production(text) };
+        let found = written.iter().find(|(_, ways)| ways.iter().any(|way| text.contains(way)));
+        found.map(|(name, _)| format!("writes {name:?}; use vmcp_model::Method"))
+    });
+}
+
+/// What a client wants of a backend goes one way, on which all that is decided about it is decided.
+#[test]
+fn one_file_sends_calls_to_backends() {
+    only_in(&["vmcp-backend/", "vmcp-core/src/call.rs"], &[".post("]);
+}
+
+/// A record says whose session it is, so it is read only where that is checked, or known.
+#[test]
+fn few_files_read_the_store() {
+    let readers = [
+        "vmcp-store/",
+        // By its id, of whoever owns it.
+        "vmcp-session/src/factory.rs",
+        "vmcp-session/src/sessions.rs",
+        // Of a session that is live here.
+        "vmcp-session/src/kept.rs",
+        "vmcp-session/src/own_offers.rs",
+        "vmcp-session/src/replicas.rs",
+    ];
+    only_in(&readers, &[".load(key", ".load(session.key", ".load(self.key", "store.load("]);
+    only_in(&readers, &["store.catalog(", "store.backend("]);
+}
+
+/// Checks that some code stands in these files only, or below these folders.
+#[track_caller]
+fn only_in(places: &[&str], code: &[&str]) {
+    check_files(|path, text| {
+        let path = path.strip_prefix(root().join("crates")).expect("sources are among the crates");
+        let name = path.to_string_lossy();
+        let is_free = !is_production(&root().join("crates").join(path))
+            || places.iter().any(|place| name.starts_with(place));
+        let text = if is_free { String::new() } else { production(text) };
+        // However it is broken into lines.
+        let text: String = text.split_whitespace().collect();
+        let found = code.iter().find(|code| text.contains(**code))?;
+        Some(format!("has {found:?}, which is for {places:?} only"))
+    });
+}
+
+/// Whether a file is part of what is shipped.
+fn is_production(path: &Path) -> bool {
+    let is_of_tests = |part: &OsStr| part == "tests" || part == "tests.rs";
+    let path = path.strip_prefix(root().join("crates")).expect("sources are among the crates");
+    !path.starts_with("vmcp-testkit")
+        && !path.starts_with("vmcp-bench")
+        && !path.iter().any(is_of_tests)
+}
+
+/// The code of a file without its comments and its tests.
+fn production(text: &str) -> String {
+    let mut kept = String::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if line == "#[cfg(test)]" {
+            let has_body = lines.next().is_some_and(|item| item.ends_with('{'));
+            let _end = has_body.then(|| lines.by_ref().find(|line| *line == "}"));
+        } else if !line.trim_start().starts_with("//") {
+            kept.push_str(line);
+            kept.push('\n');
+        }
+    }
+    kept
+}
+
 /// Checks every source file; the check says what is wrong with one.
 #[track_caller]
-fn check_files(check: impl Fn(&str) -> Option<String>) {
+fn check_files(check: impl Fn(&Path, &str) -> Option<String>) {
     let mut files = Vec::new();
     collect(&root().join("crates"), &mut files);
     assert!(files.len() > 50, "the sources were not found");
@@ -119,7 +225,7 @@ fn check_files(check: impl Fn(&str) -> Option<String>) {
         .iter()
         .filter_map(|path| {
             let text = fs::read_to_string(path).expect("a source file can be read");
-            check(&text).map(|why| format!("{} {why}", path.display()))
+            check(path, &text).map(|why| format!("{} {why}", path.display()))
         })
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

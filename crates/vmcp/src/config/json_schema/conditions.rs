@@ -1,5 +1,7 @@
 //! What one key of the file demands of another, section by section.
 
+mod outgoing;
+
 use serde_json::{Value, json};
 
 use super::{
@@ -10,22 +12,28 @@ use super::{
 /// What holds for the section at a path, as [`super::map_of`] writes paths.
 pub(super) fn of_section(path: &str) -> Vec<Value> {
     match path {
-        "" => vec![json!({
-            "if": says("bridge", &says("reuse", &json!({"const": "never"}))),
-            "then": {"properties": {"limits": without(&["keptSessionsPerBackend"])}},
-        })],
+        "" => vec![
+            json!({
+                "if": says("bridge", &says("reuse", &json!({"const": "never"}))),
+                "then": {"properties": {"limits": without(&["keptSessionsPerBackend"])}},
+            }),
+            json!({
+                "if": says("admin", &says("auth", &says("type", &json!({"const": "oidc"})))),
+                "then": {"properties": {"incomingAuth": says(
+                    "type",
+                    &json!({"not": {"enum": ["anonymous", "local"]}}),
+                )}},
+            }),
+        ],
         "backends[]" => backend(),
         "incomingAuth" => vec![
-            when("type", &["oidc"], &needs("oidc")),
-            when("type", &["anonymous", "local"], &without(&["oidc"])),
+            when("type", &["oidc"], &json!({"anyOf": [needs("oidc"), needs("issuers")]})),
+            when("type", &["anonymous", "local"], &without(&["oidc", "issuers"])),
         ],
-        "incomingAuth.oidc" => vec![oidc()],
-        "outgoingAuth.default" | "outgoingAuth.backends.NAME" => vec![
-            when("type", &["header_injection"], &needs("headerInjection")),
-            when("type", &["unauthenticated"], &without(&["headerInjection"])),
-        ],
-        "outgoingAuth.default.headerInjection" | "outgoingAuth.backends.NAME.headerInjection" => {
-            vec![one_of(&["headerValue", "headerValueEnv", "headerValueFile"])]
+        "incomingAuth.oidc" | "incomingAuth.issuers[]" => issuer(),
+        "incomingAuth.authz" => {
+            let none = json!({"properties": {"policies": {"maxItems": 0}}});
+            vec![when("type", &["none"], &none)]
         }
         "aggregation" => aggregation(),
         "aggregation.tools[].overrides.NAME" => {
@@ -42,22 +50,44 @@ pub(super) fn of_section(path: &str) -> Vec<Value> {
             "if": says("enabled", &json!({"enum": [false, "false", "no", "off"]})),
             "then": without(&["caBundlePath"]),
         })],
+        "admin.auth" => vec![
+            when("type", &["none", "oidc"], &without(&["tokenFile"])),
+            when("type", &["none", "token"], &without(&["roles", "rolesClaim"])),
+            when("type", &["oidc"], &needs_as("roles", &json!({"minItems": 1}))),
+        ],
         "bridge" => vec![
             when("reuse", &["all"], &without(&["concurrency"])),
             when("reuse", &["never"], &without(&["concurrency", "idle", "wait"])),
         ],
-        _ => Vec::new(),
+        _ => outgoing::of_section(path),
     }
 }
 
-/// Without a word that allows it, nothing is asked without TLS.
-fn oidc() -> Value {
+/// Without a word that allows it, these URLs are not asked without TLS.
+fn secure(keys: &[&str], unless: &str) -> Value {
     let secure = json!({"pattern": format!("^[Hh][Tt][Tt][Pp][Ss]:|^$|{}", patterns::VARIABLE)});
     let yes = json!({"anyOf": [{"const": true}, {"type": "string", "pattern": "^[TtYyOo]|[$]"}]});
+    let urls = keys.iter().map(|key| ((*key).to_owned(), secure.clone()));
     json!({
-        "if": {"not": says("insecureAllowHttp", &yes)},
-        "then": {"properties": {"issuer": secure, "jwksUrl": secure}},
+        "if": {"not": says(unless, &yes)},
+        "then": {"properties": urls.collect::<serde_json::Map<_, _>>()},
     })
+}
+
+fn issuer() -> Vec<Value> {
+    let secret = ["clientSecretEnv", "clientSecretFile"];
+    vec![
+        secure(&["issuer", "jwksUrl", "introspectionUrl"], "insecureAllowHttp"),
+        json!({
+            "if": {"not": needs("introspectionUrl")},
+            "then": without(&["introspectionInterval"]),
+            "else": {"allOf": [
+                at_most_one(&secret),
+                {"if": {"anyOf": secret.map(needs)}, "then": needs("clientId")},
+                not_less("introspectionInterval", "[0-9]{1,3}ms|[0-9]{1,6}[uµμ]s|[0-9]{1,9}ns"),
+            ]},
+        }),
+    ]
 }
 
 fn aggregation() -> Vec<Value> {
@@ -154,8 +184,17 @@ fn one_of(keys: &[&str]) -> Value {
     json!({"oneOf": keys.iter().map(|key| needs(key)).collect::<Vec<_>>()})
 }
 
-fn at_most_one(keys: &[&str; 2]) -> Value {
-    json!({"not": {"allOf": [needs(keys[0]), needs(keys[1])]}})
+fn at_most_one(keys: &[&str]) -> Value {
+    let pairs = keys.iter().enumerate().flat_map(|(index, one)| {
+        let others = keys.iter().skip(index + 1);
+        others.map(|other| json!({"allOf": [needs(one), needs(other)]}))
+    });
+    json!({"not": {"anyOf": pairs.collect::<Vec<_>>()}})
+}
+
+/// One of these keys stands there, or several.
+fn any_of(keys: &[&str]) -> Value {
+    json!({"anyOf": keys.iter().map(|key| needs(key)).collect::<Vec<_>>()})
 }
 
 /// A duration that is none of these shorter ones.

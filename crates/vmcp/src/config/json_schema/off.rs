@@ -18,7 +18,6 @@ pub(super) fn of(off: Off) -> Value {
         json!({"type": "object", "properties": keys.collect::<serde_json::Map<_, _>>()})
     };
     match off {
-        Off::Never => json!(false),
         Off::Empty => empty(),
         Off::Hollow => or_empty(json!({"type": "object", "additionalProperties": empty()})),
         Off::Null => json!({"type": "null"}),
@@ -29,6 +28,5 @@ pub(super) fn of(off: Off) -> Value {
         }),
         Off::NotEnabled => or_empty(or_absent(&["enabled"])),
         Off::Untold => or_empty(or_absent(&TELLS)),
-        Off::NoEntities => or_empty(json!({"type": "string", "pattern": r"^\s*\[\]\s*$"})),
     }
 }

@@ -3,10 +3,11 @@
 use std::{fmt::Write as _, time::Duration};
 
 use http::HeaderName;
-use vmcp_backend::Outgoing;
+use vmcp_credentials::RESERVED;
 use vmcp_model::BackendId;
 
 use super::super::{
+    passthrough,
     schema::{Form, LEAST_TIME},
     units::show_duration,
 };
@@ -27,6 +28,7 @@ pub(super) const NO: &str = "^(false|False|FALSE|no|No|NO|n|N|off|Off|OFF)$";
 
 const PORT: &str =
     "0*([1-9][0-9]{0,3}|[1-5][0-9]{4}|6([0-4][0-9]{3}|5([0-4][0-9]{2}|5([0-2][0-9]|3[0-5]))))";
+const OCTET: &str = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])";
 const BRACKETED: &str = r"\[[0-9A-Fa-f:.]+\]";
 const NAME: &str = "[A-Za-z0-9._-]+";
 
@@ -40,17 +42,29 @@ pub(super) fn of_form(form: Form) -> String {
         Form::BackendName => format!("^[A-Za-z0-9._-]{{1,{}}}$", BackendId::MAX_LENGTH),
         Form::Url => url(r"[/?#]\S*"),
         Form::IssuerUrl => url(r"[/?][^\s#]*"),
-        Form::Issuer => url(r"/[^\s#?]*"),
+        Form::Uri => {
+            let url = url(r"[/?][^\s#]*");
+            format!(r"{url}|^(?![Hh][Tt][Tt][Pp][Ss]?:)[A-Za-z][A-Za-z0-9+.-]*:[^\s#]+$")
+        }
+        Form::Issuer | Form::PublicUrl => url(r"/[^\s#?]*"),
         Form::HostPort => format!(r"^({BRACKETED}|[^\s/?#@:\[\]]+):{PORT}$"),
         Form::Listen => {
-            let octet = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])";
-            format!(r"^(({octet}\.){{3}}{octet}|{BRACKETED}):(0+|{PORT})$")
+            format!(r"^(({OCTET}\.){{3}}{OCTET}|{BRACKETED}):(0+|{PORT})$")
+        }
+        Form::Network => {
+            let (v4, v6) = ("(3[0-2]|[12]?[0-9])", "(12[0-8]|1[01][0-9]|[1-9]?[0-9])");
+            let mapped = format!(r"({OCTET}\.){{3}}{OCTET}");
+            format!(r"^({mapped}(/{v4})?|(?=[^/]*:)[0-9A-Fa-f:.]+(/{v6})?)$")
         }
         Form::Host => format!("^({BRACKETED}|{NAME})(:{PORT})?$"),
         Form::Origin => format!("^[A-Za-z][A-Za-z0-9+.-]*://({BRACKETED}|{NAME})(:{PORT})?$"),
         Form::Directory => "^/".to_owned(),
         Form::File => r"^/(?!(.*/)?\.\.(/|$))".to_owned(),
-        Form::HeaderName | Form::Headers => header_name(),
+        Form::HeaderName | Form::Headers => header_name(&RESERVED),
+        Form::PassedHeader => {
+            let all: Vec<_> = RESERVED.into_iter().chain(passthrough::REFUSED).collect();
+            header_name(&all)
+        }
         Form::HeaderValue => r"^[^\x00-\x08\x0a-\x1f\x7f]*$".to_owned(),
         Form::VariableName => "^[A-Za-z_][A-Za-z0-9_]*$".to_owned(),
         Form::Environment => r"^[^=\x00]+$".to_owned(),
@@ -60,8 +74,8 @@ pub(super) fn of_form(form: Form) -> String {
 }
 
 /// The name of a header that may be set.
-fn header_name() -> String {
-    let reserved = Outgoing::RESERVED.iter().map(any_case).collect::<Vec<_>>().join("|");
+fn header_name(reserved: &[HeaderName]) -> String {
+    let reserved = reserved.iter().map(any_case).collect::<Vec<_>>().join("|");
     format!("^(?!({reserved})$)[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
 }
 

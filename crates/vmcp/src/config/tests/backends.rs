@@ -234,16 +234,13 @@ allowedOrigins: ['*', 'null', h, 'http://h/', 'http://', '1x://h', 'http://u@h']
 admin: {listen: '[::1]:0'}
 allowedHosts: [ok, OK]
 allowedOrigins: ['http://h:80', 'http://h:8080', 'http://H']",
-        "admin Some([::1]:0)
+        "admin Some([::1]:0) None
          hosts [\"ok\"]
          origins [\"http://h\", \"http://h:8080\"]
          warning vmcp.yaml:2:20: allowedHosts[1]: \"OK\" is listed twice
          warning vmcp.yaml:3:50: allowedOrigins[2]: \"http://H\" is listed twice",
     );
-    check(
-        "admin: {}",
-        "vmcp.yaml:1:8: admin.listen: is required: the IP address and port it listens on",
-    );
+    check("admin: {}", "");
 }
 
 #[test]

@@ -162,7 +162,7 @@ fn warnings_are_told_beside_problems() {
     let warnings: Vec<_> = problems.beside().warnings.iter().map(ToString::to_string).collect();
     assert_eq!(warnings.len(), 2, "{warnings:?}");
     assert!(
-        warnings[1].contains("vmcp.yaml:1:69: incomingAuth.oidc.clientId: has no effect"),
+        warnings[1].contains("vmcp.yaml:1:79: incomingAuth.oidc.clientId: has no effect"),
         "{warnings:?}"
     );
 }

@@ -1,16 +1,23 @@
 //! A configuration as text. Everything is taken apart by name, so that nothing is left out.
 
+mod grants;
+
 use std::collections::BTreeMap;
 
 use http::HeaderMap;
-use vmcp_auth::Oidc;
-use vmcp_backend::{Endpoint, HealthSettings, Outgoing, Program, Transport};
-use vmcp_catalog::{Annotations, Naming, Override, Rules, ToolRules};
-use vmcp_core::Bridge;
+use vmcp_auth::{Client, ClientSecret, Introspection, Oidc, OperatorAuth, Roles, TrustedIssuer};
+use vmcp_backend::{Endpoint, HealthSettings, Network, Program, Transport};
+use vmcp_catalog::{Annotations, Naming, Override, OwnItem, Rules, ToolRules};
+use vmcp_core::{Bridge, Denial};
+use vmcp_credentials::{Config as Outgoing, HeaderFile};
+use vmcp_policy::{Policy, Settings};
 use vmcp_store::{Password, Servers};
 
 use super::{
-    super::{BackendSettings, Configuration, FailureHandling, Limits, Reload, Sessions},
+    super::{
+        Admin, Authorization, BackendSettings, Configuration, FailureHandling, Limits, Reload,
+        Sessions,
+    },
     complete, parsed,
 };
 
@@ -31,6 +38,7 @@ pub(super) fn rendered(configuration: &Configuration) -> Vec<String> {
         backends,
         rules,
         incoming,
+        authorization: Authorization { policy, denial },
         log_level,
         reload: Reload { watch_file, allow_commands },
         failures,
@@ -38,9 +46,11 @@ pub(super) fn rendered(configuration: &Configuration) -> Vec<String> {
         sessions,
         bridge,
         limits,
-        admin_listen,
+        admin: Admin { listen, auth },
         allowed_hosts,
         allowed_origins,
+        public_url,
+        trusted_proxies,
         warnings,
         notes,
     } = configuration;
@@ -50,11 +60,15 @@ pub(super) fn rendered(configuration: &Configuration) -> Vec<String> {
         format!("metadata {}", labels(metadata)),
         format!("log level {log_level:?}"),
         format!("reload watches {watch_file}, allows commands {allow_commands}"),
-        format!("admin {admin_listen:?}"),
+        format!("admin {listen:?} {}", of_operators(auth)),
         format!("hosts {allowed_hosts:?}"),
         format!("origins {allowed_origins:?}"),
+        format!("reached by {}", public_url.as_deref().unwrap_or("-")),
+        format!("trusts {:?}", trusted_proxies.iter().map(ToString::to_string).collect::<Vec<_>>()),
         of_incoming(incoming),
     ];
+    lines.extend(policy.iter().flat_map(|policy| of_policy(policy)));
+    lines.extend((*denial != Denial::default()).then(|| format!("denials {denial:?}")));
     lines.extend(storage.iter().flat_map(of_storage));
     lines.extend(of_failures(failures));
     lines.extend(of_sessions(sessions));
@@ -67,28 +81,66 @@ pub(super) fn rendered(configuration: &Configuration) -> Vec<String> {
     lines
 }
 
+fn of_policy(policy: &Policy) -> Vec<String> {
+    let Settings { server, policies, entities, group_claim, role_claim, group_entity_type } =
+        policy.settings();
+    vec![
+        format!("policies of {server} {policies:?}"),
+        format!("entities {entities:?}"),
+        format!("groups {group_claim:?} roles {role_claim:?} type {group_entity_type}"),
+    ]
+}
+
+fn of_operators(auth: &OperatorAuth) -> String {
+    match auth {
+        OperatorAuth::None => "None".to_owned(),
+        OperatorAuth::Token(file) => {
+            format!("Token({:?})", file.as_ref().and_then(|path| path.file_name()))
+        }
+        OperatorAuth::Oidc(Roles { claim, any_of }) => format!("one of {any_of:?} in {claim:?}"),
+    }
+}
+
 fn of_incoming(incoming: &vmcp_auth::Config) -> String {
     let oidc = match incoming {
         vmcp_auth::Config::Anonymous => return "callers anonymous".to_owned(),
         vmcp_auth::Config::Local => return "callers local".to_owned(),
         vmcp_auth::Config::Oidc(oidc) => oidc,
     };
-    let Oidc {
+    let Oidc { issuers, resource } = &**oidc;
+    let resource = resource.as_deref().unwrap_or("-");
+    let issuers: Vec<_> = issuers.iter().map(|issuer| of_issuer(issuer, resource)).collect();
+    issuers.join("\n")
+}
+
+fn of_issuer(issuer: &TrustedIssuer, resource: &str) -> String {
+    let TrustedIssuer {
         issuer,
         audience,
         jwks_url,
-        resource,
+        introspection,
         scopes,
+        required_scopes,
         allow_private_ip,
         allow_http,
         ca_bundle,
-    } = &**oidc;
+    } = issuer;
     let keys = jwks_url.as_ref().map_or("-".to_owned(), http::Uri::to_string);
-    format!(
-        "callers of {issuer} for {audience} keys {keys} resource {} scopes {scopes:?} private {allow_private_ip} http {allow_http} ca {}",
-        resource.as_deref().unwrap_or("-"),
-        ca_bundle.as_ref().map_or(0, |bytes| bytes.len())
-    )
+    let ca = ca_bundle.as_ref().map_or(0, |bytes| bytes.len());
+    let mut text = format!(
+        "callers of {issuer} for {audience} keys {keys} resource {resource} scopes {scopes:?} private {allow_private_ip} http {allow_http} ca {ca}"
+    );
+    if !required_scopes.is_empty() {
+        text += &format!(" required {required_scopes:?}");
+    }
+    if let Some(Introspection { url, client, interval }) = introspection {
+        let client = client.as_ref().map_or("nobody".to_owned(), |Client { id, secret }| {
+            let secret = secret.as_ref().map_or("-".to_owned(), ClientSecret::now);
+            format!("{id} with {secret}")
+        });
+        text += &format!(" asked at {url} by {client} each {interval:?}");
+    }
+    text
 }
 
 fn of_storage(storage: &vmcp_store::Settings) -> Vec<String> {
@@ -175,6 +227,7 @@ fn of_limits(limits: &Limits) -> Vec<String> {
         calls_per_session,
         streams,
         views,
+        caller_views,
     } = limits;
     vec![
         format!("request {request_bytes}"),
@@ -184,6 +237,7 @@ fn of_limits(limits: &Limits) -> Vec<String> {
         format!("calls per session {calls_per_session}"),
         format!("streams {streams}"),
         format!("views {views}"),
+        format!("views of callers {caller_views}"),
     ]
 }
 
@@ -221,10 +275,15 @@ fn of_transport(transport: &Transport) -> String {
 }
 
 fn of_endpoint(endpoint: &Endpoint) -> String {
-    let Endpoint { url, outgoing, headers, ca_bundle, proxy } = endpoint;
+    let Endpoint { url, outgoing, headers, passthrough, ca_bundle, proxy, network } = endpoint;
+    assert_eq!(*network, Network::Tcp, "configuration knows no network but TCP");
+    let passed = match &**passthrough {
+        [] => String::new(),
+        names => format!(" passes {names:?}"),
+    };
     let ca_bundle = ca_bundle.as_ref().map_or(0, |bytes| bytes.len());
     let proxy = proxy.as_ref().map(|proxy| format!(" through {proxy}")).unwrap_or_default();
-    format!("{url} {}{} ca {ca_bundle}{proxy}", shown(outgoing), fixed(headers))
+    format!("{url} {}{}{passed} ca {ca_bundle}{proxy}", shown(outgoing), fixed(headers))
 }
 
 fn of_program(program: &Program) -> String {
@@ -251,6 +310,12 @@ fn shown(outgoing: &Outgoing) -> String {
             assert!(value.is_sensitive());
             format!("{name}={:?}", String::from_utf8_lossy(value.as_bytes()))
         }
+        Outgoing::HeaderFile(HeaderFile { name, path, value }) => {
+            assert!(value.is_sensitive());
+            let value = String::from_utf8_lossy(value.as_bytes());
+            format!("{name}={value:?} from {:?}", path.file_name().unwrap_or_default())
+        }
+        Outgoing::Token(grant) => grants::shown(grant),
     }
 }
 
@@ -264,7 +329,10 @@ fn of_rules(rules: &Rules, backends: &[BackendSettings]) -> Vec<String> {
         exclude_all_tools,
         default_visibility,
         tools,
+        own,
+        keep_hidden,
     } = rules;
+    assert!(!keep_hidden, "nothing reaches hidden tools yet");
     assert!(order.iter().eq(backends.iter().map(|backend| &backend.config.id)));
     let naming = match naming {
         Naming::Prefix { format } => format!("prefix {format:?}"),
@@ -276,6 +344,7 @@ fn of_rules(rules: &Rules, backends: &[BackendSettings]) -> Vec<String> {
         format!("name limit {name_limit} page {page_size}"),
         format!("exclude all {exclude_all_tools} default {default_visibility:?}"),
         format!("names {names:?}"),
+        format!("own {:?}", own.iter().map(OwnItem::name).collect::<Vec<_>>()),
     ];
     for (id, ToolRules { filter, exclude, exclude_all, overrides }) in tools {
         lines.push(format!("tools of {id}: {filter:?} exclude {exclude:?} all {exclude_all}"));

@@ -11,14 +11,16 @@ use super::{
 const COMPLETE: &str = include_str!("complete.yaml");
 
 /// Keys that cannot stand in one file with all the others.
-const OTHERS: [&str; 2] = [include_str!("single.yaml"), include_str!("cluster.yaml")];
+const OTHERS: [&str; 3] =
+    [include_str!("single.yaml"), include_str!("cluster.yaml"), include_str!("grants.yaml")];
 
 #[test]
 fn every_accepted_key_reaches_its_place() {
     check_as_it_is(COMPLETE, include_str!("complete.txt"));
     check(
         OTHERS[0],
-        "records in Redis at redis.example.com:6380
+        "admin None Token(Some(\"admin-token.txt\"))
+         records in Redis at redis.example.com:6380
          records in db 0 under thv:vmcp:session:
          records as vmcp s3cret-token tls None
          records dial 5s command 3s
@@ -32,6 +34,11 @@ fn every_accepted_key_reaches_its_place() {
          records dial 5s command 3s
          records Bus { max_staleness: 1s } keys []",
     );
+    let expected = include_str!("grants.txt");
+    let actual = parsed(&complete(OTHERS[2])).expect("it is accepted");
+    let actual = outcome::rendered(&actual);
+    let shown = actual.iter().filter(|line| line.contains(" ca 0 {}"));
+    assert_eq!(shown.cloned().collect::<Vec<_>>().join("\n"), tidy(expected));
 }
 
 #[test]

@@ -93,7 +93,7 @@ admin: {listen: '127.0.0.1:1', port: 2}",
          vmcp.yaml:5:21: sessions: unknown key \"wait\"; the keys here are ttl, initializeWait, \
          backendInit, maxBackendInitConcurrency, backendInitTimeout, keepAlive, eventLogBytes, \
          drainTimeout, offerMaxAge
-         vmcp.yaml:6:32: admin: unknown key \"port\"; the keys here are listen",
+         vmcp.yaml:6:32: admin: unknown key \"port\"; the keys here are listen, auth",
     );
 }
 
@@ -116,7 +116,7 @@ aggregation:
          vmcp.yaml:4:15: allowedHosts: must be a list
          vmcp.yaml:5:9: limits: must be a map of keys
          vmcp.yaml:7:23: aggregation.conflictResolution: must be text
-         vmcp.yaml:8:20: aggregation.excludeAllTools: must be text
+         vmcp.yaml:8:20: aggregation.excludeAllTools: must be true or false
          vmcp.yaml:9:10: aggregation.tools: must be a list",
     );
 }
@@ -267,6 +267,6 @@ fn an_editors_file_is_no_configuration() {
         &super::complete("servers: {}"),
         "vmcp.yaml:1:1: unknown key \"servers\"; the keys here are name, groupRef, metadata, backends, \
          incomingAuth, outgoingAuth, aggregation, operational, sessionStorage, sessions, bridge, limits, \
-         admin, allowedHosts, allowedOrigins",
+         admin, allowedHosts, allowedOrigins, publicUrl, trustedProxies, passthroughHeaders",
     );
 }

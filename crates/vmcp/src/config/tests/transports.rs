@@ -178,3 +178,18 @@ backends:
         assert!(none.is_empty(), "{none:?}");
     }
 }
+
+#[test]
+fn headers_are_passed_on_that_belong_to_no_connection_and_prove_nothing_to_vmcp() {
+    check("passthroughHeaders: []", "");
+    check(
+        "passthroughHeaders: [X-Tenant, X-Request-Source]",
+        "github: http://127.0.0.1:8081/mcp unauthenticated passes [\"x-tenant\", \"x-request-source\"] ca 0 {}
+         jira: http://127.0.0.1:8082/mcp unauthenticated passes [\"x-tenant\", \"x-request-source\"] ca 0 {}",
+    );
+    check("passthroughHeaders: [X-Tenant, authorization, a b, Mcp-Param-Region, x-tenant]", 
+        "vmcp.yaml:1:32: passthroughHeaders[1]: \"authorization\" is not passed on: it belongs to one connection or to vmcp, or is a credential that is meant for vmcp; for what a backend is shown, see outgoingAuth
+         vmcp.yaml:1:47: passthroughHeaders[2]: \"a b\" is not the name of a header
+         vmcp.yaml:1:52: passthroughHeaders[3]: \"Mcp-Param-Region\" is not passed on: it belongs to one connection or to vmcp, or is a credential that is meant for vmcp; for what a backend is shown, see outgoingAuth",
+    );
+}

@@ -52,6 +52,9 @@ fn what_needs_a_start_is_named() {
     assert_eq!(later(&started, &other), ["incomingAuth"]);
     check("limits: {eventBytes: 1KiB}", &["limits.eventBytes"]);
     check("admin: {listen: '127.0.0.1:1'}", &["admin.listen"]);
+    check("admin: {auth: {type: token}}", &["admin.auth"]);
+    let reached = "publicUrl: https://mcp.example.com\ntrustedProxies: [10.0.0.0/8]";
+    check(reached, &["publicUrl", "trustedProxies"]);
     check("allowedHosts: [a]\nallowedOrigins: ['http://a']", &["allowedHosts", "allowedOrigins"]);
     check("operational: {logLevel: debug, timeouts: {default: 1s}}\nmetadata: {a: b}", &[]);
     let reload = "operational: {reload: {watchFile: false, allowCommands: true}}";

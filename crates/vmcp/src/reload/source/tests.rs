@@ -10,7 +10,9 @@ backends:
   - {name: one, url: 'http://127.0.0.1:1/mcp'}
 incomingAuth: {type: anonymous}
 outgoingAuth:
-  default: {type: header_injection, headerInjection: {headerName: X-Key, headerValueFile: KEY}}
+  default:
+    type: client_credentials
+    clientCredentials: {tokenUrl: 'http://127.0.0.1:1/token', clientId: c, clientSecretFile: KEY}
 aggregation: {conflictResolution: prefix, conflictResolutionConfig: {prefixFormat: '{workload}_'}}
 ";
 
@@ -115,7 +117,7 @@ fn a_link_that_leads_elsewhere_is_a_change() {
         fs::create_dir(at(version)).unwrap();
         fs::write(
             at(version).join("vmcp.yaml"),
-            FILE.replace("headerValueFile: KEY", "headerValue: k"),
+            FILE.replace("clientSecretFile: KEY", "clientSecret: k"),
         )
         .unwrap();
     }
@@ -127,4 +129,27 @@ fn a_link_that_leads_elsewhere_is_a_change() {
     symlink(at("two"), at("next")).unwrap();
     fs::rename(at("next"), at("data")).unwrap();
     assert!(source.has_changed());
+}
+
+/// The token of operators is read whenever one asks. While it is bad, the configuration cannot be used.
+#[test]
+fn the_token_of_operators_is_looked_at_while_it_is_bad() {
+    let directory = tempfile::tempdir().unwrap();
+    let [path, key, token] = ["vmcp.yaml", "key", "token"].map(|name| directory.path().join(name));
+    fs::write(&key, "first").unwrap();
+    fs::write(&token, "0123456789abcdef").unwrap();
+    let admin = format!("admin: {{auth: {{type: token, tokenFile: '{}'}}}}\n", token.display());
+    fs::write(&path, FILE.replace("KEY", &key.to_string_lossy()) + &admin).unwrap();
+    let mut source = Source::new(&file(&path), None);
+    source.load().unwrap();
+    fs::write(&token, "short").unwrap();
+    assert!(!source.has_changed());
+    source.load().unwrap_err();
+    assert!(!source.has_changed());
+    fs::write(&token, "another token is no good").unwrap();
+    assert!(source.has_changed());
+    fs::write(&token, "fedcba9876543210").unwrap();
+    source.load().unwrap();
+    fs::write(&token, "fedcba9876543210fedcba9876543210").unwrap();
+    assert!(!source.has_changed());
 }

@@ -106,9 +106,10 @@ async fn what_clients_are_told() {
     let without = format!("type: oidc, oidc: {{issuer: '{issuer}', audience: {AUDIENCE}, {BOTH}}}");
     let process = before(&backend, &without).await;
     let answer = Client::new(&process.url()).post(INITIALIZE).await.unwrap();
-    assert_eq!(told(answer).await.1, "Bearer scope=\"openid\"");
     let metadata = process.url_of("/.well-known/oauth-protected-resource");
-    assert_eq!(fetch(&metadata).await.unwrap().0, 404);
+    let expected = format!("Bearer resource_metadata=\"{metadata}/mcp\", scope=\"openid\"");
+    assert_eq!(told(answer).await.1, expected);
+    assert_eq!(fetch(&metadata).await.unwrap().0, 200);
     process.logged("without a resource").await;
 }
 

@@ -29,6 +29,9 @@ async fn metadata_is_for_everybody() {
                 "authorization_servers": [guarded.provider.issuer()],
                 "scopes_supported": ["openid"],
                 "bearer_methods_supported": ["header"],
+                "dpop_signing_alg_values_supported": [
+                    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA",
+                ],
             })
         );
         let client = Client::new(&url);

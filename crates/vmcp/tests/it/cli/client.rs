@@ -72,8 +72,8 @@ async fn a_tool_is_called_with_what_was_typed() {
     let (url, desk) = (server.url(), Desk::new());
     let desk = desk.with("arguments.json", "{\"item\": \"of a file\"}\n");
     for (typed, expected) in [
-        (&["order", "item=42", "count=2", "note=[1]"][..], r#"{"count":2,"item":"42","note":[1]}"#),
-        (&["order", "item=", "count=null", "note=a=b"], r#"{"count":null,"item":"","note":"a=b"}"#),
+        (&["order", "item=42", "count=2", "note=[1]"][..], r#"{"item":"42","count":2,"note":[1]}"#),
+        (&["order", "item=", "count=null", "note=a=b"], r#"{"item":"","count":null,"note":"a=b"}"#),
         (&["order", "--arguments", r#"{"item":"7"}"#], r#"{"item":"7"}"#),
         (&["order", "--arguments", "@arguments.json"], r#"{"item":"of a file"}"#),
     ] {

@@ -330,6 +330,14 @@ async fn a_port_that_is_taken_is_told_with_what_to_do() {
         "! error: choose another port with --port: cannot listen on 127.0.0.1:PORT: Address already in use (os error 98)\nexit 1\n",
     )
     .await;
+    let admin = format!("admin: {{listen: '127.0.0.1:{port}'}}\n");
+    let text = configuration("  - {name: a, url: 'http://h/'}\n") + &admin;
+    let desk = Desk::new().showing(&port, "PORT").with("vmcp.yaml", &text);
+    desk.check(
+        &["serve", "--config", "vmcp.yaml", "--port", "0", "--log-format", "text"],
+        "! error: choose another port in admin.listen: admin.listen: cannot listen on 127.0.0.1:PORT: Address already in use (os error 98)\nexit 1\n",
+    )
+    .await;
 }
 
 #[tokio::test]

@@ -2,6 +2,8 @@
 
 use std::{fs, path::Path};
 
+use bytes::Bytes;
+use http::Method;
 use tokio::task::JoinSet;
 use vmcp_testkit::{
     CHILD,
@@ -66,6 +68,32 @@ async fn a_terminal_is_shown_what_a_reload_has_changed() {
     fs::write(&file, with("new")).unwrap();
     terminal.waits_for("  gone    old\n").await;
     terminal.waits_for("  ok      new  tools 4").await;
+    let (shown, code) = terminal.end().await;
+    assert_eq!(code, Some(0), "{shown}");
+}
+
+/// Only whoever starts vmcp, and sees it, is told.
+#[tokio::test]
+async fn a_terminal_is_shown_the_token_of_operators() {
+    let server = shop().start().await.unwrap();
+    let yaml = configuration(&format!("  - {{name: shop, url: '{}'}}\n", server.url()));
+    let yaml = format!("{yaml}\nadmin: {{auth: {{type: token}}}}\n");
+    let desk = Desk::new().with("vmcp.yaml", &yaml);
+    let file = desk.path().join("vmcp.yaml");
+    let arguments = ["serve", file.to_str().unwrap(), "--port", "0"];
+    let terminal = Terminal::run(&arguments, &[("NO_COLOR", "1")]);
+    terminal.waits_for("To look around").await;
+    let shown = terminal.shown();
+    let (_, token) = shown.split_once("The token for /status, until vmcp ends: ").unwrap();
+    let token = token.split_whitespace().next().unwrap();
+    let client = Client::new(&url(&shown).replace("/mcp", "/status"));
+    let asked = async |token: &str| {
+        let header = format!("Bearer {token}");
+        let headers = [("authorization", &*header)];
+        client.send(Method::GET, &headers, Bytes::new()).await.unwrap().status().as_u16()
+    };
+    assert_eq!(asked(token).await, 200);
+    assert_eq!(asked("0123456789abcdef").await, 401);
     let (shown, code) = terminal.end().await;
     assert_eq!(code, Some(0), "{shown}");
 }

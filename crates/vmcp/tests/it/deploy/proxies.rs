@@ -1,10 +1,16 @@
 //! nginx and HAProxy by the configurations in `deploy/`, in front of two replicas.
 
-use std::{process::Stdio, sync::Arc};
+use std::{net::SocketAddr, process::Stdio, sync::Arc};
 
-use tokio::{process::Command, sync::Semaphore};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpSocket,
+    process::Command,
+    sync::Semaphore,
+};
 use vmcp_testkit::{
     client::Client,
+    gateway::Gateway,
     peers,
     process::{Process, Program, free_port},
     raw::{Answer, Call, Kind, Running, handler},
@@ -62,19 +68,74 @@ fn fitted(text: &str, replicas: &[Process], listen: &str, port: u16) -> String {
 async fn nginx_needs_no_affinity() {
     let (backend, gate) = backend().await;
     let (replicas, _redis) = replicas(&backend).await;
-    let (port, directory) = (free_port().unwrap(), tempfile::tempdir().unwrap());
-    let directory = directory.path().to_string_lossy();
+    let directory = tempfile::tempdir().unwrap();
+    let nginx = nginx(&replicas, &directory.path().to_string_lossy()).await;
+    serves(&nginx, replicas, &gate).await;
+}
+
+/// nginx in front of two replicas. It keeps its files in a directory.
+async fn nginx(replicas: &[Process], directory: &str) -> Process {
+    let port = free_port().unwrap();
     let text = read("deploy/compose/nginx.conf");
-    let text = fitted(&text, &replicas, "listen 8080", port)
+    let text = fitted(&text, replicas, "listen 8080", port)
         .replace("pid /tmp", &format!("pid {directory}"))
-        .replacen("http {", &temporary_files(&directory), 1);
+        .replacen("http {", &temporary_files(directory), 1);
     let checked = Program::new("nginx", &["-t", "-e", "stderr", "-c", "{config}"]).config(&text);
     let mut checked = checked.spawn().unwrap();
     assert!(checked.wait().await.unwrap().success(), "{}", checked.log());
     // One process, which ends when it is killed.
     let arguments = ["-g", "daemon off; master_process off;", "-e", "stderr", "-c", "{config}"];
     let nginx = Program::new("nginx", &arguments).config(&text).port(port).ready_path("/health");
-    serves(&nginx.start().await.unwrap(), replicas, &gate).await;
+    nginx.start().await.unwrap()
+}
+
+/// Each address may have one session. Whatever a client writes itself, it is counted by its own.
+#[tokio::test]
+async fn nginx_says_who_the_client_is() {
+    let (backend, _gate) = backend().await;
+    let gateway = Gateway::before(&[("a", backend.url())])
+        .with("trustedProxies: [127.0.0.1]\nlimits: {sessionsPerClient: 1}");
+    let replica = async || gateway.start(env!("CARGO_BIN_EXE_vmcp")).await.unwrap();
+    let (replicas, directory) = ([replica().await, replica().await], tempfile::tempdir().unwrap());
+    let nginx = nginx(&replicas, &directory.path().to_string_lossy()).await;
+    for (client, lines) in [
+        ("127.0.0.5", ""),
+        ("127.0.0.6", "X-Forwarded-For: 192.0.2.1\r\n"),
+        ("127.0.0.7", "Forwarded: for=192.0.2.2\r\n"),
+    ] {
+        // One on each replica.
+        let mut statuses = Vec::new();
+        for number in 0..4 {
+            let other = lines.replace("192.0.2.", &format!("192.0.2.{number}"));
+            statuses.push(opened(client, nginx.port(), &other).await);
+        }
+        statuses.sort();
+        assert_eq!(statuses, ["200", "200", "429", "429"], "{client} {lines:?}");
+    }
+    // Who is no proxy of ours may say what it likes.
+    let direct = async |number| {
+        let lines = format!("X-Forwarded-For: 192.0.2.{number}\r\n");
+        opened("127.0.0.8", replicas[0].port(), &lines).await
+    };
+    assert_eq!([direct(1).await, direct(2).await], ["200", "429"]);
+}
+
+/// The status of an `initialize` that is sent from an address, with more lines in its head.
+async fn opened(client: &str, port: u16, lines: &str) -> String {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::new(client.parse().unwrap(), 0)).unwrap();
+    let mut stream = socket.connect(SocketAddr::from(([127, 0, 0, 1], port))).await.unwrap();
+    let body = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}"#;
+    let head = format!(
+        "POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Type: application/json\r\n\
+         Accept: application/json, text/event-stream\r\n{lines}Content-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    answer.split(' ').nth(1).unwrap_or_else(|| panic!("no status: {answer}")).to_owned()
 }
 
 /// nginx makes these at start, where its package says, if it is not told.

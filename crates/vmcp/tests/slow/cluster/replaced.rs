@@ -27,6 +27,7 @@ fn assert_opened_once(fixture: &Fixture, sessions: usize) {
 async fn sessions_go_on_when_replicas_are_killed() {
     let mut fixture = Fixture::start(3, "").await;
     let load = Load::start(&fixture.cluster.url(), &load_of(SESSIONS)).await.unwrap();
+    load.all_begun().await;
     load.more(5 * SESSIONS).await;
     let mut kills = Vec::new();
     for replica in 0..3 {
@@ -50,6 +51,7 @@ async fn sessions_go_on_when_replicas_are_killed() {
 async fn sessions_go_on_when_all_replicas_are_replaced_at_once() {
     let mut fixture = Fixture::start(3, "").await;
     let load = Load::start(&fixture.cluster.url(), &load_of(SESSIONS)).await.unwrap();
+    load.all_begun().await;
     load.more(2 * SESSIONS).await;
     let (gap, ()) = Span::of(async {
         for replica in 0..3 {
@@ -74,6 +76,7 @@ async fn sessions_go_on_when_all_replicas_are_replaced_at_once() {
 async fn no_call_fails_when_a_replica_ends_in_order() {
     let mut fixture = Fixture::start(3, "").await;
     let load = Load::start(&fixture.cluster.url(), &load_of(SESSIONS)).await.unwrap();
+    load.all_begun().await;
     load.more(2 * SESSIONS).await;
     for replica in 0..3 {
         let status = fixture.cluster.terminate(replica).await.unwrap();
@@ -156,6 +159,7 @@ async fn a_replica_that_was_paused_notices_what_has_ended() {
 async fn a_replica_that_was_paused_goes_on() {
     let fixture = Fixture::start(2, "").await;
     let load = Load::start(&fixture.cluster.url(), &load_of(50)).await.unwrap();
+    load.all_begun().await;
     load.more(200).await;
     fixture.cluster.pause(0).unwrap();
     // Longer than anything that it knows may be relied upon.

@@ -3,18 +3,22 @@
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use vmcp_testkit::{
-    client::Client,
+    client::{Client, fetch},
     cluster::Relay,
     gateway::{Gateway, eventually},
     identity::{AUDIENCE, IdentityProvider},
     peers,
     redis::RedisServer,
+    token_endpoint::{Given, TokenEndpoint},
 };
 
 use super::{of_each, over};
 
 const SUBJECT: &str = "alice-of-the-accounts";
 const CLIENT: &str = "a-client-with-a-name";
+const SHOWN: &str = "token-for-the-backend";
+const CLIENT_SECRET: &str = "s3cret-of-vmcp";
+const TENANT: &str = "the-tenant-of-alice";
 
 /// Everything that a server holds, as it would write it to a file.
 async fn everything(redis: &RedisServer) -> Vec<u8> {
@@ -53,6 +57,9 @@ fn needles(
         ("the client's name", CLIENT.into()),
         ("a capability of the client", "x-of-this-client-only".into()),
         ("a subscription", "ask://one".into()),
+        ("what the backend is shown", SHOWN.into()),
+        ("the client's secret", CLIENT_SECRET.into()),
+        ("a header that is passed on", TENANT.into()),
     ]
 }
 
@@ -66,14 +73,23 @@ async fn a_reader_of_redis_learns_no_id_and_no_identity() {
     let incoming = format!(
         "type: oidc, oidc: {{issuer: '{issuer}', audience: {AUDIENCE}, resource: 'https://mcp.example/mcp', insecureAllowHttp: true, jwksAllowPrivateIp: true}}"
     );
+    let endpoint = TokenEndpoint::start().await.unwrap();
+    endpoint.set_script(|_asked| Given::token(SHOWN, 3600));
+    let outgoing = format!(
+        "passthroughHeaders: [X-Tenant]
+outgoingAuth: {{backends: {{a: {{type: token_exchange, tokenExchange: {{tokenUrl: '{}', clientId: vmcp, \
+         clientSecret: {CLIENT_SECRET}}}}}}}}}",
+        endpoint.url()
+    );
     let gateway = |relay: &Relay| {
-        let gateway = Gateway::before(&[("a", backend.url())]).incoming(&incoming);
+        let gateway = Gateway::before(&[("a", backend.url())]).incoming(&incoming).with(&outgoing);
         over(gateway, &relay.address(), "").yaml()
     };
     let cluster = of_each(relays.iter().map(gateway).collect::<Vec<_>>()).await;
     let token = provider.token(SUBJECT);
-    let mut client =
-        Client::new(&cluster.url_of(0)).with_header("authorization", &format!("Bearer {token}"));
+    let mut client = Client::new(&cluster.url_of(0))
+        .with_header("authorization", &format!("Bearer {token}"))
+        .with_header("x-tenant", TENANT);
     let hello = format!(
         r#"{{"jsonrpc":"2.0","id":0,"method":"initialize","params":{{"protocolVersion":"2025-11-25","capabilities":{{"elicitation":{{"form":{{}}}},"experimental":{{"x-of-this-client-only":{{}}}}}},"clientInfo":{{"name":"{CLIENT}","version":"1"}}}}}}"#
     );
@@ -97,6 +113,18 @@ async fn a_reader_of_redis_learns_no_id_and_no_identity() {
     let during = everything(&redis).await;
     elsewhere.answer(&question, r#"{"action":"accept"}"#).await.unwrap();
     call.answer("3").await.unwrap();
+    let seen = backend.seen();
+    let shown = |name: &str| seen.last().unwrap().headers[name].to_str().unwrap().to_owned();
+    assert_eq!(
+        (shown("authorization"), shown("x-tenant")),
+        (format!("Bearer {SHOWN}"), TENANT.into())
+    );
+    for number in 0..2 {
+        let (_, status) = fetch(&cluster.url_of(number).replace("/mcp", "/status")).await.unwrap();
+        for (what, needle) in &needles {
+            assert!(!holds(&status, needle), "{what} is readable in the status");
+        }
+    }
     assert_eq!(client.delete().await.unwrap(), 200);
     while stream.message().await.unwrap().is_some() {}
     let after = everything(&redis).await;

@@ -1,0 +1,124 @@
+//! Where requests come in, and whose are taken.
+
+use std::{
+    fmt,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+};
+
+use anyhow::Context as _;
+use http::Uri;
+use vmcp_auth::{Authenticator, OperatorAuth};
+use vmcp_core::Background;
+use vmcp_server::{AllowedHost, Listens};
+
+use super::ENDPOINT;
+use crate::{config, user};
+
+/// The key whose address could not be listened on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AdminListen(SocketAddr);
+
+impl fmt::Display for AdminListen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "admin.listen: cannot listen on {}", self.0)
+    }
+}
+
+/// What is listened on.
+pub(super) struct Listeners {
+    pub(super) all: Vec<(TcpListener, Listens)>,
+    /// Where clients are served.
+    pub(super) address: SocketAddr,
+    /// Where operators have a listener of their own.
+    pub(super) admin: Option<SocketAddr>,
+}
+
+/// Listens. `/status` stands beside MCP only where nobody else can reach it.
+pub(super) fn listeners(
+    listen: SocketAddr,
+    admin: Option<SocketAddr>,
+) -> anyhow::Result<Listeners> {
+    let main = TcpListener::bind(listen).with_context(|| format!("cannot listen on {listen}"))?;
+    let address = main.local_addr()?;
+    let main_listens =
+        if listen.ip().is_loopback() { Listens::ClientsAndAdmin } else { Listens::Clients };
+    let admin = admin.map(|admin| TcpListener::bind(admin).context(AdminListen(admin)));
+    let admin = admin.transpose()?;
+    let admin_address = admin.as_ref().map(TcpListener::local_addr).transpose()?;
+    let admin = admin.map(|admin| (admin, Listens::Admin));
+    let all = [(main, main_listens)].into_iter().chain(admin).collect();
+    Ok(Listeners { all, address, admin: admin_address })
+}
+
+/// The hosts that requests may be meant for: those of the configuration, and that of the URL by which clients
+/// reach the server.
+pub(super) fn hosts(
+    allowed: &[String],
+    public_url: Option<&str>,
+) -> anyhow::Result<Vec<AllowedHost>> {
+    let mut hosts = parsed(allowed).context("allowedHosts")?;
+    if let Some(url) = public_url {
+        let url: Uri = url.parse().context("publicUrl")?;
+        let host = url.host().context("publicUrl has no host")?;
+        hosts.push(host.parse().context("publicUrl")?);
+    }
+    Ok(hosts)
+}
+
+/// Makes what knows who calls. Where no resource is named, it is the endpoint by the URL by which clients
+/// reach the server.
+pub(super) fn authenticator(
+    incoming: &vmcp_auth::Config,
+    public_url: Option<&str>,
+    background: &Background,
+) -> anyhow::Result<Authenticator> {
+    Ok(match incoming {
+        vmcp_auth::Config::Anonymous => Authenticator::anonymous(),
+        vmcp_auth::Config::Local => Authenticator::local(&user::name()),
+        vmcp_auth::Config::Oidc(oidc) => {
+            let mut oidc = oidc.clone();
+            let endpoint = public_url.map(|url| format!("{url}{ENDPOINT}"));
+            oidc.resource = oidc.resource.or(endpoint);
+            let background = background.clone();
+            let spawn = Arc::new(move |work| drop(background.spawn_until_stop(work)));
+            Authenticator::oidc(&oidc, spawn)?
+        }
+    })
+}
+
+/// Warns where strangers may call whatever there is.
+pub(super) fn warn_of_strangers(address: SocketAddr, incoming: &vmcp_auth::Config) {
+    if address.ip().is_loopback() {
+        return;
+    }
+    match incoming {
+        vmcp_auth::Config::Oidc(_) => {}
+        vmcp_auth::Config::Anonymous => tracing::warn!(
+            %address,
+            "listening beyond this machine without incoming authentication: everybody who reaches this address may call every backend"
+        ),
+        vmcp_auth::Config::Local => tracing::warn!(
+            %address,
+            "listening beyond this machine with incomingAuth.type: local, which asks nobody for proof: everybody who reaches this address may call every backend, as the user who runs vmcp"
+        ),
+    }
+}
+
+/// Warns where operators could prove who they are, and there is nothing for them.
+pub(super) fn warn_of_nothing_to_see(listen: SocketAddr, admin: &config::Admin) {
+    if admin.auth != OperatorAuth::None && admin.listen.is_none() && !listen.ip().is_loopback() {
+        tracing::warn!(
+            "admin.auth has no effect: beyond this machine, /status is served on a listener of its own only; \
+             set admin.listen"
+        );
+    }
+}
+
+pub(super) fn parsed<T>(texts: &[String]) -> anyhow::Result<Vec<T>>
+where
+    T: std::str::FromStr,
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    texts.iter().map(|text| text.parse().with_context(|| format!("{text:?}"))).collect()
+}
