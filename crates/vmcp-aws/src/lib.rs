@@ -15,5 +15,5 @@ pub use arn::{InvalidArn, RoleArn};
 pub use matcher::{InvalidMatcher, Matcher};
 pub use roles::{Roles, Rule, When};
 pub use session_name::session_name;
-pub use sign::{Keys, Scope};
+pub use sign::{Keys, SIGNS, Scope};
 pub use sts::{Assume, StsError, endpoint};

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::{arn::RoleArn, matcher::Matcher};
 
 /// Which callers take which roles on.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Roles {
     /// In the order in which they are asked.
     rules: Vec<Rule>,
@@ -15,7 +15,7 @@ pub struct Roles {
 }
 
 /// One rule.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Rule {
     pub when: When,
     pub role: RoleArn,
@@ -24,7 +24,7 @@ pub struct Rule {
 }
 
 /// Of whom a rule holds.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum When {
     /// The claim of groups or roles holds this one.
     Has(Box<str>),

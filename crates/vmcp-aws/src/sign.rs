@@ -8,7 +8,7 @@ use aws_sigv4::{
     sign::v4,
 };
 use aws_smithy_runtime_api::client::identity::Identity;
-use http::{HeaderName, HeaderValue, Method, Uri};
+use http::{HeaderName, HeaderValue, Method, Uri, header};
 
 /// For which service, and where, a signature is good.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -19,17 +19,12 @@ pub struct Scope {
 
 /// Keys that STS has given, which are good for a while.
 #[derive(Clone)]
-pub struct Keys {
-    identity: Identity,
-    /// The parts that may not be told.
-    secrets: [Box<str>; 2],
-}
+pub struct Keys(Identity);
 
 impl Keys {
     pub fn new(id: &str, secret: &str, session_token: &str) -> Self {
         let token = Some(session_token.to_owned());
-        let identity = Credentials::new(id, secret, token, None, "sts").into();
-        Self { identity, secrets: [secret.into(), session_token.into()] }
+        Self(Credentials::new(id, secret, token, None, "sts").into())
     }
 
     /// The headers that sign a request at this time, of which the host, the path, the query and the body are part.
@@ -43,7 +38,7 @@ impl Keys {
         time: SystemTime,
     ) -> Result<Vec<(HeaderName, HeaderValue)>, SigningError> {
         let params = v4::SigningParams::builder()
-            .identity(&self.identity)
+            .identity(&self.0)
             .region(&scope.region)
             .name(&scope.service)
             .time(time)
@@ -67,9 +62,19 @@ impl Keys {
 
     /// The parts that nobody else may see.
     pub fn secrets(&self) -> impl Iterator<Item = &str> {
-        self.secrets.iter().map(|secret| &**secret)
+        let held = self.0.data::<Credentials>();
+        held.into_iter().flat_map(|held| {
+            [Some(held.secret_access_key()), held.session_token()].into_iter().flatten()
+        })
     }
 }
+
+/// The headers that a signature consists of.
+pub static SIGNS: [HeaderName; 3] = [
+    header::AUTHORIZATION,
+    HeaderName::from_static("x-amz-date"),
+    HeaderName::from_static("x-amz-security-token"),
+];
 
 /// They are shown to nobody.
 impl fmt::Debug for Keys {
