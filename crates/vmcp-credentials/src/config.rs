@@ -4,7 +4,11 @@ use std::fmt;
 
 use http::{HeaderName, HeaderValue, header};
 
-use crate::{file::HeaderFile, grant::Grant};
+use crate::{
+    aws::{AssumeRole, SIGNS},
+    file::HeaderFile,
+    grant::Grant,
+};
 
 /// Headers that belong to the transport, which no strategy may set.
 pub const RESERVED: [HeaderName; 10] = [
@@ -20,6 +24,9 @@ pub const RESERVED: [HeaderName; 10] = [
     HeaderName::from_static("last-event-id"),
 ];
 
+/// The header of tokens.
+static OF_TOKENS: [HeaderName; 1] = [header::AUTHORIZATION];
+
 /// A strategy.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Config {
@@ -31,6 +38,8 @@ pub enum Config {
     HeaderFile(HeaderFile),
     /// A token that is obtained.
     Token(Box<Grant>),
+    /// A signature of each request, with keys that AWS gives for the caller's token.
+    Aws(Box<AssumeRole>),
 }
 
 impl Config {
@@ -39,6 +48,7 @@ impl Config {
         match self {
             Self::Unauthenticated | Self::Header { .. } | Self::HeaderFile(_) => false,
             Self::Token(grant) => grant.is_personal(),
+            Self::Aws(_) => true,
         }
     }
 
@@ -55,15 +65,19 @@ impl Config {
                 vec![b"file".to_vec(), name.as_str().into(), path.to_vec()]
             }
             Self::Token(grant) => grant.parts(),
+            Self::Aws(role) => role.parts(),
         }
     }
 
-    /// The header that it sets, if that is always the same.
-    pub fn header(&self) -> Option<&HeaderName> {
+    /// The headers that it sets.
+    pub fn headers(&self) -> &[HeaderName] {
         match self {
-            Self::Unauthenticated => None,
-            Self::Header { name, .. } | Self::HeaderFile(HeaderFile { name, .. }) => Some(name),
-            Self::Token(_) => Some(&header::AUTHORIZATION),
+            Self::Unauthenticated => &[],
+            Self::Header { name, .. } | Self::HeaderFile(HeaderFile { name, .. }) => {
+                std::slice::from_ref(name)
+            }
+            Self::Token(_) => &OF_TOKENS,
+            Self::Aws(_) => &SIGNS,
         }
     }
 
@@ -75,6 +89,7 @@ impl Config {
                 vec![value.as_bytes()]
             }
             Self::Token(grant) => grant.secrets(),
+            Self::Aws(_) => Vec::new(),
         }
     }
 }
@@ -87,6 +102,7 @@ impl fmt::Debug for Config {
             Self::Header { name, .. } => write!(f, "Header({name})"),
             Self::HeaderFile(file) => write!(f, "HeaderFile({file:?})"),
             Self::Token(grant) => write!(f, "Token({grant:?})"),
+            Self::Aws(role) => write!(f, "Aws({role:?})"),
         }
     }
 }

@@ -31,10 +31,10 @@ enum Value {
     /// The configuration.
     Fixed,
     File(Arc<Watched>),
-    Token(Box<Tokens>),
+    Obtained(Box<Tokens>),
 }
 
-/// Tokens that one source gives.
+/// What one source gives.
 struct Tokens {
     seen: Arc<Seen>,
     source: Arc<Source>,
@@ -71,16 +71,20 @@ impl Credential {
     /// Makes it ready. `spawn` runs what obtains values.
     pub fn new(config: Config, spawn: Spawn) -> Self {
         let seen = Arc::<Seen>::default();
+        let from = |source| {
+            Value::Obtained(Box::new(Tokens {
+                seen: Arc::clone(&seen),
+                source: Arc::new(source),
+                spawn,
+                own: Slot::new(None),
+                callers: config.is_personal().then(Table::new),
+            }))
+        };
         let value = match &config {
             Config::Unauthenticated | Config::Header { .. } => Value::Fixed,
             Config::HeaderFile(file) => Value::File(Watched::new(file)),
-            Config::Token(grant) => Value::Token(Box::new(Tokens {
-                seen: Arc::clone(&seen),
-                source: Arc::new(Source::new(grant.as_ref().clone())),
-                spawn,
-                own: Slot::new(None),
-                callers: grant.is_personal().then(Table::new),
-            })),
+            Config::Token(grant) => from(Source::of_grant(grant.as_ref().clone())),
+            Config::Aws(role) => from(role.source()),
         };
         Self { config, value, seen }
     }
@@ -107,15 +111,16 @@ impl Credential {
     /// own: made of no secret, and the same when a token is renewed. Callers of whom it is the same are shown
     /// with the same.
     pub fn subject(&self, caller: &Identity) -> Option<Digest> {
-        let Config::Token(grant) = &self.config else { return None };
-        if !grant.is_personal() {
-            return None;
-        }
+        let Value::Obtained(tokens) = &self.value else { return None };
+        let Tokens { source, callers: Some(_), .. } = &**tokens else { return None };
         let (issuer, subject) = match caller.principal() {
             Principal::Anonymous => ("", ""),
             Principal::Subject { issuer, subject } => (&**issuer, &**subject),
         };
-        Some(Digest::of_parts([grant.name(), issuer, subject].map(str::as_bytes)))
+        let role = source.role(caller.claims());
+        let role = role.as_ref().map(|role| role.as_bytes().as_slice());
+        let parts = [source.name(), issuer, subject].map(str::as_bytes);
+        Some(Digest::of_parts(parts.into_iter().chain(role)))
     }
 
     /// What a request is to carry: for this caller, or for nobody's sake, as checks and the reading of what
@@ -127,7 +132,7 @@ impl Credential {
                 None => Showing::Nothing,
             },
             Value::File(file) => Showing::Now(file.shown(Instant::now())),
-            Value::Token(tokens) => tokens.shown(caller),
+            Value::Obtained(tokens) => tokens.shown(caller),
         }
     }
 
@@ -138,7 +143,7 @@ impl Credential {
         match &self.value {
             Value::Fixed => false,
             Value::File(file) => file.refused(shown),
-            Value::Token(tokens) => tokens.refused(caller, shown),
+            Value::Obtained(tokens) => tokens.refused(caller, shown),
         }
     }
 
@@ -150,14 +155,14 @@ impl Credential {
     /// The values of these that are known whole.
     pub fn last_shown(&self) -> Vec<Shown> {
         match &self.value {
-            Value::Fixed | Value::Token(_) => self.seen.last(),
+            Value::Fixed | Value::Obtained(_) => self.seen.last(),
             Value::File(file) => vec![file.shown(Instant::now())],
         }
     }
 
     /// Lets go what nobody has used for long. To be called now and then.
     pub fn prune(&self) {
-        if let Value::Token(tokens) = &self.value
+        if let Value::Obtained(tokens) = &self.value
             && let Some(callers) = &tokens.callers
         {
             callers.prune(Instant::now());
@@ -186,8 +191,7 @@ impl Tokens {
         };
         let obtain = || {
             let ((source, seen), proof) = (source(), Arc::clone(proof));
-            Box::pin(async move { noted(source.for_caller(proof.token.expose()).await, &seen) })
-                as _
+            Box::pin(async move { noted(source.for_caller(&proof).await, &seen) }) as _
         };
         callers.slot(&proof.digest, now).shown(now, &self.spawn, obtain)
     }

@@ -6,6 +6,11 @@
 //!
 //! Nothing of a value ends up in a log, an error or an answer.
 
+#[cfg(feature = "aws")]
+mod aws;
+#[cfg(not(feature = "aws"))]
+#[path = "aws/absent.rs"]
+mod aws;
 mod config;
 mod credential;
 mod endpoint;
@@ -21,6 +26,7 @@ mod slot;
 mod table;
 mod told;
 
+pub use aws::AssumeRole;
 pub use config::{Config, RESERVED};
 pub use credential::{Credential, Showing, Spawn, Unavailable};
 pub use file::HeaderFile;

@@ -1,9 +1,11 @@
-//! Obtains tokens, each by its grant.
+//! Obtains what backends are shown: tokens, each by its grant, and keys of AWS.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
+use vmcp_model::{Claims, Digest, Proof};
 
 use crate::{
+    aws::Sts,
     credential::Unavailable,
     endpoint::{Answer, Endpoint},
     form::Form,
@@ -20,21 +22,69 @@ const ID_JAG: &str = "urn:ietf:params:oauth:token-type:id-jag";
 /// How tokens that are no access tokens are shown (RFC 8693, section 2.2.1).
 const NOT_SHOWN: &str = "N_A";
 
+/// Who gives what backends are shown.
+pub(crate) enum Source {
+    Tokens(Box<Granting>),
+    #[cfg_attr(not(feature = "aws"), expect(dead_code, reason = "there is none without AWS"))]
+    Sts(Box<Sts>),
+}
+
 /// Who gives tokens.
-pub(crate) struct Source {
+pub(crate) struct Granting {
     grant: Grant,
     /// As [`Grant::endpoints`] has them.
     endpoints: Vec<Endpoint>,
 }
 
 impl Source {
-    pub(crate) fn new(grant: Grant) -> Self {
+    pub(crate) fn of_grant(grant: Grant) -> Self {
         let endpoints = grant.endpoints().into_iter().map(Endpoint::new).collect();
-        Self { grant, endpoints }
+        Self::Tokens(Box::new(Granting { grant, endpoints }))
     }
 
-    /// Whether there is a token for nobody's sake: where vmcp can show who it is itself.
+    /// What the strategy is called in configuration.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Tokens(granting) => granting.grant.name(),
+            Self::Sts(_) => "aws_sts",
+        }
+    }
+
+    /// By what a backend tells callers apart besides who they are.
+    pub(crate) fn role(&self, claims: &Claims) -> Option<Digest> {
+        match self {
+            Self::Tokens(_) => None,
+            Self::Sts(sts) => Some(sts.role(claims)),
+        }
+    }
+
+    /// Whether there is something for nobody's sake: where vmcp can show who it is itself.
     pub(crate) fn gives_own(&self) -> bool {
+        match self {
+            Self::Tokens(granting) => granting.gives_own(),
+            Self::Sts(_) => false,
+        }
+    }
+
+    /// What is for nobody's sake.
+    pub(crate) async fn own(&self) -> Result<Obtained, Unavailable> {
+        match self {
+            Self::Tokens(granting) => granting.own().await,
+            Self::Sts(_) => Err(Unavailable::Caller("is obtained for callers only".into())),
+        }
+    }
+
+    /// What is for the caller who has shown this.
+    pub(crate) async fn for_caller(&self, proof: &Proof) -> Result<Obtained, Unavailable> {
+        match self {
+            Self::Tokens(granting) => granting.for_caller(proof.token.expose()).await,
+            Self::Sts(sts) => sts.obtain(proof).await,
+        }
+    }
+}
+
+impl Granting {
+    fn gives_own(&self) -> bool {
         match &self.grant {
             Grant::ClientCredentials { .. } => true,
             Grant::TokenExchange(exchange) => exchange.endpoint.client.is_proved(),
@@ -47,8 +97,7 @@ impl Source {
         }
     }
 
-    /// A token for nobody's sake.
-    pub(crate) async fn own(&self) -> Result<Obtained, Unavailable> {
+    async fn own(&self) -> Result<Obtained, Unavailable> {
         let mut form = Form::of_grant(CLIENT_CREDENTIALS);
         match &self.grant {
             Grant::ClientCredentials { wanted, .. }
@@ -63,8 +112,7 @@ impl Source {
         bearer(endpoint, endpoint.ask(form, false).await?, &[])
     }
 
-    /// A token for the caller who has shown this one.
-    pub(crate) async fn for_caller(&self, token: &str) -> Result<Obtained, Unavailable> {
+    async fn for_caller(&self, token: &str) -> Result<Obtained, Unavailable> {
         match &self.grant {
             Grant::ClientCredentials { .. } => self.own().await,
             Grant::TokenExchange(exchange) => self.exchanged(exchange, token).await,

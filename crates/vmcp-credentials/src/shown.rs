@@ -1,8 +1,10 @@
 //! The value of a credential, as a request carries it.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use http::{HeaderName, HeaderValue, Method, Uri, header};
+
+use crate::aws::{SIGNS, Signer};
 
 /// What a backend is shown with one request. Cheap to clone.
 #[derive(Clone, PartialEq, Eq)]
@@ -11,6 +13,9 @@ pub struct Shown(Kind);
 #[derive(Clone, PartialEq, Eq)]
 enum Kind {
     Header(HeaderName, HeaderValue),
+    /// What signs each request.
+    #[cfg_attr(not(feature = "aws"), expect(dead_code, reason = "there is none without AWS"))]
+    Signed(Arc<Signer>),
 }
 
 /// The request that carries it, for what depends on that.
@@ -30,6 +35,11 @@ impl Shown {
         Self(Kind::Header(name, value))
     }
 
+    #[cfg(feature = "aws")]
+    pub(crate) fn signed(signer: Signer) -> Self {
+        Self(Kind::Signed(Arc::new(signer)))
+    }
+
     /// A token, as RFC 6750 shows it. None if it holds what no token may.
     pub(crate) fn bearer(token: &str) -> Option<Self> {
         let is_token = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
@@ -41,17 +51,19 @@ impl Shown {
     pub fn sets(&self, header: &HeaderName) -> bool {
         match &self.0 {
             Kind::Header(name, _) => name == header,
+            Kind::Signed(_) => SIGNS.contains(header),
         }
     }
 
     /// Gives each header that a request carries for it.
     pub fn each_header(
         &self,
-        _request: Outbound<'_>,
+        request: Outbound<'_>,
         mut put: impl FnMut(&HeaderName, &HeaderValue),
     ) {
         match &self.0 {
             Kind::Header(name, value) => put(name, value),
+            Kind::Signed(signer) => signer.sign(request, put),
         }
     }
 
@@ -59,6 +71,7 @@ impl Shown {
     pub fn secrets(&self) -> Vec<&[u8]> {
         match &self.0 {
             Kind::Header(_, value) => vec![value.as_bytes()],
+            Kind::Signed(signer) => signer.secrets(),
         }
     }
 }
@@ -67,6 +80,7 @@ impl fmt::Debug for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Kind::Header(name, _) => write!(f, "Header({name})"),
+            Kind::Signed(_) => f.write_str("Signed"),
         }
     }
 }

@@ -18,6 +18,12 @@ pub(crate) fn told(error: &str, description: Option<&str>, secrets: &[String]) -
     }
 }
 
+/// A text in one line, unless it gives a secret away.
+#[cfg(feature = "aws")]
+pub(crate) fn line(text: &str, secrets: &[String]) -> String {
+    clean(text, 2 * LONGEST.0, secrets).unwrap_or_else(|| "an error that cannot be told".to_owned())
+}
+
 /// A text in one line, as much of it as may be told. None if that is nothing, or it holds a secret.
 fn clean(text: &str, longest: usize, secrets: &[String]) -> Option<String> {
     // What cannot be seen could stand between the parts of a secret.
