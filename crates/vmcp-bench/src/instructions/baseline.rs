@@ -19,7 +19,7 @@ const HEADER: &str = "\
 # Instructions that vmcp executes for one call of its hottest paths, as `./test` expects them.
 #
 # This file changes only in a commit that says why. To record what is true now:
-#   cargo build --release -p vmcp -p vmcp-testkit -p vmcp-bench
+#   cargo build --release --features vmcp/aws -p vmcp -p vmcp-testkit -p vmcp-bench
 #   target/release/vmcp-bench instructions --vmcp target/release/vmcp --record
 ";
 const MADE_WITH: &str = "made with ";

@@ -21,7 +21,7 @@ pub(crate) async fn built() -> Result<PathBuf> {
         executable: Option<PathBuf>,
     }
     let output = Command::new("cargo")
-        .args(["build", "--profile", "dist", "-p", "vmcp", "--bin", "vmcp"])
+        .args(["build", "--profile", "dist", "-p", "vmcp", "--features", "aws", "--bin", "vmcp"])
         .arg("--message-format=json-render-diagnostics")
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .stderr(Stdio::inherit())

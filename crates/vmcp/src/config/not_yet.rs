@@ -16,9 +16,6 @@ pub(super) const UPSTREAM: &str = ": it needs the embedded authorization server,
                                    leave this backend out until then";
 pub(super) const PROVIDER: &str = ": it needs the embedded authorization server, which vmcp does not have yet; \
                                    leave it out if the token that callers show is the one to exchange";
-pub(super) const STRATEGY: &str = ": nothing here can stand for it, as a fixed header would show the \
-                                   backend the same caller whoever calls; leave this backend out \
-                                   until then";
 pub(super) const CACHE_SKEW: &str = "has no effect: a token is renewed when it is used after 80% of its life, and \
                                      never used after its end";
 pub(super) const OWN_STRATEGY: &str = ": no backend's own authentication is found here; give this one \

@@ -1,5 +1,10 @@
 //! What each backend is shown: `outgoingAuth`. No message holds the value of a header or another secret.
 
+#[cfg(feature = "aws")]
+mod aws;
+#[cfg(not(feature = "aws"))]
+#[path = "outgoing/without_aws.rs"]
+mod aws;
 mod client;
 mod grants;
 
@@ -25,6 +30,7 @@ enum Strategy {
     TokenExchange,
     OnBehalfOf,
     CrossApp,
+    AwsSts,
 }
 
 /// The keys that can give a header its value.
@@ -59,13 +65,14 @@ impl OutgoingAuth {
 }
 
 impl Strategy {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Unauthenticated,
         Self::HeaderInjection,
         Self::ClientCredentials,
         Self::TokenExchange,
         Self::OnBehalfOf,
         Self::CrossApp,
+        Self::AwsSts,
     ];
 
     /// Its name, and the key of its section.
@@ -77,14 +84,15 @@ impl Strategy {
             Self::TokenExchange => ("token_exchange", Some("tokenExchange")),
             Self::OnBehalfOf => ("obo", Some("obo")),
             Self::CrossApp => ("xaa", Some("xaa")),
+            Self::AwsSts => ("aws_sts", Some("awsSts")),
         }
     }
 
-    /// Whether callers are shown with tokens that are obtained for theirs.
+    /// Whether callers are shown with what is obtained for their tokens.
     fn is_personal(self) -> bool {
         match self {
             Self::Unauthenticated | Self::HeaderInjection | Self::ClientCredentials => false,
-            Self::TokenExchange | Self::OnBehalfOf | Self::CrossApp => true,
+            Self::TokenExchange | Self::OnBehalfOf | Self::CrossApp | Self::AwsSts => true,
         }
     }
 
@@ -98,6 +106,7 @@ impl Strategy {
             Self::TokenExchange => grants::token_exchange(section).map(token),
             Self::OnBehalfOf => grants::on_behalf_of(section).map(token),
             Self::CrossApp => grants::cross_app(section).map(token),
+            Self::AwsSts => aws::assume_role(section),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! in which the outcome differs from that of the bare minimum.
 
 mod aggregation;
+mod aws;
 mod backends;
 mod editors;
 mod environment;

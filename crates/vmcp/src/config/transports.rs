@@ -88,10 +88,9 @@ impl Draft<'_> {
         let mut transport = self.transport?;
         match &mut transport {
             Transport::Http(endpoint) | Transport::Sse(endpoint) => {
-                if let Some(name) = outgoing.header() {
-                    for (_, value) in self.headers.iter().filter(|(header, _)| header == name) {
-                        value.problem("outgoingAuth sets this header as well; keep one of the two");
-                    }
+                let set = outgoing.headers();
+                for (_, value) in self.headers.iter().filter(|(name, _)| set.contains(name)) {
+                    value.problem("outgoingAuth sets this header as well; keep one of the two");
                 }
                 for (name, value) in &self.headers {
                     if passthrough.contains(name) {

@@ -6,6 +6,8 @@
 )]
 #![expect(clippy::print_stdout, reason = "the figures are a result of the tests")]
 
+#[cfg(feature = "aws")]
+mod aws;
 mod burst;
 mod cluster;
 mod expiry;

@@ -28,13 +28,13 @@ const STRATEGY: &[Key] = &[
             "token_exchange",
             "obo",
             "xaa",
+            "aws_sts",
         ],
         &[
             // The first one's advice is also that for words that nobody knows.
             ("discovered", not_yet::OWN_STRATEGY),
             ("externalAuthConfigRef", not_yet::OWN_STRATEGY),
             ("upstream_inject", not_yet::UPSTREAM),
-            ("aws_sts", not_yet::STRATEGY),
         ],
         "what the backend is shown",
     )
@@ -56,8 +56,12 @@ const STRATEGY: &[Key] = &[
         Shape::Section(XAA),
         "where the ID token of a caller is exchanged for an assertion, and that for a token",
     ),
+    Key::new(
+        "awsSts",
+        Shape::Section(AWS_STS),
+        "which AWS role a caller takes on with its token, by whose keys requests are signed (SigV4)",
+    ),
     Key::not_yet("upstreamInject", Off::Null, not_yet::UPSTREAM),
-    Key::not_yet("awsSts", Off::Null, not_yet::STRATEGY),
     Key::not_yet("externalAuthConfigRef", Off::Null, not_yet::OWN_STRATEGY),
 ];
 
@@ -259,3 +263,68 @@ const XAA: &[Key] = &[
     )
     .form(Form::File),
 ];
+
+const AWS_STS: &[Key] = &[
+    Key::new("region", Shape::Text, "the region of the backend, such as eu-west-1").required(),
+    Key::new("service", Shape::Text, "the service for which requests are signed")
+        .default("aws-mcp")
+        .or_zero(),
+    Key::new(
+        "roleMappings",
+        Shape::Sections(ROLE_MAPPING),
+        "who takes which role on; the first that fits counts, by priority and then in this order",
+    ),
+    Key::new("fallbackRoleArn", Shape::Text, "the role of whoever none of them fits").or_zero(),
+    Key::new(
+        "roleClaim",
+        Shape::Text,
+        "the claim that holds a caller's groups or roles; a dot leads into an object",
+    )
+    .default("groups")
+    .or_zero(),
+    Key::new(
+        "sessionDuration",
+        Shape::Count { default: 3600, least: 900, most: 43_200 },
+        "how long keys are good, in seconds; no longer than the role allows",
+    )
+    .or_zero(),
+    Key::new(
+        "sessionNameClaim",
+        Shape::Text,
+        "the claim of which the session's name is made that stands in AWS's records",
+    )
+    .default("sub")
+    .or_zero(),
+    Key::new(
+        "stsEndpoint",
+        Shape::Text,
+        "the URL of STS, in place of the region's own (https://sts.REGION.amazonaws.com)",
+    )
+    .form(Form::IssuerUrl),
+    Key::not_yet("subjectProviderName", Off::Empty, not_yet::PROVIDER),
+    Key::new(
+        "caBundlePath",
+        Shape::Text,
+        "a PEM file of the authorities that vouch for STS, in place of the system's",
+    )
+    .form(Form::File),
+];
+
+const ROLE_MAPPING: &[Key] = &[
+    Key::new("claim", Shape::Text, "what roleClaim must hold").or_zero(),
+    Key::new(
+        "matcher",
+        Shape::Text,
+        "what must be true of the token's claims, in place of claim: an expression of CEL over `claims`",
+    )
+    .or_zero(),
+    Key::new("roleArn", Shape::Text, "the role").required(),
+    Key::new(
+        "priority",
+        Shape::Count { default: LAST, least: 0, most: LAST },
+        "lower ones are asked first",
+    ),
+];
+
+/// The priority of what has none.
+const LAST: usize = 1_000_000;

@@ -95,7 +95,7 @@ pub(super) fn cross_app(reader: &Reader<'_>) -> Option<Grant> {
     }))
 }
 
-fn token_url(reader: &Reader<'_>, key: &str) -> Option<Uri> {
+pub(super) fn token_url(reader: &Reader<'_>, key: &str) -> Option<Uri> {
     let value = reader.value(key)?;
     let url = url::of_issuer(&value)?;
     if url.scheme_str() != Some("https") && !is_loopback(&url) {
@@ -174,6 +174,6 @@ fn resource(reader: &Reader<'_>, key: &str) -> Option<Option<String>> {
 }
 
 #[expect(clippy::option_option, reason = "absent, wrong and right are three things")]
-fn ca_bundle(reader: &Reader<'_>) -> Option<Option<Arc<[u8]>>> {
+pub(super) fn ca_bundle(reader: &Reader<'_>) -> Option<Option<Arc<[u8]>>> {
     optional(reader.value("caBundlePath").map(|value| file::certificates(&value)))
 }

@@ -1,5 +1,6 @@
 //! A configuration as text. Everything is taken apart by name, so that nothing is left out.
 
+mod aws;
 mod grants;
 
 use std::collections::BTreeMap;
@@ -316,6 +317,7 @@ fn shown(outgoing: &Outgoing) -> String {
             format!("{name}={value:?} from {:?}", path.file_name().unwrap_or_default())
         }
         Outgoing::Token(grant) => grants::shown(grant),
+        Outgoing::Aws(role) => aws::shown(role),
     }
 }
 

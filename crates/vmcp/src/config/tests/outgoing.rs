@@ -149,15 +149,15 @@ outgoingAuth:
   default: {type: header_injektion}
   backends:
     gihub: {type: unauthenticated}
-    nobody-knows: {type: aws_sts, awsSts: {}}
+    nobody-knows: {type: upstream_inject, upstreamInject: {}}
     jira: {headerInjection: {headerName: X, headerValue: s3cret}}
     github: {type: unauthenticated, headerInjection: {headerName: X, headerValue: s3cret}}",
         "vmcp.yaml:2:11: outgoingAuth.source: \"discovered\" is not supported yet: no backend's own authentication is found here, and a backend is shown nothing but what outgoingAuth says; write source: inline, and a strategy for each backend under outgoingAuth.backends
-         vmcp.yaml:3:19: outgoingAuth.default.type: must be unauthenticated or header_injection or client_credentials or token_exchange or obo or xaa, not \"header_injektion\"; did you mean \"header_injection\"?
+         vmcp.yaml:3:19: outgoingAuth.default.type: must be unauthenticated or header_injection or client_credentials or token_exchange or obo or xaa or aws_sts, not \"header_injektion\"; did you mean \"header_injection\"?
          vmcp.yaml:5:12: outgoingAuth.backends.gihub: no backend is called \"gihub\"; did you mean \"github\"?
          vmcp.yaml:6:19: outgoingAuth.backends.nobody-knows: no backend is called \"nobody-knows\"
-         vmcp.yaml:6:26: outgoingAuth.backends.nobody-knows.type: \"aws_sts\" is not supported yet: nothing here can stand for it, as a fixed header would show the backend the same caller whoever calls; leave this backend out until then
-         vmcp.yaml:6:35: outgoingAuth.backends.nobody-knows.awsSts: is not supported yet: nothing here can stand for it, as a fixed header would show the backend the same caller whoever calls; leave this backend out until then
+         vmcp.yaml:6:26: outgoingAuth.backends.nobody-knows.type: \"upstream_inject\" is not supported yet: it needs the embedded authorization server, which vmcp does not have yet; leave this backend out until then
+         vmcp.yaml:6:43: outgoingAuth.backends.nobody-knows.upstreamInject: is not supported yet: it needs the embedded authorization server, which vmcp does not have yet; leave this backend out until then
          vmcp.yaml:7:11: outgoingAuth.backends.jira.type: is required: what the backend is shown
          vmcp.yaml:8:54: outgoingAuth.backends.github.headerInjection: only takes effect with type: header_injection",
     );

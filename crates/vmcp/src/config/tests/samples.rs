@@ -11,8 +11,12 @@ use super::{
 const COMPLETE: &str = include_str!("complete.yaml");
 
 /// Keys that cannot stand in one file with all the others.
-const OTHERS: [&str; 3] =
-    [include_str!("single.yaml"), include_str!("cluster.yaml"), include_str!("grants.yaml")];
+const OTHERS: [&str; 4] = [
+    include_str!("single.yaml"),
+    include_str!("cluster.yaml"),
+    include_str!("grants.yaml"),
+    super::aws::COMPLETE,
+];
 
 #[test]
 fn every_accepted_key_reaches_its_place() {
