@@ -91,12 +91,16 @@ impl Http {
             header::USER_AGENT,
             HeaderValue::from_static(concat!("vmcp/", env!("CARGO_PKG_VERSION"))),
         );
-        base.extend(endpoint.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
-        base.extend(credential.fixed());
+        let fixed = endpoint.headers.iter().map(|(name, value)| (name.clone(), value.clone()));
+        for (name, value) in fixed.chain(credential.fixed()) {
+            // In the place of vmcp's own, such as `User-Agent`.
+            base.insert(name, value);
+        }
         let is_plain = endpoint.url.scheme_str() == Some("http");
         let handed_to = endpoint.proxy.as_ref().filter(|_| is_plain);
-        let authorization = handed_to.and_then(|proxy| proxy.authorization.clone());
-        base.extend(authorization.map(|value| (header::PROXY_AUTHORIZATION, value)));
+        if let Some(value) = handed_to.and_then(|proxy| proxy.authorization.clone()) {
+            base.insert(header::PROXY_AUTHORIZATION, value);
+        }
         let hands_over = handed_to.is_some();
         let connector = connect::Connector::new(endpoint)?;
         Ok(Self {

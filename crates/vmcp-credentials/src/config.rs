@@ -10,10 +10,16 @@ use crate::{
     grant::Grant,
 };
 
-/// Headers that belong to the transport, which no strategy may set.
-pub const RESERVED: [HeaderName; 10] = [
+/// Headers that belong to the transport or to one connection of it (RFC 9110, section 7.6.1), which nobody may set.
+pub const RESERVED: [HeaderName; 16] = [
     header::HOST,
     header::CONNECTION,
+    header::TE,
+    header::TRAILER,
+    header::ACCEPT_ENCODING,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("http2-settings"),
     header::CONTENT_LENGTH,
     header::CONTENT_TYPE,
     header::TRANSFER_ENCODING,

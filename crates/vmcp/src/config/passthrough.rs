@@ -7,23 +7,16 @@ use vmcp_credentials::RESERVED;
 
 use super::reader::Reader;
 
-/// Headers that are never passed on, besides those that belong to the transport: they are about one connection
-/// (RFC 9110, section 7.6.1), hold credentials that are meant for vmcp alone, say who stands on the way, or are
-/// written by vmcp itself.
-pub(super) const REFUSED: [HeaderName; 19] = [
+/// Headers that are never passed on, besides those that belong to the transport: they hold credentials that are
+/// meant for vmcp alone, say who stands on the way, or are written by vmcp itself.
+pub(super) const REFUSED: [HeaderName; 13] = [
     header::AUTHORIZATION,
     header::COOKIE,
-    header::TE,
-    header::TRAILER,
     header::FORWARDED,
     header::PROXY_AUTHORIZATION,
     header::PROXY_AUTHENTICATE,
-    header::ACCEPT_ENCODING,
     header::USER_AGENT,
     HeaderName::from_static("dpop"),
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    HeaderName::from_static("http2-settings"),
     HeaderName::from_static("x-forwarded-for"),
     HeaderName::from_static("x-forwarded-host"),
     HeaderName::from_static("x-forwarded-proto"),
