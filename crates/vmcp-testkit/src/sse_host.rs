@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use rmcp::{ServerHandler, ServiceExt as _, transport::IntoTransport as _};
@@ -39,6 +39,8 @@ pub struct SseServer {
 struct State {
     sessions: Mutex<HashMap<usize, mpsc::Sender<Bytes>>>,
     opened: AtomicUsize,
+    /// The verb and the headers of each request.
+    seen: Mutex<Vec<(Method, HeaderMap)>>,
 }
 
 /// Starts a server that makes one handler for each stream.
@@ -51,6 +53,7 @@ pub(crate) async fn serve<H: ServerHandler>(
     let host = Host::http(port, life.clone(), move |request| {
         let (life, state, handler) = (life.clone(), Arc::clone(&kept), Arc::clone(&handler));
         async move {
+            state.note(&request);
             match (request.method(), request.uri().path()) {
                 (&Method::GET, "/sse") => Ok(open(&state, &life, handler())),
                 (&Method::POST, "/messages") => post(&state, request).await,
@@ -78,9 +81,21 @@ impl SseServer {
         self.state.sessions.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
+    /// The verb and the headers of each request, oldest first.
+    pub fn seen(&self) -> Vec<(Method, HeaderMap)> {
+        self.state.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Ends every stream.
     pub fn forget_sessions(&self) {
         self.state.sessions.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+impl State {
+    fn note(&self, request: &Request<Incoming>) {
+        let seen = (request.method().clone(), request.headers().clone());
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).push(seen);
     }
 }
 
@@ -98,6 +113,7 @@ pub async fn chatting_sse_at(port: u16) -> io::Result<SseServer> {
     let host = Host::http(port, life, move |request| {
         let (state, feeds) = (Arc::clone(&kept), Arc::clone(&feeds));
         async move {
+            state.note(&request);
             match (request.method(), request.uri().path()) {
                 (&Method::GET, "/sse") => {
                     let number = state.opened.fetch_add(1, Ordering::Relaxed);
