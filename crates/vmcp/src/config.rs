@@ -15,7 +15,9 @@ mod backends;
 mod command;
 mod expand;
 mod file;
+mod fixed_headers;
 mod foreign;
+mod forwarded;
 mod given;
 mod incoming;
 mod inherited;
@@ -51,7 +53,7 @@ use vmcp_server::TrustedNetwork;
 
 use crate::suggest;
 
-pub(crate) use backends::forwards_headers;
+pub(crate) use forwarded::is_manifest;
 pub(crate) use given::Given;
 pub(crate) use inherited::is_inherited;
 pub(crate) use json_schema::json_schema;
@@ -217,7 +219,11 @@ pub(crate) fn load_noting(
     let name = path.display().to_string();
     let text = file::read_text(path)
         .map_err(|problem| Problems::new(&name, vec![Problem::of_file(problem)]))?;
-    beside(path, parse_noting(&text, &name, environment, note))
+    let mut configuration = beside(path, parse_noting(&text, &name, environment, note))?;
+    let backends = configuration.backends.iter().map(|backend| &backend.config.id);
+    let unclaimed = forwarded::unclaimed(variables(), backends, environment);
+    configuration.warnings.extend(unclaimed.into_iter().map(|problem| problem.of(&name)));
+    Ok(configuration)
 }
 
 /// The file from which the reference system's authorization server is configured, beside the
@@ -405,6 +411,11 @@ fn parse_session_time(name: &str, text: &str) -> Result<Duration, String> {
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
 pub(crate) fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
+}
+
+/// The names of its variables.
+fn variables() -> impl Iterator<Item = String> {
+    std::env::vars_os().filter_map(|(name, _)| name.into_string().ok())
 }
 
 #[cfg(test)]

@@ -44,8 +44,8 @@ fn checked(given: &Given) -> Result<(Configuration, BTreeSet<String>), Problems>
     let unset = RefCell::new(BTreeSet::new());
     let environment = |name: &str| {
         config::environment(name).or_else(|| {
-            // What programs inherit need not be there, nor what is only warned of.
-            if config::is_inherited(name) || config::forwards_headers(name) {
+            // What programs inherit need not be there, nor what another system's operator sets.
+            if config::is_inherited(name) || config::is_manifest(name) {
                 return None;
             }
             unset.borrow_mut().insert(name.to_owned());

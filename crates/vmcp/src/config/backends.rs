@@ -8,6 +8,7 @@ use vmcp_model::BackendId;
 
 use super::{
     BackendSettings,
+    forwarded::{self, Claimed},
     operational::CallTimeouts,
     outgoing::OutgoingAuth,
     problem::Problem,
@@ -43,6 +44,8 @@ pub(super) struct Names {
     all: Vec<String>,
     /// Those of backends that are programs.
     programs: Vec<String>,
+    /// The variables that give them headers.
+    forwarded: Claimed,
     /// Some name is not known on this machine, and whatever is spoken of may have it.
     has_unknown: bool,
 }
@@ -174,39 +177,16 @@ impl Names {
 }
 
 fn draft<'a>(reader: &Reader<'a>, names: &mut Names) -> Draft<'a> {
-    let id = reader.value("name").and_then(|value| id(&value, names));
-    let transport = transports::read(reader);
+    let name = reader.value("name");
+    let id = name.as_ref().and_then(|value| id(value, names));
+    let forwarded = name.as_ref().zip(id.as_ref());
+    let forwarded = forwarded.map(|(name, id)| forwarded::read(name, id, &mut names.forwarded));
+    let transport = transports::read(reader, forwarded.unwrap_or_default());
     if transport.kind == Some(Kind::Stdio) {
         names.programs.extend(id.as_ref().map(ToString::to_string));
-    } else if let Some(id) = &id {
-        warn_of_forwarded_headers(reader, id);
     }
     let metadata = labels(reader);
     Draft { id, transport, metadata }
-}
-
-/// How variables begin from which the reference system takes headers for a backend.
-const FORWARDS_HEADERS: &str = "TOOLHIVE_HEADER_FORWARD_";
-
-/// Whether this is such a variable, which nobody has to set.
-pub(crate) fn forwards_headers(variable: &str) -> bool {
-    variable.starts_with(FORWARDS_HEADERS)
-}
-
-/// Tells of headers that the reference system takes from a variable which it names after the backend.
-fn warn_of_forwarded_headers(reader: &Reader<'_>, id: &BackendId) {
-    let letter = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
-    let name: String = id.as_str().chars().map(letter).collect();
-    let variable = format!("{FORWARDS_HEADERS}{name}");
-    if reader.variable(&variable).is_some_and(|value| !value.is_empty())
-        && !reader.has("headers")
-        && let Some(value) = reader.value("name")
-    {
-        value.warning(format!(
-            "the variable {variable} is set, whose headers ToolHive sends to this backend, and none of \
-             them is sent here; write them under its headers, secrets as ${{NAME}}"
-        ));
-    }
 }
 
 fn id(value: &Value<'_>, names: &mut Names) -> Option<BackendId> {

@@ -173,6 +173,7 @@ fn of_form(form: Form) -> Value {
 fn values_of(key: &Key) -> Value {
     match key.form {
         Some(Form::Headers) => of_form(Form::HeaderValue),
+        Some(Form::HeaderFiles) => of_form(Form::File),
         _ => json!({"$ref": "#/$defs/anyText"}),
     }
 }

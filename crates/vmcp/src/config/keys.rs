@@ -87,7 +87,13 @@ const BACKEND: &[Key] = &[
         "how it is spoken to; if absent, stdio where a command is given, otherwise streamable-http",
     ),
     Key::new("url", Shape::Text, "the URL of its MCP endpoint; required unless it is a program").form(Form::Url),
-    Key::new("headers", Shape::TextMap, "fixed headers that every request to it carries").form(Form::Headers),
+    Key::new("headers", Shape::TextMap, "fixed headers that every request to it carries; secrets as ${NAME}").form(Form::Headers),
+    Key::new(
+        "headersFromFile",
+        Shape::TextMap,
+        "the same, each with the file that holds its value",
+    )
+    .form(Form::HeaderFiles),
     Key::choice("type", &["entry"], &[], "`entry` for a server that is reached directly")
         .or_zero(),
     Key::new(

@@ -52,6 +52,8 @@ pub(super) enum Form {
     HeaderValue,
     /// Headers by their names.
     Headers,
+    /// Files that hold headers, by the headers' names.
+    HeaderFiles,
     /// What a file calls an environment variable that it reads.
     VariableName,
     /// Environment variables that it sets, by their names.

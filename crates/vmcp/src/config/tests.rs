@@ -9,6 +9,7 @@ mod aws;
 mod backends;
 mod editors;
 mod environment;
+mod fixed_headers;
 mod given;
 mod grants;
 mod incoming;
@@ -59,7 +60,10 @@ fn environment(name: &str) -> Option<String> {
         "KEYS" => KEYS,
         "PRIVATE_KEY" => include_str!("tests/private-key.pem"),
         "BACKEND" => "github",
-        "TOOLHIVE_HEADER_FORWARD_MY_SERVER_1" => "{\"X-Tenant\": \"s3cret\"}",
+        "TOOLHIVE_HEADER_FORWARD_MY_SERVER_1" => {
+            r#"{"addPlaintextHeaders": {"X-Tenant": "red"}, "addHeadersFromSecret": {"X-Key": "OF_1"}}"#
+        }
+        "TOOLHIVE_SECRET_OF_1" => "s3cret-of-1",
         "FIXTURES" => concat!(env!("CARGO_MANIFEST_DIR"), "/src/config/tests"),
         _ => return None,
     };

@@ -8,11 +8,20 @@ use std::{
     sync::Arc,
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderName;
 use vmcp_backend::{Endpoint, Isolation, Program, Transport};
-use vmcp_credentials::{Config as Outgoing, RESERVED};
+use vmcp_credentials::Config as Outgoing;
 
-use super::{command, file, inherited, outgoing, proxy::proxy, reader::Reader, url, value::Value};
+use super::{
+    command, file,
+    fixed_headers::{self, FixedHeaders},
+    forwarded::Forwarded,
+    inherited,
+    proxy::proxy,
+    reader::Reader,
+    url,
+    value::Value,
+};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -27,8 +36,7 @@ pub(super) struct Draft<'a> {
     pub(super) kind: Option<Kind>,
     /// What it is shown is not known yet. `None` where something has been reported.
     transport: Option<Transport>,
-    /// The fixed headers, each with its place in the file.
-    headers: Vec<(HeaderName, Value<'a>)>,
+    headers: FixedHeaders<'a>,
     /// Where the program is named.
     pub(super) command: Option<Value<'a>>,
 }
@@ -39,12 +47,12 @@ enum Reached {
 }
 
 /// The keys of one kind of transport alone.
-pub(super) const OF_HTTP: [&str; 4] = ["url", "headers", "type", "caBundlePath"];
+pub(super) const OF_HTTP: [&str; 5] = ["url", "headers", "headersFromFile", "type", "caBundlePath"];
 pub(super) const OF_STDIO: [&str; 7] =
     ["command", "args", "env", "passEnv", "cwd", "isolation", "processIdle"];
 
-/// Reads the transport of a backend.
-pub(super) fn read<'a>(reader: &Reader<'a>) -> Draft<'a> {
+/// Reads the transport of a backend, which a variable gives these headers.
+pub(super) fn read<'a>(reader: &Reader<'a>, forwarded: Vec<Forwarded<'a>>) -> Draft<'a> {
     let chosen = reader.choice("transport", &[Kind::Http, Kind::Sse, Kind::Stdio]);
     let kind = chosen.or_else(|| {
         // A misspelt command has company.
@@ -62,10 +70,22 @@ pub(super) fn read<'a>(reader: &Reader<'a>) -> Draft<'a> {
     for value in foreign.iter().filter_map(|key| reader.value(key)) {
         value.problem(format!("only takes effect with transport: {needed}"));
     }
-    let mut headers = Vec::new();
+    let headers = match kind {
+        Some(Kind::Http | Kind::Sse) => fixed_headers::read(reader, forwarded),
+        Some(Kind::Stdio) => {
+            for header in forwarded {
+                header.problem(
+                    "only takes effect with transport: streamable-http or sse; a program gets its \
+                     credentials in env",
+                );
+            }
+            FixedHeaders::default()
+        }
+        None => FixedHeaders::default(),
+    };
     let transport = match kind {
-        Some(Kind::Http) => endpoint(reader, &mut headers).map(Transport::Http),
-        Some(Kind::Sse) => endpoint(reader, &mut headers).map(Transport::Sse),
+        Some(Kind::Http) => endpoint(reader, &headers).map(Transport::Http),
+        Some(Kind::Sse) => endpoint(reader, &headers).map(Transport::Sse),
         Some(Kind::Stdio) => program(reader).map(Transport::Stdio),
         None => {
             for key in OF_HTTP.iter().chain(&OF_STDIO) {
@@ -88,15 +108,7 @@ impl Draft<'_> {
         let mut transport = self.transport?;
         match &mut transport {
             Transport::Http(endpoint) | Transport::Sse(endpoint) => {
-                let set = outgoing.headers();
-                for (_, value) in self.headers.iter().filter(|(name, _)| set.contains(name)) {
-                    value.problem("outgoingAuth sets this header as well; keep one of the two");
-                }
-                for (name, value) in &self.headers {
-                    if passthrough.contains(name) {
-                        value.problem("passthroughHeaders passes the client's own value of this header; keep one of the two");
-                    }
-                }
+                self.headers.check(&outgoing, passthrough);
                 endpoint.outgoing = outgoing;
                 endpoint.passthrough = Arc::clone(passthrough);
             }
@@ -106,7 +118,7 @@ impl Draft<'_> {
     }
 }
 
-fn endpoint<'a>(reader: &Reader<'a>, names: &mut Vec<(HeaderName, Value<'a>)>) -> Option<Endpoint> {
+fn endpoint<'a>(reader: &Reader<'a>, headers: &FixedHeaders<'_>) -> Option<Endpoint> {
     let url = reader.value("url");
     if url.is_none() && reader.is_present() {
         reader.missing("url", "is required: the URL of its MCP endpoint");
@@ -118,34 +130,8 @@ fn endpoint<'a>(reader: &Reader<'a>, names: &mut Vec<(HeaderName, Value<'a>)>) -
     };
     let url = url.and_then(proxied);
     let ca_bundle = ca_bundle(reader);
-    let mut headers = HeaderMap::new();
-    for (name, value) in reader.pairs("headers") {
-        if let Some((name, content)) = header(name, &value, &headers) {
-            headers.insert(name.clone(), content);
-            names.push((name, value));
-        }
-    }
     let (url, proxy) = url?;
-    Some(Endpoint { headers, ca_bundle, proxy, ..Endpoint::plain(url) })
-}
-
-/// A header that is the same in every request.
-fn header(name: &str, value: &Value<'_>, others: &HeaderMap) -> Option<(HeaderName, HeaderValue)> {
-    let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else {
-        value.problem("its key is not the name of a header");
-        return None;
-    };
-    if RESERVED.contains(&name) {
-        value.problem("belongs to the transport and cannot be set");
-        return None;
-    }
-    if others.contains_key(&name) {
-        value.problem("stands here in another spelling already");
-        return None;
-    }
-    value.warn_of_shell_variables();
-    let text = value.any_text()?;
-    Some((name, outgoing::header_value(value, text.as_bytes(), "it")?))
+    Some(Endpoint { headers: headers.map(), ca_bundle, proxy, ..Endpoint::plain(url) })
 }
 
 fn program(reader: &Reader<'_>) -> Option<Program> {

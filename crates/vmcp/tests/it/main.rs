@@ -24,6 +24,7 @@ mod doors;
 mod doubled;
 mod early;
 mod fidelity;
+mod fixed_headers;
 mod framing;
 mod handed;
 mod health;

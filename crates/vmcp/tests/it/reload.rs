@@ -2,6 +2,7 @@
 
 mod commands;
 mod editors;
+mod headers;
 mod openings;
 mod own;
 

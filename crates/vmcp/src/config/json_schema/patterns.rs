@@ -60,7 +60,7 @@ pub(super) fn of_form(form: Form) -> String {
         Form::Origin => format!("^[A-Za-z][A-Za-z0-9+.-]*://({BRACKETED}|{NAME})(:{PORT})?$"),
         Form::Directory => "^/".to_owned(),
         Form::File => r"^/(?!(.*/)?\.\.(/|$))".to_owned(),
-        Form::HeaderName | Form::Headers => header_name(&RESERVED),
+        Form::HeaderName | Form::Headers | Form::HeaderFiles => header_name(&RESERVED),
         Form::PassedHeader => {
             let all: Vec<_> = RESERVED.into_iter().chain(passthrough::REFUSED).collect();
             header_name(&all)

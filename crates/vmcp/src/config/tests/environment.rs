@@ -5,7 +5,7 @@ use vmcp_backend::{Proxy, Transport};
 use super::{complete, environment, parsed};
 use crate::config::{Configuration, Problems, parse};
 
-fn with(variables: &[(&str, &str)], text: &str) -> Result<Configuration, Problems> {
+pub(super) fn with(variables: &[(&str, &str)], text: &str) -> Result<Configuration, Problems> {
     let environment = |name: &str| {
         let found = variables.iter().find(|(known, _)| *known == name);
         found.map(|(_, value)| (*value).to_owned())
@@ -128,27 +128,6 @@ fn a_proxy_that_cannot_be_used_is_refused_where_it_is_needed() {
         let exempt = [("HTTPS_PROXY", wrong), ("NO_PROXY", "backend")];
         assert_eq!(proxy(&exempt, "https://backend/mcp").unwrap(), None);
     }
-}
-
-/// Headers that the reference system sends because of a variable are not left out silently.
-#[test]
-fn a_variable_that_forwards_headers_is_told() {
-    let warnings = |backends: &str| {
-        let configuration = parsed(&complete(backends)).expect("it is right");
-        configuration.warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
-    };
-    let told = warnings(
-        "backends:
-  - {name: other, url: 'http://h/'}
-  - {name: my-server.1, url: 'http://h/'}",
-    );
-    assert_eq!(told.len(), 1, "{told:?}");
-    let wanted =
-        "vmcp.yaml:3:12: backends[1].name: the variable TOOLHIVE_HEADER_FORWARD_MY_SERVER_1 is set";
-    assert!(told[0].starts_with(wanted) && !told[0].contains("s3cret"), "{told:?}");
-    let told =
-        warnings("backends: [{name: My_Server_1, url: 'http://h/', headers: {X-Tenant: a}}]");
-    assert!(told.is_empty(), "{told:?}");
 }
 
 /// What is odd is told even where something is wrong.
