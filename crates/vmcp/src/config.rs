@@ -344,6 +344,7 @@ fn read(root: &Reader<'_>) -> Configuration {
     let has_issuer = matches!(incoming, vmcp_auth::Config::Oidc(_))
         || incoming_auth.has("oidc")
         || incoming_auth.has("issuers");
+    let outgoing = outgoing::read(&root.section("outgoingAuth"), &names, has_issuer);
     let common = backends::Common {
         initialize: sessions.time("backendInitTimeout"),
         start: match sessions.value("backendInitTimeout") {
@@ -352,8 +353,8 @@ fn read(root: &Reader<'_>) -> Configuration {
         },
         limits: sessions::backend_limits(&limits),
         timeouts: operational.timeouts,
-        outgoing: outgoing::read(&root.section("outgoingAuth"), &names, has_issuer),
-        passthrough: passthrough::read(root),
+        passthrough: passthrough::read(root, &outgoing),
+        outgoing,
     };
     let name = root.text("name").unwrap_or_default();
     let backends: Vec<_> = names.ids().collect();

@@ -58,6 +58,12 @@ pub(super) fn read(reader: &Reader<'_>, names: &Names, has_issuer: bool) -> Outg
 }
 
 impl OutgoingAuth {
+    /// Whether some strategy sets this header.
+    pub(super) fn sets(&self, header: &HeaderName) -> bool {
+        let mut all = self.single.values().chain([&self.default]);
+        all.any(|outgoing| outgoing.headers().contains(header))
+    }
+
     /// What a backend is shown.
     pub(super) fn of(&self, backend: &BackendId) -> Outgoing {
         self.single.get(backend).unwrap_or(&self.default).clone()

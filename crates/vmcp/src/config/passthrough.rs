@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{HeaderName, header};
 use vmcp_credentials::RESERVED;
 
-use super::reader::Reader;
+use super::{outgoing::OutgoingAuth, reader::Reader};
 
 /// Headers that are never passed on, besides those that belong to the transport: they hold credentials that are
 /// meant for vmcp alone, say who stands on the way, or are written by vmcp itself.
@@ -25,8 +25,8 @@ pub(super) const REFUSED: [HeaderName; 13] = [
     HeaderName::from_static("mcp-name"),
 ];
 
-/// Reads the names.
-pub(super) fn read(root: &Reader<'_>) -> Arc<[HeaderName]> {
+/// Reads the names. None of them is one that backends are shown as well.
+pub(super) fn read(root: &Reader<'_>, outgoing: &OutgoingAuth) -> Arc<[HeaderName]> {
     let mut names = Vec::new();
     for (value, text) in root.texts("passthroughHeaders") {
         let quoted = value.quoted();
@@ -39,6 +39,8 @@ pub(super) fn read(root: &Reader<'_>) -> Arc<[HeaderName]> {
                 "{quoted} is not passed on: it belongs to one connection or to vmcp, or is a credential that \
                  is meant for vmcp; for what a backend is shown, see outgoingAuth"
             ));
+        } else if outgoing.sets(&name) {
+            value.problem(format!("{quoted} is set by outgoingAuth as well; keep one of the two"));
         } else if names.contains(&name) {
             value.warning(format!("{quoted} is listed twice"));
         } else {

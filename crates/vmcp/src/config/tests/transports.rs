@@ -180,4 +180,9 @@ fn headers_are_passed_on_that_belong_to_no_connection_and_prove_nothing_to_vmcp(
          vmcp.yaml:1:47: passthroughHeaders[2]: \"a b\" is not the name of a header
          vmcp.yaml:1:52: passthroughHeaders[3]: \"Mcp-Param-Region\" is not passed on: it belongs to one connection or to vmcp, or is a credential that is meant for vmcp; for what a backend is shown, see outgoingAuth",
     );
+    let shown = "outgoingAuth: {backends: {github: {type: header_injection, headerInjection: {headerName: x-tenant, headerValue: a}}}}";
+    check(
+        &format!("{shown}\npassthroughHeaders: [X-Tenant]"),
+        "vmcp.yaml:2:22: passthroughHeaders[0]: \"X-Tenant\" is set by outgoingAuth as well; keep one of the two",
+    );
 }
