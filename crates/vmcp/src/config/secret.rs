@@ -7,7 +7,7 @@ use std::{
 
 use super::{expand, file, reader::Reader, value::Value};
 
-/// The name of an environment variable, and what it holds.
+/// The name of an environment variable, and what it holds, without the line break at its end.
 pub(super) fn from_variable(value: &Value<'_>) -> Option<(String, String)> {
     let name = value.text()?;
     if !expand::is_name(&name) {
@@ -15,7 +15,7 @@ pub(super) fn from_variable(value: &Value<'_>) -> Option<(String, String)> {
         value.problem("is not the name of an environment variable");
         return None;
     }
-    let text = value.report().variable(&name).filter(|text| !text.is_empty());
+    let text = value.report().variable(&name).and_then(held);
     if text.is_none() {
         value.not_here(format!("the environment variable {name} is not set or empty"));
     }
@@ -30,6 +30,13 @@ pub(super) fn from_file(value: &Value<'_>) -> Option<Vec<u8>> {
         return None;
     }
     Some(bytes)
+}
+
+/// What a variable holds, if that is something. A secret of Kubernetes that was made out of a file often ends with a
+/// line break, which no header can hold.
+fn held(text: String) -> Option<String> {
+    let text = String::from_utf8(without_line_break(text.into())).ok()?;
+    (!text.is_empty()).then_some(text)
 }
 
 fn without_line_break(mut bytes: Vec<u8>) -> Vec<u8> {
@@ -72,7 +79,7 @@ pub(super) fn named(
         }
         (None, None) => {
             let mut set = others.iter().filter_map(|name| reader.variable(name));
-            set.find(|text| !text.is_empty()).map(Named::Text)
+            set.find_map(held).map(Named::Text)
         }
     }
 }

@@ -54,6 +54,8 @@ fn environment(name: &str) -> Option<String> {
     let value = match name {
         "TOKEN" => "s3cret-token",
         "EMPTY" => "",
+        "OF_A_FILE" => "s3cret-of-a-file\r\n",
+        "BLANK" => "\n",
         "TWO_LINES" => "s3cret\ntoken",
         "PORT" => "8081",
         "LIMIT" => "32",

@@ -140,6 +140,26 @@ fn messages_hold_no_value_of_a_header() {
     );
 }
 
+/// Secrets that were made out of a file often end with a line break.
+#[test]
+fn a_line_break_at_the_end_of_a_variable_is_no_part_of_a_secret() {
+    let injected = |variable: &str| {
+        format!(
+            "outgoingAuth: {{backends: {{github: {{type: header_injection, headerInjection: {{headerName: X-Key, \
+             headerValueEnv: {variable}}}}}}}}}"
+        )
+    };
+    check(
+        &injected("OF_A_FILE"),
+        "github: http://127.0.0.1:8081/mcp x-key=\"s3cret-of-a-file\" ca 0 {}",
+    );
+    check(
+        &injected("BLANK"),
+        "vmcp.yaml:1:112: outgoingAuth.backends.github.headerInjection.headerValueEnv: the environment variable BLANK is \
+         not set or empty",
+    );
+}
+
 #[test]
 fn strategies_and_their_backends_are_known() {
     check(
