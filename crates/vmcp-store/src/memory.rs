@@ -93,6 +93,14 @@ impl State {
         self.deadlines.insert((due, key));
     }
 
+    /// Lets go what nobody is to need any more.
+    fn forget_catalogs(&mut self, now: Timestamp) {
+        self.catalogs.retain(|_, (_, until)| *until > now);
+        if self.catalogs.len() * 4 < self.catalogs.capacity() {
+            self.catalogs.shrink_to_fit();
+        }
+    }
+
     fn live(&mut self, key: SessionKey) -> Option<&mut Record> {
         match self.records.get_mut(&key) {
             Some(Entry::Live(record)) => Some(record),
@@ -183,7 +191,9 @@ impl Store for Memory {
     }
 
     fn due(&self, now: Timestamp, limit: usize) -> Answer<'_, Vec<SessionKey>> {
-        let state = self.state();
+        let mut state = self.state();
+        // Where every caller has a catalog of its own, nobody ever asks for most of them again.
+        state.forget_catalogs(now);
         let due = state.deadlines.iter().take_while(|(deadline, _)| *deadline <= now);
         ready(due.take(limit).map(|(_, key)| *key).collect())
     }
@@ -219,14 +229,16 @@ impl Store for Memory {
 
     fn put_catalog(&self, digest: Digest, catalog: Bytes, until: Timestamp) -> Answer<'_, ()> {
         let mut state = self.state();
-        let kept = state.catalogs.entry(digest).or_insert((catalog, until));
+        // Copied: what it was written into may be much larger.
+        let exact = || (Bytes::copy_from_slice(&catalog), until);
+        let kept = state.catalogs.entry(digest).or_insert_with(exact);
         kept.1 = kept.1.max(until);
         ready(())
     }
 
     fn catalog(&self, digest: Digest, now: Timestamp) -> Answer<'_, Option<Bytes>> {
         let mut state = self.state();
-        state.catalogs.retain(|_, (_, until)| *until > now);
+        state.forget_catalogs(now);
         ready(state.catalogs.get(&digest).map(|(catalog, _)| catalog.clone()))
     }
 
