@@ -14,8 +14,6 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::ArcSwap;
-use bytes::Bytes;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use vmcp_backend::{Backend, ClientView, Lineage, Subject};
@@ -35,6 +33,10 @@ use crate::{
     vmcp::{Config, Replaced},
 };
 
+mod modern;
+
+use modern::ModernViews;
+
 /// Late offers that come within this time are announced together.
 const COALESCE: Duration = Duration::from_millis(50);
 
@@ -53,8 +55,7 @@ pub(crate) struct Views {
     config: Config,
     background: Background,
     all: Mutex<All>,
-    /// The views of modern clients, for whoever has no time to wait.
-    modern: ArcSwap<ModernViews>,
+    modern: ModernViews,
     changes: watch::Sender<u64>,
     /// What views of single callers have in common.
     copies: Arc<Copies>,
@@ -67,6 +68,8 @@ pub(crate) struct Views {
 #[derive(Debug)]
 struct All {
     kept: HashMap<ClientView, Kept>,
+    /// How many of them are of single callers.
+    of_callers: usize,
     /// Bounds what is read for single callers of a backend at once. One that is slow keeps no other's back.
     for_callers: HashMap<BackendId, Places>,
     /// What each view is made of. Exchanged with the views that there are, under one lock.
@@ -91,17 +94,6 @@ struct Watched {
     stop: CancellationToken,
 }
 
-/// The views of modern clients by what these declare.
-#[derive(Debug, Default)]
-struct ModernViews {
-    /// Of clients for whom backends are shown the same as for everybody.
-    common: Declared,
-    /// By the callers whose credentials backends are shown.
-    by_subject: HashMap<Digest, Declared>,
-}
-
-type Declared = HashMap<Bytes, Weak<View>>;
-
 impl Views {
     pub(crate) fn new(backends: Vec<Arc<Backend>>, config: Config, background: Background) -> Self {
         let rules = Arc::new(config.rules.clone());
@@ -111,9 +103,9 @@ impl Views {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let starts = Places::new(2 * cores, START);
         let remembered = config.known.kinds.clone();
-        let (kept, for_callers) = Default::default();
-        let all = Mutex::new(All { kept, for_callers, backends, rules, remembered });
-        let modern = ArcSwap::default();
+        let (kept, of_callers, for_callers) = Default::default();
+        let all = All { kept, of_callers, for_callers, backends, rules, remembered };
+        let (all, modern) = (Mutex::new(all), ModernViews::new());
         let copies = Arc::default();
         Self { config, background, all, modern, changes, copies, places, starts }
     }
@@ -136,35 +128,13 @@ impl Views {
         capabilities: &[u8],
         subject: Option<&Digest>,
     ) -> Option<Arc<View>> {
-        let views = self.modern.load();
-        let declared = match subject {
-            None => &views.common,
-            Some(subject) => views.by_subject.get(subject)?,
-        };
-        declared.get(capabilities)?.upgrade()
+        self.modern.find(capabilities, subject)
     }
 
     /// Whether the backend of this name is one on which sessions of this lineage are good.
     pub(crate) fn has_lineage(&self, id: &BackendId, lineage: Lineage) -> bool {
         let all = self.all();
         all.backends.iter().any(|backend| backend.id() == id && backend.lineage() == lineage)
-    }
-
-    /// Says anew which views there are of modern clients.
-    #[expect(clippy::mutable_key_type, reason = "what a view is equal by does not change")]
-    fn publish(&self, kept: &HashMap<ClientView, Kept>) {
-        let mut modern = ModernViews::default();
-        for (client, kept) in kept {
-            if client.version().era() == Era::Modern {
-                let declared = match client.subject() {
-                    None => &mut modern.common,
-                    Some(subject) => modern.by_subject.entry(*subject.key()).or_default(),
-                };
-                let capabilities = client.capabilities_for(Era::Modern).clone();
-                declared.insert(capabilities, Arc::downgrade(&kept.view));
-            }
-        }
-        self.modern.store(Arc::new(modern));
     }
 
     pub(crate) fn obtain(&self, client: &ClientView) -> Result<Arc<View>, Fault> {
@@ -174,11 +144,7 @@ impl Views {
             Some(known) => known,
             None => {
                 self.make_room(client, &mut all)?;
-                let view = self.make(client, &mut all);
-                if client.version().era() == Era::Modern {
-                    self.publish(&all.kept);
-                }
-                view
+                self.make(client, &mut all)
             }
         };
         view.touch();
@@ -193,7 +159,7 @@ impl Views {
     /// Gives every view other backends and rules.
     pub(crate) fn replace(&self, backends: Vec<Arc<Backend>>, rules: Rules, replaced: &Replaced) {
         let mut all = self.all();
-        let All { kept, for_callers, backends: before, rules: rules_before, remembered } =
+        let All { kept, for_callers, backends: before, rules: rules_before, remembered, .. } =
             &mut *all;
         *before = backends;
         *rules_before = Arc::new(rules);
@@ -261,15 +227,12 @@ impl Views {
 
     pub(crate) fn prune(&self) {
         let mut all = self.all();
-        let All { kept, remembered, .. } = &mut *all;
-        kept.retain(|_, kept| {
-            let keep = !is_unused(&kept.view) || kept.view.idle() < self.config.view_idle;
-            if !keep {
-                end(&kept.view, remembered);
-            }
-            keep
-        });
-        self.publish(&all.kept);
+        all.kept.values().for_each(|kept| kept.view.forget_derived());
+        let is_over = |_: &ClientView, kept: &mut Kept| {
+            is_unused(&kept.view) && kept.view.idle() >= self.config.view_idle
+        };
+        let over: Vec<_> = all.kept.extract_if(is_over).map(|(_, kept)| kept).collect();
+        over.iter().for_each(|over| self.end(over, &mut all));
         drop(all);
         self.copies.prune();
     }
@@ -294,22 +257,31 @@ impl Views {
             false => (self.config.views + 2, "limits.views"),
             true => (self.config.caller_views, "limits.callerViews"),
         };
-        let of_kind = |kept: &&Kept| kept.view.client().subject().is_some() == is_own;
-        if all.kept.values().filter(of_kind).count() < limit {
+        let count = if is_own { all.of_callers } else { all.kept.len() - all.of_callers };
+        if count < limit {
             return Ok(());
         }
-        let All { kept, remembered, .. } = all;
-        let unused = kept.values().filter(of_kind).filter(|kept| is_unused(&kept.view));
+        let of_kind = |kept: &&Kept| kept.view.client().subject().is_some() == is_own;
+        let unused = all.kept.values().filter(of_kind).filter(|kept| is_unused(&kept.view));
         let longest = unused.max_by_key(|kept| kept.view.idle());
         let Some(client) = longest.map(|kept| kept.view.client().clone()) else {
             let what = if is_own { "callers" } else { "clients with different capabilities" };
             let why = format!("too many {what} at once ({key}); try again later");
             return Err(Fault::Unavailable(why.into()));
         };
-        if let Some(ended) = kept.remove(&client) {
-            end(&ended.view, remembered);
+        if let Some(ended) = all.kept.remove(&client) {
+            self.end(&ended, all);
         }
         Ok(())
+    }
+
+    /// Ends a view that is not kept any more. What was found of its clients is remembered for those who come
+    /// later.
+    fn end(&self, Kept { view, .. }: &Kept, all: &mut All) {
+        view.stop.cancel();
+        all.remembered.remember(view.client(), view.found());
+        all.of_callers -= usize::from(view.client().subject().is_some());
+        self.modern.leave(view.client());
     }
 
     /// Makes a view, with the base that it is derived from.
@@ -343,7 +315,9 @@ impl Views {
         let watched =
             watched.map(|backend| (backend.id().clone(), self.watch(backend, &view, for_callers)));
         let watched = watched.collect();
+        all.of_callers += usize::from(client.subject().is_some());
         all.kept.insert(client.clone(), Kept { view: Arc::clone(&view), watched });
+        self.modern.enter(&view);
         view
     }
 
@@ -404,12 +378,6 @@ fn is_watched(backend: &Backend, client: &ClientView) -> bool {
         None => client.is_base() && !backend.needs_caller(),
         Some(_) => is_own(backend, client),
     }
-}
-
-/// Ends a view. What was found of its clients is remembered for those who come later.
-fn end(view: &View, remembered: &mut KnownKinds) {
-    view.stop.cancel();
-    remembered.remember(view.client(), view.found());
 }
 
 /// Whether no session uses the view.

@@ -5,7 +5,7 @@
 //! own session on the backend was read.
 
 use std::{
-    sync::{Arc, PoisonError, Weak},
+    sync::{Arc, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
@@ -53,18 +53,28 @@ impl View {
     /// Has the view see what its base sees.
     pub(crate) fn derive(self: &Arc<Self>) {
         let Some(base) = &self.base else { return };
-        base.derived.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(self));
+        base.derived().push(Arc::downgrade(self));
         self.follow();
         self.merge_if_dirty();
     }
 
+    /// Forgets those that are gone, which take room until then: where callers come and go, and no backend
+    /// has anything for everybody, nothing is ever told.
+    pub(crate) fn forget_derived(&self) {
+        let mut derived = self.derived();
+        derived.retain(|view| view.strong_count() > 0);
+        if derived.len() * 4 < derived.capacity() {
+            derived.shrink_to_fit();
+        }
+    }
+
+    fn derived(&self) -> MutexGuard<'_, Vec<Weak<Self>>> {
+        self.derived.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Has those that see what this one sees take in what has changed.
     pub(super) fn tell_derived(&self) {
-        let derived = {
-            let mut derived = self.derived.lock().unwrap_or_else(PoisonError::into_inner);
-            derived.retain(|view| view.strong_count() > 0);
-            derived.iter().filter_map(Weak::upgrade).collect::<Vec<_>>()
-        };
+        let derived: Vec<_> = self.derived().iter().filter_map(Weak::upgrade).collect();
         for view in derived {
             view.follow();
         }
@@ -284,5 +294,37 @@ fn is_same(one: Option<&Arc<Offer>>, other: Option<&Arc<Offer>>) -> bool {
         (Some(one), Some(other)) => Arc::ptr_eq(one, other) || one == other,
         (None, None) => true,
         (Some(_), None) | (None, Some(_)) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use tokio::sync::watch;
+    use tokio_util::sync::CancellationToken;
+    use vmcp_backend::ClientView;
+    use vmcp_model::ProtocolVersion;
+
+    use super::*;
+
+    fn view(capabilities: &'static str, base: Option<&Arc<View>>) -> Arc<View> {
+        let client = ClientView::new(ProtocolVersion::LATEST_LEGACY, Bytes::from(capabilities));
+        let (changes, _) = watch::channel(0);
+        let stop = CancellationToken::new();
+        let (rules, copies) = Default::default();
+        Arc::new(View::new(client, base.cloned(), rules, Vec::new(), changes, stop, copies))
+    }
+
+    #[tokio::test]
+    async fn a_base_forgets_the_views_that_are_gone() {
+        let base = view("{}", None);
+        let stays = view(r#"{"roots":{}}"#, Some(&base));
+        stays.derive();
+        for _caller in 0..100 {
+            view(r#"{"sampling":{}}"#, Some(&base)).derive();
+        }
+        base.forget_derived();
+        assert_eq!(base.derived().len(), 1);
+        assert!(base.derived().capacity() < 10);
     }
 }
