@@ -171,6 +171,18 @@ impl Item {
         }
     }
 
+    /// Puts other bytes, which must be equal, in the place of those that the item holds: `copy` gives them.
+    /// So equal items of many offers can be in memory once.
+    pub fn share(&mut self, mut copy: impl FnMut(&Bytes) -> Bytes) {
+        self.json = copy(&self.json);
+        for reading in self.readings.iter_mut().flat_map(|readings| readings.iter_mut()) {
+            match reading {
+                Reading::As(Readable { json, .. }) => *json = copy(json),
+                Reading::AsIs | Reading::Unfit(_) => {}
+            }
+        }
+    }
+
     /// The name, URI or URI template.
     pub fn key(&self) -> &str {
         &self.key

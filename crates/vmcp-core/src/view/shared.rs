@@ -1,10 +1,11 @@
 //! What views of single callers have in common: most callers are offered the same.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
+use bytes::Bytes;
 use vmcp_catalog::Catalog;
 use vmcp_model::{Digest, Kind, Offer};
 
@@ -13,11 +14,31 @@ use vmcp_model::{Digest, Kind, Offer};
 pub(crate) struct Copies {
     offers: Mutex<HashMap<Digest, Weak<Offer>>>,
     catalogs: Mutex<HashMap<Digest, Weak<Catalog>>>,
+    /// What stands in offers that differ.
+    items: Mutex<HashSet<Bytes>>,
 }
 
 impl Copies {
-    pub(super) fn offer(&self, offer: Offer) -> Arc<Offer> {
-        one_of(&self.offers, digest(&offer), offer)
+    pub(super) fn offer(&self, mut offer: Offer) -> Arc<Offer> {
+        let digest = digest(&offer);
+        if let Some(copy) = lock(&self.offers).get(&digest).and_then(Weak::upgrade) {
+            return copy;
+        }
+        for kind in Kind::ALL {
+            offer.items_mut(kind).iter_mut().for_each(|item| item.share(|json| self.item(json)));
+        }
+        one_of(&self.offers, digest, offer)
+    }
+
+    /// In memory of its own, so that it keeps none of the list in which it stood.
+    fn item(&self, json: &Bytes) -> Bytes {
+        let mut items = lock(&self.items);
+        if let Some(copy) = items.get(json) {
+            return copy.clone();
+        }
+        let copy = Bytes::copy_from_slice(json);
+        items.insert(copy.clone());
+        copy
     }
 
     pub(super) fn catalog(&self, catalog: Catalog) -> Arc<Catalog> {
@@ -28,6 +49,7 @@ impl Copies {
     pub(crate) fn prune(&self) {
         lock(&self.offers).retain(|_, copy| copy.strong_count() > 0);
         lock(&self.catalogs).retain(|_, copy| copy.strong_count() > 0);
+        lock(&self.items).retain(|copy| !copy.is_unique());
     }
 }
 
@@ -41,9 +63,7 @@ fn one_of<T>(copies: &Mutex<HashMap<Digest, Weak<T>>>, digest: Digest, made: T) 
     made
 }
 
-fn lock<T>(
-    copies: &Mutex<HashMap<Digest, Weak<T>>>,
-) -> std::sync::MutexGuard<'_, HashMap<Digest, Weak<T>>> {
+fn lock<T>(copies: &Mutex<T>) -> MutexGuard<'_, T> {
     copies.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -61,4 +81,40 @@ fn digest(offer: &Offer) -> Digest {
     let left_out: Vec<_> = left_out.collect();
     let parts = [&offer.capabilities[..]].into_iter().chain(instructions);
     Digest::of_parts(parts.chain(items).chain(left_out.iter().map(String::as_bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use vmcp_model::{Era, Item};
+
+    use super::*;
+
+    fn offer(tools: &[&str]) -> Offer {
+        let tool = |name: &&str| {
+            let json = format!(r#"{{"name":"{name}","inputSchema":{{"type":"object"}}}}"#);
+            Item::parse(Kind::Tool, Era::Legacy, json.into()).unwrap()
+        };
+        Offer { tools: tools.iter().map(tool).collect(), ..Offer::default() }
+    }
+
+    fn place(offer: &Offer, tool: usize) -> *const u8 {
+        offer.tools[tool].json().as_ptr()
+    }
+
+    #[test]
+    fn what_callers_are_offered_alike_is_in_memory_once() {
+        let copies = Copies::default();
+        let (alice, again) = (copies.offer(offer(&["a", "x"])), copies.offer(offer(&["a", "x"])));
+        assert!(Arc::ptr_eq(&alice, &again));
+        let bob = copies.offer(offer(&["b", "x"]));
+        assert_eq!(*bob, offer(&["b", "x"]));
+        assert_eq!(place(&alice, 1), place(&bob, 1));
+        assert_ne!(place(&alice, 0), place(&bob, 0));
+        drop((alice, again));
+        copies.prune();
+        assert_eq!((lock(&copies.offers).len(), lock(&copies.items).len()), (1, 2));
+        drop(bob);
+        copies.prune();
+        assert_eq!((lock(&copies.offers).len(), lock(&copies.items).len()), (0, 0));
+    }
 }
