@@ -15,8 +15,8 @@ use crate::{failures::Failures, slot::Slot};
 /// Parts with a lock of their own.
 const SHARDS: usize = 64;
 
-/// Callers in each: about 10,000 in all.
-const PER_SHARD: usize = 160;
+/// Callers in each: about 30,000 in all, as many as have lists of their own (`limits.callerViews`).
+const PER_SHARD: usize = 512;
 
 /// How long one is kept that nobody uses.
 const IDLE: Duration = Duration::from_secs(600);
@@ -145,7 +145,7 @@ mod tests {
     async fn it_is_bounded_and_lets_go_what_was_used_least_lately() {
         let table = Table::new();
         let first = key(0);
-        for number in 0..20_000 {
+        for number in 0..40_000 {
             fill(&table.slot(&key(number), Instant::now()), 3600).await;
             if number % 100 == 0 {
                 tokio::time::advance(Duration::from_millis(100)).await;
@@ -156,7 +156,7 @@ mod tests {
         assert_eq!(count(&table), SHARDS * PER_SHARD);
         assert!(knows(&table, &first));
         assert!(!knows(&table, &key(1)));
-        assert!(knows(&table, &key(19_999)));
+        assert!(knows(&table, &key(39_999)));
         tokio::time::advance(IDLE).await;
         table.prune(Instant::now());
         assert_eq!(count(&table), 0);
