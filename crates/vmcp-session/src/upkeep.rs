@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use tokio::time::Instant;
 use vmcp_backend::ClientView;
 use vmcp_core::View;
 use vmcp_store::{Error, News, SessionKey, Timestamp, Tombstone};
@@ -28,6 +29,10 @@ const MOST_IDLE: Duration = Duration::from_secs(30);
 
 /// How often it is looked whether all backends can be used.
 const WHOLE: Duration = Duration::from_millis(500);
+
+/// For so many times as long as it took to look at all sessions, and at most so long, they are left alone.
+const RESTS: u32 = 9;
+const LONGEST_REST: Duration = Duration::from_millis(250);
 
 /// In so many of the last periods of a session's life its use is told at once.
 const LATE: u32 = 3;
@@ -81,10 +86,14 @@ impl Sessions {
     pub(crate) async fn keep_catalogs(self: Arc<Self>) {
         let mut changes = self.shared.vmcp.catalog_changes();
         while changes.changed().await.is_ok() {
+            let began = Instant::now();
             for session in self.all() {
                 self.shared.update(&session).await;
             }
             self.read_kinds_again();
+            // Where callers have lists of their own, each that comes brings changes, and none of them is about
+            // the others: looking at all sessions for each would take ever longer.
+            tokio::time::sleep((began.elapsed() * RESTS).min(LONGEST_REST)).await;
         }
     }
 
