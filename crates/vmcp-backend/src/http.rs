@@ -2,7 +2,7 @@
 //! basic/transports/streamable-http): requests, and what a status says.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -264,8 +264,8 @@ impl Http {
             hands_over: self.hands_over,
             session,
             subject: session.and_then(Session::subject),
-            shown: None,
-            passed: None,
+            shown: OnceLock::new(),
+            passed: OnceLock::new(),
             lines: None,
             accept: None,
             last_event_id: None,
@@ -278,44 +278,42 @@ impl Http {
         if self.credential.is_none() && self.passes.is_none() {
             return self.follow(request).await;
         }
-        // Boxed, so that a request that shows the same for everybody does not carry room for it.
-        Box::pin(self.send_on_behalf(request)).await
-    }
-
-    /// Sends a request with what it carries on behalf of its caller.
-    async fn send_on_behalf(&self, request: &Request<'_>) -> Result<Response<Source>, Error> {
         let caller = request.subject.map(Subject::caller);
         let passed = caller.as_ref().and_then(|caller| caller.passed());
-        let passed = self.passes.as_ref().and_then(|credential| {
-            credential.seen().note_passed(passed?);
-            passed
-        });
-        let request = Request { passed: passed.map(|passed| &**passed), ..request.clone() };
-        match &self.credential {
-            None => self.follow(&request).await,
-            Some(credential) => self.send_shown(&request, credential, caller.as_deref()).await,
+        if let (Some(credential), Some(passed)) = (&self.passes, passed) {
+            credential.seen().note_passed(passed);
+            let _unset = request.passed.set(Arc::clone(passed));
         }
-    }
-
-    /// Sends a request with what is obtained. If the backend does not take that, it is obtained anew and
-    /// the request sent again, once: 401 says that it did not run.
-    async fn send_shown(
-        &self,
-        request: &Request<'_>,
-        credential: &Credential,
-        caller: Option<&Identity>,
-    ) -> Result<Response<Source>, Error> {
-        let Some(shown) = obtained(credential, caller).await? else {
-            return self.follow(request).await;
-        };
-        let response = self.follow(&Request { shown: Some(&shown), ..request.clone() }).await?;
-        let is_refused = response.status() == StatusCode::UNAUTHORIZED;
-        if !is_refused || !credential.refused(caller, &shown) {
+        if let Some(credential) = &self.credential
+            && let Some(shown) = obtained(credential, caller.as_deref()).await?
+        {
+            let _unset = request.shown.set(shown);
+        }
+        let response = self.follow(request).await?;
+        if response.status() != StatusCode::UNAUTHORIZED {
             return Ok(response);
         }
+        // Boxed, as it is rare and large.
+        Box::pin(self.send_again(request, caller.as_deref(), response)).await
+    }
+
+    /// Obtains anew what the backend has not taken, if it was obtained, and sends the request again, once: 401 says
+    /// that it did not run.
+    async fn send_again(
+        &self,
+        request: &Request<'_>,
+        caller: Option<&Identity>,
+        refusal: Response<Source>,
+    ) -> Result<Response<Source>, Error> {
+        let (Some(credential), Some(shown)) = (&self.credential, request.shown.get()) else {
+            return Ok(refusal);
+        };
+        if !credential.refused(caller, shown) {
+            return Ok(refusal);
+        }
         match obtained(credential, caller).await? {
-            Some(other) => self.follow(&Request { shown: Some(&other), ..request.clone() }).await,
-            None => Ok(response),
+            Some(other) => self.follow(&Request { shown: other.into(), ..request.clone() }).await,
+            None => Ok(refusal),
         }
     }
 

@@ -8,9 +8,9 @@ use crate::aws::{SIGNS, Signer};
 
 /// What a backend is shown with one request. Cheap to clone.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Shown(Kind);
+pub struct Shown(Arc<Kind>);
 
-#[derive(Clone, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 enum Kind {
     Header(HeaderName, HeaderValue),
     /// What signs each request.
@@ -32,7 +32,7 @@ impl Shown {
     /// One header.
     pub fn header(name: HeaderName, mut value: HeaderValue) -> Self {
         value.set_sensitive(true);
-        Self(Kind::Header(name, value))
+        Self(Arc::new(Kind::Header(name, value)))
     }
 
     #[cfg(feature = "aws")]
@@ -49,7 +49,7 @@ impl Shown {
 
     /// Whether it sets this header.
     pub fn sets(&self, header: &HeaderName) -> bool {
-        match &self.0 {
+        match &*self.0 {
             Kind::Header(name, _) => name == header,
             Kind::Signed(_) => SIGNS.contains(header),
         }
@@ -61,7 +61,7 @@ impl Shown {
         request: Outbound<'_>,
         mut put: impl FnMut(&HeaderName, &HeaderValue),
     ) {
-        match &self.0 {
+        match &*self.0 {
             Kind::Header(name, value) => put(name, value),
             Kind::Signed(signer) => signer.sign(request, put),
         }
@@ -69,7 +69,7 @@ impl Shown {
 
     /// The secrets in it, each as it may stand in a text.
     pub fn secrets(&self) -> Vec<&[u8]> {
-        match &self.0 {
+        match &*self.0 {
             Kind::Header(_, value) => vec![value.as_bytes()],
             Kind::Signed(signer) => signer.secrets(),
         }
@@ -78,7 +78,7 @@ impl Shown {
 
 impl fmt::Debug for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
+        match &*self.0 {
             Kind::Header(name, _) => write!(f, "Header({name})"),
             Kind::Signed(_) => f.write_str("Signed"),
         }

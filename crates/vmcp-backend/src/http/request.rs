@@ -2,6 +2,8 @@
 //!
 //! For HTTP/1.1 that is bytes; only HTTP/2, which hyper speaks, needs a map of headers.
 
+use std::sync::{Arc, OnceLock};
+
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header};
 use http_body_util::Full;
@@ -31,10 +33,11 @@ pub(super) struct Request<'a> {
     pub(super) session: Option<&'a Session>,
     /// On whose behalf it is sent.
     pub(super) subject: Option<&'a Subject>,
-    /// What proves that, if that is no fixed header.
-    pub(super) shown: Option<&'a Shown>,
+    /// What proves that, if that is no fixed header. Put in when it is at hand, so that the request need not be
+    /// copied for it.
+    pub(super) shown: OnceLock<Shown>,
     /// Headers of the caller's request that are passed on.
-    pub(super) passed: Option<&'a Passed>,
+    pub(super) passed: OnceLock<Arc<Passed>>,
     pub(super) lines: Option<&'a Lines>,
     pub(super) accept: Option<HeaderValue>,
     pub(super) last_event_id: Option<HeaderValue>,
@@ -89,17 +92,17 @@ impl Request<'_> {
     fn each_header(&self, mut put: impl FnMut(&HeaderName, &HeaderValue)) {
         for (name, value) in self.base {
             let is_told = self.lines.is_some() && [lines::METHOD, lines::NAME].contains(name);
-            let is_shown = self.shown.is_some_and(|shown| shown.sets(name));
+            let is_shown = self.shown.get().is_some_and(|shown| shown.sets(name));
             if !is_told && !is_shown {
                 put(name, value);
             }
         }
-        if let Some(shown) = self.shown {
+        if let Some(shown) = self.shown.get() {
             let body = self.text.as_deref().unwrap_or_default();
             let outbound = Outbound { method: &self.method, target: self.target, body };
             shown.each_header(outbound, &mut put);
         }
-        for (name, value) in self.passed.iter().flat_map(|passed| passed.headers()) {
+        for (name, value) in self.passed.get().into_iter().flat_map(|passed| passed.headers()) {
             // What came in as a header is one.
             if let (Ok(name), Ok(mut value)) =
                 (HeaderName::try_from(name), HeaderValue::from_maybe_shared(value.clone()))
