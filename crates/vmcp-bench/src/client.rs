@@ -22,6 +22,8 @@ pub(crate) const ENDPOINT: &str = "/mcp";
 pub(crate) struct Connection {
     requests: SendRequest<Full<Bytes>>,
     host: HeaderValue,
+    /// The token that is shown with each request.
+    authorization: Option<HeaderValue>,
     /// Reads and writes the socket; ends with this.
     _driver: JoinSet<()>,
 }
@@ -58,7 +60,13 @@ impl Connection {
             let _told_elsewhere = connection.await;
         });
         let host = HeaderValue::from_str(&address.to_string())?;
-        Ok(Self { requests, host, _driver: driver })
+        Ok(Self { requests, host, authorization: None, _driver: driver })
+    }
+
+    /// Shows this token from now on.
+    pub(crate) fn show(&mut self, token: &str) -> Result<()> {
+        self.authorization = Some(HeaderValue::from_str(&format!("Bearer {token}"))?);
+        Ok(())
     }
 
     /// Sends one request and reads the whole answer.
@@ -103,6 +111,9 @@ impl Connection {
             .header(header::ACCEPT, accept);
         if !body.is_empty() {
             request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        if let Some(authorization) = &self.authorization {
+            request = request.header(header::AUTHORIZATION, authorization);
         }
         request = match sender {
             Sender::Stranger => request,

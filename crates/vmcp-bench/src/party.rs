@@ -27,7 +27,7 @@ mod vmcp;
 
 pub(crate) use nginx::nginx;
 pub(crate) use redis::redis;
-pub(crate) use vmcp::{built, vmcp, vmcp_counted, vmcp_over};
+pub(crate) use vmcp::{Sections, built, vmcp, vmcp_counted, vmcp_over};
 
 const START: Duration = Duration::from_secs(20);
 /// A server that drains may take a moment, but nobody waits for it here.

@@ -4,6 +4,9 @@
 //!   `fill` (as many bytes as asked for).
 //! - `/legacy/mcp` is the same without the modern era.
 //! - `/many/<n>/<tools>/mcp` has so many tools, named after `n`: one of many backends.
+//!
+//! It is an authorization server, too: `/keys` has the key of one issuer, and `/token` gives everybody the same
+//! token, whatever is asked for.
 
 use std::fmt::Write as _;
 
@@ -31,10 +34,20 @@ const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 /// A gateway may put the keys in any order, but they stand before what is long.
 const HEAD: usize = 512;
 
+/// The key of the issuer whose token `instructions/credentials.rs` shows.
+const KEYS: &str = r#"{"keys":[{"kty":"EC","crv":"P-256","kid":"bench","use":"sig","alg":"ES256","x":"QmLDgULQ-HMJ5ScKSl9ap-ykJjMyrGWzmXwDLtX_SI8","y":"AQuAw9UoB6pWnzQNdNT7hyRr4Qmy3UJHD4qYZKtsglY"}]}"#;
+
+const TOKEN: &str = r#"{"access_token":"a-token-of-the-bench","token_type":"Bearer","issued_token_type":"urn:ietf:params:oauth:token-type:access_token","expires_in":86400}"#;
+
 /// Answers one request.
 pub(crate) fn answer(head: &request::Parts, body: &[u8]) -> Response<Full<Bytes>> {
     if head.method == Method::DELETE {
         return with(StatusCode::OK, Bytes::new(), None);
+    }
+    match head.uri.path() {
+        "/keys" => return json(KEYS.into()),
+        "/token" => return json(TOKEN.into()),
+        _ => {}
     }
     if head.method != Method::POST {
         return refusal(StatusCode::METHOD_NOT_ALLOWED);

@@ -45,16 +45,17 @@ impl Counter<'_> {
     /// Instructions for one call.
     pub(super) async fn count(&self, path: &Route) -> Result<u64> {
         let parts = Parts { files: self.dir.join(path.file()) };
-        let policies = path.policies.texts();
-        let vmcp = party::vmcp_counted(
-            &parts.options(),
-            &self.vmcp,
-            self.dir,
-            &self.urls(path),
-            &policies,
-        )
-        .await?;
+        let sections = party::Sections {
+            incoming: path.credentials.incoming(self.backend),
+            policies: path.policies.texts(),
+            outgoing: path.credentials.outgoing(self.backend),
+        };
+        let (options, urls) = (parts.options(), self.urls(path));
+        let vmcp = party::vmcp_counted(&options, &self.vmcp, self.dir, &urls, &sections).await?;
         let mut connection = Connection::open(vmcp.address).await?;
+        if let Some(token) = path.credentials.token() {
+            connection.show(token)?;
+        }
         let mut driver = Driver::new(path.work, &mut connection).await?;
         for _ in 0..WARM_UP {
             driver.step(&mut connection).await?;

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use super::credentials::Credentials;
 use crate::client::{
     Connection, Session, ask_modern,
     message::{Conversation, Request},
@@ -12,7 +13,7 @@ const LISTED: usize = 20;
 
 /// What is counted, hottest first. Opening and ending sessions is not: much of it is done later, by
 /// threads that sleep and wake as it happens, and counts differ by several percent.
-pub(super) const PATHS: [Route; 8] = [
+pub(super) const PATHS: [Route; 12] = [
     Route::plain("tools/call 64 B", Work::Legacy(Request::Echo(64))),
     Route::plain("tools/call 64 KB", Work::Legacy(Request::Echo(64 * 1024))),
     Route::plain("modern tools/call 64 B", Work::Modern(Request::Echo(64))),
@@ -30,6 +31,10 @@ pub(super) const PATHS: [Route; 8] = [
         policies: Policies::OfArguments,
         ..Route::plain("tools/call, a policy reads arguments", Work::Legacy(Request::Echo(64)))
     },
+    Route::shown(Credentials::Header, "tools/call, a fixed header"),
+    Route::shown(Credentials::Own, "tools/call, a token of vmcp's own at hand"),
+    Route::shown(Credentials::HeaderForCallers, "tools/call by a caller, a fixed header"),
+    Route::shown(Credentials::OfCaller, "tools/call by a caller, the caller's token at hand"),
 ];
 
 /// A way through vmcp.
@@ -40,6 +45,7 @@ pub(super) struct Route {
     /// In front of how many backends; one of many has tools of its own.
     pub(super) backends: usize,
     pub(super) policies: Policies,
+    pub(super) credentials: Credentials,
 }
 
 /// What says who may do what.
@@ -71,7 +77,13 @@ impl Policies {
 impl Route {
     /// A way to one backend, open to everybody.
     const fn plain(name: &'static str, work: Work) -> Self {
-        Self { name, work, backends: 1, policies: Policies::None }
+        let (policies, credentials) = (Policies::None, Credentials::None);
+        Self { name, work, backends: 1, policies, credentials }
+    }
+
+    /// A way to one backend, which is shown something.
+    const fn shown(credentials: Credentials, name: &'static str) -> Self {
+        Self { credentials, ..Self::plain(name, Work::Legacy(Request::Echo(64))) }
     }
 
     /// Its name as a file's.

@@ -14,6 +14,26 @@ use tokio::process::Command;
 
 use super::{Party, free_address};
 
+/// What a configuration says of those who call and of what backends are shown, in YAML.
+pub(crate) struct Sections {
+    /// `incomingAuth` but for its policies.
+    pub(crate) incoming: String,
+    pub(crate) policies: Vec<String>,
+    /// `outgoingAuth`.
+    pub(crate) outgoing: String,
+}
+
+impl Default for Sections {
+    /// Everybody may do everything, and backends are shown nothing.
+    fn default() -> Self {
+        Self {
+            incoming: "  type: anonymous\n".to_owned(),
+            policies: Vec::new(),
+            outgoing: "  source: inline\n".to_owned(),
+        }
+    }
+}
+
 /// Builds vmcp and says where it is. cargo's own messages go to standard error.
 pub(crate) async fn built() -> Result<PathBuf> {
     #[derive(Deserialize)]
@@ -39,7 +59,7 @@ pub(crate) async fn built() -> Result<PathBuf> {
 
 /// Starts vmcp in front of backends at these URLs.
 pub(crate) async fn vmcp(program: &Path, dir: &Path, backends: &[String]) -> Result<Party> {
-    start(Command::new(program), dir, &configuration(backends, &[])).await
+    start(Command::new(program), dir, &configuration(backends, &Sections::default())).await
 }
 
 /// The same with its records in a Redis.
@@ -49,7 +69,7 @@ pub(crate) async fn vmcp_over(
     dir: &Path,
     backends: &[String],
 ) -> Result<Party> {
-    let text = configuration(backends, &[]);
+    let text = configuration(backends, &Sections::default());
     let storage = format!("sessionStorage: {{provider: redis, address: \"{store}\"}}\n");
     start(Command::new(program), dir, &(text + &storage)).await
 }
@@ -60,13 +80,13 @@ pub(crate) async fn vmcp_counted(
     program: &Path,
     dir: &Path,
     backends: &[String],
-    policies: &[String],
+    sections: &Sections,
 ) -> Result<Party> {
     let mut command = Command::new("valgrind");
     command.args(["--quiet", "--tool=callgrind"]).args(options).arg(program);
     // Otherwise long copies are one instruction that is repeated for every byte, and counted as often.
     command.env("GLIBC_TUNABLES", "glibc.cpu.hwcaps=-ERMS");
-    start(command, dir, &configuration(backends, policies)).await
+    start(command, dir, &configuration(backends, sections)).await
 }
 
 async fn start(mut command: Command, dir: &Path, configuration: &str) -> Result<Party> {
@@ -80,19 +100,17 @@ async fn start(mut command: Command, dir: &Path, configuration: &str) -> Result<
 }
 
 /// Everything that is not needed stays at its default, which is what users run.
-fn configuration(backends: &[String], policies: &[String]) -> String {
-    let mut text = String::from("name: bench\ngroupRef: bench\nincomingAuth:\n  type: anonymous\n");
+fn configuration(backends: &[String], sections: &Sections) -> String {
+    let Sections { incoming, policies, outgoing } = sections;
+    let mut text = format!("name: bench\ngroupRef: bench\nincomingAuth:\n{incoming}");
     if !policies.is_empty() {
         text += "  authz:\n    type: cedar\n    policies:\n";
         for policy in policies {
             let _infallible = writeln!(text, "      - '{policy}'");
         }
     }
-    text.push_str(
-        "outgoingAuth:\n  source: inline\n\
-         limits:\n  sessionsPerClient: 1000000\n\
-         backends:\n",
-    );
+    let _infallible =
+        write!(text, "outgoingAuth:\n{outgoing}limits:\n  sessionsPerClient: 1000000\nbackends:\n");
     let mut names = Vec::new();
     for (number, url) in backends.iter().enumerate() {
         let name = format!("b{number}");
@@ -111,12 +129,12 @@ fn configuration(backends: &[String], policies: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::configuration;
+    use super::{Sections, configuration};
 
     #[test]
     fn every_backend_is_listed_and_ordered() {
-        let text =
-            configuration(&["http://127.0.0.1:1/mcp".into(), "http://127.0.0.1:2/mcp".into()], &[]);
+        let backends = ["http://127.0.0.1:1/mcp".into(), "http://127.0.0.1:2/mcp".into()];
+        let text = configuration(&backends, &Sections::default());
         assert!(text.contains("  - name: b1\n    url: http://127.0.0.1:2/mcp\n"), "{text}");
         assert!(text.ends_with("    priorityOrder: [b0, b1]\n"), "{text}");
         assert!(text.contains("\nlimits:\n  sessionsPerClient: 1000000\n"), "{text}");
