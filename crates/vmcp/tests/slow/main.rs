@@ -9,6 +9,7 @@
 #[cfg(feature = "aws")]
 mod aws;
 mod burst;
+mod callers;
 mod cluster;
 mod expiry;
 mod floods;
