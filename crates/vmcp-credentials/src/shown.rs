@@ -15,7 +15,7 @@ enum Kind {
     Header(HeaderName, HeaderValue),
     /// What signs each request.
     #[cfg_attr(not(feature = "aws"), expect(dead_code, reason = "there is none without AWS"))]
-    Signed(Arc<Signer>),
+    Signed(Signer),
 }
 
 /// The request that carries it, for what depends on that.
@@ -37,7 +37,7 @@ impl Shown {
 
     #[cfg(feature = "aws")]
     pub(crate) fn signed(signer: Signer) -> Self {
-        Self(Kind::Signed(Arc::new(signer)))
+        Self(Arc::new(Kind::Signed(signer)))
     }
 
     /// A token, as RFC 6750 shows it. None if it holds what no token may.
