@@ -144,7 +144,7 @@ async fn ttl(world: &World, era: Era, everybody: &[Arc<User>]) -> Duration {
     let all = began.elapsed() * u32::try_from(REHEARSED).unwrap();
     vmcp.terminate().await.unwrap();
     println!("all come within about {all:?}");
-    TTL.max(all * 2)
+    TTL.max(all * 4)
 }
 
 /// Waits until every session has expired and every view of a caller is gone: no backend has a session then.
