@@ -2,10 +2,9 @@
 
 use std::{
     hash::{Hash, Hasher},
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
 };
 
-use arc_swap::ArcSwap;
 use vmcp_model::{Digest, Identity};
 
 /// On whose behalf a backend is spoken to that is shown credentials of the callers' own. Cheap to clone; all
@@ -17,14 +16,15 @@ pub struct Subject(Arc<Inner>);
 struct Inner {
     /// Made of no secret, and the same when a token is renewed.
     key: Digest,
-    /// The caller as it has proved itself last.
-    caller: ArcSwap<Identity>,
+    /// The caller as it has proved itself last. A lock costs less than what would spare it: a clone counts
+    /// references all the same, and few calls of one caller come at once.
+    caller: RwLock<Arc<Identity>>,
 }
 
 impl Subject {
     /// `key` says which callers are shown with the same.
     pub fn new(key: Digest, caller: &Identity) -> Self {
-        Self(Arc::new(Inner { key, caller: ArcSwap::from_pointee(caller.clone()) }))
+        Self(Arc::new(Inner { key, caller: RwLock::new(Arc::new(caller.clone())) }))
     }
 
     pub fn key(&self) -> &Digest {
@@ -33,22 +33,29 @@ impl Subject {
 
     /// The caller as it has proved itself last.
     pub fn caller(&self) -> Arc<Identity> {
-        self.0.caller.load_full()
+        Arc::clone(&self.last())
     }
 
     /// Whether the caller has proved itself by this very token last, with the same headers to pass on.
     pub fn is(&self, caller: &Identity) -> bool {
-        is_same(&self.0.caller.load(), caller)
+        is_same(&self.last(), caller)
     }
 
     /// Takes the token of a request of the same caller, so that what is done beside its requests is done
     /// with the newest.
     pub fn note(&self, caller: &Identity) {
-        let known = self.0.caller.load();
         let expires = |caller: &Identity| caller.proof().map_or(u64::MAX, |proof| proof.expires);
-        if !is_same(&known, caller) && expires(caller) >= expires(&known) {
-            self.0.caller.store(Arc::new(caller.clone()));
+        if self.is(caller) {
+            return;
         }
+        let mut known = self.0.caller.write().unwrap_or_else(PoisonError::into_inner);
+        if expires(caller) >= expires(&known) {
+            *known = Arc::new(caller.clone());
+        }
+    }
+
+    fn last(&self) -> RwLockReadGuard<'_, Arc<Identity>> {
+        self.0.caller.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The same for one request, which is made with the token that it came with.

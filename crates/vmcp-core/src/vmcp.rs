@@ -262,7 +262,8 @@ impl Vmcp {
         values: impl Fn(&HeaderName) -> V,
     ) -> Identity {
         let apart = self.apart.load();
-        let Some(names) = apart.as_ref().map(|apart| apart.passthrough()) else { return caller };
+        let names = apart.as_ref().map(|apart| apart.passthrough());
+        let Some(names) = names.filter(|names| !names.is_empty()) else { return caller };
         let found = names.iter().flat_map(|name| {
             // Copied: a header's value would keep the whole buffer alive that it came in.
             values(name)
