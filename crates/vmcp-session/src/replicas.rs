@@ -59,7 +59,8 @@ impl Sessions {
     }
 
     /// Takes a session out of service whose record is gone. Its backend sessions are ended: if the
-    /// store has lost the record, nobody else knows them.
+    /// store has lost the record, nobody else knows them. If only its time is over, the record names
+    /// them still: another replica may prolong it until somebody claims it, and whoever does ends them.
     pub(crate) fn lose(&self, session: &Arc<Session>) {
         if session.is_ended() {
             return;
@@ -68,7 +69,12 @@ impl Sessions {
         let session = Arc::clone(session);
         self.shared.background.clone().spawn(async move {
             session.calm(session.shared.config.drain).await;
-            session.close_open(|_held_here| true).await;
+            session.close_open(|held_here| held_here).await;
+            for (backend, open) in session.open_backends() {
+                if backend.identity().is_some() {
+                    session.close_unless_kept(&backend, open);
+                }
+            }
         });
     }
 

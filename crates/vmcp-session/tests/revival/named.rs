@@ -96,6 +96,23 @@ pub(super) fn found_once() -> Vec<(&'static str, Vec<Step>)> {
             ],
         ),
         (
+            "a session is used at the very end of its life",
+            vec![
+                Create { on: 0 },
+                used(1, Call),
+                Wait(61_000),
+                used(0, Call),
+                used(1, Call),
+                Wait(20_000),
+                Hold { on: 2, what: Commands, after: 0 },
+                Wait(20_000),
+                Wait(20_000),
+                Create { on: 2 },
+                Step::Offer,
+                used(1, Call),
+            ],
+        ),
+        (
             "a backend session is entered, and who opened it dies before the answer",
             vec![
                 Create { on: 0 },

@@ -155,7 +155,7 @@ fn a_line_break_at_the_end_of_a_variable_is_no_part_of_a_secret() {
     );
     check(
         &injected("BLANK"),
-        "vmcp.yaml:1:112: outgoingAuth.backends.github.headerInjection.headerValueEnv: the environment variable BLANK is \
+        "vmcp.yaml:1:113: outgoingAuth.backends.github.headerInjection.headerValueEnv: the environment variable BLANK is \
          not set or empty",
     );
 }
