@@ -128,6 +128,10 @@ def main():
     own = {"/roles", "/alone", "/assumed", "/judge", "/refuses"}
 
     def either(environ, start):
+        if environ["PATH_INFO"] == "/" and "json" in environ.get("HTTP_ACCEPT", ""):
+            # AWS's own answers with JSON where that is asked for, and moto does not.
+            start("406 Not Acceptable", [("Content-Type", "text/plain")])
+            return [b"moto answers with XML only"]
         return (answer if environ["PATH_INFO"] in own else aws)(environ, start)
 
     server = make_server("127.0.0.1", int(sys.argv[1]), either, threaded=True, request_handler=Quiet)

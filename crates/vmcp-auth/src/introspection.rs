@@ -146,7 +146,11 @@ impl Introspection {
         };
         let members = [("token", token), ("token_type_hint", "access_token")];
         let text = form(members.into_iter().chain(public));
-        let answer = self.fetcher.post_form(url, &text, authorization.as_ref()).await?;
+        let answer = {
+            let authorization = authorization.as_ref();
+            let form = vmcp_fetch::Form { text: &text, authorization, accept: vmcp_fetch::JSON };
+            self.fetcher.post_form(url, form).await?
+        };
         if answer.status() == StatusCode::BAD_REQUEST && is_of_another_kind(answer.body()) {
             return Ok(None);
         }

@@ -12,7 +12,7 @@ mod sign;
 mod sts;
 
 pub use arn::{InvalidArn, RoleArn};
-pub use matcher::{InvalidMatcher, Matcher};
+pub use matcher::{Claims, InvalidMatcher, Matcher};
 pub use roles::{Roles, Rule, When};
 pub use session_name::session_name;
 pub use sign::{Keys, SIGNS, Scope};

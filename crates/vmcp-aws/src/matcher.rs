@@ -31,6 +31,11 @@ const FUNCTIONS: [&str; 15] = [
 const TYPES: [&str; 11] =
     ["bool", "bytes", "double", "dyn", "int", "list", "map", "null_type", "string", "type", "uint"];
 
+/// The longest text, in bytes: each level of an expression takes its part of the stack, of which this much is
+/// there.
+const LONGEST: usize = 1024;
+const STACK: usize = 16 << 20;
+
 /// A condition.
 pub struct Matcher {
     text: Box<str>,
@@ -40,6 +45,8 @@ pub struct Matcher {
 /// Why a text is no condition that can be used here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidMatcher {
+    #[error("is longer than 1024 bytes")]
+    Long,
     #[error("is not an expression of CEL: {0}")]
     Syntax(String),
     #[error("names the variable {0}; only claims is there")]
@@ -52,7 +59,10 @@ impl Matcher {
     /// # Errors
     /// If it is no expression, or uses what is not there.
     pub fn parse(text: &str) -> Result<Self, InvalidMatcher> {
-        let program = Program::compile(text).map_err(|errors| {
+        if text.len() > LONGEST {
+            return Err(InvalidMatcher::Long);
+        }
+        let program = stacker::grow(STACK, || Program::compile(text)).map_err(|errors| {
             let first = errors.to_string();
             InvalidMatcher::Syntax(first.lines().next().unwrap_or_default().to_owned())
         })?;
@@ -72,7 +82,7 @@ impl Matcher {
     }
 
     /// Whether it holds of these claims. One that fails, or gives something else than true, does not.
-    pub fn holds(&self, claims: &Json) -> bool {
+    pub fn holds(&self, claims: &Claims) -> bool {
         matches!(self.evaluate(claims), Ok(Value::Bool(true)))
     }
 
@@ -80,14 +90,23 @@ impl Matcher {
     ///
     /// # Errors
     /// If it has none, as that of a claim that is not there.
-    pub fn evaluate(&self, claims: &Json) -> Result<Value, ExecutionError> {
-        let mut context = Context::default();
-        context.add_variable_from_value("claims", value(claims));
-        self.program.execute(&context)
+    pub fn evaluate(&self, claims: &Claims) -> Result<Value, ExecutionError> {
+        stacker::grow(STACK, || self.program.execute(&claims.0))
     }
 
     pub fn text(&self) -> &str {
         &self.text
+    }
+}
+
+/// What is said of a caller, for any number of conditions.
+pub struct Claims(Context<'static, 'static>);
+
+impl Claims {
+    pub fn new(json: &Json) -> Self {
+        let mut context = Context::default();
+        context.add_variable_from_value("claims", value(json));
+        Self(context)
     }
 }
 
@@ -150,5 +169,38 @@ fn value(json: &Json) -> Value {
             let members = members.iter().map(|(name, member)| (name.clone().into(), value(member)));
             Value::Map(Map { map: std::sync::Arc::new(members.collect()) })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Whatever is accepted is worked out by a thread with little room for its stack.
+    #[test]
+    fn the_deepest_expressions_have_room() {
+        let times = |count: usize, text: &str| text.repeat(count);
+        let deep = [
+            format!("size('a'{})>1", times(250, "+'a'")),
+            format!("claims{}", times(500, ".b")),
+            format!("claims{}", times(330, "[0]")),
+            format!("{}true", times(1000, "!")),
+            format!("{}1{}==1", times(500, "("), times(500, ")")),
+            format!("{}1{}==1", times(500, "["), times(500, "]")),
+            format!("claims.a{}", times(80, "||claims.a")),
+        ];
+        let work = move || {
+            for text in deep {
+                if let Ok(matcher) = Matcher::parse(&text) {
+                    matcher.holds(&Claims::new(&json!({"a": false, "b": {"b": 1}})));
+                }
+            }
+            assert_eq!(Matcher::parse(&times(1025, " ")), Err(InvalidMatcher::Long));
+        };
+        // The workers have twice as much.
+        let thread = std::thread::Builder::new().stack_size(1 << 20).spawn(work);
+        thread.unwrap().join().unwrap();
     }
 }

@@ -1,8 +1,13 @@
 //! Which role a caller takes on.
 
+use std::cell::LazyCell;
+
 use serde_json::Value;
 
-use crate::{arn::RoleArn, matcher::Matcher};
+use crate::{
+    arn::RoleArn,
+    matcher::{Claims, Matcher},
+};
 
 /// Which callers take which roles on.
 #[derive(Debug, PartialEq, Eq)]
@@ -43,9 +48,10 @@ impl Roles {
     /// The role of a caller of whom this is said; `None` if there is none for it.
     pub fn choose(&self, claims: &Value) -> Option<&RoleArn> {
         let groups = found(claims, &self.claim);
+        let read = LazyCell::new(|| Claims::new(claims));
         let holds = |rule: &&Rule| match &rule.when {
             When::Has(name) => has(groups, name),
-            When::Matches(matcher) => matcher.holds(claims),
+            When::Matches(matcher) => matcher.holds(&read),
         };
         let role = self.rules.iter().find(holds).map(|rule| &rule.role);
         role.or(self.fallback.as_ref())

@@ -46,10 +46,10 @@ impl Keys {
             .build()
             .expect("all that is needed is there")
             .into();
-        let target = target.to_string();
-        let none = std::iter::empty();
-        let request =
-            SignableRequest::new(method.as_str(), target, none, SignableBody::Bytes(body))?;
+        // As it is sent: with the default port, too, where the URL names it.
+        let host = target.authority().map(|authority| ("host", authority.as_str()));
+        let (text, body) = (target.to_string(), SignableBody::Bytes(body));
+        let request = SignableRequest::new(method.as_str(), text, host.into_iter(), body)?;
         let (signed, _signature) = sign(request, &params)?.into_parts();
         let (headers, _no_parameters) = signed.into_parts();
         let headers = headers.iter().filter_map(|header| {
@@ -80,5 +80,27 @@ pub static SIGNS: [HeaderName; 3] = [
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Keys")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn signature(target: &'static str) -> HeaderValue {
+        let scope = Scope { region: "r".into(), service: "s".into() };
+        let request = (&Method::POST, &Uri::from_static(target), &b"{}"[..]);
+        let signed =
+            Keys::new("id", "secret", "token").sign(&scope, request, SystemTime::UNIX_EPOCH);
+        let signed = signed.unwrap();
+        signed.into_iter().find(|(name, _)| name == header::AUTHORIZATION).unwrap().1
+    }
+
+    /// What is sent as `Host` is signed, so they must be the same letter by letter.
+    #[test]
+    fn a_port_that_is_named_is_signed() {
+        assert_ne!(signature("http://a/b"), signature("http://a:80/b"));
+        assert_ne!(signature("https://a/b"), signature("https://a:443/b"));
+        assert_eq!(signature("https://a:443/b"), signature("https://a:443/b"));
     }
 }

@@ -6,9 +6,12 @@ use http::{StatusCode, Uri};
 use roxmltree::{Document, Node};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use url::form_urlencoded::Serializer;
-use vmcp_fetch::{FetchError, Fetcher};
+use vmcp_fetch::{FetchError, Fetcher, Form};
 
 use crate::{arn::RoleArn, sign::Keys};
+
+/// The longest answer, in bytes. Reading one with very many attributes takes the square of their number.
+const LONGEST: usize = 64 << 10;
 
 /// Characters of what STS says that are told.
 const TOLD: usize = 200;
@@ -63,8 +66,13 @@ impl Assume<'_> {
             .append_pair("DurationSeconds", &self.duration.as_secs().to_string())
             .append_pair("WebIdentityToken", self.token)
             .finish();
-        let answer = fetcher.post_form(endpoint, &form, None).await?;
+        // Asked for JSON, STS would answer with that.
+        let form = Form { text: &form, authorization: None, accept: "text/xml" };
+        let answer = fetcher.post_form(endpoint, form).await?;
         let (status, text) = (answer.status(), answer.into_body());
+        if text.len() > LONGEST {
+            return Err(StsError::Unusable("it is longer than 64 KiB"));
+        }
         let text = std::str::from_utf8(&text).map_err(|_error| StsError::Unusable("it is no text"));
         if status.is_success() { granted(text?) } else { Err(self.refused(status, text.ok())) }
     }
@@ -86,7 +94,8 @@ impl Assume<'_> {
             {
                 StsError::Refused { role: self.role.clone(), code, said }
             }
-            _ => StsError::Away { status, said },
+            Some(code) => StsError::Away { status, said: format!(": {code}{said}") },
+            None => StsError::Away { status, said },
         }
     }
 
@@ -104,11 +113,13 @@ fn granted(text: &str) -> Result<(Keys, SystemTime), StsError> {
         .descendants()
         .find(|node| node.has_tag_name("Credentials") || node.tag_name().name() == "Credentials")
         .ok_or(unusable("it holds no Credentials"))?;
-    let part = |name, missing| text_of(credentials, name).ok_or(unusable(missing));
+    // What no header can hold could not be shown.
+    let shows = |part: &&str| part.bytes().all(|byte| byte.is_ascii_graphic());
+    let part = |name, missing| text_of(credentials, name).filter(shows).ok_or(unusable(missing));
     let keys = Keys::new(
-        part("AccessKeyId", "it holds no AccessKeyId")?,
-        part("SecretAccessKey", "it holds no SecretAccessKey")?,
-        part("SessionToken", "it holds no SessionToken")?,
+        part("AccessKeyId", "it holds no AccessKeyId that can be used")?,
+        part("SecretAccessKey", "it holds no SecretAccessKey that can be used")?,
+        part("SessionToken", "it holds no SessionToken that can be used")?,
     );
     let expiration = part("Expiration", "it holds no Expiration")?;
     let expires = OffsetDateTime::parse(expiration, &Rfc3339)
@@ -145,8 +156,12 @@ mod tests {
             ("", "it is no XML"),
             ("<a/>", "it holds no Credentials"),
             (
+                "<Credentials><AccessKeyId>i\nd</AccessKeyId></Credentials>",
+                "it holds no AccessKeyId that can be used",
+            ),
+            (
                 "<Credentials><AccessKeyId>id</AccessKeyId></Credentials>",
-                "it holds no SecretAccessKey",
+                "it holds no SecretAccessKey that can be used",
             ),
         ] {
             let error = granted(text).unwrap_err().to_string();

@@ -1,7 +1,7 @@
 //! What conditions come to, in the cases of `corpus.yaml`, which `tools/expressions` decides by cel-go.
 
 use serde::Deserialize;
-use vmcp_aws::Matcher;
+use vmcp_aws::{Claims, Matcher};
 
 #[derive(Deserialize)]
 struct Table {
@@ -29,7 +29,7 @@ fn conditions_come_to_what_cel_go_says() {
             let found = match Matcher::parse(&expression) {
                 Err(vmcp_aws::InvalidMatcher::Function(_)) => "refused",
                 Err(_) => "error",
-                Ok(matcher) => match matcher.evaluate(&claims) {
+                Ok(matcher) => match matcher.evaluate(&Claims::new(&claims)) {
                     Ok(cel::Value::Bool(true)) => "true",
                     Ok(cel::Value::Bool(false)) => "false",
                     Ok(_) => "other",

@@ -77,7 +77,9 @@ impl Endpoint {
     /// Asks for a token. `of_caller` says that it is asked for with what a caller has shown.
     pub(crate) async fn ask(&self, mut form: Form, of_caller: bool) -> Result<Answer, Unavailable> {
         let authorization = self.prove(&mut form)?;
-        let answer = self.fetcher.post_form(&self.url, &form.text(), authorization.as_ref()).await;
+        let (text, authorization) = (form.text(), authorization.as_ref());
+        let sent = vmcp_fetch::Form { text: &text, authorization, accept: vmcp_fetch::JSON };
+        let answer = self.fetcher.post_form(&self.url, sent).await;
         let answer = answer.map_err(|error| unavailable(&error.to_string()))?;
         self.read(&answer, &form, of_caller)
     }

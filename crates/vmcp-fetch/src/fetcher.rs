@@ -92,12 +92,18 @@ pub enum FetchError {
     TooSlow { seconds: u64 },
 }
 
-/// What is sent.
+/// A form that is sent.
 #[derive(Clone, Copy)]
-struct Form<'a> {
-    text: &'a str,
-    authorization: Option<&'a HeaderValue>,
+pub struct Form<'a> {
+    pub text: &'a str,
+    /// The header of that name.
+    pub authorization: Option<&'a HeaderValue>,
+    /// The type of the answer that is asked for: some servers give another one where that is asked for.
+    pub accept: &'static str,
 }
+
+/// What almost everybody answers with.
+pub const JSON: &str = "application/json";
 
 /// Where a URL leads.
 struct Server {
@@ -142,15 +148,14 @@ impl Fetcher {
     }
 
     /// Sends a form and gives the answer, whatever its status. Nothing is followed: what is sent is for
-    /// this server alone. `authorization` is the header of that name.
+    /// this server alone.
     pub async fn post_form(
         &self,
         url: &Uri,
-        form: &str,
-        authorization: Option<&HeaderValue>,
+        form: Form<'_>,
     ) -> Result<Response<Bytes>, FetchError> {
         let server = self.server(url)?;
-        self.exchange(&server, url, Some(Form { text: form, authorization })).await
+        self.exchange(&server, url, Some(form)).await
     }
 
     fn server(&self, url: &Uri) -> Result<Server, FetchError> {
@@ -250,7 +255,7 @@ where
         .method(method)
         .uri(path)
         .header(header::HOST, host)
-        .header(header::ACCEPT, "application/json")
+        .header(header::ACCEPT, form.map_or(JSON, |form| form.accept))
         .header(header::USER_AGENT, "vmcp")
         .header(header::CONNECTION, "close")
         .body(Full::new(form.map_or_else(Bytes::new, |form| form.text.to_owned().into())))

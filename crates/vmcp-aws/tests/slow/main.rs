@@ -53,7 +53,7 @@ async fn keys(sts: &Process) -> Keys {
 
 /// Asks STS who it is that has signed this.
 async fn who(sts: &Process, body: &str, headers: &HeaderMap) -> (StatusCode, String) {
-    let mut shown = vec![FORM];
+    let mut shown = vec![FORM, ("accept", "text/xml")];
     shown.extend(headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())));
     let client = Client::new(&sts.url_of("/"));
     let answer = client.send(Method::POST, &shown, Bytes::copy_from_slice(body.as_bytes()));
