@@ -36,7 +36,8 @@ pub(crate) fn run_programs(cases: u32) {
 
 /// Runs those that have a name, with and without a bus that is relied upon.
 pub(crate) fn run_named() {
-    for (what, steps) in named::found_once().into_iter().chain(named::late()) {
+    let named = [named::found_once(), named::found_of_backends(), named::late()].concat();
+    for (what, steps) in named {
         for per_request in [false, true] {
             let program = Program { per_request, steps: steps.clone() };
             check(program).unwrap_or_else(|why| panic!("{what}: {why}"));

@@ -83,6 +83,12 @@ pub(super) fn found_once() -> Vec<(&'static str, Vec<Step>)> {
                 used(0, List),
             ],
         ),
+    ]
+}
+
+/// The same, about what a session has at its backend.
+pub(super) fn found_of_backends() -> Vec<(&'static str, Vec<Step>)> {
+    vec![
         (
             "a backend session is entered, and the answer comes too late",
             vec![
