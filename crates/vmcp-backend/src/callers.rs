@@ -10,6 +10,7 @@ use vmcp_model::{Digest, Identity};
 use crate::{
     backend::Backend,
     config::{Config, Transport},
+    subject::Subject,
 };
 
 impl Backend {
@@ -35,6 +36,11 @@ impl Backend {
                 Some(Digest::of_parts([one.as_bytes().as_slice(), other.as_bytes()]))
             }
         }
+    }
+
+    /// Whether it is shown the credential of the same account for a caller as for the one that it knows.
+    pub(crate) fn shows_alike(&self, known: &Subject, caller: &Identity) -> bool {
+        self.credential.subject(&known.caller()) == self.credential.subject(caller)
     }
 
     /// The headers of callers' requests that it is passed.

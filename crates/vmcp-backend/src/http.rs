@@ -290,7 +290,8 @@ impl Http {
             let _unset = request.shown.set(shown);
         }
         let response = self.follow(request).await?;
-        if response.status() != StatusCode::UNAUTHORIZED {
+        let status = response.status();
+        if !request.shown.get().is_some_and(|shown| shown.is_refused_by(status)) {
             return Ok(response);
         }
         // Boxed, as it is rare and large.

@@ -5,13 +5,14 @@ use std::{borrow::Cow, sync::Arc};
 use bytes::Bytes;
 use http::HeaderValue;
 use tokio::time::Instant;
+use vmcp_credentials::Unavailable;
 use vmcp_model::{
     BackendId, Era, Identity, LeftOut, ProtocolVersion, declared,
     raw::{self, Edit, Members},
 };
 use vmcp_wire::{Introduction, ServerHello, task};
 
-use crate::{backend::Backend, freshness::Freshness, subject::Subject};
+use crate::{Error, backend::Backend, freshness::Freshness, subject::Subject};
 
 /// What a backend can tell its callers apart by: what it is told about the client that a session serves,
 /// and whose credential it is shown.
@@ -208,14 +209,25 @@ impl Session {
     }
 
     /// The session for one request of a caller, which is made with the token that it came with.
-    pub fn on_behalf_of(mut self, backend: &Backend, caller: &Identity) -> Self {
+    ///
+    /// # Errors
+    /// If it cannot be made with that: over HTTP+SSE all goes by the token of the session, and this one stands
+    /// for another role.
+    pub fn on_behalf_of(mut self, backend: &Backend, caller: &Identity) -> Result<Self, Error> {
         match &mut self.subject {
             Some(subject) if subject.is(caller) => {}
+            Some(subject)
+                if backend.goes_by_sessions() && !backend.shows_alike(subject, caller) =>
+            {
+                let why = "is that of another role than the session began in, and a backend of HTTP+SSE knows one \
+                           role a session; begin a new session";
+                return Err(Error::NoCredential(Unavailable::Caller(why.into())));
+            }
             Some(subject) => *subject = subject.with(caller),
             // The backend may be shown something else since the session was opened.
             none => *none = backend.subject(caller).map(|key| Subject::new(key, caller)),
         }
-        self
+        Ok(self)
     }
 
     /// On whose behalf it is used.

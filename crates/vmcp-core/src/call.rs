@@ -87,7 +87,8 @@ impl Vmcp {
             Some(session) => session,
             None => caller.sessions.obtain(backend).await.map_err(told)?,
         }
-        .on_behalf_of(backend, caller.identity);
+        .on_behalf_of(backend, caller.identity)
+        .map_err(told)?;
         let mut lost = false;
         let mut sent;
         let answer = loop {
@@ -110,7 +111,7 @@ impl Vmcp {
             }
             lost = true;
             let renewed = caller.sessions.renew(backend, &session).await.map_err(told)?;
-            session = renewed.on_behalf_of(backend, caller.identity);
+            session = renewed.on_behalf_of(backend, caller.identity).map_err(told)?;
             self.refresh(backend.id(), session.subject());
         };
         let known = known_by(caller, &session, id);

@@ -66,8 +66,9 @@ impl Vmcp {
             return Ok(None);
         }
         let renewed = caller.sessions.renew(backend, session).await;
-        let renewed = renewed.map_err(|error| error.fault(backend.id()))?;
-        let session = renewed.on_behalf_of(backend, caller.identity);
+        let told = |error: Error| error.fault(backend.id());
+        let session =
+            renewed.map_err(told)?.on_behalf_of(backend, caller.identity).map_err(told)?;
         self.refresh(backend.id(), session.subject());
         self.send_once(caller, routed, &session, id).await.map(Some)
     }

@@ -11,7 +11,7 @@ use std::{
 use http::{HeaderName, HeaderValue, Uri};
 use serde_json::Value;
 pub(crate) use vmcp_aws::SIGNS;
-use vmcp_aws::{Assume, Keys, Roles, Scope, StsError, session_name};
+use vmcp_aws::{Assume, Keys, RoleArn, Roles, Scope, StsError, session_name};
 use vmcp_fetch::{Fetcher, Rules};
 use vmcp_model::{Claims, Digest, Proof};
 
@@ -46,7 +46,16 @@ pub struct AssumeRole {
 pub(crate) struct Sts {
     config: AssumeRole,
     fetcher: Fetcher,
-    chosen: RwLock<HashMap<Digest, Digest>>,
+    chosen: RwLock<HashMap<Digest, Arc<Chosen>>>,
+}
+
+/// What claims lead to.
+struct Chosen {
+    role: Option<RoleArn>,
+    /// Of the role, or of none.
+    digest: Digest,
+    /// What the session of the role is called; or why it cannot be called anything.
+    session_name: Result<String, String>,
 }
 
 /// Signs requests.
@@ -89,50 +98,78 @@ impl AssumeRole {
 impl Sts {
     /// By what a backend tells callers apart besides who they are: the role that each takes on.
     pub(crate) fn role(&self, claims: &Claims) -> Digest {
+        let known = self.chosen.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.get(&claims.digest()) {
+            return known.digest;
+        }
+        drop(known);
+        self.chosen(claims).digest
+    }
+
+    /// What claims lead to, which is worked out once: matchers may take their time.
+    fn chosen(&self, claims: &Claims) -> Arc<Chosen> {
         let key = claims.digest();
-        let known = self.chosen.read().unwrap_or_else(PoisonError::into_inner).get(&key).copied();
+        let known = self.chosen.read().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
         if let Some(known) = known {
             return known;
         }
-        let roles = &self.config.roles;
-        let role = roles.choose(&read(claims)).map_or("", |role| role.as_str());
-        let role = Digest::of(role.as_bytes());
+        let made = Arc::new(self.choose(claims));
         let mut chosen = self.chosen.write().unwrap_or_else(PoisonError::into_inner);
         if chosen.len() >= REMEMBERED {
             chosen.clear();
         }
-        chosen.insert(key, role);
-        role
+        chosen.insert(key, Arc::clone(&made));
+        made
+    }
+
+    fn choose(&self, claims: &Claims) -> Chosen {
+        let AssumeRole { roles, session_name_claim, .. } = &self.config;
+        // What proves a caller is an object, but of what the language cannot hold it may have something.
+        let read: Result<Value, _> = serde_json::from_slice(claims.json());
+        let role = read.as_ref().ok().and_then(|claims| roles.choose(claims)).cloned();
+        let session_name = match read.as_ref().map(|claims| claims.get(session_name_claim)) {
+            Ok(Some(Value::String(name))) => Ok(session_name(name)),
+            Ok(Some(Value::Number(number))) => Ok(session_name(&number.to_string())),
+            Ok(_) => Err(format!(
+                "its token has no claim {session_name_claim:?} with a text, of which the session's name is made; set \
+                 sessionNameClaim"
+            )),
+            Err(_) => Err("the claims of its token cannot be read: a text, a number or their depth is out of \
+                           bounds"
+                .to_owned()),
+        };
+        let digest = Digest::of(role.as_ref().map_or("", RoleArn::as_str).as_bytes());
+        Chosen { role, digest, session_name }
     }
 
     /// Keys for a caller.
     pub(crate) async fn obtain(&self, proof: &Proof) -> Result<Obtained, Unavailable> {
-        let AssumeRole { sts, scope, roles, duration, session_name_claim, .. } = &self.config;
+        let AssumeRole { sts, scope, duration, .. } = &self.config;
         let refused = |why: String| {
             Err(Unavailable::Caller(format!("is refused for this caller: {why}").into()))
         };
-        let claims = read(&proof.claims);
-        let Some(role) = roles.choose(&claims) else {
+        let chosen = self.chosen(&proof.claims);
+        let name = match &chosen.session_name {
+            Ok(name) => name,
+            Err(why) => return refused(why.clone()),
+        };
+        let Some(role) = &chosen.role else {
             return refused(
                 "nothing in roleMappings fits its token, and there is no fallbackRoleArn"
                     .to_owned(),
             );
         };
-        let name = match claims.get(session_name_claim) {
-            Some(Value::String(name)) => session_name(name),
-            Some(Value::Number(number)) => session_name(&number.to_string()),
-            _ => {
-                return refused(format!(
-                    "its token has no claim {session_name_claim:?} with a text, of which the session's name is made; \
-                     set sessionNameClaim"
-                ));
-            }
-        };
         let token = proof.token.expose();
-        let assume = Assume { role, session_name: &name, token, duration: *duration };
+        let assume = Assume { role, session_name: name, token, duration: *duration };
         match assume.ask(&self.fetcher, sts).await {
             Ok((keys, expires)) => {
                 let lifetime = expires.duration_since(SystemTime::now()).unwrap_or_default();
+                if lifetime.is_zero() {
+                    let why =
+                        "STS gives keys that have ended already; check the clock of this machine";
+                    return Err(Unavailable::Source(format!("cannot be obtained: {why}").into()));
+                }
+                let lifetime = lifetime.min(*duration);
                 let signer = Signer { keys, scope: scope.clone() };
                 Ok(Obtained { shown: Shown::signed(signer), lifetime: Some(lifetime) })
             }
@@ -183,11 +220,6 @@ impl fmt::Debug for AssumeRole {
         let Self { sts, scope, .. } = self;
         write!(f, "AssumeRole({sts}, {scope:?})")
     }
-}
-
-fn read(claims: &Claims) -> Value {
-    // What proves a caller is an object.
-    serde_json::from_slice(claims.json()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -4,11 +4,7 @@ use std::fmt;
 
 use http::{HeaderName, HeaderValue, header};
 
-use crate::{
-    aws::{AssumeRole, SIGNS},
-    file::HeaderFile,
-    grant::Grant,
-};
+use crate::{aws::AssumeRole, file::HeaderFile, grant::Grant};
 
 /// Headers that belong to the transport or to one connection of it (RFC 9110, section 7.6.1), which nobody may set.
 pub const RESERVED: [HeaderName; 16] = [
@@ -29,9 +25,6 @@ pub const RESERVED: [HeaderName; 16] = [
     HeaderName::from_static("mcp-protocol-version"),
     HeaderName::from_static("last-event-id"),
 ];
-
-/// The header of tokens.
-static OF_TOKENS: [HeaderName; 1] = [header::AUTHORIZATION];
 
 /// A strategy.
 #[derive(Clone, PartialEq, Eq)]
@@ -75,15 +68,16 @@ impl Config {
         }
     }
 
-    /// The headers that it sets.
-    pub fn headers(&self) -> &[HeaderName] {
+    /// Whether it sets this header.
+    pub fn sets(&self, header: &HeaderName) -> bool {
         match self {
-            Self::Unauthenticated => &[],
-            Self::Header { name, .. } | Self::HeaderFile(HeaderFile { name, .. }) => {
-                std::slice::from_ref(name)
+            Self::Unauthenticated => false,
+            Self::Header { name, .. } | Self::HeaderFile(HeaderFile { name, .. }) => name == header,
+            Self::Token(_) => header == header::AUTHORIZATION,
+            // AWS refuses a request that has others of its headers beside those that are signed.
+            Self::Aws(_) => {
+                header == header::AUTHORIZATION || header.as_str().starts_with("x-amz-")
             }
-            Self::Token(_) => &OF_TOKENS,
-            Self::Aws(_) => &SIGNS,
         }
     }
 

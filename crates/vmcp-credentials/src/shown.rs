@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use http::{HeaderName, HeaderValue, Method, Uri, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 
 use crate::aws::{SIGNS, Signer};
 
@@ -52,6 +52,14 @@ impl Shown {
         match &*self.0 {
             Kind::Header(name, _) => name == header,
             Kind::Signed(_) => SIGNS.contains(header),
+        }
+    }
+
+    /// Whether an answer may say that it is not taken. AWS answers 403 for keys that have ended.
+    pub fn is_refused_by(&self, status: StatusCode) -> bool {
+        match &*self.0 {
+            Kind::Header(..) => status == StatusCode::UNAUTHORIZED,
+            Kind::Signed(_) => [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&status),
         }
     }
 

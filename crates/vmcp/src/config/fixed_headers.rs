@@ -63,7 +63,7 @@ impl<'a> FixedHeaders<'a> {
     /// Refuses those that something else decides as well.
     pub(super) fn check(&self, outgoing: &Outgoing, passthrough: &[HeaderName]) {
         for header in &self.0 {
-            if outgoing.headers().contains(&header.name) {
+            if outgoing.sets(&header.name) {
                 header.problem("outgoingAuth sets this header as well; keep one of the two");
             }
             if passthrough.contains(&header.name) {

@@ -61,7 +61,7 @@ impl OutgoingAuth {
     /// Whether some strategy sets this header.
     pub(super) fn sets(&self, header: &HeaderName) -> bool {
         let mut all = self.single.values().chain([&self.default]);
-        all.any(|outgoing| outgoing.headers().contains(header))
+        all.any(|outgoing| outgoing.sets(header))
     }
 
     /// What a backend is shown.

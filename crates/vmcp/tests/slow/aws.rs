@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use vmcp_testkit::{
     client::{Client, fetch},
+    conformance::{self, Part},
     gateway::{Gateway, eventually},
     identity::{AUDIENCE, IdentityProvider},
     peers,
@@ -46,7 +47,11 @@ impl Fixture {
 
     /// vmcp before a backend that takes signatures, and one that takes anything. `sts` is a path.
     async fn vmcp(&self, sts: &str) -> Process {
-        let gateway = Gateway::before(&[("a", format!("'{}'", self.target())), ("b", self.other.url())])
+        serve(&self.gateway(sts)).await
+    }
+
+    fn gateway(&self, sts: &str) -> Gateway {
+        Gateway::before(&[("a", format!("'{}'", self.target())), ("b", self.other.url())])
             .incoming(&format!(
                 "type: oidc, oidc: {{issuer: '{}', audience: {AUDIENCE}, resource: 'https://mcp.example/mcp', \
                  insecureAllowHttp: true, jwksAllowPrivateIp: true}}",
@@ -66,18 +71,21 @@ impl Fixture {
           - {{claim: readers, roleArn: 'arn:aws:iam::123456789012:role/readers'}}
           - {{matcher: \"claims.email.endsWith('@example.org')\", priority: 1, roleArn: 'arn:aws:iam::123456789012:role/staff'}}",
                 self.aws.url_of(sts)
-            ));
-        serve(&gateway).await
+            ))
     }
 
     async fn connect(&self, vmcp: &Process, subject: &str, more: &Value) -> Client {
-        let mut claims = self.provider.claims(subject);
-        claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        let token = self.provider.key().sign(&claims);
-        let client = Client::new(&vmcp.url());
-        let mut client = client.with_header("authorization", &format!("Bearer {token}"));
+        let mut client =
+            Client::new(&vmcp.url()).with_header("authorization", &self.shown(subject, more));
         client.initialize().await.unwrap();
         client
+    }
+
+    /// A token that says more of its subject.
+    fn shown(&self, subject: &str, more: &Value) -> String {
+        let mut claims = self.provider.claims(subject);
+        claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        format!("Bearer {}", self.provider.key().sign(&claims))
     }
 
     async fn asked(&self, path: &str, asked: &Value) -> Value {
@@ -199,4 +207,32 @@ async fn who_gets_no_role_is_told_why_and_nothing_else() {
     assert!(error.contains("InvalidIdentityToken: no provider has given ***"), "{error}");
     assert!(!error.contains("eyJ") && !vmcp.log().contains("eyJ"), "{error}");
     client.call("2", "b_count", "{}").await.unwrap().result().unwrap();
+}
+
+/// Over HTTP+SSE a backend knows one caller a session: one that has lost its role does not go on in it.
+#[tokio::test]
+async fn a_session_over_sse_keeps_to_its_role() {
+    let fixture = fixture().await;
+    let old = conformance::start_sse(Part::All, 0).await.unwrap();
+    let gateway =
+        fixture.gateway("/").backend(&format!("name: old, url: '{}', transport: sse", old.url()));
+    let text =
+        gateway.yaml().replace("    a:\n      type: aws_sts", "    old:\n      type: aws_sts");
+    let vmcp = Program::vmcp(env!("CARGO_BIN_EXE_vmcp"), &text).start().await.unwrap();
+    let client =
+        fixture.connect(&vmcp, "alice", &json!({"realm_access": {"roles": ["readers"]}})).await;
+    let call =
+        async |client: &Client| client.call("1", "old_test_simple_text", "{}").await.unwrap();
+    call(&client).await.result().unwrap();
+    for claims in [json!({}), json!({"email": "alice@example.org"})] {
+        let other = client.clone().with_header("authorization", &fixture.shown("alice", &claims));
+        let answer = call(&other).await;
+        let error = answer.error().unwrap();
+        assert!(error.contains("is that of another role than the session began in"), "{error}");
+    }
+    let renewed = json!({"realm_access": {"roles": ["readers", "guests"]}});
+    let renewed = client.clone().with_header("authorization", &fixture.shown("alice", &renewed));
+    call(&renewed).await.result().unwrap();
+    let staff = fixture.connect(&vmcp, "alice", &json!({"email": "alice@example.org"})).await;
+    call(&staff).await.result().unwrap();
 }
