@@ -13,6 +13,7 @@ use vmcp_model::BackendId;
 use super::{
     expand, fixed_headers, outgoing,
     problem::Problem,
+    secret,
     value::{Value, join},
 };
 
@@ -197,7 +198,7 @@ impl<'a> Manifest<'a, '_> {
             ));
             return None;
         }
-        let secret = self.backend.report().variable(&variable).filter(|text| !text.is_empty());
+        let secret = self.backend.report().variable(&variable).and_then(secret::held);
         if secret.is_none() {
             self.backend.not_here(format!(
                 "{key} names the variable {variable}, which is not set or empty"

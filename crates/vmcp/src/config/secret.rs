@@ -34,7 +34,7 @@ pub(super) fn from_file(value: &Value<'_>) -> Option<Vec<u8>> {
 
 /// What a variable holds, if that is something. A secret of Kubernetes that was made out of a file often ends with a
 /// line break, which no header can hold.
-fn held(text: String) -> Option<String> {
+pub(super) fn held(text: String) -> Option<String> {
     let text = String::from_utf8(without_line_break(text.into())).ok()?;
     (!text.is_empty()).then_some(text)
 }
