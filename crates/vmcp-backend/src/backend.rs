@@ -293,11 +293,6 @@ impl Backend {
         self.process_idle().is_some()
     }
 
-    /// Whether all that is said to it in a session goes one way, which is begun with the session.
-    pub(crate) fn goes_by_sessions(&self) -> bool {
-        matches!(self.wire, Wire::Links(_))
-    }
-
     /// Completes when a program that starts needs the processor no more. For ever if it is none.
     pub async fn until_quiet(&self) {
         match &self.wire {

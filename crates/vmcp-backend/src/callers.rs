@@ -8,7 +8,7 @@ use vmcp_credentials::{Credential, Spawn};
 use vmcp_model::{Digest, Identity};
 
 use crate::{
-    backend::Backend,
+    backend::{Backend, Wire},
     config::{Config, Transport},
     subject::Subject,
 };
@@ -36,6 +36,11 @@ impl Backend {
                 Some(Digest::of_parts([one.as_bytes().as_slice(), other.as_bytes()]))
             }
         }
+    }
+
+    /// Whether all that is said to it in a session goes one way, which is begun with the session.
+    pub(crate) fn goes_by_sessions(&self) -> bool {
+        matches!(self.wire, Wire::Links(_))
     }
 
     /// Whether it is shown the credential of the same account for a caller as for the one that it knows.

@@ -235,12 +235,13 @@ impl Process {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Resident memory in bytes.
+    /// Resident memory that it has taken, in bytes. The pages of the program itself do not count: how many
+    /// there are depends on how it was built.
     pub fn memory(&self) -> Result<u64> {
         let status = fs::read_to_string(self.proc_path("status"))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
         let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
-        Ok(kilobytes.context("no VmRSS")?.trim().parse::<u64>()? * 1024)
+        Ok(kilobytes.context("no RssAnon")?.trim().parse::<u64>()? * 1024)
     }
 
     /// Open descriptors.

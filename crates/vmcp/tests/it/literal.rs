@@ -134,7 +134,7 @@ async fn an_answer_that_can_mean_one_request_only_is_taken_for_it() {
 async fn a_program_may_print_much_in_one_line_and_end_without_ending_its_last() {
     let (_server, process, client) = before(Way::Stdio).await;
     let after = format!("\n{ANSWER}\n");
-    let noise = json!({"fill": "noise ", "times": (20 << 20) / 6, "after": after});
+    let noise = json!({"fill": "noise ", "times": (64 << 20) / 6, "after": after});
     assert_eq!(say(&client, "1", &noise).await.as_deref(), Ok("said"));
     assert_eq!(client.call("2", "odd_count", "{}").await.unwrap().text().unwrap(), "1");
     let last = json!({"before": ANSWER, "times": 0, "end": true});
