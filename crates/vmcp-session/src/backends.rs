@@ -16,6 +16,7 @@ use vmcp_store::{BackendRecord, News, Swap};
 use crate::{
     activity::Doubled,
     kept::{record_of, resumed},
+    replicas::close,
     session::Session,
 };
 
@@ -389,9 +390,7 @@ impl Session {
                 return Err(Error::Unavailable(error.to_string()));
             }
         };
-        if let Err(error) = backend.close(&opened).await {
-            tracing::debug!(backend = %backend.id(), %error, "could not end a backend session that is not needed");
-        }
+        close(backend, &opened).await;
         kept.map(|kept| (kept, false))
     }
 

@@ -5,9 +5,9 @@ use std::{sync::Arc, time::Duration};
 use vmcp_backend::{Backend, ClientView, Error, Session as BackendSession};
 use vmcp_core::BackendSessions as _;
 use vmcp_model::{BackendId, Era};
-use vmcp_store::{BackendRecord, Place};
+use vmcp_store::{BackendRecord, Error as Unread, Place};
 
-use crate::session::Session;
+use crate::{replicas::close, session::Session};
 
 /// The pause before a store that did not answer is asked again what it holds.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -90,7 +90,7 @@ impl Session {
     }
 
     /// Closes a session of which it is not known whether the record holds it, unless it does. The
-    /// store is asked until it answers. If the replica stops before, the session is left as it is:
+    /// store is asked until it answers. If the replica stops before, or the record cannot be read, the session is left:
     /// others may use it, and to a client a lost session is worse than one too many at a backend.
     pub(crate) fn close_unless_kept(&self, backend: &Arc<Backend>, open: BackendSession) {
         let (shared, key, backend) = (Arc::clone(&self.shared), self.key, Arc::clone(backend));
@@ -99,19 +99,16 @@ impl Session {
                 match shared.store.backend(key, backend.id().clone()).await {
                     Ok(Some(Some(kept))) if kept.session_id.as_deref() == open.id() => return,
                     Ok(_other) => break,
-                    Err(error) => {
-                        tracing::debug!(%error, "could not ask which backend session a record holds");
-                    }
+                    Err(Unread::Unavailable(_)) => {}
+                    // Another version may read it.
+                    Err(Unread::Corrupt(_)) => return left_open(&backend),
                 }
                 let stop = shared.background.stop();
                 if stop.run_until_cancelled(tokio::time::sleep(AGAIN)).await.is_none() {
-                    tracing::warn!(backend = %backend.id(), "a backend session is left open: the store does not say whether it is in use");
-                    return;
+                    return left_open(&backend);
                 }
             }
-            if let Err(error) = backend.close(&open).await {
-                tracing::debug!(backend = %backend.id(), %error, "could not end a backend session that is not needed");
-            }
+            close(&backend, &open).await;
         });
     }
 
@@ -126,6 +123,10 @@ impl Session {
             }
         }
     }
+}
+
+fn left_open(backend: &Backend) {
+    tracing::warn!(backend = %backend.id(), "a backend session is left open: the store does not say whether it is in use");
 }
 
 /// What the store keeps of a backend session.

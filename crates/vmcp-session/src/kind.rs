@@ -7,7 +7,7 @@ use tokio::{sync::Semaphore, time::timeout};
 use vmcp_backend::{Advertised, Backend, Error, Session as BackendSession};
 use vmcp_model::{BackendId, Era};
 
-use crate::{session::Session, sessions::Sessions};
+use crate::{replicas::close, session::Session, sessions::Sessions};
 
 /// How long the first call of a kind of client waits for lists to be read. What takes longer is taken
 /// for what it is for others.
@@ -117,10 +117,8 @@ impl Session {
             }
         };
         self.view.enter_read(backend.id(), read);
-        if let Ok(open) = opened
-            && let Err(error) = backend.close(&open).await
-        {
-            tracing::debug!(backend = %backend.id(), %error, "could not end a session that was read");
+        if let Ok(open) = opened {
+            close(backend, &open).await;
         }
     }
 

@@ -258,7 +258,8 @@ impl Session {
     }
 }
 
-async fn close(backend: &vmcp_backend::Backend, open: &BackendSession) {
+/// Ends a backend session that nobody uses any more. A backend that does not end it, ends it in its own time.
+pub(crate) async fn close(backend: &vmcp_backend::Backend, open: &BackendSession) {
     if let Err(error) = backend.close(open).await {
         tracing::debug!(backend = %backend.id(), %error, "a backend session could not be ended");
     }

@@ -7,7 +7,9 @@ use tokio::{task::JoinSet, time::Instant};
 use vmcp_backend::{Backend, Session as BackendSession};
 use vmcp_core::BackendSessions as _;
 
-use crate::{activity::Call, backends::Retired, session::Session, sessions::Sessions};
+use crate::{
+    activity::Call, backends::Retired, replicas::close, session::Session, sessions::Sessions,
+};
 
 /// How long after the exchange a call may still be entered that was routed before it.
 const ROUTED: Duration = Duration::from_millis(250);
@@ -110,10 +112,8 @@ impl Session {
             // A failure has been logged, and is tried again on use.
             let _opened = self.obtain(&successor).await;
         }
-        if let Some(open) = open
-            && let Err(error) = backend.close(&open).await
-        {
-            tracing::debug!(backend = %backend.id(), %error, "could not end a session on a backend that was taken out");
+        if let Some(open) = open {
+            close(backend, &open).await;
         }
     }
 

@@ -13,6 +13,7 @@ use vmcp_wire::Fault;
 
 use crate::{
     kept::{is_ready, resumed},
+    replicas::close,
     session::Session,
     sessions::{Sessions, unavailable},
 };
@@ -300,11 +301,7 @@ impl crate::sessions::Shared {
                 continue;
             }
             let Some(session) = resumed(&backend, &kept, view) else { continue };
-            closing.spawn(async move {
-                if let Err(error) = backend.close(&session).await {
-                    tracing::debug!(backend = %backend.id(), %error, "a backend session could not be ended");
-                }
-            });
+            closing.spawn(async move { close(&backend, &session).await });
         }
         while closing.join_next().await.is_some() {}
     }

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use http::Method;
+use http::{HeaderMap, Method};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use vmcp_testkit::{
@@ -14,7 +14,7 @@ use vmcp_testkit::{
     identity::{AUDIENCE, IdentityProvider},
     peers,
     process::{Process, Program},
-    raw::{Running, Seen},
+    raw::{Answer, Running, Seen, handler},
 };
 
 use crate::serve;
@@ -235,4 +235,41 @@ async fn a_session_over_sse_keeps_to_its_role() {
     call(&renewed).await.result().unwrap();
     let staff = fixture.connect(&vmcp, "alice", &json!({"email": "alice@example.org"})).await;
     call(&staff).await.result().unwrap();
+}
+
+/// AWS says 403 of keys that have ended: others are obtained, once.
+#[tokio::test]
+async fn keys_that_are_refused_are_obtained_anew_once() {
+    let fixture = fixture().await;
+    let vmcp = fixture.vmcp("/").await;
+    let claims = json!({"realm_access": {"roles": ["readers"]}});
+    let client = fixture.connect(&vmcp, "alice", &claims).await;
+    assert_eq!(count(&client, 0).await, "1");
+    let key = |headers: &HeaderMap| {
+        let shown = headers["authorization"].to_str().unwrap().to_owned();
+        let (_, rest) = shown.split_once("Credential=").unwrap();
+        rest.split('/').next().unwrap().to_owned()
+    };
+    let first = key(&fixture.backend.seen().last().unwrap().headers);
+    let refused =
+        |body: &'static str| Answer::Http { status: 403, content_type: None, body: body.into() };
+    fixture.backend.script(
+        "tools/call",
+        handler(move |call| {
+            let is_first = key(&call.headers) == first;
+            async move {
+                if is_first { refused("ExpiredTokenException") } else { Answer::text("taken") }
+            }
+        }),
+    );
+    assert_eq!(count(&client, 1).await, "taken");
+    assert_eq!(fixture.assumed().await.len(), 2);
+    // Who may not do something is not asked about again and again.
+    fixture
+        .backend
+        .script("tools/call", handler(move |_call| async move { refused("AccessDenied") }));
+    for id in 2..12 {
+        client.call(&id.to_string(), "a_count", "{}").await.unwrap().error().unwrap();
+    }
+    assert_eq!(fixture.assumed().await.len(), 2);
 }
