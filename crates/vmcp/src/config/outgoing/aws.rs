@@ -1,13 +1,13 @@
 //! Roles of AWS.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt::Display, sync::Arc, time::Duration};
 
 use http::Uri;
 use vmcp_aws::{Matcher, RoleArn, Roles, Rule, Scope, When, endpoint};
 use vmcp_credentials::{AssumeRole, Config as Outgoing};
 
 use super::{
-    super::{reader::Reader, value::Value},
+    super::{incoming::optional, reader::Reader, value::Value},
     grants::{ca_bundle, token_url},
 };
 
@@ -22,7 +22,7 @@ pub(super) fn assume_role(reader: &Reader<'_>) -> Option<Outgoing> {
     };
     let mappings = reader.sections("roleMappings");
     let rules: Vec<_> = mappings.iter().map(rule).collect();
-    let fallback = reader.value("fallbackRoleArn").map(|value| role(&value));
+    let fallback = reader.value("fallbackRoleArn").map(|value| parsed(&value, RoleArn::parse));
     if reader.is_present() && rules.is_empty() && fallback.is_none() {
         reader.problem("needs roleMappings, fallbackRoleArn or both: without, nobody has a role");
     }
@@ -36,7 +36,7 @@ pub(super) fn assume_role(reader: &Reader<'_>) -> Option<Outgoing> {
     };
     let ca_bundle = ca_bundle(reader);
     let rules = rules.into_iter().collect::<Option<Vec<_>>>();
-    let roles = Arc::new(Roles::new(rules?, super::super::incoming::optional(fallback)?, &claim));
+    let roles = Arc::new(Roles::new(rules?, optional(fallback)?, &claim));
     Some(Outgoing::Aws(Box::new(AssumeRole {
         sts: sts?,
         ca_bundle: ca_bundle?,
@@ -64,7 +64,7 @@ fn label(value: &Value<'_>) -> Option<Box<str>> {
 }
 
 fn rule(reader: &Reader<'_>) -> Option<Rule> {
-    let role = reader.value("roleArn").and_then(|value| role(&value));
+    let role = reader.value("roleArn").and_then(|value| parsed(&value, RoleArn::parse));
     let priority = i64::try_from(reader.count("priority")).ok();
     let [claim, matcher] = CONDITIONS.map(|key| reader.value(key));
     if claim.is_some() == matcher.is_some() {
@@ -73,19 +73,13 @@ fn rule(reader: &Reader<'_>) -> Option<Rule> {
     }
     let when = match (claim, matcher) {
         (Some(value), _) => When::Has(value.text()?.into()),
-        (None, value) => When::Matches(condition(&value?)?),
+        (None, value) => When::Matches(parsed(&value?, Matcher::parse)?),
     };
     Some(Rule { when, role: role?, priority })
 }
 
-fn condition(value: &Value<'_>) -> Option<Matcher> {
-    let text = value.text()?;
-    let parsed = Matcher::parse(&text);
-    parsed.map_err(|error| value.problem(format!("{} {error}", value.quoted()))).ok()
-}
-
-fn role(value: &Value<'_>) -> Option<RoleArn> {
-    let text = value.text()?;
-    let parsed = RoleArn::parse(&text);
+/// A text as what it stands for.
+fn parsed<T, E: Display>(value: &Value<'_>, parse: impl FnOnce(&str) -> Result<T, E>) -> Option<T> {
+    let parsed = parse(&value.text()?);
     parsed.map_err(|error| value.problem(format!("{} {error}", value.quoted()))).ok()
 }
