@@ -14,13 +14,12 @@ mod world;
 
 use proptest::{
     prelude::*,
-    test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
+    test_runner::{Config, TestRunner},
 };
 
 use steps::{Program, program};
 
-/// Runs so many programs, the same each time, so that whoever sees one fail can repeat it. `PROPTEST_CASES` has
-/// others looked for, so many at random.
+/// Runs so many random programs. `PROPTEST_CASES` says otherwise.
 #[expect(clippy::disallowed_methods, reason = "whoever looks for more runs more")]
 pub(crate) fn run_programs(cases: u32) {
     let wanted = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
@@ -30,11 +29,7 @@ pub(crate) fn run_programs(cases: u32) {
         max_shrink_iters: 2000,
         ..Config::default()
     };
-    let mut runner = match wanted {
-        Some(_) => TestRunner::new(config),
-        None => TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha)),
-    };
-    if let Err(failure) = runner.run(&program(), check) {
+    if let Err(failure) = TestRunner::new(config).run(&program(), check) {
         panic!("{failure}");
     }
 }
