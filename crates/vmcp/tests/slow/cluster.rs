@@ -21,7 +21,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use vmcp_testkit::{
     cluster::{Cluster, Outcome, Settings, Tally},
-    gateway::Gateway,
+    gateway::{Gateway, eventually},
     peers,
     raw::Running,
     redis::RedisServer,
@@ -41,14 +41,25 @@ struct Fixture {
 }
 
 impl Fixture {
-    /// With so many replicas. `keys` are more keys of `sessionStorage`.
+    /// With so many replicas that all watch the backend. `keys` are more keys of `sessionStorage`.
     async fn start(replicas: usize, keys: &str) -> Self {
         let backend = peers::stateful().start().await.unwrap();
         let redis = RedisServer::start().await.unwrap();
         let gateway = Gateway::before(&[("a", backend.url())]);
         let cluster = replicated(replicas, &over(gateway, &redis.address(), keys)).await;
+        watched(&backend, replicas).await;
         Self { backend, redis, cluster }
     }
+}
+
+/// Waits until this backend has one session with each of so many replicas, by which they watch it.
+///
+/// A replica that finds the backend's lists in the store is ready before it has that session.
+async fn watched(backend: &Running, replicas: usize) {
+    eventually("each replica watches the backend", async || {
+        (backend.sessions().len() == replicas).then_some(())
+    })
+    .await;
 }
 
 /// A gateway that keeps its sessions in the Redis at this address.

@@ -10,7 +10,7 @@ use vmcp_testkit::{
     redis::RedisServer,
 };
 
-use super::{COMMAND, of_each, over, replicated};
+use super::{COMMAND, of_each, over, replicated, watched};
 
 /// A session that is used on one replica does not expire because another one has forgotten it.
 #[tokio::test]
@@ -57,15 +57,12 @@ async fn what_a_killed_replica_leaves_is_cleared_away_by_others() {
     let redis = RedisServer::start().await.unwrap();
     let gateway = Gateway::before(&[("a", backend.url())]).with("sessions: {ttl: 2s}");
     let mut cluster = replicated(2, &over(gateway, &redis.address(), "")).await;
-    let watches = eventually("each replica watches the backend", async || {
-        Some(backend.sessions().len()).filter(|watches| *watches == 2)
-    })
-    .await;
+    watched(&backend, 2).await;
     for _session in 0..20 {
         let mut caller = Caller::connect(&cluster.url_of(0)).await.unwrap();
         assert_eq!(caller.call("a_count").await.unwrap().count().unwrap(), 1);
     }
-    assert_eq!(backend.sessions().len(), watches + 20);
+    assert_eq!(backend.sessions().len(), 2 + 20, "and one of each replica");
     cluster.kill(0).await.unwrap();
     eventually("their backend sessions are closed by a replica that never saw them", async || {
         (backend.counters().deletes() == 20).then_some(())

@@ -21,8 +21,11 @@ use super::{Fixture, over, replicated};
 
 const SESSIONS: usize = 40;
 
+/// Each has one session with the backend by which it watches it.
+const REPLICAS: usize = 3;
+
 /// What the same session counts on three replicas at the same moment, in order.
-async fn count_at_once(callers: [Caller; 3]) -> Vec<u64> {
+async fn count_at_once(callers: [Caller; REPLICAS]) -> Vec<u64> {
     let mut calling = JoinSet::new();
     for mut caller in callers {
         calling.spawn(async move { caller.call("a_count").await.unwrap().count().unwrap() });
@@ -34,8 +37,7 @@ async fn count_at_once(callers: [Caller; 3]) -> Vec<u64> {
 
 #[tokio::test]
 async fn replicas_that_open_at_the_same_moment_end_with_one_backend_session() {
-    let fixture = Fixture::start(3, "").await;
-    let watches = fixture.backend.sessions().len();
+    let fixture = Fixture::start(REPLICAS, "").await;
     let mut racing = JoinSet::new();
     for _session in 0..SESSIONS {
         let urls = [0, 1, 2].map(|replica| fixture.cluster.url_of(replica));
@@ -50,16 +52,16 @@ async fn replicas_that_open_at_the_same_moment_end_with_one_backend_session() {
     let opened = fixture.backend.counters().initializes();
     println!("{SESSIONS} sessions on three replicas at once: {opened} backend sessions opened");
     eventually("those that lost are closed", async || {
-        (fixture.backend.sessions().len() == SESSIONS + watches).then_some(())
+        (fixture.backend.sessions().len() == SESSIONS + REPLICAS).then_some(())
     })
     .await;
-    assert!(opened as usize > SESSIONS + watches, "nothing was opened twice; nothing was shown");
+    assert!(opened as usize > SESSIONS + REPLICAS, "nothing was opened twice; nothing was shown");
 }
 
 /// A backend that forgets its sessions is told once of each, whichever replicas find out.
 #[tokio::test]
 async fn replicas_that_find_a_session_lost_open_one_in_its_place() {
-    let fixture = Fixture::start(3, "").await;
+    let fixture = Fixture::start(REPLICAS, "").await;
     let mut sessions = Vec::new();
     for _session in 0..SESSIONS {
         let first = Caller::connect(&fixture.cluster.url_of(0)).await.unwrap();
