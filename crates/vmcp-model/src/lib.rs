@@ -19,6 +19,8 @@ mod principal;
 pub mod raw;
 mod schema;
 pub mod sound;
+pub mod trace;
+pub mod trail;
 mod version;
 
 pub use backend_id::{BackendId, InvalidBackendId};

@@ -7,7 +7,10 @@
 use std::{borrow::Cow, time::Duration};
 
 use http::StatusCode;
-use vmcp_model::{ProtocolVersion, raw};
+use vmcp_model::{
+    ProtocolVersion, raw,
+    trail::{End, Why},
+};
 
 /// The code of a backend's error that asks for something to be done at a URL first (specification
 /// 2025-11-25, client/elicitation).
@@ -233,6 +236,46 @@ impl Fault {
             | Self::NotHeld
             | Self::Cancelled => StatusCode::OK,
         }
+    }
+
+    /// Why there is no answer, in few words.
+    pub fn why(&self) -> Why {
+        match self {
+            Self::Unauthenticated | Self::InvalidToken(_) | Self::InvalidProof(_) => {
+                Why::Unauthenticated
+            }
+            Self::Forbidden(_) | Self::Denied(_) | Self::InsufficientScope { .. } => Why::Denied,
+            Self::Parse(_)
+            | Self::InvalidRequest(_)
+            | Self::SessionMissing
+            | Self::SessionUnknown
+            | Self::NoSuchRoute { .. }
+            | Self::HeaderMismatch(_)
+            | Self::MissingCapability { .. }
+            | Self::MethodNotAllowed
+            | Self::NotAcceptable(_)
+            | Self::UnsupportedMediaType
+            | Self::UnsupportedCoding
+            | Self::UnsupportedVersion { .. }
+            | Self::MethodNotFound(_)
+            | Self::InvalidParams(_)
+            | Self::ResourceNotFound { .. } => Why::Invalid,
+            Self::TooLarge { .. } | Self::TooMany { .. } | Self::SessionFull { .. } => {
+                Why::OverBound
+            }
+            Self::Unavailable(_) | Self::NotHeld => Why::Unavailable,
+            Self::Backend { .. } | Self::BackendDenied { .. } | Self::BackendUnavailable { .. } => {
+                Why::Backend
+            }
+            Self::TooSlow | Self::BackendTimeout { .. } => Why::Timeout,
+            Self::Cancelled => Why::Cancelled,
+            Self::Internal(_) => Why::Internal,
+        }
+    }
+
+    /// How a request has ended that fails so.
+    pub fn end(&self) -> End {
+        End::Failed { why: self.why(), code: self.code(), message: self.to_string().into() }
     }
 
     /// The JSON-RPC error code in the modern era, which has given some failures codes of their own

@@ -4,12 +4,13 @@
 //! twice, or twice in different case, is refused: vmcp and the peer it forwards to must never read
 //! different names out of the same bytes.
 
-use std::{borrow::Cow, ops::Range};
+use std::{borrow::Cow, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use vmcp_model::{
     Method, Topic,
     raw::{self, Edit},
+    trail::Trail,
 };
 
 use crate::{
@@ -44,6 +45,7 @@ pub struct Message {
     method: Option<(Span, Method)>,
     result: Option<Span>,
     params: Params,
+    trail: Option<Arc<Trail>>,
 }
 
 /// What a message is.
@@ -143,6 +145,16 @@ impl Message {
     /// Gives the whole text away.
     pub fn into_text(self) -> Bytes {
         self.text
+    }
+
+    /// The same, with what is known of it noted there.
+    pub fn followed(self, trail: Option<Arc<Trail>>) -> Self {
+        Self { trail, ..self }
+    }
+
+    /// Where to note what is known of it, if anybody wants to know.
+    pub fn trail(&self) -> Option<&Arc<Trail>> {
+        self.trail.as_ref()
     }
 
     pub fn shape(&self) -> Shape {

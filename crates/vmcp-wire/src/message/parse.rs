@@ -39,7 +39,7 @@ pub(super) fn message(text: Bytes) -> Result<Message, Malformed> {
     }
     let Parts { id, method, result, params, .. } = parts;
     let method = method.map(|span| (span.clone(), method_at(&text[span])));
-    Ok(Message { text, shape, id, method, result, params })
+    Ok(Message { text, shape, id, method, result, params, trail: None })
 }
 
 /// Why reading stopped.

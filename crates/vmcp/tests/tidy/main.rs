@@ -23,6 +23,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("vmcp-keys", &["model"]),
     ("vmcp-store", &["keys", "model"]),
     ("vmcp-fetch", &["model"]),
+    ("vmcp-telemetry", &["model"]),
+    ("vmcp-audit", &["model"]),
     ("vmcp-auth", &["fetch", "model", "wire"]),
     ("vmcp-aws", &["fetch"]),
     ("vmcp-credentials", &["aws", "fetch", "model"]),

@@ -1,0 +1,1 @@
+//! Who did what: one record of each request, in a file.
