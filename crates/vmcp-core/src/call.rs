@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 use vmcp_backend::{Answer, Backend, Body, Error, Session};
-use vmcp_model::Mirror;
-use vmcp_wire::{Fault, IdKey};
+use vmcp_model::{Kind, Method, Mirror, trail::Target};
+use vmcp_wire::{Fault, IdKey, Message};
 
 use crate::{
     answering::{Answering, Whole},
@@ -45,12 +45,15 @@ impl Vmcp {
             Resolved::Backend(routed) => routed,
             Resolved::Own { tool, message } => {
                 ticket.goes_to(Destination::Own(Arc::clone(self.own_uses(*tool))));
+                note_target(&ticket, message, None);
                 let ran = self.run(*tool, caller, message);
-                ticket.note_answer(ran.is_err());
+                ticket
+                    .note_answer(ran.is_err(), || ran.as_ref().map_or_else(Fault::end, Whole::end));
                 return ran.map(Answering::Whole);
             }
         };
         ticket.goes_to(Destination::Backend(Arc::clone(&routed.backend)));
+        note_target(&ticket, &routed.message, Some(&routed.backend));
         let answered = tokio::select! {
             biased;
             answered = self.send(caller, routed, id) => answered,
@@ -61,13 +64,13 @@ impl Vmcp {
         }
         match answered {
             Ok(Reply::Whole(whole)) => {
-                ticket.note_answer(whole.error.is_some());
+                ticket.note_answer(whole.error.is_some(), || whole.end());
                 Ok(Answering::Whole(whole))
             }
             Ok(Reply::Relay(source)) => Ok(Answering::Relay(Relay::new(source, ticket))),
             Ok(Reply::Stream(streamed)) => Ok(Answering::Stream(CallStream::new(streamed, ticket))),
             Err(fault) => {
-                ticket.note_failure();
+                ticket.note_failure(&fault);
                 Err(fault)
             }
         }
@@ -95,7 +98,7 @@ impl Vmcp {
             let written = routed.written(caller, &session)?;
             sent = Instant::now();
             let id = known_by(caller, &session, id);
-            let answer = post(backend, &session, written, id).await;
+            let answer = post(routed, &session, written, id).await;
             if matches!(answer, Err(Error::SessionGone { .. })) {
                 // The next call finds another session; this one is not sent again.
                 let _renewed = Box::pin(caller.sessions.renew(backend, &session)).await;
@@ -140,7 +143,7 @@ impl Vmcp {
     ) -> Result<Reply, Fault> {
         let (written, sent) = (routed.written(caller, session)?, Instant::now());
         let known = known_by(caller, session, id);
-        let answer = post(&routed.backend, session, written, known).await;
+        let answer = post(routed, session, written, known).await;
         self.reply(caller, routed, session, (answer, sent), known).await
     }
 
@@ -170,7 +173,7 @@ impl Vmcp {
             routed.mirror(&mirrors, lines);
         }
         let sent = Instant::now();
-        let answer = post(backend, session, written, id).await;
+        let answer = post(routed, session, written, id).await;
         match self.reply(caller, routed, session, (answer, sent), id).await? {
             Reply::Whole(Whole { error: Some(HEADER_MISMATCH), .. }) => Err(wrong()),
             reply => Ok(reply),
@@ -242,6 +245,22 @@ impl Routed<'_> {
     }
 }
 
+/// Notes what a call leads to: its backend, or what is vmcp's own. Tools and prompts are named, as there are so
+/// many of them.
+fn note_target(ticket: &Ticket, message: &Message, backend: Option<&Arc<Backend>>) {
+    let Some(trail) = ticket.trail() else { return };
+    trail.note_target(|| {
+        let kind = match message.method() {
+            Some(Method::ToolsCall) => Some(Kind::Tool),
+            Some(Method::PromptsGet) => Some(Kind::Prompt),
+            _ => None,
+        };
+        let named = kind.zip(message.string(message.params().name.as_ref()));
+        let capability = named.map(|(kind, name)| (kind, name.into()));
+        Target { backend: backend.map(|backend| backend.id().clone()), capability }
+    });
+}
+
 /// The id under which a backend knows a request on this session.
 fn known_by<'a>(caller: &Caller<'a>, session: &Session, id: &'a IdKey) -> &'a IdKey {
     caller.alias(session).map_or(id, |alias| &alias.id)
@@ -249,19 +268,26 @@ fn known_by<'a>(caller: &Caller<'a>, session: &Session, id: &'a IdKey) -> &'a Id
 
 /// Sends a request and waits for the beginning of its answer, for as long as a backend may be idle.
 async fn post(
-    backend: &Arc<Backend>,
+    routed: &Routed<'_>,
     session: &Session,
     written: Written,
     id: &IdKey,
 ) -> Result<Answer, Error> {
-    let Written { text, lines } = written;
+    let (backend, Written { text, lines }) = (&routed.backend, written);
     let idle = backend.timeouts().idle;
+    if let Some(trail) = routed.trail {
+        trail.note_sent();
+    }
     let answer = tokio::time::timeout(idle, backend.post(session, text, Some(id), lines.as_ref()));
-    answer.await.unwrap_or_else(|_elapsed| {
+    let answer = answer.await.unwrap_or_else(|_elapsed| {
         let error = Error::Timeout(idle);
         backend.note_given_up(&error);
         Err(error)
-    })
+    });
+    if let Some(trail) = routed.trail {
+        trail.note_answered();
+    }
+    answer
 }
 
 /// Reads the beginning of a result. A backend that does not get on with it is told to stop.

@@ -112,17 +112,22 @@ impl CallStream {
             event = streamed.next() => event,
         };
         match &event {
-            Ok(CallEvent::Answered(whole)) => ticket.note_answer(whole.error.is_some()),
+            Ok(CallEvent::Answered(whole)) => {
+                ticket.note_answer(whole.error.is_some(), || whole.end());
+                if let Some(trail) = ticket.trail() {
+                    trail.note_response(&whole.text);
+                }
+            }
             Err(Fault::Cancelled)
             | Ok(CallEvent::Notice(_) | CallEvent::ListChanged | CallEvent::Asks(_)) => {}
-            Err(_) => ticket.note_failure(),
+            Err(fault) => ticket.note_failure(fault),
         }
         event
     }
 
     /// Notes that the call ends with an error of vmcp's own.
-    pub fn note_failure(&self) {
-        self.ticket.note_failure();
+    pub fn note_failure(&self, fault: &Fault) {
+        self.ticket.note_failure(fault);
     }
 
     /// Is done with the backend. The call is under way until its client has the answer.

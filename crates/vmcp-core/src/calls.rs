@@ -12,7 +12,10 @@ use std::{
 
 use tokio::{sync::Notify, time::Instant};
 use vmcp_backend::{Backend, Error, Use, Uses};
-use vmcp_model::Method;
+use vmcp_model::{
+    Method,
+    trail::{End, Target, Trail},
+};
 use vmcp_wire::Fault;
 
 use crate::signal::Signal;
@@ -74,6 +77,8 @@ const FAILED: u8 = 3;
 pub struct Ticket {
     calls: Arc<Calls>,
     call: Arc<UnderWay>,
+    /// Where to note what is known of it, if anybody wants to know.
+    trail: Option<Arc<Trail>>,
 }
 
 thread_local! {
@@ -94,7 +99,11 @@ impl Calls {
     ///
     /// # Errors
     /// If no more may begin, because the process ends.
-    pub(crate) fn begin(self: &Arc<Self>, method: Method) -> Result<Ticket, Fault> {
+    pub(crate) fn begin(
+        self: &Arc<Self>,
+        method: Method,
+        trail: Option<Arc<Trail>>,
+    ) -> Result<Ticket, Fault> {
         let number = own_shard();
         let mut shard = self.shard(number);
         // Looked at under the lock: who closes looks at each table afterwards.
@@ -111,7 +120,7 @@ impl Calls {
             end: AtomicU8::new(ABANDONED),
         });
         drop(shard);
-        Ok(Ticket { calls: Arc::clone(self), call })
+        Ok(Ticket { calls: Arc::clone(self), call, trail })
     }
 
     /// How many calls are under way.
@@ -222,21 +231,36 @@ impl Ticket {
         self.call.destination.get_or_init(|| destination);
     }
 
-    /// Notes that the call has been answered.
-    pub(crate) fn note_answer(&self, is_error: bool) {
-        let end = if is_error { REFUSED } else { ANSWERED };
-        self.call.end.store(end, Ordering::Relaxed);
+    /// Where to note what is known of it, if anybody wants to know.
+    pub(crate) fn trail(&self) -> Option<&Arc<Trail>> {
+        self.trail.as_ref()
+    }
+
+    /// Notes that the call has been answered, with an error if `is_error`. `end` says how, to whoever wants to
+    /// know.
+    pub(crate) fn note_answer(&self, is_error: bool, end: impl FnOnce() -> End) {
+        let how = if is_error { REFUSED } else { ANSWERED };
+        self.call.end.store(how, Ordering::Relaxed);
+        if let Some(trail) = &self.trail {
+            trail.note_end(end);
+        }
     }
 
     /// Notes that the call has failed on its way to a backend.
-    pub fn note_failure_at(&self, backend: &Arc<Backend>) {
+    pub fn note_failure_at(&self, backend: &Arc<Backend>, fault: &Fault) {
         self.goes_to(Destination::Backend(Arc::clone(backend)));
-        self.note_failure();
+        if let Some(trail) = &self.trail {
+            trail.note_target(|| Target { backend: Some(backend.id().clone()), capability: None });
+        }
+        self.note_failure(fault);
     }
 
     /// Notes that the call has failed: there is no answer.
-    pub(crate) fn note_failure(&self) {
+    pub(crate) fn note_failure(&self, fault: &Fault) {
         self.call.end.store(FAILED, Ordering::Relaxed);
+        if let Some(trail) = &self.trail {
+            trail.note_end(|| fault.end());
+        }
     }
 }
 
@@ -246,6 +270,11 @@ impl Drop for Ticket {
         self.calls.shard(*shard).leave(*slot);
         if self.calls.is_closed() {
             self.calls.ended.notify_waiters();
+        }
+        if let Some(trail) = &self.trail
+            && let Some(fault) = self.call.signal.fault()
+        {
+            trail.note_end(|| fault.end());
         }
         let how = match end.load(Ordering::Relaxed) {
             ANSWERED => Use::Answered(*began, began.elapsed()),

@@ -10,7 +10,8 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use tokio::time::{Instant, Sleep};
 use vmcp_backend::{Backend, Body, Error};
-use vmcp_wire::{Fault, IdKey, ResponseScan, unmarked};
+use vmcp_model::trail::End;
+use vmcp_wire::{Fault, IdKey, ResponseScan, Said, unmarked};
 
 use crate::{budget::Budget, calls::Ticket};
 
@@ -86,12 +87,20 @@ impl Relay {
                 let backend = self.source.backend.id();
                 // The client cannot be told any more.
                 tracing::warn!(%backend, %error, "a large answer was broken off in the middle");
-                self.ticket.note_failure();
             }
-            Poll::Ready(None) => self.ticket.note_answer(false),
-            Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
+            Poll::Ready(None) => self.ticket.note_answer(false, || self.source.end()),
+            Poll::Ready(Some(Ok(piece))) => {
+                if let Some(trail) = self.ticket.trail() {
+                    trail.note_response(piece);
+                }
+            }
+            Poll::Pending => {}
         }
-        polled.map_err(|error| error.fault(self.source.backend.id()))
+        polled.map_err(|error| {
+            let fault = error.fault(self.source.backend.id());
+            self.ticket.note_failure(&fault);
+            fault
+        })
     }
 
     /// Ready when the call must end though not all of the result has been passed on: its time is up, or
@@ -108,7 +117,7 @@ impl Relay {
     /// Notes that the call has ended before its answer has.
     fn note_over(&self, fault: &Fault) {
         if *fault != Fault::Cancelled {
-            self.ticket.note_failure();
+            self.ticket.note_failure(fault);
         }
     }
 
@@ -121,10 +130,11 @@ impl Relay {
                 None => return Ok(whole.freeze()),
             }
             if whole.len() > limit {
-                self.ticket.note_failure();
                 let what = "answered a call of a batch with a text";
                 let error = Error::TooLarge { what, limit, key: "eventBytes" };
-                return Err(error.fault(self.source.backend.id()));
+                let fault = error.fault(self.source.backend.id());
+                self.ticket.note_failure(&fault);
+                return Err(fault);
             }
         }
     }
@@ -211,6 +221,16 @@ impl Source {
                 return Err(Fault::NotHeld);
             }
             whole.extend_from_slice(&chunk);
+        }
+    }
+
+    /// How the call has ended, when all has passed.
+    fn end(&self) -> End {
+        match self.scan.says() {
+            Said::Result => End::Answered,
+            Said::ToolError => End::ToolError,
+            // What it says has passed.
+            Said::Error => End::Error { code: 0, message: "".into() },
         }
     }
 

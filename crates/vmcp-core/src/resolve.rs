@@ -8,6 +8,7 @@ use vmcp_catalog::{OwnTool, Route, Target};
 use vmcp_model::{
     BackendId, Era, Kind, Method, Mirror,
     raw::{self, Edit},
+    trail::Trail,
 };
 use vmcp_wire::{Fault, Message, task};
 
@@ -40,6 +41,8 @@ pub struct Routed<'a> {
     /// Its method is not one of the protocol's: it is passed on because there is one backend.
     pub(crate) is_foreign: bool,
     pub(crate) then: Then,
+    /// Where to note what is known of it, if anybody wants to know.
+    pub(crate) trail: Option<&'a Arc<Trail>>,
 }
 
 /// The request that goes on. A message is large, so it is not carried about.
@@ -86,7 +89,7 @@ impl Resolved<'_> {
 impl<'a> Routed<'a> {
     /// A request that goes on as it is, for now.
     pub(crate) fn plain(backend: Arc<Backend>, message: &'a Message, then: Then) -> Self {
-        let message = Request::Own(message);
+        let (trail, message) = (message.trail(), Request::Own(message));
         let edits = Vec::new();
         Self {
             backend,
@@ -97,6 +100,7 @@ impl<'a> Routed<'a> {
             is_wrapped: false,
             is_foreign: false,
             then,
+            trail,
         }
     }
 

@@ -55,6 +55,11 @@ impl Signal {
         !matches!(self.state().told, Told::Nothing)
     }
 
+    /// Why the call is to end, if it was told to.
+    pub(crate) fn fault(&self) -> Option<Fault> {
+        self.state().told.fault()
+    }
+
     /// The call must end now.
     pub fn cut(&self, why: &'static str) {
         self.tell(|told| *told = Told::Cut(why));

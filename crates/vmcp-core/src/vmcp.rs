@@ -185,7 +185,8 @@ impl Vmcp {
     /// # Errors
     /// If no more may begin, because the process ends.
     pub fn begin_call(&self, request: &Message) -> Result<Ticket, Fault> {
-        self.calls.begin(request.method().unwrap_or(Method::Other))
+        let method = request.method().unwrap_or(Method::Other);
+        self.calls.begin(method, request.trail().cloned())
     }
 
     /// All calls under way.

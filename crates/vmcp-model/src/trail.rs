@@ -16,7 +16,10 @@ use std::{
 
 use bytes::Bytes;
 
-use crate::{BackendId, Era, Identity, Kind, Method, trace::Trace};
+use crate::{
+    BackendId, Era, Identity, Kind, Method, raw,
+    trace::{Parent, Trace},
+};
 
 /// Takes what is known of requests when they have ended.
 pub trait Observer: fmt::Debug + Send + Sync {
@@ -25,6 +28,9 @@ pub trait Observer: fmt::Debug + Send + Sync {
 
     /// What is to be noted.
     fn wants(&self) -> Wants;
+
+    /// Begins a request's part of the trace of its parent, if it has one. `state` is what others have added to it.
+    fn trace(&self, parent: Option<Parent>, state: Option<&str>) -> Option<Trace>;
 
     /// Takes a trail that has ended, and for how long it went on. It is called once for each, on any thread, and
     /// must not wait.
@@ -36,6 +42,8 @@ pub trait Observer: fmt::Debug + Send + Sync {
 pub struct Wants {
     /// [`Details`].
     pub details: bool,
+    /// Where it stands in a trace.
+    pub traces: bool,
     /// So many bytes of what a request says in its `params`, and of what it is answered with.
     pub request_bytes: usize,
     pub response_bytes: usize,
@@ -110,6 +118,21 @@ pub struct Client {
     pub name: Box<str>,
     pub version: Box<str>,
 }
+
+impl Client {
+    /// Reads an `Implementation` object (JSON text). `None` if it has no name.
+    pub fn parse(info: &[u8]) -> Option<Self> {
+        let members = raw::Members::parse(info)?;
+        let text = |name: &str| {
+            let text = members.value(info, name).and_then(raw::as_string)?;
+            Some(text[..text.floor_char_boundary(MAX_CLIENT)].into())
+        };
+        Some(Self { name: text("name")?, version: text("version").unwrap_or_default() })
+    }
+}
+
+/// Bytes of the name and of the version of a client that are kept.
+const MAX_CLIENT: usize = 128;
 
 /// What a request leads to, once that is known: it exists, and its caller may use it.
 #[derive(Debug, Clone, PartialEq, Eq)]

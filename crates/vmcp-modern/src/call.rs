@@ -165,7 +165,7 @@ pub(crate) async fn next(
             CallEvent::ListChanged => lent.note_lists_changed(call.backend()),
             CallEvent::Asks(question) => {
                 if let Some(fault) = lent.asked(call.asks_itself(), question) {
-                    call.note_failure();
+                    call.note_failure(&fault);
                     return Err(fault);
                 }
             }

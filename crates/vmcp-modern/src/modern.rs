@@ -8,7 +8,10 @@ use tokio_util::sync::CancellationToken;
 use vmcp_backend::{ClientView, Subject};
 use vmcp_catalog::Catalog;
 use vmcp_core::{Background, Borrower, ClientKey, Granted, View, Vmcp, Whole};
-use vmcp_model::{Identity, Kind, Method, ProtocolVersion};
+use vmcp_model::{
+    Identity, Kind, Method, ProtocolVersion,
+    trail::{self, End, Trail},
+};
 use vmcp_wire::{Fault, Message, Shape};
 
 use crate::{polled_stream::PolledStream, request::Request};
@@ -66,6 +69,16 @@ impl Modern {
 
     /// Takes one message. An error of a request is to be told with the request's id.
     pub async fn handle(&self, client: &Client<'_>, message: &Message) -> Result<Reply, Fault> {
+        let reply = self.taken(client, message).await;
+        if let Some(trail) = message.trail() {
+            let info = message.params().meta.client_info.as_ref();
+            trail.note_client(|| trail::Client::parse(&message.slice(info?)));
+            note(&reply, trail);
+        }
+        reply
+    }
+
+    async fn taken(&self, client: &Client<'_>, message: &Message) -> Result<Reply, Fault> {
         match message.shape() {
             Shape::Request => {
                 let request = Request::read(client, message)?;
@@ -128,6 +141,19 @@ impl Modern {
         self.vmcp.quotas().bring_up_view(&client, &wanted)?;
         self.vmcp.view(&wanted)
     }
+}
+
+/// Notes how a message has ended, as far as its reply says so: that of a call under way says nothing yet, and
+/// there may be no room for a stream.
+fn note(reply: &Result<Reply, Fault>, trail: &Trail) {
+    match reply {
+        Ok(Reply::Call(_) | Reply::Changes(_)) => return,
+        Ok(Reply::Accepted) => {}
+        Ok(Reply::Whole(whole)) => trail.note_response(&whole.text),
+        Ok(Reply::Parts(parts)) => parts.iter().for_each(|part| trail.note_response(part)),
+        Err(_) => {}
+    }
+    trail.note_end(|| reply.as_ref().map_or_else(Fault::end, |_| End::Answered));
 }
 
 impl Client<'_> {

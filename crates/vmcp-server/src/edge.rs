@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 use tokio::time::Instant;
 use vmcp_auth::{Authenticator, METADATA_PATH, Operators};
 use vmcp_core::{Background, Budget};
+use vmcp_model::trail::Observer;
 use vmcp_modern::Modern;
 use vmcp_session::Sessions;
 use vmcp_wire::{Fault, headers, lines};
@@ -77,6 +78,8 @@ pub struct Edge {
     /// It has been said that a proxy is not trusted.
     has_told_of_proxy: AtomicBool,
     pub(crate) modern: Modern,
+    /// Whoever wants to know what clients send and how that ends.
+    pub(crate) observer: Option<Arc<dyn Observer>>,
 }
 
 /// What `/status` is told by those who run this.
@@ -109,6 +112,7 @@ impl Edge {
         sessions: Arc<Sessions>,
         authenticator: Authenticator,
         operators: Operators,
+        observer: Option<Arc<dyn Observer>>,
         background: Background,
     ) -> Arc<Self> {
         let doors = Doors::new(config.allowed_hosts.clone(), config.allowed_origins.clone());
@@ -129,6 +133,7 @@ impl Edge {
             draining: AtomicBool::new(false),
             has_told_of_proxy: AtomicBool::new(false),
             modern,
+            observer,
         })
     }
 

@@ -6,6 +6,7 @@ mod accept;
 mod body;
 mod edge;
 mod explain;
+mod follow;
 mod http1;
 mod http2;
 mod mcp;

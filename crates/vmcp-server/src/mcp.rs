@@ -12,7 +12,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 use tokio::time::Instant;
 use vmcp_auth::{Asking, Authentication};
 use vmcp_core::Denial;
-use vmcp_model::{Identity, ProtocolVersion};
+use vmcp_model::{
+    Era, Identity, ProtocolVersion,
+    trail::{End, Via},
+};
 use vmcp_modern::speaks_modern;
 use vmcp_session::{ClientKey, Reply, Session};
 use vmcp_wire::{
@@ -24,6 +27,7 @@ use crate::{
     accept::Asked,
     body::Body,
     edge::{Edge, Listens},
+    follow::Came,
     near::is_from_here,
     request::RequestBody,
     respond,
@@ -52,6 +56,11 @@ impl Edge {
         if ![Method::POST, Method::GET, Method::DELETE].contains(&method) {
             return respond::not_taken(&Fault::MethodNotAllowed);
         }
+        let via = match method {
+            Method::POST => Via::Post,
+            Method::GET => Via::Get,
+            _ => Via::Delete,
+        };
         let address = self.proxies.client_address(peer, request.headers());
         let authentication = self.authentication(&request, peer);
         let identity = match authentication {
@@ -66,19 +75,42 @@ impl Edge {
                 Caller { identity, address, listens }
             }
             // The body has not been looked at.
-            Err(fault) => return self.not_admitted(&fault, self.asked(&request, peer)),
+            Err(fault) => {
+                let came = Came { via, headers: request.headers(), address, identity: None };
+                let followed = self.follow(came, Era::Legacy, None);
+                followed.failed(&fault);
+                let response = self.not_admitted(&fault, self.asked(&request, peer));
+                followed.responded(&response);
+                return response;
+            }
         };
-        let answered = match method {
-            Method::POST => {
+        let followed = match via {
+            Via::Post => {
                 // Boxed, so that a connection does not hold room for a call while none is under way.
                 let work = Box::pin(Arc::clone(self).message(request, caller));
                 return Silent::new(work, self.config.keep_alive).await;
             }
-            Method::GET => Box::pin(self.get(request.headers(), &caller)).await,
+            Via::Get | Via::Delete => {
+                self.follow(caller.came(via, request.headers()), Era::Legacy, None)
+            }
+        };
+        let answered = match via {
+            Via::Get => Box::pin(self.get(request.headers(), &caller)).await,
             _ => Box::pin(self.delete(request.headers(), &caller)).await,
         };
-        // No request is in it that an error could answer, so the status must tell.
-        answered.unwrap_or_else(|fault| respond::not_taken(&fault))
+        let response = match answered {
+            Ok(response) => {
+                followed.answered();
+                response
+            }
+            // No request is in it that an error could answer, so the status must tell.
+            Err(fault) => {
+                followed.failed(&fault);
+                respond::not_taken(&fault)
+            }
+        };
+        followed.responded(&response);
+        response
     }
 
     /// Finds out who calls.
@@ -130,17 +162,42 @@ impl Edge {
         };
         let incoming = match incoming.await {
             Ok(incoming) => incoming,
-            Err(fault) => return respond::failed(None, &fault),
+            Err(fault) => {
+                let came = caller.came(Via::Post, &parts.headers);
+                let followed = self.follow(came, Era::Legacy, None);
+                followed.failed(&fault);
+                let response = respond::failed(None, &fault);
+                followed.responded(&response);
+                return response;
+            }
         };
         let asked = Asked::of(accepts, &incoming);
         let (headers, caller) = (&parts.headers, &caller);
+        let follow = |era, message: &Message| {
+            self.follow(caller.came(Via::Post, headers), era, Some(message))
+        };
         let response = match incoming {
             Incoming::Single(message) if speaks_modern(headers, &message) => {
+                let followed = follow(Era::Modern, &message);
+                let message = message.followed(followed.trail());
                 // Boxed, so that a call of the legacy era does not carry room for it.
-                Box::pin(self.modern(headers, message, caller, accepts)).await
+                let response = Box::pin(self.modern(headers, message, caller, accepts)).await;
+                followed.responded(&response);
+                response
             }
-            Incoming::Single(message) => self.single(headers, message, caller, accepts).await,
+            Incoming::Single(message) => {
+                let followed = follow(Era::Legacy, &message);
+                let message = message.followed(followed.trail());
+                let response = self.single(headers, message, caller, accepts).await;
+                followed.responded(&response);
+                response
+            }
             Incoming::Batch(messages) => {
+                let messages = messages.into_iter().map(|message| {
+                    let trail = follow(Era::Legacy, &message).trail();
+                    message.followed(trail)
+                });
+                let messages: Vec<_> = messages.collect();
                 let answered = match self.session(headers, caller).await {
                     Ok(session) => {
                         let batch = session.handle_batch(&caller.identity, messages);
@@ -168,6 +225,7 @@ impl Edge {
         // The id must outlive the message, which goes down to be sent on.
         let text = message.text().clone();
         let id = message.id().map(|id| text.slice_ref(id.text()));
+        let trail = message.trail().cloned();
         let answered = if is_request && message.method() == Some(vmcp_model::Method::Initialize) {
             Box::pin(self.initialize(&message, caller)).await
         } else {
@@ -182,6 +240,9 @@ impl Edge {
             }
         };
         answered.unwrap_or_else(|fault| {
+            if let Some(trail) = &trail {
+                trail.note_end(|| fault.end());
+            }
             if is_request {
                 let id = id.as_ref().and_then(|id| vmcp_wire::Id::parse(id));
                 match (&fault, self.sessions.vmcp().rights().denial()) {
@@ -201,6 +262,10 @@ impl Edge {
     ) -> Result<Response<Body>, Fault> {
         let opened = self.sessions.initialize(&caller.identity, caller.key(), message);
         let (id, text) = opened.await?;
+        if let Some(trail) = message.trail() {
+            trail.note_response(&text);
+            trail.note_end(|| End::Answered);
+        }
         let mut response = respond::json(text);
         let id = HeaderValue::from_str(&id)
             .map_err(|_error| Fault::Internal("the session id is no header value".into()))?;
@@ -271,6 +336,11 @@ impl Edge {
 }
 
 impl Caller {
+    /// What has come from it.
+    fn came<'a>(&'a self, via: Via, headers: &'a HeaderMap) -> Came<'a> {
+        Came { via, headers, address: self.address, identity: Some(&self.identity) }
+    }
+
     /// Whether it is certain who this is: whoever has proved it, or the one user of this machine. Others
     /// may have the same name, or none.
     pub(crate) fn is_certain(&self, edge: &Edge, headers: &HeaderMap) -> bool {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Response, StatusCode};
 use vmcp_core::Whole;
+use vmcp_model::trail::End;
 use vmcp_modern::{Client, Reply};
 use vmcp_wire::{
     Fault, Message,
@@ -38,9 +39,17 @@ impl Edge {
             on_admitted: &on_admitted,
         };
         let replied = self.modern.handle(&client, &message).await;
-        replied
-            .and_then(|reply| self.modern_response(reply, caller))
-            .unwrap_or_else(|fault| respond::modern_failed(message.id(), &fault))
+        let is_stream = matches!(replied, Ok(Reply::Changes(_)));
+        let response = replied.and_then(|reply| self.modern_response(reply, caller));
+        if let Some(trail) = message.trail() {
+            match &response {
+                Ok(_) if is_stream => trail.note_end(|| End::Answered),
+                // How it ends is known to whoever has answered, or will be.
+                Ok(_) => {}
+                Err(fault) => trail.note_end(|| fault.end()),
+            }
+        }
+        response.unwrap_or_else(|fault| respond::modern_failed(message.id(), &fault))
     }
 
     fn modern_response(&self, reply: Reply, caller: &Caller) -> Result<Response<Body>, Fault> {

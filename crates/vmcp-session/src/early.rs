@@ -187,7 +187,7 @@ impl Session {
             opened = self.obtain(backend) => opened.map_err(|error| error.fault(backend.id())),
             fault = ticket.call().fired() => Err(fault),
         };
-        opened.inspect_err(|_fault| ticket.note_failure_at(backend))?;
+        opened.inspect_err(|fault| ticket.note_failure_at(backend, fault))?;
         if ticket.call().is_cancelled() {
             // Nothing has been sent.
             return Err(Fault::Cancelled);

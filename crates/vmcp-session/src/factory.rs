@@ -11,7 +11,7 @@ use vmcp_catalog::Catalog;
 use vmcp_core::{
     BackendSessions as _, ClientKey, CountedSession, Granted, OwnOffers, Settled, View,
 };
-use vmcp_model::{BackendId, Identity, ProtocolVersion, raw, raw::Members};
+use vmcp_model::{BackendId, Identity, ProtocolVersion, raw, raw::Members, trail};
 use vmcp_store::{ClientProfile, Handed, Record, SessionKey};
 use vmcp_wire::{ClientHello, Fault, Id, Message, meta::MISSING, reply};
 
@@ -54,6 +54,9 @@ impl Sessions {
         // What is kept must not keep the whole request alive.
         let capabilities = Bytes::copy_from_slice(&hello.capabilities);
         let info = Bytes::copy_from_slice(&hello.client_info);
+        if let Some(trail) = request.trail() {
+            trail.note_client(|| trail::Client::parse(&info));
+        }
         let profile = self.share_profile(ClientProfile { version, capabilities, info });
         let wanted = self.client_view(&profile, identity);
         if !self.shared.vmcp.has_view(&wanted) {

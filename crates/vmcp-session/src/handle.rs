@@ -12,7 +12,10 @@ use vmcp_core::{
     Answering, BackendSessions as _, Caller, Relay, Resolved, Ticket, Whole, handed_out,
     level_params,
 };
-use vmcp_model::{Identity, Kind, LogLevel, Method};
+use vmcp_model::{
+    Identity, Kind, LogLevel, Method,
+    trail::{Client, End, Trail},
+};
 use vmcp_store::Change;
 use vmcp_wire::{Fault, Id, IdKey, Message, Shape, error::URL_REQUIRED, reply};
 
@@ -64,6 +67,18 @@ impl Relaying {
     }
 }
 
+/// Notes how a message has ended, as far as its reply says so: that of a call under way says nothing yet.
+fn note(reply: &Result<Reply, Fault>, trail: &Trail) {
+    match reply {
+        Ok(Reply::Relay(_) | Reply::Stream(_)) => return,
+        Ok(Reply::Accepted) => {}
+        Ok(Reply::Ready(text)) => trail.note_response(text),
+        Ok(Reply::Parts(parts)) => parts.iter().for_each(|part| trail.note_response(part)),
+        Err(_) => {}
+    }
+    trail.note_end(|| reply.as_ref().map_or_else(Fault::end, |_| End::Answered));
+}
+
 /// A call that is entered as in flight.
 pub(crate) type Entered = (InFlight, Ticket);
 
@@ -102,6 +117,20 @@ impl Session {
         log: Option<&Arc<StreamLog>>,
     ) -> Result<Reply, Fault> {
         self.note_caller(identity);
+        let reply = self.taken(identity, message, log).await;
+        if let Some(trail) = message.trail() {
+            trail.note_client(|| Client::parse(&self.client.info));
+            note(&reply, trail);
+        }
+        reply
+    }
+
+    async fn taken(
+        self: &Arc<Self>,
+        identity: &Identity,
+        message: &Message,
+        log: Option<&Arc<StreamLog>>,
+    ) -> Result<Reply, Fault> {
         match message.shape() {
             Shape::Request => {
                 let reply = self.request(identity, message, log).await;

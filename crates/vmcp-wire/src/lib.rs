@@ -26,8 +26,8 @@ pub use lines::Lines;
 pub use message::{Incoming, MAX_BATCH, Malformed, Message, Meta, Params, Shape};
 pub use meta::Introduction;
 pub use outcome::{Kind as OutcomeKind, Outcome, Unreadable};
-pub use response::{is_plain_response, is_sound_error};
-pub use scan::{ResponseScan, ScanError};
+pub use response::{is_plain_response, is_sound_error, says_tool_failed};
+pub use scan::{ResponseScan, Said, ScanError};
 
 /// A text without the byte order mark with which some begin what is UTF-8 anyway (RFC 8259, section 8.1).
 pub fn unmarked(text: &[u8]) -> &[u8] {

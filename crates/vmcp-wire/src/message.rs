@@ -189,6 +189,22 @@ impl Message {
         }
     }
 
+    /// A copy of the first bytes of `params`, at most so many. `None` if it has none.
+    pub fn params_text(&self, most: usize) -> Option<Bytes> {
+        let params = raw::Members::parse(&self.text)?.value(&self.text, "params")?;
+        Some(Bytes::copy_from_slice(&params[..params.len().min(most)]))
+    }
+
+    /// A text that stands in `params._meta` under this name.
+    pub fn meta_string(&self, name: &str) -> Option<String> {
+        let inner = &self.text[self.params.meta.inner.clone()?];
+        // Nearly always there is none.
+        memchr::memmem::find(inner, name.as_bytes())?;
+        let member = |text, name| raw::Members::parse(text)?.value(text, name);
+        let meta = member(member(&self.text, "params")?, "_meta")?;
+        member(meta, name).and_then(raw::as_string)
+    }
+
     /// Where the members of `params` stand.
     pub fn params(&self) -> &Params {
         &self.params

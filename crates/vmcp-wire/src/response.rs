@@ -1,8 +1,14 @@
 //! Checks a response that has been read whole.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 use vmcp_model::raw::{Cursor, Members, NotJson};
 
-use crate::id::{Id, IdKey};
+use crate::{
+    id::{Id, IdKey},
+    scan::FLAG,
+};
 
 /// Whether a text is the response to the request of this id, and nothing about it is odd: JSON, with a
 /// version, this id and a result or an error that is an object, each once. What is odd may still be one,
@@ -31,6 +37,24 @@ pub fn is_plain_response(text: &[u8], expected: &IdKey) -> bool {
     });
     let whole = read.and_then(|()| cursor.end());
     whole.is_ok() && [plain.version, plain.id, plain.outcome] == [Some(true); 3]
+}
+
+/// Finds what a tool says of itself. Made once: it costs more than the search.
+static FAILED: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(FLAG));
+
+/// Whether a response is a result by which a tool says that it has failed (specification 2025-11-25,
+/// server/tools).
+pub fn says_tool_failed(text: &[u8]) -> bool {
+    // Nearly all results say nothing of it, or that it has not.
+    let may_say = |at: usize| {
+        let value = text[at + FLAG.len()..].trim_ascii_start().strip_prefix(b":");
+        value.is_some_and(|value| value.trim_ascii_start().starts_with(b"t"))
+    };
+    FAILED.find_iter(text).any(may_say) && {
+        let result = Members::parse(text).and_then(|members| members.value(text, "result"));
+        let flag = result.and_then(|result| Members::parse(result)?.value(result, "isError"));
+        flag == Some(b"true")
+    }
 }
 
 /// Whether the error of a response is one that clients can read: an object with a whole number as its

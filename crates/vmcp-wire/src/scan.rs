@@ -34,7 +34,25 @@ pub struct ResponseScan {
     /// Which of `result` and `error` stand there, `null` included.
     named: [bool; 2],
     outcome_seen: bool,
+    says: Said,
+    /// How much of [`FLAG`] a name in the result has been so far; `None` if it is another name.
+    flag: Option<usize>,
+    /// The outcome that was named last is an error.
+    is_error: bool,
 }
+
+/// What a response says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Said {
+    Result,
+    /// A result by which a tool says that it has failed.
+    ToolError,
+    /// An error of JSON-RPC.
+    Error,
+}
+
+/// The member of a result by which a tool says that it has failed (specification 2025-11-25, server/tools).
+pub(crate) const FLAG: &[u8] = b"\"isError\"";
 
 /// What is wrong with a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -112,7 +130,15 @@ impl ResponseScan {
             version_seen: false,
             named: [false; 2],
             outcome_seen: false,
+            says: Said::Result,
+            flag: None,
+            is_error: false,
         }
+    }
+
+    /// What the response says, as far as it has been followed.
+    pub fn says(&self) -> Said {
+        self.says
     }
 
     /// Follows the next bytes. After an error nothing more of the response may be relayed.
@@ -162,6 +188,7 @@ impl ResponseScan {
             }
             (At::Name | At::FirstName, b'"') => {
                 self.at = At::String { is_name: true };
+                self.flag = Some(0);
                 self.keep(b"\"")
             }
             (At::Value | At::FirstValue, _) => self.scalar(byte),
@@ -174,6 +201,10 @@ impl ResponseScan {
     fn scalar(&mut self, byte: u8) -> Result<(), ScanError> {
         if self.is_top() && self.member == Member::Outcome && byte != b'n' {
             return Err(ScanError::NoOutcome);
+        }
+        let is_flag = self.flag.take() == Some(FLAG.len());
+        if is_flag && byte == b't' && self.says == Said::Result {
+            self.says = Said::ToolError;
         }
         self.at = match byte {
             b'"' => At::String { is_name: false },
@@ -197,12 +228,14 @@ impl ResponseScan {
                 Member::Outcome if std::mem::replace(&mut self.outcome_seen, true) => {
                     return Err(ScanError::Ambiguous);
                 }
+                Member::Outcome if self.is_error => self.says = Said::Error,
                 Member::Outcome | Member::Other => {}
             }
         }
         if self.open.len() >= MAX_DEPTH {
             return Err(ScanError::NotJson);
         }
+        self.flag = None;
         let (closing, at) = match byte {
             b'{' => (b'}', At::FirstName),
             _ => (b']', At::FirstValue),
@@ -262,6 +295,7 @@ impl ResponseScan {
                 return Err(ScanError::NoOutcome);
             }
             self.member = Member::Outcome;
+            self.is_error = which == 1;
         } else if same_name(&name, "method") {
             return Err(ScanError::NoOutcome);
         }
@@ -358,6 +392,11 @@ impl ResponseScan {
         self.open.len() == 1
     }
 
+    /// Whether it stands in the result itself, or in the error.
+    fn is_in_outcome(&self) -> bool {
+        self.open.len() == 2 && self.member == Member::Outcome
+    }
+
     /// Keeps bytes of a name, of the id or of the version; those of other values are let go.
     fn keep(&mut self, bytes: &[u8]) -> Result<(), ScanError> {
         let is_name = matches!(
@@ -366,6 +405,10 @@ impl ResponseScan {
                 | At::Escape { is_name: true }
                 | At::Hex { is_name: true, .. }
         );
+        if is_name && self.is_in_outcome() {
+            let next = self.flag.filter(|at| FLAG[*at..].starts_with(bytes));
+            self.flag = next.map(|at| at + bytes.len());
+        }
         if !self.is_top() || !(is_name || matches!(self.member, Member::Id | Member::Version)) {
             return Ok(());
         }

@@ -132,6 +132,7 @@ pub(crate) async fn start(
         Arc::clone(&sessions_running),
         authenticator,
         operators,
+        None,
         background.clone(),
     );
     let listeners = edge::listeners(listen, admin.listen)?;

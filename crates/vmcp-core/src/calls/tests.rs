@@ -12,11 +12,11 @@ async fn is_over(waiting: impl Future<Output = ()>) -> bool {
 #[tokio::test(start_paused = true)]
 async fn a_call_is_under_way_until_its_ticket_is_gone() {
     let calls = Calls::new();
-    let first = calls.begin(Method::ToolsCall).unwrap();
-    let second = calls.begin(Method::ToolsCall).unwrap();
+    let first = calls.begin(Method::ToolsCall, None).unwrap();
+    let second = calls.begin(Method::ToolsCall, None).unwrap();
     assert_eq!(calls.count(), 2);
     calls.close();
-    assert!(calls.begin(Method::ToolsCall).is_err(), "no more begin");
+    assert!(calls.begin(Method::ToolsCall, None).is_err(), "no more begin");
     assert!(!is_over(calls.wait()).await);
     drop(first);
     assert!(!is_over(calls.wait()).await);
@@ -28,7 +28,7 @@ async fn a_call_is_under_way_until_its_ticket_is_gone() {
 #[tokio::test(start_paused = true)]
 async fn who_waits_for_the_last_call_is_woken() {
     let calls = Calls::new();
-    let last = calls.begin(Method::PromptsGet).unwrap();
+    let last = calls.begin(Method::PromptsGet, None).unwrap();
     calls.close();
     let ending = async {
         tokio::task::yield_now().await;
@@ -41,7 +41,7 @@ async fn who_waits_for_the_last_call_is_woken() {
 async fn all_calls_are_cut_off_at_once_on_whatever_thread() {
     let calls = Calls::new();
     let begun = std::thread::scope(|scope| {
-        let begin = |_thread| scope.spawn(|| calls.begin(Method::ToolsCall).unwrap());
+        let begin = |_thread| scope.spawn(|| calls.begin(Method::ToolsCall, None).unwrap());
         let threads: Vec<_> = (0..2 * SHARDS).map(begin).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
     });
@@ -56,13 +56,13 @@ async fn all_calls_are_cut_off_at_once_on_whatever_thread() {
 async fn a_flood_of_calls_leaves_no_room_behind() {
     let calls = Calls::new();
     let flood: Vec<_> =
-        (0..10 * ROOM).map(|_call| calls.begin(Method::ToolsCall).unwrap()).collect();
+        (0..10 * ROOM).map(|_call| calls.begin(Method::ToolsCall, None).unwrap()).collect();
     let (first, last) = (flood[0].call.shard, flood.len() - 1);
     assert!(calls.shard(first).calls.capacity() > last);
     drop(flood);
     assert_eq!(calls.shard(first).calls.capacity(), 0);
     // A few keep theirs, so that the next ones need no more.
-    drop(calls.begin(Method::ToolsCall).unwrap());
+    drop(calls.begin(Method::ToolsCall, None).unwrap());
     assert!(calls.shard(first).calls.capacity() > 0);
 }
 
@@ -71,7 +71,7 @@ async fn a_place_is_taken_again_by_others_only_when_it_is_free() {
     let calls = Calls::new();
     let mut held = Vec::new();
     for round in 0..200_usize {
-        held.push(calls.begin(Method::ToolsCall).unwrap());
+        held.push(calls.begin(Method::ToolsCall, None).unwrap());
         if round % 3 == 0 {
             held.remove(round % held.len());
         }

@@ -23,6 +23,10 @@ impl Observer for Taken {
         self.wants
     }
 
+    fn trace(&self, _parent: Option<Parent>, _state: Option<&str>) -> Option<Trace> {
+        None
+    }
+
     fn take(&self, trail: &Trail, took: Duration) {
         let taken = (trail.end().cloned(), trail.response().cloned(), trail.bytes(), took);
         self.trails.lock().unwrap_or_else(PoisonError::into_inner).push(taken);

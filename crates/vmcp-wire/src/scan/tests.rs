@@ -1,7 +1,7 @@
 //! Responses that stream past, whole and in pieces.
 
-use super::{ResponseScan, ScanError};
-use crate::id::Id;
+use super::{ResponseScan, Said, ScanError};
+use crate::{id::Id, says_tool_failed};
 
 /// Feeds the text in pieces of every size; the verdict must not depend on the cuts.
 #[track_caller]
@@ -167,5 +167,37 @@ proptest::proptest! {
         let mut scan = ResponseScan::new(Id::parse(b"7").unwrap().key());
         let (head, tail) = json.as_bytes().split_at(cut.min(json.len()));
         proptest::prop_assert_eq!(scan.feed(head).and_then(|()| scan.feed(tail)).and_then(|()| scan.finish()), Ok(()));
+    }
+}
+
+/// What a tool says of itself is told wherever the text is cut, and nothing that looks like it.
+#[test]
+fn a_tool_that_has_failed_is_told() {
+    for (members, said) in [
+        (r#""id":7,"result":{"content":[],"isError":true}"#, Said::ToolError),
+        (r#""result":{"isError" : true , "content":[]},"id":7"#, Said::ToolError),
+        (r#""id":7,"result":{"isError":false}"#, Said::Result),
+        (r#""id":7,"result":{"isErrors":true,"isErro":true,"IsError":true}"#, Said::Result),
+        (r#""id":7,"result":{"isError":[true],"a":true}"#, Said::Result),
+        (r#""id":7,"result":{"isError":{"isError":true}}"#, Said::Result),
+        (r#""id":7,"result":{"content":[{"isError":true}]}"#, Said::Result),
+        (r#""id":7,"result":{"text":"\"isError\":true","b":true}"#, Said::Result),
+        (r#""id":7,"isError":true,"result":{}"#, Said::Result),
+        (r#""id":7,"other":{"isError":true},"result":{}"#, Said::Result),
+        (r#""id":7,"error":{"code":1,"message":"x","isError":true}"#, Said::Error),
+        (r#""id":7,"error":null,"result":{}"#, Said::Result),
+        (r#""id":7,"result":null,"error":{"code":1,"message":"x"}"#, Said::Error),
+    ] {
+        let text = response(members);
+        for size in 1..=text.len() {
+            let mut scan = ResponseScan::new(Id::parse(b"7").unwrap().key());
+            for chunk in text.as_bytes().chunks(size) {
+                scan.feed(chunk).unwrap();
+            }
+            scan.finish().unwrap();
+            assert_eq!(scan.says(), said, "in pieces of {size}: {text}");
+        }
+        let whole = says_tool_failed(text.as_bytes());
+        assert_eq!(whole, said == Said::ToolError, "{text}");
     }
 }

@@ -1,0 +1,142 @@
+//! Begins to note what is known of what clients send, where somebody wants to know.
+
+use std::{net::IpAddr, sync::Arc};
+
+use http::{HeaderMap, HeaderName, Response, header};
+use vmcp_model::{
+    Era, Identity, Method,
+    trace::{MAX_STATE, Parent, Trace},
+    trail::{Asked, Details, End, Observer, Trail, Via, Wants},
+};
+use vmcp_wire::{Fault, Message, headers};
+
+use crate::{body::Body, edge::Edge};
+
+/// What a client or a proxy calls a request.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// W3C Trace Context, sections 3.2 and 3.3; in `_meta` under the same names.
+const TRACE_PARENT: &str = "traceparent";
+const TRACE_STATE: &str = "tracestate";
+
+/// Bytes that are kept of what a client says of itself, of the id of a request and of what it names.
+const MAX_AGENT: usize = 256;
+const MAX_ID: usize = 128;
+const MAX_NAME: usize = 2048;
+
+/// What came in.
+#[derive(Clone, Copy)]
+pub(crate) struct Came<'a> {
+    pub(crate) via: Via,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) address: IpAddr,
+    /// `None` of who was not let in.
+    pub(crate) identity: Option<&'a Identity>,
+}
+
+/// What is noted of one request, as far as the edge does. Nothing, where nobody wants to know.
+pub(crate) struct Followed(Option<Arc<Trail>>);
+
+impl Edge {
+    /// Begins to follow what came in.
+    pub(crate) fn follow(&self, came: Came<'_>, era: Era, message: Option<&Message>) -> Followed {
+        Followed(self.observer.as_ref().map(|observer| begin(observer, came, era, message)))
+    }
+}
+
+impl Followed {
+    /// Where to note more.
+    pub(crate) fn trail(&self) -> Option<Arc<Trail>> {
+        self.0.clone()
+    }
+
+    /// Notes that it has failed.
+    pub(crate) fn failed(&self, fault: &Fault) {
+        if let Some(trail) = &self.0 {
+            trail.note_end(|| fault.end());
+        }
+    }
+
+    /// Notes that it was answered, unless something else was noted before.
+    pub(crate) fn answered(&self) {
+        if let Some(trail) = &self.0 {
+            trail.note_end(|| End::Answered);
+        }
+    }
+
+    /// Notes what its response is. Whoever still has to do with it holds it for longer.
+    pub(crate) fn responded(self, response: &Response<Body>) {
+        if let Some(trail) = self.0 {
+            trail.note_status(response.status().as_u16());
+        }
+    }
+}
+
+fn begin(
+    observer: &Arc<dyn Observer>,
+    came: Came<'_>,
+    era: Era,
+    message: Option<&Message>,
+) -> Arc<Trail> {
+    let wants = observer.wants();
+    let Came { via, headers, address, identity } = came;
+    let asked = Asked {
+        via,
+        method: message.and_then(Message::method),
+        era,
+        identity: identity.cloned(),
+        address,
+        trace: wants.traces.then(|| trace(observer, headers, message)).flatten(),
+        details: wants.details.then(|| Box::new(details(headers, message, wants))),
+    };
+    Trail::new(Arc::clone(observer), asked)
+}
+
+/// What a message says of its place in a trace counts before what its headers say: it is by who made it.
+fn trace(
+    observer: &Arc<dyn Observer>,
+    headers: &HeaderMap,
+    message: Option<&Message>,
+) -> Option<Trace> {
+    let meta = message.and_then(|message| {
+        let parent = Parent::parse(&message.meta_string(TRACE_PARENT)?)?;
+        Some((parent, message.meta_string(TRACE_STATE)))
+    });
+    let header = || {
+        let parent = Parent::parse(&text(headers, TRACE_PARENT, MAX_ID)?)?;
+        Some((parent, text(headers, TRACE_STATE, MAX_STATE).map(String::from)))
+    };
+    let (parent, state) = meta.or_else(header).unzip();
+    let state = state.flatten().filter(|state| state.len() <= MAX_STATE);
+    observer.trace(parent, state.as_deref())
+}
+
+fn details(headers: &HeaderMap, message: Option<&Message>, wants: Wants) -> Details {
+    let mut details = Details {
+        user_agent: text(headers, header::USER_AGENT, MAX_AGENT),
+        request_id: text(headers, REQUEST_ID, MAX_ID),
+        session: text(headers, headers::SESSION_ID, MAX_ID),
+        ..Details::default()
+    };
+    let Some(message) = message else { return details };
+    let params = message.params();
+    let name = params.name.as_ref().or(params.uri.as_ref()).or(params.task_id.as_ref());
+    details.name = message.string(name).map(|name| cut(&name, MAX_NAME));
+    details.id =
+        message.id().and_then(|id| std::str::from_utf8(id.text()).ok()).map(|id| cut(id, MAX_ID));
+    if message.method() == Some(Method::Other) {
+        details.method_name = Some(cut(&message.method_name(), MAX_ID));
+    }
+    if wants.request_bytes > 0 {
+        details.params = message.params_text(wants.request_bytes);
+    }
+    details
+}
+
+fn text(headers: &HeaderMap, name: impl header::AsHeaderName, most: usize) -> Option<Box<str>> {
+    headers.get(name).and_then(|value| value.to_str().ok()).map(|value| cut(value, most))
+}
+
+fn cut(text: &str, most: usize) -> Box<str> {
+    text[..text.floor_char_boundary(most)].into()
+}
