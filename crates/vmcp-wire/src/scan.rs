@@ -37,8 +37,6 @@ pub struct ResponseScan {
     says: Said,
     /// How much of [`FLAG`] a name in the result has been so far; `None` if it is another name.
     flag: Option<usize>,
-    /// The outcome that was named last is an error.
-    is_error: bool,
 }
 
 /// What a response says.
@@ -113,8 +111,15 @@ enum At {
 enum Member {
     Id,
     Version,
-    Outcome,
+    Result,
+    Error,
     Other,
+}
+
+impl Member {
+    fn is_outcome(self) -> bool {
+        matches!(self, Self::Result | Self::Error)
+    }
 }
 
 impl ResponseScan {
@@ -132,7 +137,6 @@ impl ResponseScan {
             outcome_seen: false,
             says: Said::Result,
             flag: None,
-            is_error: false,
         }
     }
 
@@ -199,7 +203,7 @@ impl ResponseScan {
 
     /// A value begins that holds no other.
     fn scalar(&mut self, byte: u8) -> Result<(), ScanError> {
-        if self.is_top() && self.member == Member::Outcome && byte != b'n' {
+        if self.is_top() && self.member.is_outcome() && byte != b'n' {
             return Err(ScanError::NoOutcome);
         }
         let is_flag = self.flag.take() == Some(FLAG.len());
@@ -224,12 +228,16 @@ impl ResponseScan {
             match self.member {
                 Member::Id => return Err(ScanError::WrongId),
                 Member::Version => return Err(ScanError::OtherProtocol),
-                Member::Outcome if byte != b'{' => return Err(ScanError::NoOutcome),
-                Member::Outcome if std::mem::replace(&mut self.outcome_seen, true) => {
+                Member::Result | Member::Error if byte != b'{' => {
+                    return Err(ScanError::NoOutcome);
+                }
+                Member::Result | Member::Error
+                    if std::mem::replace(&mut self.outcome_seen, true) =>
+                {
                     return Err(ScanError::Ambiguous);
                 }
-                Member::Outcome if self.is_error => self.says = Said::Error,
-                Member::Outcome | Member::Other => {}
+                Member::Error => self.says = Said::Error,
+                Member::Result | Member::Other => {}
             }
         }
         if self.open.len() >= MAX_DEPTH {
@@ -263,7 +271,7 @@ impl ResponseScan {
                 return Err(ScanError::WrongId);
             }
             Member::Version if self.token != br#""2.0""# => return Err(ScanError::OtherProtocol),
-            Member::Id | Member::Version | Member::Outcome | Member::Other => {}
+            _ => {}
         }
         self.token.clear();
         Ok(())
@@ -294,8 +302,7 @@ impl ResponseScan {
             if name != ["result", "error"][which] {
                 return Err(ScanError::NoOutcome);
             }
-            self.member = Member::Outcome;
-            self.is_error = which == 1;
+            self.member = if which == 0 { Member::Result } else { Member::Error };
         } else if same_name(&name, "method") {
             return Err(ScanError::NoOutcome);
         }
@@ -394,7 +401,7 @@ impl ResponseScan {
 
     /// Whether it stands in the result itself, or in the error.
     fn is_in_outcome(&self) -> bool {
-        self.open.len() == 2 && self.member == Member::Outcome
+        self.open.len() == 2 && self.member.is_outcome()
     }
 
     /// Keeps bytes of a name, of the id or of the version; those of other values are let go.

@@ -7,10 +7,13 @@ use std::{
 
 use super::*;
 
+/// How it has ended, its answer with its size, and how long it took.
+type Ended = (Option<End>, Option<Bytes>, u64, Duration);
+
 #[derive(Debug, Default)]
 struct Taken {
     wants: Wants,
-    trails: Mutex<Vec<(Option<End>, Option<Bytes>, u64, Duration)>>,
+    trails: Mutex<Vec<Ended>>,
 }
 
 impl Observer for Taken {
