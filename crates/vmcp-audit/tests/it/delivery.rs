@@ -1,0 +1,1 @@
+//! That records are written, or counted as dropped.

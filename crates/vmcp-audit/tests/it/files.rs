@@ -1,0 +1,1 @@
+//! What becomes of files that are renamed, removed or full.
