@@ -1,0 +1,38 @@
+//! Metrics of what the server holds, and of what it uses.
+
+super::metrics! {
+    ACTIVE_CONNECTIONS: Gauge "toolhive_mcp_active_connections" ["{request}"] {"server", "transport"}
+        "HTTP requests to the MCP endpoint that are being answered, streams among them";
+    CONNECTIONS: Gauge "vmcp.connections" ["{connection}"] {"network.protocol.version"}
+        "Connections of clients that are open";
+    STREAMS: Gauge "vmcp.streams" ["{stream}"] {} "Streams to clients that are open";
+    CALLS: Gauge "vmcp.calls" ["{call}"] {} "Messages of clients that are being answered";
+    SESSIONS: Gauge "vmcp.sessions" ["{session}"] {} "Sessions of legacy clients that are live on this replica";
+    VIEWS: Gauge "vmcp.views" ["{view}"] {}
+        "Views of the backends, one for each set of what clients can do and backends tell apart";
+    CATALOGS: Gauge "vmcp.catalogs" ["{catalog}"] {} "Merged lists that are held, those of sessions among them";
+    TASKS: Gauge "vmcp.tasks" ["{task}"] {} "Background tasks that run";
+    HELD: Gauge "vmcp.held" ["By"] {"vmcp.budget"}
+        "Bytes held of a budget: `request_bodies` that are not whole, `unread_answers` that clients do not read";
+    HELD_LIMIT: Gauge "vmcp.held.limit" ["By"] {"vmcp.budget"} "Bytes that may be held of a budget";
+    DENIED: Counter "vmcp.policy.denied" ["{request}"] {"mcp.method.name"}
+        "Requests that policies do not permit";
+    POLICY_FAILURES: Counter "vmcp.policy.failures" ["{failure}"] {}
+        "Policies that could not be evaluated for a request, and so did not count";
+    STORE_REACHABLE: Gauge "vmcp.store.reachable" ["{store}"] {} "1 if the store of sessions can be reached, else 0";
+    STORE_COMMANDS: Counter "vmcp.store.commands" ["{command}"] {} "Commands to the store of sessions";
+    STORE_FAILURES: Counter "vmcp.store.failures" ["{command}"] {} "Commands to the store of sessions that failed";
+    BUS_GENERATIONS: Counter "vmcp.bus.generations" ["{generation}"] {}
+        "Times that something may have been missed of what replicas tell each other, so that each session is \
+         compared with its record before its next use";
+    RELOADS: Counter "vmcp.configuration.reloads" ["{reload}"] {} "Attempts to load the configuration anew";
+    RELOAD_FAILURES: Counter "vmcp.configuration.reload.failures" ["{reload}"] {}
+        "Attempts to load the configuration anew that failed, so that the last good one is in use";
+    CONFIGURATION_AGE: Gauge "vmcp.configuration.age" ["s"] {} "Time since the configuration in use was loaded";
+    AUDIT_WRITTEN: Counter "vmcp.audit.written" ["{event}"] {} "Audit events written";
+    AUDIT_DROPPED: Counter "vmcp.audit.dropped" ["{event}"] {} "Audit events lost, because they could not be written in time";
+    OTLP_EXPORTED: Counter "vmcp.otlp.exported" ["{item}"] {"vmcp.signal"}
+        "Spans and metric points that the OTLP collector has taken; `vmcp.signal` is `traces` or `metrics`";
+    OTLP_DROPPED: Counter "vmcp.otlp.dropped" ["{item}"] {"vmcp.signal"}
+        "Spans and metric points that did not get to the OTLP collector";
+}
