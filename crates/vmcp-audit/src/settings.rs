@@ -77,6 +77,7 @@ impl Settings {
             details: true,
             request_bytes: if self.include_request_data { size } else { 0 },
             response_bytes: if self.include_response_data { size } else { 0 },
+            ..Wants::default()
         }
     }
 }

@@ -20,6 +20,7 @@ use vmcp_wire::{Fault, headers, lines};
 
 use crate::{
     body::Body,
+    metrics::{Exposition, METRICS},
     near::{TrustedNetwork, TrustedProxies},
     operators::{BACKENDS, EXPLAIN, STATUS, is_for_operators},
     origin::{AllowedHost, AllowedOrigin, Doors, host_of},
@@ -59,6 +60,8 @@ pub enum Listens {
     ClientsAndAdmin,
     /// Probes and `/status`.
     Admin,
+    /// Probes and metrics, whoever asks.
+    Metrics,
 }
 
 /// Everything behind the sockets.
@@ -80,6 +83,10 @@ pub struct Edge {
     pub(crate) modern: Modern,
     /// Whoever wants to know what clients send and how that ends.
     pub(crate) observer: Option<Arc<dyn Observer>>,
+    /// Where metrics are shown, if they are.
+    pub(crate) exposition: Option<Exposition>,
+    /// Connections that are open.
+    pub(crate) connections: Arc<AtomicUsize>,
 }
 
 /// What `/status` is told by those who run this.
@@ -93,8 +100,11 @@ pub(crate) struct Notes {
 #[derive(Debug, Clone)]
 pub(crate) struct Reloaded {
     pub(crate) at: Instant,
-    /// How often that was tried since the start.
+    /// How often that was tried since the start, and how often in vain.
     pub(crate) attempts: u64,
+    pub(crate) failures: u64,
+    /// When it succeeded last.
+    pub(crate) good: Option<Instant>,
     /// Why it could not be.
     pub(crate) problem: Option<String>,
     /// The settings that were read last and hold from the next start only.
@@ -113,6 +123,7 @@ impl Edge {
         authenticator: Authenticator,
         operators: Operators,
         observer: Option<Arc<dyn Observer>>,
+        exposition: Option<Exposition>,
         background: Background,
     ) -> Arc<Self> {
         let doors = Doors::new(config.allowed_hosts.clone(), config.allowed_origins.clone());
@@ -134,6 +145,8 @@ impl Edge {
             has_told_of_proxy: AtomicBool::new(false),
             modern,
             observer,
+            exposition,
+            connections: Arc::default(),
         })
     }
 
@@ -155,13 +168,19 @@ impl Edge {
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         let before = notes.reload.take();
         let attempts = 1 + before.as_ref().map_or(0, |before| before.attempts);
+        let failures = before.as_ref().map_or(0, |before| before.failures);
+        let (failures, good) = match &outcome {
+            Ok(_) => (failures, Some(Instant::now())),
+            Err(_) => (failures + 1, before.as_ref().and_then(|before| before.good)),
+        };
         let (pending, problem) = match outcome {
             Ok(pending) => (pending, None),
             Err(problem) => {
                 (before.map(|before| before.pending).unwrap_or_default(), Some(problem))
             }
         };
-        notes.reload = Some(Reloaded { at: Instant::now(), attempts, problem, pending });
+        notes.reload =
+            Some(Reloaded { at: Instant::now(), attempts, failures, good, problem, pending });
     }
 
     pub(crate) fn notes(&self) -> Notes {
@@ -202,20 +221,31 @@ impl Edge {
             "/readyz" => return status::readiness(self),
             _ => {}
         }
-        if let Err(fault) = self.doors.check_host(host).and_then(|()| unambiguous(&request)) {
+        let exposition = self.exposition.as_ref().filter(|_| path == METRICS);
+        let is_for_all = exposition.is_some_and(|exposition| match listens {
+            Listens::Metrics => true,
+            Listens::Clients | Listens::ClientsAndAdmin => exposition.to_clients,
+            Listens::Admin => false,
+        });
+        // Whoever reads metrics of many servers knows them by their addresses, which no other site's page can.
+        let checked = match host {
+            Some(host) if is_for_all && host.is_address() => Ok(()),
+            host => self.doors.check_host(host),
+        };
+        if let Err(fault) = checked.and_then(|()| unambiguous(&request)) {
             return respond::failed(None, &fault);
         }
         let origin = match self.doors.check_origin(request.headers()) {
             Ok(origin) => origin,
             Err(fault) => return respond::failed(None, &fault),
         };
-        let serves_clients = listens != Listens::Admin;
-        let serves_admin = listens != Listens::Clients;
+        let serves_clients = matches!(listens, Listens::Clients | Listens::ClientsAndAdmin);
+        let serves_admin = matches!(listens, Listens::ClientsAndAdmin | Listens::Admin);
         let metadata_of = path.strip_prefix(METADATA_PATH).filter(|_| serves_clients);
         let metadata_of = metadata_of.map(|resource| self.canonical(resource));
         let is_endpoint = serves_clients && self.canonical(path) == self.config.endpoint;
         let is_preflight = *request.method() == Method::OPTIONS && origin.is_some();
-        let is_for_operators = serves_admin && is_for_operators(path);
+        let is_for_operators = serves_admin && (is_for_operators(path) || exposition.is_some());
         let mut response = if is_preflight && (is_endpoint || metadata_of.is_some()) {
             preflight(request.headers(), "POST, GET, DELETE, OPTIONS")
         } else if is_preflight && is_for_operators {
@@ -225,6 +255,12 @@ impl Edge {
             self.mcp(request, peer, listens).await
         } else if let Some(resource) = metadata_of {
             self.metadata(&request, peer, resource, listens)
+        } else if let Some(exposition) = exposition.filter(|_| is_for_all) {
+            if respond::reads(request.method()) {
+                self.metrics(exposition)
+            } else {
+                respond::only_reads()
+            }
         } else if is_for_operators {
             // Boxed, as calls need no room for it.
             Box::pin(self.serve_operator(request, peer)).await
@@ -316,6 +352,9 @@ impl Edge {
         let served = match listens {
             Listens::Admin => {
                 format!("this listener serves {STATUS}, {BACKENDS}, /health, /ping and /readyz")
+            }
+            Listens::Metrics => {
+                format!("this listener serves {METRICS}, /health, /ping and /readyz")
             }
             Listens::Clients | Listens::ClientsAndAdmin => {
                 format!("the MCP endpoint is {}", self.config.endpoint)

@@ -10,6 +10,7 @@ mod follow;
 mod http1;
 mod http2;
 mod mcp;
+mod metrics;
 mod modern;
 mod near;
 mod operators;
@@ -23,6 +24,7 @@ mod times;
 mod worker;
 
 pub use edge::{Config, Edge, Listens};
+pub use metrics::Exposition;
 pub use near::TrustedNetwork;
 pub use origin::{AllowedHost, AllowedOrigin, InvalidPattern};
 pub use worker::{Serving, serve};

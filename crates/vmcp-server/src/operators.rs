@@ -9,6 +9,7 @@ use vmcp_wire::Fault;
 use crate::{
     body::Body,
     edge::Edge,
+    metrics::METRICS,
     near::{is_forwarded, is_from_here},
     request::RequestBody,
     respond, status,
@@ -46,6 +47,7 @@ impl Edge {
         match request.uri().path() {
             EXPLAIN => self.explain(request).await,
             BACKENDS => status::backends(self),
+            METRICS => self.metrics_for_operators(),
             _ => status::status(self).await,
         }
     }

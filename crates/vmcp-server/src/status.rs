@@ -71,7 +71,7 @@ pub(crate) async fn status(edge: &Edge) -> Response<Body> {
         })
         .collect();
     let Notes { labels, reload } = edge.notes();
-    let reload = reload.map(|Reloaded { at, attempts, problem, pending }| {
+    let reload = reload.map(|Reloaded { at, attempts, problem, pending, .. }| {
         json!({
             "seconds_ago": at.elapsed().as_secs(),
             "attempts": attempts,

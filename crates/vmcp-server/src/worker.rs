@@ -93,7 +93,7 @@ pub fn serve(
             runtime.block_on(work(queue, edge, close, retire));
         })?);
     }
-    let connections: Arc<AtomicUsize> = Arc::default();
+    let connections = Arc::clone(&edge.connections);
     for (listener, listens) in listeners {
         listener.set_nonblocking(true)?;
         notice_vanished(&listener)?;

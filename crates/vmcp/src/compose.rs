@@ -20,9 +20,12 @@ use crate::{
 
 mod edge;
 mod ending;
+mod observers;
+mod process;
 
 pub(crate) use edge::AdminListen;
 pub(crate) use ending::end;
+use observers::Observers;
 
 /// The path of the MCP endpoint.
 pub(crate) const ENDPOINT: &str = "/mcp";
@@ -51,6 +54,7 @@ pub(crate) struct Running {
     pub(crate) undecided: Vec<BackendSettings>,
     /// The token of operators that was made for this start.
     pub(crate) admin_token: Option<String>,
+    observers: Observers,
 }
 
 /// Starts everything that a configuration asks for. Must be called on the control runtime. What is
@@ -81,6 +85,8 @@ pub(crate) async fn start(
         allowed_origins,
         public_url,
         trusted_proxies,
+        telemetry,
+        audit,
         warnings: _,
         notes: _,
     } = configuration;
@@ -97,6 +103,7 @@ pub(crate) async fn start(
         Some(settings) => Arc::new(Redis::start(settings, background.tasks(), background.stop())),
         None => Arc::new(Memory::new()),
     };
+    let server_name = name.clone();
     let server = ServerInfo { name: name.clone(), version: env!("CARGO_PKG_VERSION").to_owned() };
     let keys = {
         let store = Arc::clone(&store);
@@ -115,6 +122,7 @@ pub(crate) async fn start(
         .context("incomingAuth")?;
     let operators = Operators::new(&admin.auth).context("admin.auth")?;
     let admin_token = operators.made_token().map(str::to_owned);
+    let observers = Observers::start(&server_name, telemetry.as_ref(), audit)?;
     let edge = Edge::new(
         vmcp_server::Config {
             endpoint: ENDPOINT.to_owned(),
@@ -132,10 +140,12 @@ pub(crate) async fn start(
         Arc::clone(&sessions_running),
         authenticator,
         operators,
-        None,
+        observers.observer(),
+        observers.exposition(telemetry.as_ref()),
         background.clone(),
     );
-    let listeners = edge::listeners(listen, admin.listen)?;
+    let metrics_port = telemetry.as_ref().and_then(|telemetry| telemetry.prometheus?.port);
+    let listeners = edge::listeners(listen, admin.listen, metrics_port)?;
     edge::warn_of_strangers(listen, &incoming);
     edge::warn_of_nothing_to_see(listen, &admin);
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
@@ -159,6 +169,7 @@ pub(crate) async fn start(
         view,
         undecided,
         admin_token,
+        observers,
     })
 }
 
@@ -183,6 +194,13 @@ impl Running {
         self.sessions.retire(replaced.retired.clone());
         self.edge.set_labels(labels(configuration));
         replaced
+    }
+
+    /// Has the audit log write to the file of its name, where the old one was renamed.
+    pub(crate) fn reopen_audit_log(&self) {
+        if let Some(auditor) = self.observers.auditor() {
+            auditor.reopen();
+        }
     }
 
     /// Lets `/status` show how the last reload went.

@@ -10,6 +10,7 @@
 mod addresses;
 mod admin;
 mod aggregation;
+pub(crate) mod audit;
 mod authorization;
 mod backends;
 mod command;
@@ -36,6 +37,7 @@ mod schema;
 mod secret;
 mod sessions;
 mod storage;
+mod telemetry;
 mod transports;
 mod tree;
 mod units;
@@ -51,7 +53,7 @@ use vmcp_catalog::Rules;
 use vmcp_policy::Policy;
 use vmcp_server::TrustedNetwork;
 
-use crate::suggest;
+use crate::{compose::ENDPOINT, suggest};
 
 pub(crate) use forwarded::is_manifest;
 pub(crate) use given::Given;
@@ -61,6 +63,7 @@ pub(crate) use mcp_json::Broken;
 pub(crate) use problem::{Beside, Complaint, Place, Problem, Problems};
 pub(crate) use proxy::proxy;
 pub(crate) use reference::reference;
+pub(crate) use telemetry::{Otlp, Prometheus, Sent, Telemetry};
 pub(crate) use write::starter;
 
 use problem::Report;
@@ -101,6 +104,9 @@ pub(crate) struct Configuration {
     pub(crate) public_url: Option<String>,
     /// The proxies that are believed.
     pub(crate) trusted_proxies: Vec<TrustedNetwork>,
+    pub(crate) telemetry: Option<Telemetry>,
+    /// What is recorded of what callers do.
+    pub(crate) audit: Option<vmcp_audit::Settings>,
     /// What is odd but can be used, each with its line.
     pub(crate) warnings: Vec<Complaint>,
     /// What was left aside, as this machine does not have it.
@@ -359,6 +365,7 @@ fn read(root: &Reader<'_>) -> Configuration {
     let name = root.text("name").unwrap_or_default();
     let backends: Vec<_> = names.ids().collect();
     let backends: Vec<_> = backends.iter().map(|id| id.as_str()).collect();
+    let telemetry = telemetry::read(&root.section("telemetry"), &name);
     let authorization = authorization::read(&incoming_auth.section("authz"), &name, &backends);
     Configuration {
         name,
@@ -380,6 +387,8 @@ fn read(root: &Reader<'_>) -> Configuration {
         allowed_origins: addresses::origins(root),
         public_url,
         trusted_proxies: addresses::trusted_proxies(root),
+        audit: audit::read(&root.section("audit"), ENDPOINT),
+        telemetry,
         warnings: Vec::new(),
         notes: Vec::new(),
     }

@@ -81,6 +81,7 @@ impl Reloader {
                     continue;
                 }
             }
+            running.reopen_audit_log();
             let reloaded = self.reload(running).await;
             if let Err(problem) = &reloaded {
                 report(problem);

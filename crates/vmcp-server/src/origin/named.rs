@@ -1,6 +1,6 @@
 //! Hosts and origins as headers name them.
 
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// A host with or without a port: the value of a `Host` header (RFC 9110, section 7.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +33,11 @@ impl<'a> Named<'a> {
         };
         let is_name = name.starts_with('[') || (!name.is_empty() && name.bytes().all(is_of_name));
         is_name.then_some(Self { text, name, port })
+    }
+
+    /// Whether it is an address, and so no name that leads elsewhere the next time.
+    pub(crate) fn is_address(&self) -> bool {
+        self.name.starts_with('[') || self.name.parse::<Ipv4Addr>().is_ok()
     }
 
     /// Whether both name the same.

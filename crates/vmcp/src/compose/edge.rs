@@ -38,6 +38,7 @@ pub(super) struct Listeners {
 pub(super) fn listeners(
     listen: SocketAddr,
     admin: Option<SocketAddr>,
+    metrics: Option<u16>,
 ) -> anyhow::Result<Listeners> {
     let main = TcpListener::bind(listen).with_context(|| format!("cannot listen on {listen}"))?;
     let address = main.local_addr()?;
@@ -47,7 +48,13 @@ pub(super) fn listeners(
     let admin = admin.transpose()?;
     let admin_address = admin.as_ref().map(TcpListener::local_addr).transpose()?;
     let admin = admin.map(|admin| (admin, Listens::Admin));
-    let all = [(main, main_listens)].into_iter().chain(admin).collect();
+    let metrics = metrics.map(|port| {
+        let address = SocketAddr::new(listen.ip(), port);
+        TcpListener::bind(address)
+            .with_context(|| format!("telemetry.prometheusPort: cannot listen on {address}"))
+    });
+    let metrics = metrics.transpose()?.map(|metrics| (metrics, Listens::Metrics));
+    let all = [(main, main_listens)].into_iter().chain(admin).chain(metrics).collect();
     Ok(Listeners { all, address, admin: admin_address })
 }
 

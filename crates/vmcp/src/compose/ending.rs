@@ -45,7 +45,8 @@ impl Running {
         hurry: impl Future<Output = ()>,
     ) -> anyhow::Result<usize> {
         let vmcp = Arc::clone(self.vmcp());
-        let Self { edge, sessions, serving, background, view, shares_sessions, .. } = self;
+        let Self { edge, sessions, serving, background, view, shares_sessions, observers, .. } =
+            self;
         let stopped = async |hurried: CancellationToken| {
             tracing::info!(calls = sessions.usage().calls, "shutting down");
             edge.begin_drain();
@@ -64,6 +65,10 @@ impl Running {
             tokio::task::spawn_blocking(|| serving.close()).await.context("the workers")?;
             drop(view);
             end_all(&background, &vmcp, &hurried).await;
+            if let Some(auditor) = observers.auditor().cloned() {
+                // What was done last is recorded, too.
+                tokio::task::spawn_blocking(move || auditor.close()).await.context("audit")?;
+            }
             Ok(cut_off)
         };
         unless_hurried(&vmcp, hurry, stopped).await

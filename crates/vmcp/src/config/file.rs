@@ -47,7 +47,8 @@ pub(super) fn checked(
     Some(path)
 }
 
-fn path(value: &Value<'_>) -> Option<PathBuf> {
+/// Reads the absolute path of a file that is not read.
+pub(super) fn path(value: &Value<'_>) -> Option<PathBuf> {
     let text = value.text()?;
     let path = Path::new(&text);
     if text.contains('\0') || path.components().any(|part| part == Component::ParentDir) {

@@ -8,6 +8,7 @@ mod admin;
 mod incoming;
 mod limits;
 mod outgoing;
+mod records;
 mod storage;
 
 use super::{
@@ -19,6 +20,7 @@ use admin::ADMIN;
 use incoming::INCOMING_AUTH;
 use limits::{BRIDGE, LIMITS};
 use outgoing::OUTGOING_AUTH;
+use records::{AUDIT, TELEMETRY};
 
 pub(super) use limits::SESSIONS;
 pub(super) use storage::SESSION_STORAGE;
@@ -71,8 +73,8 @@ pub(super) const ROOT: &[Key] = &[
     .form(Form::PassedHeader),
     Key::not_yet("compositeTools", Off::Empty, not_yet::COMPOSITE),
     Key::not_yet("compositeToolRefs", Off::Empty, not_yet::COMPOSITE),
-    Key::not_yet("telemetry", Off::Untold, not_yet::TELEMETRY),
-    Key::not_yet("audit", Off::Disabled, not_yet::AUDIT),
+    Key::new("telemetry", Shape::Section(TELEMETRY), "metrics and traces"),
+    Key::new("audit", Shape::Section(AUDIT), "the record of what callers do"),
     Key::not_yet("optimizer", Off::Null, not_yet::OPTIMIZER),
     Key::not_yet("codeMode", Off::NotEnabled, not_yet::CODE_MODE),
     Key::not_yet("rateLimiting", Off::Hollow, not_yet::RATE_LIMITING),

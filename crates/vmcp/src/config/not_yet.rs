@@ -22,13 +22,10 @@ pub(super) const OWN_STRATEGY: &str = ": no backend's own authentication is foun
                                        the type and what goes with it";
 pub(super) const TOOL_CONFIG: &str = ": what that resource hides would be shown; write its filter and \
                                       its overrides here";
-pub(super) const AUDIT: &str = ": no record of who called what is written; do not serve this file with \
-                                vmcp where one is required, otherwise remove it";
 pub(super) const RATE_LIMITING: &str = ": a caller may call as often as limits and the backends allow; \
                                         do not serve this file with vmcp where that is too much, \
                                         otherwise remove it";
 pub(super) const COMPOSITE: &str = "; remove it to go without composite tools";
-pub(super) const TELEMETRY: &str = "; remove it to go without metrics and traces";
 pub(super) const OPTIMIZER: &str =
     "; remove it to show all tools in place of find_tool and call_tool";
 pub(super) const CODE_MODE: &str = "; remove it to go without execute_tool_script";
@@ -51,16 +48,9 @@ pub(super) enum Off {
     Hollow,
     /// For a feature that is on wherever its key has a value.
     Null,
-    /// For one that is on unless it is switched off.
-    Disabled,
     /// For one that is off unless it is switched on.
     NotEnabled,
-    /// Telemetry that nobody is told of.
-    Untold,
 }
-
-/// Where telemetry goes.
-pub(super) const TELLS: [&str; 2] = ["endpoint", "enablePrometheusMetricsPath"];
 
 impl Off {
     pub(super) fn holds(self, content: &Content) -> bool {
@@ -69,11 +59,7 @@ impl Off {
             Self::Empty => is_empty(content),
             Self::Hollow => is_empty(content) || is_hollow(content),
             Self::Null => matches!(content, Content::Null),
-            Self::Disabled => matches!(content, Content::Null) || says_no(content, "enabled"),
             Self::NotEnabled => is_empty(content) || is_map && is_zero(content, "enabled"),
-            Self::Untold => {
-                is_empty(content) || is_map && TELLS.iter().all(|key| is_zero(content, key))
-            }
         }
     }
 }

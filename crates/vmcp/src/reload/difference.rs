@@ -30,6 +30,8 @@ pub(super) fn later(started: &Configuration, new: &Configuration) -> Vec<&'stati
         allowed_origins,
         public_url,
         trusted_proxies,
+        telemetry,
+        audit,
         warnings: _,
         notes: _,
     } = started;
@@ -48,6 +50,8 @@ pub(super) fn later(started: &Configuration, new: &Configuration) -> Vec<&'stati
         ("allowedOrigins", *allowed_origins != new.allowed_origins),
         ("publicUrl", *public_url != new.public_url),
         ("trustedProxies", *trusted_proxies != new.trusted_proxies),
+        ("telemetry", *telemetry != new.telemetry),
+        ("audit", *audit != new.audit),
     ];
     let differs = whole
         .into_iter()

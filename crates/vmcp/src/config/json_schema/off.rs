@@ -2,10 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{
-    super::not_yet::{Off, TELLS},
-    patterns,
-};
+use super::{super::not_yet::Off, patterns};
 
 /// The values that are off.
 pub(super) fn of(off: Off) -> Value {
@@ -21,12 +18,6 @@ pub(super) fn of(off: Off) -> Value {
         Off::Empty => empty(),
         Off::Hollow => or_empty(json!({"type": "object", "additionalProperties": empty()})),
         Off::Null => json!({"type": "null"}),
-        Off::Disabled => json!({
-            "type": ["object", "null"],
-            "properties": {"enabled": no},
-            "required": ["enabled"],
-        }),
         Off::NotEnabled => or_empty(or_absent(&["enabled"])),
-        Off::Untold => or_empty(or_absent(&TELLS)),
     }
 }

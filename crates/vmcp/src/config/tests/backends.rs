@@ -256,7 +256,7 @@ backends:
 incomingAuth: {type: oicd}
 aggregation:
   conflictResolution: prefix
-audit: {enabled: true}
+optimizer: {}
 limits: {views: 0}"
             .trim_start(),
         "vmcp.yaml:1:7: name: must be text
@@ -264,7 +264,7 @@ limits: {views: 0}"
                   vmcp.yaml:6:5: backends[1]: unknown key \"ulr\"; did you mean \"url\"?
          vmcp.yaml:7:22: incomingAuth.type: must be anonymous or local or oidc, not \"oicd\"; did you mean \"oidc\"?
          vmcp.yaml:9:3: aggregation.conflictResolutionConfig.prefixFormat: is required for conflictResolution: prefix
-         vmcp.yaml:10:1: audit: is not supported yet: no record of who called what is written; do not serve this file with vmcp where one is required, otherwise remove it
+         vmcp.yaml:10:1: optimizer: is not supported yet; remove it to show all tools in place of find_tool and call_tool
          vmcp.yaml:11:17: limits.views: \"0\" is not between 1 and 1000000",
     );
 }

@@ -2,6 +2,7 @@
 
 mod aws;
 mod grants;
+mod records;
 
 use std::collections::BTreeMap;
 
@@ -52,6 +53,8 @@ pub(super) fn rendered(configuration: &Configuration) -> Vec<String> {
         allowed_origins,
         public_url,
         trusted_proxies,
+        telemetry,
+        audit,
         warnings,
         notes,
     } = configuration;
@@ -68,6 +71,8 @@ pub(super) fn rendered(configuration: &Configuration) -> Vec<String> {
         format!("trusts {:?}", trusted_proxies.iter().map(ToString::to_string).collect::<Vec<_>>()),
         of_incoming(incoming),
     ];
+    lines.extend(telemetry.iter().flat_map(records::of_telemetry));
+    lines.extend(audit.iter().map(records::of_audit));
     lines.extend(policy.iter().flat_map(|policy| of_policy(policy)));
     lines.extend((*denial != Denial::default()).then(|| format!("denials {denial:?}")));
     lines.extend(storage.iter().flat_map(of_storage));

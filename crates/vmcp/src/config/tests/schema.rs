@@ -114,11 +114,11 @@ fn the_schema_takes_the_samples_of_the_documentation() {
 fn the_schema_refuses_what_is_mistyped() {
     for (text, expected) in [
         ("colour: red", "/"),
-        ("audit: {enabled: true}", "/audit/enabled"),
-        ("audit: {}", "/audit"),
+        ("audit: {enabled: perhaps}", "/audit/enabled"),
+        ("audit: {onOverflow: wait}", "/audit/onOverflow"),
         ("codeMode: {enabled: yes}", "/codeMode"),
         ("optimizer: {}", "/optimizer"),
-        ("telemetry: {endpoint: 'otel:4317'}", "/telemetry"),
+        ("telemetry: {prometheusPort: 70000}", "/telemetry/prometheusPort"),
         ("rateLimiting: {perUser: {maxTokens: 1}}", "/rateLimiting"),
         ("compositeToolRefs: [{name: a}]", "/compositeToolRefs"),
         ("authzConfig: {type: cedar}", "/"),
@@ -167,7 +167,7 @@ fn the_schema_refuses_what_is_mistyped() {
 /// An editor shows a key that is not supported yet where, and only where, it would be refused.
 #[test]
 fn the_schema_and_the_reader_agree_on_what_is_off() {
-    const VALUES: [&str; 24] = [
+    const VALUES: [&str; 20] = [
         "",
         "''",
         "[]",
@@ -188,10 +188,6 @@ fn the_schema_and_the_reader_agree_on_what_is_off() {
         "{enabled: ''}",
         "{enabled: null}",
         "{enabled: x}",
-        "{endpoint: ''}",
-        "{endpoint: x}",
-        "{endpoint: false, enablePrometheusMetricsPath: off}",
-        "{enablePrometheusMetricsPath: true}",
     ];
     const OIDC: &str = "issuer: 'https://i', audience: a, resource: 'https://r'";
     let (mut off, mut on) = (0, 0);
@@ -241,7 +237,7 @@ fn the_schema_and_the_reader_agree_on_what_is_off() {
             "aggregation: {{conflictResolution: manual, tools: [{{workload: github, toolConfigRef: {value}}}]}}"
         ));
     }
-    assert!(off > 50 && on > 200, "{off} off, {on} on");
+    assert!(off > 30 && on > 120, "{off} off, {on} on");
 }
 
 #[test]

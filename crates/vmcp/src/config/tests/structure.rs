@@ -267,6 +267,6 @@ fn an_editors_file_is_no_configuration() {
         &super::complete("servers: {}"),
         "vmcp.yaml:1:1: unknown key \"servers\"; the keys here are name, groupRef, metadata, backends, \
          incomingAuth, outgoingAuth, aggregation, operational, sessionStorage, sessions, bridge, limits, \
-         admin, allowedHosts, allowedOrigins, publicUrl, trustedProxies, passthroughHeaders",
+         admin, allowedHosts, allowedOrigins, publicUrl, trustedProxies, passthroughHeaders, telemetry, audit",
     );
 }

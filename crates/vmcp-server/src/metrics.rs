@@ -1,0 +1,123 @@
+//! What this process has to tell in numbers, and where whoever reads it finds that.
+
+use std::sync::atomic::Ordering;
+
+use http::{HeaderValue, Response, StatusCode, header};
+use vmcp_backend::{Backend, Phase, State};
+use vmcp_session::Reach;
+use vmcp_telemetry::{
+    catalogue::{backends, server},
+    family::Family,
+    points::Families,
+};
+
+use crate::{body::Body, edge::Edge, respond};
+
+/// Where metrics are read.
+pub(crate) const METRICS: &str = "/metrics";
+
+/// Prometheus's text format (Prometheus documentation, "Exposition formats").
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+
+/// How metrics are shown.
+pub struct Exposition {
+    /// Whether those see them who reach the clients' listener.
+    pub to_clients: bool,
+    /// Adds what others have to tell to these, and writes all of them in Prometheus's text format.
+    pub write: Box<dyn Fn(Vec<Family>) -> String + Send + Sync>,
+}
+
+impl Edge {
+    /// All that is known here, as it is now.
+    pub fn families(&self) -> Vec<Family> {
+        let mut families = Families::default();
+        self.add_own(&mut families);
+        let vmcp = self.sessions.vmcp();
+        let all = vmcp.backends();
+        for state in STATES {
+            let count = all.iter().filter(|backend| backend.health().state == state).count();
+            families.add(backends::BACKENDS.by(&[("vmcp.backend.state", state.name())], count));
+        }
+        for backend in all {
+            add_backend(&mut families, &backend);
+            let of = [("vmcp.backend", backend.id().as_str())];
+            families.add(backends::KEPT_SESSIONS.by(&of, vmcp.kept_sessions(&backend)));
+        }
+        families.into_vec()
+    }
+
+    /// Answers an operator who reads metrics.
+    pub(crate) fn metrics_for_operators(&self) -> Response<Body> {
+        match &self.exposition {
+            Some(exposition) => self.metrics(exposition),
+            None => respond::empty(StatusCode::NOT_FOUND),
+        }
+    }
+
+    /// Answers who reads metrics.
+    pub(crate) fn metrics(&self, exposition: &Exposition) -> Response<Body> {
+        let text = (exposition.write)(self.families());
+        let mut response = respond::typed(StatusCode::OK, TEXT, Body::whole(text));
+        let fresh = HeaderValue::from_static("no-store");
+        response.headers_mut().insert(header::CACHE_CONTROL, fresh);
+        response
+    }
+
+    fn add_own(&self, families: &mut Families) {
+        let (usage, vmcp) = (self.sessions.usage(), self.sessions.vmcp());
+        let reload = self.notes().reload;
+        let (attempts, failures) =
+            reload.as_ref().map_or((0, 0), |reload| (reload.attempts, reload.failures));
+        let loaded = reload.and_then(|reload| reload.good).unwrap_or(self.started);
+        families.extend([
+            server::CONNECTIONS.number(self.connections.load(Ordering::Relaxed)),
+            server::STREAMS.number(self.open_streams()),
+            server::CALLS.number(usage.calls),
+            server::SESSIONS.number(usage.sessions),
+            server::VIEWS.number(vmcp.views().len()),
+            server::TASKS.number(usage.tasks),
+            server::STORE_REACHABLE.number(self.sessions.reach() == Reach::Good),
+            server::POLICY_FAILURES.number(vmcp.rights().failures().values().sum::<u64>()),
+            server::RELOADS.number(attempts),
+            server::RELOAD_FAILURES.number(failures),
+            server::CONFIGURATION_AGE.number(loaded.elapsed()),
+            backends::DISCOVERED.number(vmcp.backends().len()),
+        ]);
+        for (name, budget) in
+            [("request_bodies", &self.requests), ("unread_answers", vmcp.budget())]
+        {
+            let of = [("vmcp.budget", name)];
+            families.add(server::HELD.by(&of, budget.used()));
+            families.add(server::HELD_LIMIT.by(&of, budget.limit()));
+        }
+        for (method, count) in vmcp.rights().denied() {
+            families.add(server::DENIED.by(&[("mcp.method.name", method.name())], count));
+        }
+    }
+}
+
+/// The states that a backend can be in.
+const STATES: [State; 5] =
+    [State::Healthy, State::Degraded, State::Unhealthy, State::Unauthenticated, State::Unknown];
+
+fn add_backend(families: &mut Families, backend: &Backend) {
+    let (health, stats) = (backend.health(), backend.stats());
+    let name = ("vmcp.backend", backend.id().as_str());
+    families.extend([
+        backends::FAILING_CHECKS.by(&[name], health.consecutive_failures),
+        backends::SESSIONS_OPENED.by(&[name], stats.sessions_opened),
+        backends::REQUESTS.by(&[name], stats.requests),
+        backends::FAILURES.by(&[name], stats.failures),
+    ]);
+    if stats.links > 0 {
+        let transport = if backend.is_program() { "pipe" } else { "tcp" };
+        let of = [name, ("network.transport", transport)];
+        families.add(backends::LINKS.by(&of, stats.links));
+    }
+    if let Some((now, _)) = health.breaker {
+        for phase in [Phase::Closed, Phase::Open, Phase::HalfOpen] {
+            let of = [name, ("vmcp.breaker.state", phase.name())];
+            families.add(backends::BREAKER.by(&of, phase == now));
+        }
+    }
+}

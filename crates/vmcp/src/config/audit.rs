@@ -1,0 +1,84 @@
+//! The record of what callers do: `audit`.
+
+use vmcp_audit::{EventType, Output, Overflow, Settings};
+
+use super::{file, reader::Reader, suggest::did_you_mean};
+
+/// Who records, where the file does not say it.
+const COMPONENT: &str = "vmcp-server";
+
+/// Bytes that the records that wait to be written may take.
+const QUEUE_BYTES: usize = 64 << 20;
+
+/// Reads what is recorded of what callers do, and where. `None` if nothing is.
+pub(super) fn read(reader: &Reader<'_>, endpoint: &str) -> Option<Settings> {
+    let settings = Settings {
+        component: reader.text("component").unwrap_or_else(|| COMPONENT.to_owned()),
+        endpoint: endpoint.to_owned(),
+        event_types: types(reader, "eventTypes"),
+        exclude: types(reader, "excludeEventTypes"),
+        include_request_data: reader.flag("includeRequestData").unwrap_or(false),
+        include_response_data: reader.flag("includeResponseData").unwrap_or(false),
+        max_data_size: reader.count("maxDataSize"),
+        detect_application_errors: reader.flag("detectApplicationErrors").unwrap_or(true),
+        max_delegation_depth: reader.count("maxDelegationDepth"),
+        output: output(reader),
+        overflow: reader
+            .choice("onOverflow", &[Overflow::Drop, Overflow::Block])
+            .unwrap_or(Overflow::Drop),
+        queue: reader.count("queue"),
+        queue_bytes: QUEUE_BYTES,
+        rotate_at: u64::try_from(reader.size("maxFileBytes")).ok().filter(|bytes| *bytes > 0),
+        keep: reader.count("keepFiles"),
+    };
+    let is_on = reader.flag("enabled").unwrap_or(true);
+    (reader.is_present() && is_on).then_some(settings)
+}
+
+/// What is on unless it is said otherwise, as `--enable-audit` has it.
+pub(crate) fn by_default(endpoint: &str) -> Settings {
+    Settings {
+        component: COMPONENT.to_owned(),
+        endpoint: endpoint.to_owned(),
+        event_types: Vec::new(),
+        exclude: Vec::new(),
+        include_request_data: false,
+        include_response_data: false,
+        max_data_size: Settings::DEFAULT_DATA_SIZE,
+        detect_application_errors: true,
+        max_delegation_depth: 10,
+        output: Output::Stdout,
+        overflow: Overflow::Drop,
+        queue: 10_000,
+        queue_bytes: QUEUE_BYTES,
+        rotate_at: None,
+        keep: 5,
+    }
+}
+
+fn types(reader: &Reader<'_>, name: &str) -> Vec<EventType> {
+    let texts = reader.texts(name).into_iter();
+    let types = texts.filter_map(|(value, text)| {
+        let found = EventType::from_name(&text);
+        if found.is_none() {
+            let names = EventType::ALL.into_iter().map(EventType::name);
+            let hint = did_you_mean(&text, names.clone());
+            let names = names.collect::<Vec<_>>().join(", ");
+            let quoted = value.quoted();
+            value.problem(format!("{quoted} is not a type of events{hint}; there are {names}"));
+        }
+        found
+    });
+    types.collect()
+}
+
+fn output(reader: &Reader<'_>) -> Output {
+    let path = reader.value("logFile").and_then(|value| file::path(&value));
+    let of_files = ["maxFileBytes", "keepFiles"];
+    if path.is_none() && reader.value("logFile").is_none() {
+        for value in of_files.iter().filter_map(|name| reader.value(name)) {
+            value.problem("only takes effect with logFile");
+        }
+    }
+    path.map_or(Output::Stdout, Output::File)
+}
