@@ -216,10 +216,13 @@ impl Lines {
         let mut truncated = false;
         let mut shown = |data: &Option<Beginning>| {
             let data = data.as_ref()?;
-            truncated |= !data.is_whole;
-            let whole = data.is_whole.then(|| text::on_one_line(&data.bytes)).flatten();
-            let json = whole.map_or_else(
-                || serde_json::to_string(&text::readable(&data.bytes, self.data_size)),
+            let json = data.is_whole.then(|| text::on_one_line(&data.bytes)).flatten();
+            let json = json.map_or_else(
+                || {
+                    let (text, is_all) = text::readable(&data.bytes, self.data_size);
+                    truncated |= !data.is_whole || !is_all;
+                    serde_json::to_string(&text)
+                },
                 Ok,
             );
             RawValue::from_string(json.ok()?).ok()

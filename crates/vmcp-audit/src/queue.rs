@@ -39,8 +39,6 @@ struct State {
     stage: Stage,
     /// Dropped since a line has last said so.
     untold: u64,
-    /// Whether a line was to say so when nothing else was left to write.
-    has_tried: bool,
     stats: Stats,
     complaint: Complaint,
 }
@@ -51,6 +49,8 @@ enum Stage {
     Open,
     /// Nothing is taken in any more, and the writer ends when it has written what there is, or at this time.
     Closing(Instant),
+    /// The same, and nothing is left but to say what is missing, which is tried once.
+    Ending(Instant),
     /// The writer has ended, or nobody waits for it any more.
     Closed,
 }
@@ -144,14 +144,9 @@ impl Queue {
         state.is_idle = false;
         match state.stage {
             Stage::Open => {}
-            // A last line about what is missing is tried once.
-            Stage::Closing(_) if state.events.is_empty() => {
-                if state.untold == 0 || mem::replace(&mut state.has_tried, true) {
-                    return None;
-                }
-            }
-            Stage::Closing(_) => {}
-            Stage::Closed => return None,
+            Stage::Closing(_) if !state.events.is_empty() => {}
+            Stage::Closing(end) if state.untold > 0 => state.stage = Stage::Ending(end),
+            Stage::Closing(_) | Stage::Ending(_) | Stage::Closed => return None,
         }
         mem::swap(&mut state.events, events);
         state.taken = events.len();
@@ -202,14 +197,16 @@ impl Queue {
         let stage = state.stage;
         let time = match stage {
             Stage::Open => time,
-            Stage::Closing(end) => time.min(end.saturating_duration_since(Instant::now())),
+            Stage::Closing(end) | Stage::Ending(end) => {
+                time.min(end.saturating_duration_since(Instant::now()))
+            }
             Stage::Closed => Duration::ZERO,
         };
         let waits = |state: &mut State| state.stage == stage && !state.wants_reopening;
         let paused = self.work.wait_timeout_while(state, time, waits);
         match paused.unwrap_or_else(PoisonError::into_inner).0.stage {
             Stage::Open => true,
-            Stage::Closing(end) => Instant::now() < end,
+            Stage::Closing(end) | Stage::Ending(end) => Instant::now() < end,
             Stage::Closed => false,
         }
     }

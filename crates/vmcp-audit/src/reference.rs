@@ -98,7 +98,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ),
     (
         "metadata.extra.dropped",
-        "how many records are missing that were to be written before this one",
+        "how many records were dropped since the last such line",
         "for `audit_gap` only",
     ),
     (

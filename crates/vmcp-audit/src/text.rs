@@ -35,14 +35,14 @@ pub(crate) fn on_one_line(json: &[u8]) -> Option<String> {
     Some(kept)
 }
 
-/// Bytes as text of so many bytes at most, in whole characters.
-pub(crate) fn readable(bytes: &[u8], most: usize) -> String {
-    let bytes = &bytes[..bytes.len().min(most)];
+/// Bytes as text of so many bytes at most, in whole characters, and whether that is all of it.
+pub(crate) fn readable(bytes: &[u8], most: usize) -> (String, bool) {
     // The last character may be cut in two; what else is no character is shown as a replacement.
     let whole = match std::str::from_utf8(bytes) {
         Err(error) if error.error_len().is_none() => &bytes[..error.valid_up_to()],
         _ => bytes,
     };
     let text = String::from_utf8_lossy(whole);
-    cut(&text, most).to_owned()
+    let shown = cut(&text, most);
+    (shown.to_owned(), shown.len() == text.len() && whole.len() == bytes.len())
 }

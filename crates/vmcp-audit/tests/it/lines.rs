@@ -138,5 +138,5 @@ fn the_reference_names_every_field_and_no_other() {
     let table = reference();
     let named = table.lines().skip(2).map(|row| row.split('`').nth(1).unwrap().to_owned());
     assert_eq!(named.collect::<BTreeSet<_>>(), found);
-    assert!(table.lines().all(|row| row.matches(" | ").count() == 2), "{table}");
+    assert!(table.lines().skip(2).all(|row| row.matches(" | ").count() == 2), "{table}");
 }

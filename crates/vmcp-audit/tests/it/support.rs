@@ -128,6 +128,25 @@ pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let began = tokio::time::Instant::now();
     while !is_so() {
         assert!(began.elapsed() < Duration::from_secs(60), "{what} does not come");
-        std::thread::yield_now();
+        std::thread::park_timeout(Duration::from_millis(1));
     }
+}
+
+/// Runs one test of this binary alone, after these commands of a shell, and returns what it prints.
+#[track_caller]
+pub(crate) fn alone(test: &str, before: &str) -> String {
+    let itself = std::env::current_exe().unwrap();
+    let script = format!("{before}; exec \"$0\" --exact {test} --nocapture");
+    let output =
+        std::process::Command::new("sh").arg("-c").arg(script).arg(itself).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    text
+}
+
+/// A pipe with a name, and its end for reading, so that it can be written to.
+pub(crate) fn pipe(path: &Path) -> fs::File {
+    assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+    // With both ways open, neither waits for the other.
+    fs::File::options().read(true).write(true).open(path).unwrap()
 }
