@@ -72,7 +72,7 @@ impl Auditor {
         Ok(Self(Arc::new(Inner { settings, filter, queue, writer })))
     }
 
-    /// What trails must note for this.
+    /// What trails must note for this, at least.
     pub fn wants(&self) -> Wants {
         self.0.settings.wants()
     }

@@ -11,7 +11,10 @@ use std::{
     time::Duration,
 };
 
-use rustix::fs::OFlags;
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    fs::OFlags,
+};
 use tokio::time::Instant;
 
 use crate::{Output, Settings, auditor::StartError};
@@ -283,8 +286,17 @@ fn write_all(file: &mut fs::File, bytes: &[u8], size: &mut Option<u64>) -> Resul
                 *size = size.map(|size| size + count as u64);
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // Standard output is whatever it was made by others.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && is_ready(file) => {}
             Err(error) => return Err(Interrupted { written, error }),
         }
     }
     Ok(())
+}
+
+/// Waits a moment until something can be written to.
+fn is_ready(file: &fs::File) -> bool {
+    let second = Timespec { tv_sec: 1, tv_nsec: 0 };
+    let ready = poll(&mut [PollFd::new(file, PollFlags::OUT)], Some(&second));
+    ready.is_ok_and(|count| count > 0)
 }

@@ -34,7 +34,7 @@ impl Outcome {
     /// The outcome of a trail, and the reason if there is one to tell.
     pub(crate) fn of(trail: &Trail, detects: bool) -> (Self, Option<&'static str>) {
         let (outcome, reason) = match trail.end() {
-            Some(End::Answered) => (Self::Success, None),
+            Some(End::Answered) => (Self::of_answer(trail.status()), None),
             Some(End::ToolError | End::Error { .. }) if detects => (Self::ApplicationError, None),
             Some(End::ToolError | End::Error { .. }) => (Self::Success, None),
             Some(End::Failed { why, .. }) => (Self::by_reason(*why), Some(why.name())),
@@ -54,12 +54,20 @@ impl Outcome {
         }
     }
 
+    /// Of what was answered, the status tells whether that is what was asked for.
+    const fn of_answer(status: Option<u16>) -> Self {
+        match status {
+            Some(500..) => Self::Error,
+            Some(400..) => Self::Failure,
+            _ => Self::Success,
+        }
+    }
+
     /// Where nobody has noted an end. A stream that a client opens ends when it goes away, and what is
     /// accepted has no answer to wait for.
     fn by_status(trail: &Trail) -> (Self, Option<&'static str>) {
         match trail.status() {
-            Some(500..) => (Self::Error, None),
-            Some(400..) => (Self::Failure, None),
+            status @ Some(400..) => (Self::of_answer(status), None),
             Some(202 | 204) => (Self::Success, None),
             Some(200..) if trail.asked().via != Via::Post => (Self::Success, None),
             _ => (Self::Failure, Some(ABANDONED)),

@@ -48,6 +48,8 @@ fn each_way_to_end_has_its_outcome() {
     let error = || Some(End::Error { code: -32000, message: "no".into() });
     let table = [
         (Some(End::Answered), 200, "success -"),
+        (Some(End::Answered), 404, "failure -"),
+        (Some(End::Answered), 503, "error -"),
         (Some(End::ToolError), 200, "application_error -"),
         (error(), 200, "application_error -"),
         (failed(Why::Unauthenticated), 401, "denied unauthenticated"),
