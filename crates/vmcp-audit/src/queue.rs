@@ -31,8 +31,7 @@ struct State {
     /// What the writer has taken and not yet written. It counts as if it were queued.
     taken: usize,
     taken_bytes: usize,
-    /// Whether the writer wants to be woken by the next event.
-    is_idle: bool,
+    writer: WriterWaits,
     /// Whether one has waited for room in vain.
     is_stuck: bool,
     wants_reopening: bool,
@@ -53,6 +52,18 @@ enum Stage {
     Ending(Instant),
     /// The writer has ended, or nobody waits for it any more.
     Closed,
+}
+
+/// For what the writer waits. Waking it is a system call, so nobody does who need not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum WriterWaits {
+    /// It does not.
+    #[default]
+    No,
+    /// For the next event.
+    ForOne,
+    /// For many, and not for long.
+    ForMany,
 }
 
 /// When something was last said that may have to be said often.
@@ -95,20 +106,28 @@ impl Queue {
         if is_open && !is_closed && self.has_room(&state, size) {
             state.bytes += size;
             state.events.push_back(event);
-            if mem::take(&mut state.is_idle) || self.is_half_full(&state) {
+            let wakes = match state.writer {
+                WriterWaits::No => false,
+                WriterWaits::ForOne => true,
+                WriterWaits::ForMany => self.is_half_full(&state),
+            };
+            if wakes {
+                state.writer = WriterWaits::No;
                 drop(state);
                 self.work.notify_one();
             }
             return;
         }
         state.drop_some(1);
-        let dropped = state.complaint.is_due().then_some(state.stats.dropped);
+        let complains = state.complaint.is_due();
+        let dropped = state.stats.dropped;
+        let why = match state.stage {
+            Stage::Open => "they come faster than they are written",
+            Stage::Closing(_) | Stage::Ending(_) | Stage::Closed => "nothing writes them any more",
+        };
         drop(state);
-        if let Some(dropped) = dropped {
-            tracing::error!(
-                dropped,
-                "audit records are dropped: they come faster than they are written"
-            );
+        if complains {
+            tracing::error!(dropped, why, "audit records are dropped");
         }
     }
 
@@ -135,13 +154,15 @@ impl Queue {
         let waits = |state: &mut State| {
             state.stage == Stage::Open && !state.wants_reopening && !self.is_half_full(state)
         };
-        let lingered = self.work.wait_timeout_while(self.lock(), LINGER, waits);
-        let (mut state, _) = lingered.unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
+        state.writer = WriterWaits::ForMany;
+        let lingered = self.work.wait_timeout_while(state, LINGER, waits);
+        state = lingered.unwrap_or_else(PoisonError::into_inner).0;
         while state.events.is_empty() && waits(&mut state) {
-            state.is_idle = true;
+            state.writer = WriterWaits::ForOne;
             state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        state.is_idle = false;
+        state.writer = WriterWaits::No;
         match state.stage {
             Stage::Open => {}
             Stage::Closing(_) if !state.events.is_empty() => {}
@@ -209,6 +230,11 @@ impl Queue {
             Stage::Closing(end) | Stage::Ending(end) => Instant::now() < end,
             Stage::Closed => false,
         }
+    }
+
+    /// Whether it is too late for whatever is left.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().stage == Stage::Closed
     }
 
     /// Whether the file is to be opened anew, which is done by whoever asks.

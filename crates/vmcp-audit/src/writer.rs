@@ -77,6 +77,9 @@ impl Writer {
             while !events.is_empty() || !self.chunk.lines.is_empty() {
                 self.fill(&mut events);
                 self.deliver();
+                if self.queue.is_closed() {
+                    return;
+                }
             }
         }
     }
