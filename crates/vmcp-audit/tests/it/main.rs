@@ -6,6 +6,7 @@ mod data;
 mod delivery;
 mod files;
 mod full;
+mod killed;
 mod lines;
 mod outcomes;
 mod support;
