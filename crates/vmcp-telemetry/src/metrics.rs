@@ -10,9 +10,6 @@ mod projection;
 mod registry;
 mod threads;
 
-#[cfg(test)]
-mod tests;
-
 use std::{sync::Arc, time::Duration};
 
 use vmcp_model::trail::Trail;

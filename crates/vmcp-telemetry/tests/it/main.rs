@@ -1,0 +1,9 @@
+//! Metrics as those see them who count requests and read them.
+
+mod bounds;
+mod example;
+mod exposition;
+mod parser;
+mod projection;
+mod support;
+mod threads;
