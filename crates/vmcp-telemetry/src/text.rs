@@ -18,11 +18,26 @@ pub(crate) fn with_value<Out>(text: &str, then: impl FnOnce(&str) -> Out) -> Out
     if is_fit(text) { then(text) } else { fitted(text, then) }
 }
 
-/// Whether the text is a value as it is. Some that are count as not.
+/// Whether the text is a value as it is.
 fn is_fit(text: &str) -> bool {
-    // Control characters from U+0080 on begin with 0xc2.
-    let is_odd = |byte: u8| byte < b' ' || byte == 0x7f || byte == 0xc2;
-    text.len() <= MAX_VALUE && !text.bytes().fold(false, |odd, byte| odd | is_odd(byte))
+    text.len() <= MAX_VALUE && (is_plain(text.as_bytes()) || !text.contains(char::is_control))
+}
+
+/// Whether there is nothing but ASCII without control characters. Looks at eight bytes at once.
+fn is_plain(bytes: &[u8]) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    // The last eight are looked at as one word, though some stand in the one before too.
+    let (words, last) = match bytes.last_chunk() {
+        Some(last) => (bytes.as_chunks().0, *last),
+        None => (&[][..], std::array::from_fn(|place| *bytes.get(place).unwrap_or(&b' '))),
+    };
+    let odd = words.iter().chain([&last]).fold(0, |odd, word| {
+        let word = u64::from_le_bytes(*word);
+        // The highest bit of a byte is set where it is not ASCII, below a space, or DEL. What is carried to the next
+        // byte comes from one of these.
+        odd | word | word.wrapping_sub(ONES * 0x20) | word.wrapping_add(ONES)
+    });
+    odd & (ONES * 0x80) == 0
 }
 
 #[cold]
@@ -51,6 +66,20 @@ mod tests {
             ("\"quoted\\\"", "\"quoted\\\""),
         ] {
             assert_eq!(value(text), expected);
+        }
+        for length in 0..20 {
+            for place in 0..length {
+                for odd in ['\0', '\n', '\u{1f}', '\u{7f}', '\u{80}', '\u{9f}'] {
+                    let mut text: Vec<_> = "ab~ \u{ff}".chars().cycle().take(length).collect();
+                    text[place] = odd;
+                    let mut expected = text.clone();
+                    expected[place] = REPLACEMENT;
+                    let [text, expected] = [text, expected].map(String::from_iter);
+                    assert!(!is_fit(&text), "{text:?}");
+                    assert_eq!(value(&text), expected);
+                    assert!(is_fit(&expected), "{expected:?}");
+                }
+            }
         }
         let long = "é".repeat(100);
         assert_eq!(value(&long), "é".repeat(64));

@@ -198,7 +198,8 @@ fn in_microseconds(time: Duration) -> u64 {
 }
 
 fn bucket(microseconds: u64) -> usize {
-    MICROSECONDS.iter().map(|bound| usize::from(microseconds > *bound)).sum()
+    // Most are in the first.
+    MICROSECONDS.iter().position(|bound| microseconds <= *bound).unwrap_or(MICROSECONDS.len())
 }
 
 #[cfg(test)]

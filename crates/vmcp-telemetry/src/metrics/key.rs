@@ -79,10 +79,6 @@ const CODES: [(i64, &str); 15] = [
     (0, "_OTHER"),
 ];
 
-/// The statuses that are told apart. Others count as the first of their hundred.
-const STATUSES: [u16; 19] =
-    [200, 202, 204, 300, 400, 401, 403, 404, 405, 406, 408, 413, 415, 429, 500, 502, 503, 504, 100];
-
 impl Key {
     pub(super) fn is(&self, sought: &Sought<'_>, word: u64) -> bool {
         word == sought.word && *self.backend == *sought.backend && *self.name == *sought.name
@@ -142,11 +138,10 @@ impl Facts {
             Some(Era::Legacy) => 1,
             Some(Era::Modern) => 2,
         };
-        let method = self.method.map_or(0, |method| method as u64 + 1);
-        let outcome = u64::from(self.outcome.number());
-        let named = self.named as u64;
-        let parts = [(via, 2), (era, 2), (method, 8), (u64::from(self.status), 16), (named, 2)];
-        parts.into_iter().fold(outcome, |word, (part, bits)| word << bits | part)
+        let method = self.method.map_or(0, |method| method as u8 + 1);
+        let outcome = self.outcome.number();
+        let [low, high] = self.status.to_le_bytes();
+        u64::from_le_bytes([via, era, method, outcome, low, high, self.named as u8, 0])
     }
 
     /// What is left of it where there are too many series.
@@ -220,8 +215,12 @@ impl Outcome {
     }
 }
 
+/// The statuses that are told apart. Others count as the first of their hundred.
 fn known_status(status: u16) -> u16 {
-    if STATUSES.contains(&status) { status } else { (status / 100).clamp(1, 5) * 100 }
+    match status {
+        200 | 202 | 204 | 400 | 401 | 403..=406 | 408 | 413 | 415 | 429 | 500 | 502..=504 => status,
+        _ => (status / 100).clamp(1, 5) * 100,
+    }
 }
 
 /// How long a request was at its backend: until that began to answer, or until the end if it did not.

@@ -2,10 +2,11 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    hash::{BuildHasher, Hasher, RandomState},
+    hash::{BuildHasher, Hasher},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
 use super::{
@@ -62,7 +63,7 @@ pub(super) struct Reading {
 impl Registry {
     pub(super) fn new(max_series: usize) -> Self {
         let max_series = max_series.max(1);
-        Self { hashing: RandomState::new(), max_series, all: Mutex::default() }
+        Self { hashing: RandomState::default(), max_series, all: Mutex::default() }
     }
 
     pub(super) fn hash(&self, sought: &Sought<'_>) -> u64 {

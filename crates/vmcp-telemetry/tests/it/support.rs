@@ -61,7 +61,7 @@ impl Server {
     }
 
     pub(crate) fn wait(&self, time: Duration) {
-        let time = u64::try_from(time.as_nanos()).unwrap();
+        let time = u64::try_from(time.as_nanos()).expect("a short time");
         self.now.fetch_add(time, Ordering::Relaxed);
     }
 
@@ -80,7 +80,7 @@ impl Server {
         let trail = Trail::new(observer, asked);
         if request.backend.is_some() || request.capability.is_some() {
             trail.note_target(|| Target {
-                backend: request.backend.map(|name| BackendId::new(name).unwrap()),
+                backend: request.backend.map(|name| BackendId::new(name).expect("a name")),
                 capability: request
                     .capability
                     .as_ref()
@@ -141,7 +141,7 @@ pub(crate) fn without_target(method: Method) -> Request {
 
 /// The points of a metric: attributes as one text, and the number or how often it happened.
 pub(crate) fn points(families: &[Family], metric: &'static Metric) -> Vec<(String, u64)> {
-    let family = families.iter().find(|family| family.metric == metric).unwrap();
+    let family = families.iter().find(|family| family.metric == metric).expect("a metric");
     let points = family.points.iter().map(|point| {
         let attributes: Vec<_> =
             point.attributes.iter().map(|(name, value)| format!("{name}={value}")).collect();

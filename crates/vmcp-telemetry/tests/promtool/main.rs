@@ -1,6 +1,5 @@
 //! Prometheus's own tool has nothing to say against the text, with every metric and hostile names in it.
 
-#[expect(dead_code, reason = "other tests use the rest")]
 #[path = "../it/example.rs"]
 mod example;
 #[expect(dead_code, reason = "other tests use the rest")]
