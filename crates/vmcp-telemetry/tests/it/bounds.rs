@@ -34,6 +34,27 @@ fn the_series_that_was_unused_longest_is_folded() {
 }
 
 #[test]
+fn a_series_that_is_used_again_is_not_among_the_oldest_any_more() {
+    let metrics = metrics(64);
+    let server = Server::new(&metrics);
+    (0..64).for_each(|number| server.call(&format!("t{number}.")));
+    // The oldest are looked for a few at a time; between, some of these are used.
+    for number in 0..20 {
+        server.call(&format!("x{number}."));
+        server.call("t1.");
+        server.call("t3.");
+    }
+    let families = metrics.families();
+    assert_eq!(sum(&families, &SERIES_DROPPED, ""), 20);
+    assert_eq!(sum(&families, &TOOL_CALLS, "tool=t1."), 21);
+    let calls = points(&families, &TOOL_CALLS);
+    for number in 0..64 {
+        let is_there = calls.iter().any(|(call, _)| call.contains(&format!("tool=t{number}.")));
+        assert_eq!(is_there, matches!(number, 1 | 3 | 22..), "t{number}");
+    }
+}
+
+#[test]
 fn a_series_that_another_thread_uses_is_not_unused() {
     let metrics = metrics(3);
     let (ask, asked) = sync_channel::<&str>(0);

@@ -149,6 +149,18 @@ fn errors_are_told_apart_by_what_went_wrong() {
 }
 
 #[test]
+fn backends_are_told_apart_where_they_share_a_name() {
+    let github = Request { backend: Some("github"), ..call("search") };
+    let families = after(&[call("search"), github.clone(), github]);
+    for metric in [&CLIENT_DURATION, &BACKEND_REQUESTS] {
+        assert_eq!(sum(&families, metric, "target.workload_name=jira"), 1);
+        assert_eq!(sum(&families, metric, "target.workload_name=github"), 2);
+    }
+    assert_eq!(sum(&families, &TOOL_CALLS, "tool=search"), 3);
+    assert_eq!(points(&families, &TOOL_CALLS).len(), 1);
+}
+
+#[test]
 fn what_has_no_answer_is_not_abandoned() {
     for (via, method, status) in [
         (Via::Get, None, 200),
