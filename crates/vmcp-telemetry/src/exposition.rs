@@ -3,7 +3,11 @@
 //! Names are those that OpenTelemetry's compatibility specification makes out of its own: with underscores, the
 //! unit, and `_total`. The same families give the same text, in whatever order they and their points come.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt::Write};
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    fmt::{self, Write},
+};
 
 use crate::family::{Family, Histogram, Metric, MetricKind, Value};
 
@@ -31,7 +35,7 @@ pub fn text(families: &[Family], resource: &[(&str, &str)]) -> String {
         for (labels, value) in points {
             match value {
                 Value::Number(number) => line(&mut text, name, "", labels, number),
-                Value::Fraction(fraction) => line(&mut text, name, "", labels, float(*fraction)),
+                Value::Fraction(fraction) => line(&mut text, name, "", labels, Float(*fraction)),
                 Value::Histogram(histogram) => write_histogram(&mut text, name, labels, histogram),
             }
         }
@@ -109,7 +113,7 @@ fn head(text: &mut String, name: &str, kind: MetricKind, help: &str) {
     let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
 }
 
-fn line(text: &mut String, name: &str, suffix: &str, labels: &str, value: impl std::fmt::Display) {
+fn line(text: &mut String, name: &str, suffix: &str, labels: &str, value: impl fmt::Display) {
     let _ = match labels {
         "" => writeln!(text, "{name}{suffix} {value}"),
         _ => writeln!(text, "{name}{suffix}{{{labels}}} {value}"),
@@ -122,20 +126,23 @@ fn write_histogram(text: &mut String, name: &str, labels: &str, histogram: &Hist
     let mut count = 0_u64;
     for (bound, more) in bounds.zip(&histogram.counts) {
         count += more;
-        let labels = format!("{labels}{comma}le=\"{}\"", float(bound));
-        line(text, name, "_bucket", &labels, count);
+        let bound = Float(bound);
+        let _ = writeln!(text, "{name}_bucket{{{labels}{comma}le=\"{bound}\"}} {count}");
     }
-    line(text, name, "_sum", labels, float(histogram.sum));
+    line(text, name, "_sum", labels, Float(histogram.sum));
     line(text, name, "_count", labels, count);
 }
 
-fn float(value: f64) -> Cow<'static, str> {
-    if value.is_nan() {
-        "NaN".into()
-    } else if value.is_infinite() {
-        if value > 0.0 { "+Inf" } else { "-Inf" }.into()
-    } else {
-        value.to_string().into()
+/// A number as the format writes it, which calls infinity otherwise than Rust.
+struct Float(f64);
+
+impl fmt::Display for Float {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            f64::INFINITY => f.write_str("+Inf"),
+            f64::NEG_INFINITY => f.write_str("-Inf"),
+            value => write!(f, "{value}"),
+        }
     }
 }
 
