@@ -29,6 +29,8 @@ pub(crate) struct Event {
     pub(crate) at: SystemTime,
     pub(crate) took: Duration,
     pub(crate) via: Via,
+    /// It was answered by a stream.
+    pub(crate) is_streamed: bool,
     pub(crate) method: Option<Method>,
     pub(crate) address: IpAddr,
     pub(crate) trace: Option<[u8; 16]>,
@@ -105,6 +107,7 @@ impl Event {
             at: SystemTime::now(),
             took,
             via: asked.via,
+            is_streamed: trail.is_streamed(),
             method: asked.method,
             address: asked.address,
             trace: asked.trace.as_ref().map(|trace| trace.trace),
@@ -116,7 +119,7 @@ impl Event {
             kind: target.and_then(|target| Some(target.capability.as_ref()?.0)),
             backend: target.and_then(|target| target.backend.clone()),
             request: request.map(|json| Beginning::new(json, json.len() as u64, size)),
-            response: response.map(|text| Beginning::new(text, trail.bytes(), size)),
+            response: response.map(|text| Beginning::new(&text, trail.bytes(), size)),
             texts,
             ends,
         }
@@ -162,7 +165,7 @@ fn texts(trail: &Trail) -> [&str; Text::COUNT] {
     [
         detail(|details| &details.user_agent, MAX_USER_AGENT),
         detail(|details| &details.request_id, MAX_REQUEST_ID),
-        detail(|details| &details.session, MAX_SESSION),
+        trail.session().map_or("", |id| cut(id, MAX_SESSION)),
         if written.is_empty() { capability().unwrap_or_default() } else { written },
         detail(|details| &details.method_name, MAX_METHOD),
         client.map_or("", |client| cut(&client.name, MAX_NAME)),

@@ -242,10 +242,7 @@ fn extra<'a>(event: &'a Event, backend: Option<&'a str>) -> Extra<'a> {
     };
     Extra {
         duration_ms: Some(duration),
-        transport: Some(match event.via {
-            Via::Get => "sse",
-            Via::Post | Via::Delete => "http",
-        }),
+        transport: Some(if event.is_streamed || event.via == Via::Get { "sse" } else { "http" }),
         response_size_bytes: Some(event.bytes),
         backend_name: backend,
         jsonrpc_error_code: event.code,

@@ -68,7 +68,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("metadata.extra.duration_ms", "how long it took, in milliseconds", REQUESTS),
     (
         "metadata.extra.transport",
-        "`sse` for a stream that the client opened, else `http`",
+        "`sse` for a stream that the client opened, and for an answer that was a stream, else `http`",
         REQUESTS,
     ),
     ("metadata.extra.response_size_bytes", "how many bytes the answer had", REQUESTS),

@@ -8,8 +8,8 @@ use std::{
     fmt,
     net::IpAddr,
     sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU16, AtomicU64, Ordering},
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -17,7 +17,7 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    BackendId, Era, Identity, Kind, Method, raw,
+    BackendId, Era, Identity, Kind, Method, ProtocolVersion, raw,
     trace::{Parent, Trace},
 };
 
@@ -65,7 +65,10 @@ pub struct Trail {
     /// Bytes of its answer.
     bytes: AtomicU64,
     /// The beginning of its answer.
-    response: OnceLock<Bytes>,
+    response: Mutex<Vec<u8>>,
+    version: OnceLock<ProtocolVersion>,
+    session: OnceLock<Box<str>>,
+    is_streamed: AtomicBool,
 }
 
 /// What is known from the beginning.
@@ -217,7 +220,10 @@ impl Trail {
             sent: AtomicU64::new(0),
             answered: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
-            response: OnceLock::new(),
+            response: Mutex::default(),
+            version: OnceLock::new(),
+            session: OnceLock::new(),
+            is_streamed: AtomicBool::new(false),
         })
     }
 
@@ -299,8 +305,10 @@ impl Trail {
     pub fn note_response(&self, text: &Bytes) {
         self.bytes.fetch_add(text.len() as u64, Ordering::Relaxed);
         let most = self.observer.wants().response_bytes;
-        if most > 0 && !text.is_empty() {
-            self.response.get_or_init(|| Bytes::copy_from_slice(&text[..text.len().min(most)]));
+        if most > 0 {
+            let mut beginning = self.response.lock().unwrap_or_else(PoisonError::into_inner);
+            let room = most.saturating_sub(beginning.len());
+            beginning.extend_from_slice(&text[..text.len().min(room)]);
         }
     }
 
@@ -310,8 +318,45 @@ impl Trail {
     }
 
     /// The beginning of its answer, where the observer wants it.
-    pub fn response(&self) -> Option<&Bytes> {
-        self.response.get()
+    pub fn response(&self) -> Option<Bytes> {
+        let beginning = self.response.lock().unwrap_or_else(PoisonError::into_inner);
+        (!beginning.is_empty()).then(|| Bytes::copy_from_slice(&beginning))
+    }
+
+    /// Notes the revision that its session speaks. What is noted first stands.
+    pub fn note_version(&self, version: ProtocolVersion) {
+        self.version.get_or_init(|| version);
+    }
+
+    /// The revision that its client speaks, if that is known.
+    pub fn version(&self) -> Option<ProtocolVersion> {
+        match self.asked.era {
+            Era::Modern => Some(ProtocolVersion::MODERN),
+            Era::Legacy => self.version.get().copied(),
+        }
+    }
+
+    /// Notes the session that it has begun.
+    pub fn note_session(&self, id: &str) {
+        if self.observer.wants().details {
+            self.session.get_or_init(|| id.into());
+        }
+    }
+
+    /// The id of its session, which is a secret, where the observer wants it.
+    pub fn session(&self) -> Option<&str> {
+        let shown = || self.asked.details.as_ref()?.session.as_deref();
+        self.session.get().map(|id| &**id).or_else(shown)
+    }
+
+    /// Notes that it is answered by a stream.
+    pub fn note_streamed(&self) {
+        self.is_streamed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is answered by a stream.
+    pub fn is_streamed(&self) -> bool {
+        self.is_streamed.load(Ordering::Relaxed)
     }
 }
 

@@ -68,6 +68,9 @@ impl Followed {
     pub(crate) fn responded(self, response: &Response<Body>) {
         if let Some(trail) = self.0 {
             trail.note_status(response.status().as_u16());
+            if matches!(response.body(), Body::Events(_) | Body::AsEvent(_) | Body::Later(_)) {
+                trail.note_streamed();
+            }
         }
     }
 }

@@ -263,6 +263,7 @@ impl Edge {
         let opened = self.sessions.initialize(&caller.identity, caller.key(), message);
         let (id, text) = opened.await?;
         if let Some(trail) = message.trail() {
+            trail.note_session(&id);
             trail.note_response(&text);
             trail.note_end(|| End::Answered);
         }

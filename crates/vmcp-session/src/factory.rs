@@ -55,6 +55,7 @@ impl Sessions {
         let capabilities = Bytes::copy_from_slice(&hello.capabilities);
         let info = Bytes::copy_from_slice(&hello.client_info);
         if let Some(trail) = request.trail() {
+            trail.note_version(version);
             trail.note_client(|| trail::Client::parse(&info));
         }
         let profile = self.share_profile(ClientProfile { version, capabilities, info });

@@ -119,6 +119,7 @@ impl Session {
         self.note_caller(identity);
         let reply = self.taken(identity, message, log).await;
         if let Some(trail) = message.trail() {
+            trail.note_version(self.version());
             trail.note_client(|| Client::parse(&self.client.info));
             note(&reply, trail);
         }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use vmcp_audit::{Auditor, Output, Settings};
 use vmcp_model::{
     Claims, Era, Identity, Method, Principal, Proof,
-    trace::Trace,
+    trace::{Parent, Trace},
     trail::{Asked, Details, End, Observer, Trail, Via, Wants},
 };
 
@@ -26,6 +26,10 @@ impl Observer for Nobody {
 
     fn wants(&self) -> Wants {
         self.0
+    }
+
+    fn trace(&self, _parent: Option<Parent>, _state: Option<&str>) -> Option<Trace> {
+        None
     }
 
     fn take(&self, _trail: &Trail, _took: Duration) {}

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use vmcp_model::{
-    Era, Kind, Method,
+    Kind, Method, ProtocolVersion,
     trail::{End, Trail, Via, Why},
 };
 
@@ -31,8 +31,8 @@ pub(super) struct Sought<'a> {
 pub(super) struct Facts {
     pub(super) via: Via,
     pub(super) method: Option<Method>,
-    /// `None` where several series have been folded into one.
-    pub(super) era: Option<Era>,
+    /// `None` where nobody knew it, or several series have been folded into one.
+    pub(super) version: Option<ProtocolVersion>,
     /// 0 if there was none, or where series are folded.
     pub(super) status: u16,
     pub(super) outcome: Outcome,
@@ -107,7 +107,7 @@ impl<'a> Sought<'a> {
         let facts = Facts {
             via: asked.via,
             method: asked.method,
-            era: Some(asked.era),
+            version: trail.version(),
             status: trail.status().map_or(0, known_status),
             outcome: Outcome::of(trail),
             named,
@@ -133,15 +133,11 @@ impl Facts {
             Via::Get => 1,
             Via::Delete => 2,
         };
-        let era = match self.era {
-            None => 0,
-            Some(Era::Legacy) => 1,
-            Some(Era::Modern) => 2,
-        };
+        let version = self.version.map_or(0, |version| version as u8 + 1);
         let method = self.method.map_or(0, |method| method as u8 + 1);
         let outcome = self.outcome.number();
         let [low, high] = self.status.to_le_bytes();
-        u64::from_le_bytes([via, era, method, outcome, low, high, self.named as u8, 0])
+        u64::from_le_bytes([via, version, method, outcome, low, high, self.named as u8, 0])
     }
 
     /// What is left of it where there are too many series.
@@ -151,7 +147,7 @@ impl Facts {
             Some(Method::PromptsGet) => Named::Prompt,
             _ => Named::Nothing,
         };
-        Self { era: None, status: 0, named, ..self }
+        Self { version: None, status: 0, named, ..self }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use vmcp_model::{Era, Method, ProtocolVersion, trail::Via};
+use vmcp_model::{Method, ProtocolVersion, trail::Via};
 
 use super::{
     Settings,
@@ -98,11 +98,7 @@ fn seconds(microseconds: u64) -> f64 {
 
 /// Of `mcp.server.operation.duration`.
 fn operation(key: &Key, method: Method) -> Attributes<'_> {
-    let revision = match key.facts.era {
-        Some(Era::Modern) => ProtocolVersion::MODERN.name(),
-        Some(Era::Legacy) => "legacy",
-        None => "",
-    };
+    let revision = key.facts.version.map_or("", ProtocolVersion::name);
     let calls_tool = method == Method::ToolsCall && key.facts.named == Named::Tool;
     vec![
         ("mcp.method.name", method.name().into()),

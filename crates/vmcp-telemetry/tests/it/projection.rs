@@ -39,7 +39,7 @@ fn a_call_is_in_all_metrics_of_requests() {
     for (metric, attributes) in [
         (
             &SERVER_DURATION,
-            "mcp.method.name=tools/call mcp.protocol.version=legacy network.transport=tcp \
+            "mcp.method.name=tools/call mcp.protocol.version=2025-11-25 network.transport=tcp \
              gen_ai.operation.name=execute_tool gen_ai.tool.name=search",
         ),
         (&CLIENT_DURATION, "mcp.method.name=tools/call target.workload_name=jira"),

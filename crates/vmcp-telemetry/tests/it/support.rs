@@ -10,7 +10,8 @@ use std::{
 };
 
 use vmcp_model::{
-    BackendId, Era, Kind, Method,
+    BackendId, Era, Kind, Method, ProtocolVersion,
+    trace::{Parent, Trace},
     trail::{Asked, End, Observer, Target, Trail, Via, Wants},
 };
 use vmcp_telemetry::{
@@ -50,6 +51,10 @@ impl Observer for Server {
         Wants::default()
     }
 
+    fn trace(&self, _parent: Option<Parent>, _state: Option<&str>) -> Option<Trace> {
+        None
+    }
+
     fn take(&self, trail: &Trail, took: Duration) {
         self.metrics.count(trail, took);
     }
@@ -78,6 +83,7 @@ impl Server {
             details: None,
         };
         let trail = Trail::new(observer, asked);
+        trail.note_version(ProtocolVersion::LATEST_LEGACY);
         if request.backend.is_some() || request.capability.is_some() {
             trail.note_target(|| Target {
                 backend: request.backend.map(|name| BackendId::new(name).expect("a name")),
