@@ -9,14 +9,14 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
 use tokio::time::Instant;
 use vmcp_auth::{Authenticator, METADATA_PATH, Operators};
 use vmcp_core::{Background, Budget};
 use vmcp_model::trail::Observer;
 use vmcp_modern::Modern;
 use vmcp_session::Sessions;
-use vmcp_wire::{Fault, headers, lines};
+use vmcp_wire::{Fault, headers};
 
 use crate::{
     body::Body,
@@ -24,6 +24,7 @@ use crate::{
     near::{TrustedNetwork, TrustedProxies},
     operators::{BACKENDS, EXPLAIN, STATUS, is_for_operators},
     origin::{AllowedHost, AllowedOrigin, Doors, host_of},
+    pages::{allow_page, preflight},
     request::RequestBody,
     respond, status,
 };
@@ -85,8 +86,17 @@ pub struct Edge {
     pub(crate) observer: Option<Arc<dyn Observer>>,
     /// Where metrics are shown, if they are.
     pub(crate) exposition: Option<Exposition>,
+    /// Held by whoever writes metrics.
+    pub(crate) writing: tokio::sync::Mutex<()>,
     /// Connections that are open.
     pub(crate) connections: Arc<AtomicUsize>,
+}
+
+/// Who may read metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Readers {
+    All,
+    Operators,
 }
 
 /// What `/status` is told by those who run this.
@@ -111,6 +121,13 @@ pub(crate) struct Reloaded {
     pub(crate) pending: Vec<&'static str>,
 }
 
+/// Who is told of what clients do.
+#[derive(Default)]
+pub struct Told {
+    pub observer: Option<Arc<dyn Observer>>,
+    pub exposition: Option<Exposition>,
+}
+
 /// One open GET stream; given back when dropped.
 pub(crate) struct StreamPermit(Arc<AtomicUsize>);
 
@@ -122,8 +139,7 @@ impl Edge {
         sessions: Arc<Sessions>,
         authenticator: Authenticator,
         operators: Operators,
-        observer: Option<Arc<dyn Observer>>,
-        exposition: Option<Exposition>,
+        told: Told,
         background: Background,
     ) -> Arc<Self> {
         let doors = Doors::new(config.allowed_hosts.clone(), config.allowed_origins.clone());
@@ -144,8 +160,9 @@ impl Edge {
             draining: AtomicBool::new(false),
             has_told_of_proxy: AtomicBool::new(false),
             modern,
-            observer,
-            exposition,
+            observer: told.observer,
+            exposition: told.exposition,
+            writing: tokio::sync::Mutex::default(),
             connections: Arc::default(),
         })
     }
@@ -221,15 +238,10 @@ impl Edge {
             "/readyz" => return status::readiness(self),
             _ => {}
         }
-        let exposition = self.exposition.as_ref().filter(|_| path == METRICS);
-        let is_for_all = exposition.is_some_and(|exposition| match listens {
-            Listens::Metrics => true,
-            Listens::Clients | Listens::ClientsAndAdmin => exposition.to_clients,
-            Listens::Admin => false,
-        });
+        let metrics = self.shows_metrics(path, listens);
         // Whoever reads metrics of many servers knows them by their addresses, which no other site's page can.
         let checked = match host {
-            Some(host) if is_for_all && host.is_address() => Ok(()),
+            Some(host) if metrics == Some(Readers::All) && host.is_address() => Ok(()),
             host => self.doors.check_host(host),
         };
         if let Err(fault) = checked.and_then(|()| unambiguous(&request)) {
@@ -245,7 +257,7 @@ impl Edge {
         let metadata_of = metadata_of.map(|resource| self.canonical(resource));
         let is_endpoint = serves_clients && self.canonical(path) == self.config.endpoint;
         let is_preflight = *request.method() == Method::OPTIONS && origin.is_some();
-        let is_for_operators = serves_admin && (is_for_operators(path) || exposition.is_some());
+        let is_for_operators = serves_admin && (is_for_operators(path) || metrics.is_some());
         let mut response = if is_preflight && (is_endpoint || metadata_of.is_some()) {
             preflight(request.headers(), "POST, GET, DELETE, OPTIONS")
         } else if is_preflight && is_for_operators {
@@ -255,11 +267,10 @@ impl Edge {
             self.mcp(request, peer, listens).await
         } else if let Some(resource) = metadata_of {
             self.metadata(&request, peer, resource, listens)
-        } else if let Some(exposition) = exposition.filter(|_| is_for_all) {
-            if respond::reads(request.method()) {
-                self.metrics(exposition)
-            } else {
-                respond::only_reads()
+        } else if metrics == Some(Readers::All) {
+            match respond::reads(request.method()) {
+                true => Box::pin(self.metrics()).await,
+                false => respond::only_reads(),
             }
         } else if is_for_operators {
             // Boxed, as calls need no room for it.
@@ -271,6 +282,19 @@ impl Edge {
             allow_page(&mut response, origin);
         }
         response
+    }
+
+    /// Who may read metrics at this path, if they are there.
+    fn shows_metrics(&self, path: &str, listens: Listens) -> Option<Readers> {
+        let exposition = self.exposition.as_ref().filter(|_| path == METRICS)?;
+        match listens {
+            Listens::Metrics => Some(Readers::All),
+            Listens::Clients | Listens::ClientsAndAdmin if exposition.to_clients => {
+                Some(Readers::All)
+            }
+            Listens::ClientsAndAdmin | Listens::Admin => Some(Readers::Operators),
+            Listens::Clients => None,
+        }
     }
 
     /// Where a caller gets a token (RFC 9728). Whoever needs to know has none yet.
@@ -398,41 +422,4 @@ fn unambiguous<B>(request: &Request<B>) -> Result<(), Fault> {
         )),
         None => Ok(()),
     }
-}
-
-/// What a page may send with a request. The parameters of tools have headers of their own names.
-const ALLOWED_HEADERS: &str = "content-type, accept, authorization, dpop, last-event-id, mcp-session-id, mcp-protocol-version, mcp-method, mcp-name";
-
-/// How many headers of parameters a page may ask for at once.
-const PARAMETERS: usize = 64;
-
-/// The answer to a browser that asks whether a page may call (Fetch standard, CORS preflight).
-fn preflight(asked: &HeaderMap, methods: &'static str) -> Response<Body> {
-    let mut allowed = ALLOWED_HEADERS.to_owned();
-    let asked = asked.get(header::ACCESS_CONTROL_REQUEST_HEADERS);
-    let asked = asked.and_then(|asked| asked.to_str().ok()).unwrap_or_default().split(',');
-    let names = asked.filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok());
-    let parameters = names.filter(|name| name.as_str().starts_with(lines::PARAMETER));
-    for name in parameters.take(PARAMETERS) {
-        allowed.push_str(", ");
-        allowed.push_str(name.as_str());
-    }
-    let mut response = respond::empty(StatusCode::NO_CONTENT);
-    let headers = response.headers_mut();
-    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
-    if let Ok(allowed) = HeaderValue::from_str(&allowed) {
-        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, allowed);
-    }
-    headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
-    response
-}
-
-fn allow_page(response: &mut Response<Body>, origin: HeaderValue) {
-    let headers = response.headers_mut();
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-    headers.insert(header::VARY, HeaderValue::from_static("origin"));
-    headers.insert(
-        header::ACCESS_CONTROL_EXPOSE_HEADERS,
-        HeaderValue::from_static("mcp-session-id, mcp-protocol-version, www-authenticate"),
-    );
 }

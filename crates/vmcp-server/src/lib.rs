@@ -15,6 +15,7 @@ mod modern;
 mod near;
 mod operators;
 mod origin;
+mod pages;
 mod request;
 mod respond;
 mod silent;
@@ -23,7 +24,7 @@ mod status;
 mod times;
 mod worker;
 
-pub use edge::{Config, Edge, Listens};
+pub use edge::{Config, Edge, Listens, Told};
 pub use metrics::Exposition;
 pub use near::TrustedNetwork;
 pub use origin::{AllowedHost, AllowedOrigin, InvalidPattern};

@@ -1,23 +1,24 @@
 //! What this process has to tell in numbers, and where whoever reads it finds that.
 
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, atomic::Ordering};
 
 use http::{HeaderValue, Response, StatusCode, header};
 use vmcp_backend::{Backend, Phase, State};
 use vmcp_session::Reach;
 use vmcp_telemetry::{
     catalogue::{backends, server},
+    exposition,
     family::Family,
     points::Families,
 };
+use vmcp_wire::Fault;
 
 use crate::{body::Body, edge::Edge, respond};
 
 /// Where metrics are read.
 pub(crate) const METRICS: &str = "/metrics";
 
-/// Prometheus's text format (Prometheus documentation, "Exposition formats").
-const TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+const TEXT: HeaderValue = HeaderValue::from_static(exposition::CONTENT_TYPE);
 
 /// How metrics are shown.
 pub struct Exposition {
@@ -46,17 +47,16 @@ impl Edge {
         families.into_vec()
     }
 
-    /// Answers an operator who reads metrics.
-    pub(crate) fn metrics_for_operators(&self) -> Response<Body> {
-        match &self.exposition {
-            Some(exposition) => self.metrics(exposition),
-            None => respond::empty(StatusCode::NOT_FOUND),
-        }
-    }
-
-    /// Answers who reads metrics.
-    pub(crate) fn metrics(&self, exposition: &Exposition) -> Response<Body> {
-        let text = (exposition.write)(self.families());
+    /// Answers who reads metrics. They are written beside the workers, as there may be very many, and once at a
+    /// time.
+    pub(crate) async fn metrics(self: &Arc<Self>) -> Response<Body> {
+        let _turn = self.writing.lock().await;
+        let edge = Arc::clone(self);
+        let write = move || Some((edge.exposition.as_ref()?.write)(edge.families()));
+        let text = tokio::task::spawn_blocking(write).await.ok().flatten();
+        let Some(text) = text else {
+            return respond::failed(None, &Fault::Internal("metrics could not be written".into()));
+        };
         let mut response = respond::typed(StatusCode::OK, TEXT, Body::whole(text));
         let fresh = HeaderValue::from_static("no-store");
         response.headers_mut().insert(header::CACHE_CONTROL, fresh);

@@ -1,6 +1,6 @@
 //! What is there for operators, and the one gate before it.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use http::{HeaderMap, Request, Response};
 use vmcp_auth::{Asking, Operators};
@@ -32,7 +32,7 @@ pub(crate) fn is_for_operators(path: &str) -> bool {
 impl Edge {
     /// Answers a request for one of these paths.
     pub(crate) async fn serve_operator(
-        &self,
+        self: &Arc<Self>,
         request: Request<RequestBody>,
         peer: IpAddr,
     ) -> Response<Body> {
@@ -47,7 +47,7 @@ impl Edge {
         match request.uri().path() {
             EXPLAIN => self.explain(request).await,
             BACKENDS => status::backends(self),
-            METRICS => self.metrics_for_operators(),
+            METRICS => self.metrics().await,
             _ => status::status(self).await,
         }
     }

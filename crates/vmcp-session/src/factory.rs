@@ -44,21 +44,9 @@ impl Sessions {
             return Err(Fault::Unavailable("there are as many sessions as there may be".into()));
         }
         let counted = self.count_session(client.clone())?;
-        let hello = ClientHello::parse(request).map_err(|why| Fault::InvalidParams(why.into()))?;
-        if hello.capabilities.len() + hello.client_info.len() > MAX_HELLO {
-            let why = format!("capabilities and clientInfo must not be over {MAX_HELLO} bytes");
-            return Err(Fault::InvalidParams(why.into()));
-        }
-        let version = ProtocolVersion::legacy_from_name(&hello.protocol_version)
-            .unwrap_or(ProtocolVersion::LATEST_LEGACY);
-        // What is kept must not keep the whole request alive.
-        let capabilities = Bytes::copy_from_slice(&hello.capabilities);
-        let info = Bytes::copy_from_slice(&hello.client_info);
-        if let Some(trail) = request.trail() {
-            trail.note_version(version);
-            trail.note_client(|| trail::Client::parse(&info));
-        }
-        let profile = self.share_profile(ClientProfile { version, capabilities, info });
+        let profile = profile(request)?;
+        let version = profile.version;
+        let profile = self.share_profile(profile);
         let wanted = self.client_view(&profile, identity);
         if !self.shared.vmcp.has_view(&wanted) {
             self.shared.vmcp.quotas().bring_up_view(&client, &wanted)?;
@@ -324,6 +312,25 @@ impl Session {
 
 /// The merged capabilities. Of a backend that has not said yet what it has, anything may still
 /// come, and what is not promised now cannot be promised later.
+/// What a client says of itself when it begins a session.
+fn profile(request: &Message) -> Result<ClientProfile, Fault> {
+    let hello = ClientHello::parse(request).map_err(|why| Fault::InvalidParams(why.into()))?;
+    if hello.capabilities.len() + hello.client_info.len() > MAX_HELLO {
+        let why = format!("capabilities and clientInfo must not be over {MAX_HELLO} bytes");
+        return Err(Fault::InvalidParams(why.into()));
+    }
+    let version = ProtocolVersion::legacy_from_name(&hello.protocol_version)
+        .unwrap_or(ProtocolVersion::LATEST_LEGACY);
+    // What is kept must not keep the whole request alive.
+    let capabilities = Bytes::copy_from_slice(&hello.capabilities);
+    let info = Bytes::copy_from_slice(&hello.client_info);
+    if let Some(trail) = request.trail() {
+        trail.note_version(version);
+        trail.note_client(|| trail::Client::parse(&info));
+    }
+    Ok(ClientProfile { version, capabilities, info })
+}
+
 fn capabilities(settled: &Settled) -> Bytes {
     let merged = settled.catalog.capabilities();
     if settled.missing.is_empty() {

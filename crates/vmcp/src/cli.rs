@@ -117,6 +117,9 @@ pub(crate) struct Serve {
     /// How long an unused session lives, such as 90s or 1h30m; replaces sessions.ttl.
     #[arg(long, value_name = "DURATION", value_parser = crate::config::parse_session_ttl)]
     pub(crate) session_ttl: Option<Duration>,
+    /// Record on standard output what callers do, unless the configuration says where.
+    #[arg(long)]
+    pub(crate) enable_audit: bool,
 }
 
 #[derive(Debug, Args)]

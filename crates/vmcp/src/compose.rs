@@ -103,7 +103,6 @@ pub(crate) async fn start(
         Some(settings) => Arc::new(Redis::start(settings, background.tasks(), background.stop())),
         None => Arc::new(Memory::new()),
     };
-    let server_name = name.clone();
     let server = ServerInfo { name: name.clone(), version: env!("CARGO_PKG_VERSION").to_owned() };
     let keys = {
         let store = Arc::clone(&store);
@@ -122,32 +121,25 @@ pub(crate) async fn start(
         .context("incomingAuth")?;
     let operators = Operators::new(&admin.auth).context("admin.auth")?;
     let admin_token = operators.made_token().map(str::to_owned);
-    let observers = Observers::start(&server_name, telemetry.as_ref(), audit)?;
+    let observers = Observers::start(&name, telemetry.as_ref(), audit)?;
     let edge = Edge::new(
-        vmcp_server::Config {
-            endpoint: ENDPOINT.to_owned(),
-            allowed_hosts: edge::hosts(&allowed_hosts, public_url.as_deref())?,
-            allowed_origins: edge::parsed(&allowed_origins).context("allowedOrigins")?,
-            trusted_proxies,
-            public_url,
-            request_bytes: limits.request_bytes,
-            held_request_bytes: limits.held_request_bytes,
-            streams: limits.streams,
-            connections: limits.connections,
-            keep_alive: sessions.keep_alive,
-        },
+        edge::config(
+            &allowed_hosts,
+            &allowed_origins,
+            (public_url, trusted_proxies),
+            &limits,
+            sessions.keep_alive,
+        )?,
         labels,
         Arc::clone(&sessions_running),
         authenticator,
         operators,
-        observers.observer(),
-        observers.exposition(telemetry.as_ref()),
+        observers.told(telemetry.as_ref()),
         background.clone(),
     );
-    let metrics_port = telemetry.as_ref().and_then(|telemetry| telemetry.prometheus?.port);
-    let listeners = edge::listeners(listen, admin.listen, metrics_port)?;
-    edge::warn_of_strangers(listen, &incoming);
-    edge::warn_of_nothing_to_see(listen, &admin);
+    let metrics = telemetry.as_ref().and_then(|telemetry| telemetry.prometheus?.port);
+    let listeners = edge::listeners(listen, admin.listen, metrics)?;
+    edge::warn(listen, &incoming, &admin);
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let serving = vmcp_server::serve(listeners.all, &edge, workers, &background)
         .context("the workers could not be started")?;

@@ -10,7 +10,7 @@
 mod addresses;
 mod admin;
 mod aggregation;
-pub(crate) mod audit;
+mod audit;
 mod authorization;
 mod backends;
 mod command;

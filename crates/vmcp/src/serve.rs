@@ -37,7 +37,8 @@ pub(crate) fn run(options: &cli::Serve, logging: Logging) -> anyhow::Result<()> 
         ))
         .into());
     }
-    let mut source = Source::new(&options.sources, options.session_ttl);
+    let mut source =
+        Source::new(&options.sources).overridden(options.session_ttl, options.enable_audit);
     let configuration = source.load()?;
     let threshold = logging.start(configuration.log_level);
     for warning in &configuration.warnings {

@@ -69,7 +69,6 @@ fn an_option_from_elsewhere_gets_a_tip() {
         ("vmcp serve --group tools", "tip: no backends are found by a group"),
         ("vmcp serve --group=tools", "tip: no backends are found by a group"),
         ("vmcp init --group tools", "tip: no backends are found by a group"),
-        ("vmcp serve -c a.yaml --enable-audit", "tip: no record of who called what"),
         ("vmcp serve --optimizer", "tip: there is no optimizer yet"),
         ("vmcp serve --optimizer-embedding", "tip: there is no optimizer yet"),
         ("vmcp -c a.yaml serve", "tip: -c belongs behind the command, as in: vmcp serve -c"),

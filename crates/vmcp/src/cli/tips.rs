@@ -8,16 +8,11 @@ use clap::{
 use super::Cli;
 
 /// Options of ToolHive's vMCP that vmcp does not have.
-const OF_TOOLHIVE: [(&str, &str); 6] = [
+const OF_TOOLHIVE: [(&str, &str); 5] = [
     (
         "--group",
         "no backends are found by a group; write them to a file with thv list --group GROUP \
          --format mcpservers > mcp.json, and give that with --mcp-json",
-    ),
-    (
-        "--enable-audit",
-        "no record of who called what is written yet; do not serve with vmcp where one is required, \
-         otherwise leave the option out",
     ),
     ("--optimizer", OPTIMIZER),
     ("--optimizer-embedding", OPTIMIZER),

@@ -4,13 +4,14 @@ use std::{
     fmt,
     net::{SocketAddr, TcpListener},
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::Context as _;
 use http::Uri;
 use vmcp_auth::{Authenticator, OperatorAuth};
 use vmcp_core::Background;
-use vmcp_server::{AllowedHost, Listens};
+use vmcp_server::{AllowedHost, Listens, TrustedNetwork};
 
 use super::ENDPOINT;
 use crate::{config, user};
@@ -58,12 +59,32 @@ pub(super) fn listeners(
     Ok(Listeners { all, address, admin: admin_address })
 }
 
+/// How the edge works. What is `near` are the URL by which clients reach it, and the proxies that are believed.
+pub(super) fn config(
+    allowed_hosts: &[String],
+    allowed_origins: &[String],
+    near: (Option<String>, Vec<TrustedNetwork>),
+    limits: &config::Limits,
+    keep_alive: Duration,
+) -> anyhow::Result<vmcp_server::Config> {
+    let (public_url, trusted_proxies) = near;
+    Ok(vmcp_server::Config {
+        endpoint: ENDPOINT.to_owned(),
+        allowed_hosts: hosts(allowed_hosts, public_url.as_deref())?,
+        allowed_origins: parsed(allowed_origins).context("allowedOrigins")?,
+        trusted_proxies,
+        public_url,
+        request_bytes: limits.request_bytes,
+        held_request_bytes: limits.held_request_bytes,
+        streams: limits.streams,
+        connections: limits.connections,
+        keep_alive,
+    })
+}
+
 /// The hosts that requests may be meant for: those of the configuration, and that of the URL by which clients
 /// reach the server.
-pub(super) fn hosts(
-    allowed: &[String],
-    public_url: Option<&str>,
-) -> anyhow::Result<Vec<AllowedHost>> {
+fn hosts(allowed: &[String], public_url: Option<&str>) -> anyhow::Result<Vec<AllowedHost>> {
     let mut hosts = parsed(allowed).context("allowedHosts")?;
     if let Some(url) = public_url {
         let url: Uri = url.parse().context("publicUrl")?;
@@ -94,8 +115,14 @@ pub(super) fn authenticator(
     })
 }
 
+/// Warns of what is odd about where requests come in, and whose are taken.
+pub(super) fn warn(listen: SocketAddr, incoming: &vmcp_auth::Config, admin: &config::Admin) {
+    warn_of_strangers(listen, incoming);
+    warn_of_nothing_to_see(listen, admin);
+}
+
 /// Warns where strangers may call whatever there is.
-pub(super) fn warn_of_strangers(address: SocketAddr, incoming: &vmcp_auth::Config) {
+fn warn_of_strangers(address: SocketAddr, incoming: &vmcp_auth::Config) {
     if address.ip().is_loopback() {
         return;
     }
@@ -113,7 +140,7 @@ pub(super) fn warn_of_strangers(address: SocketAddr, incoming: &vmcp_auth::Confi
 }
 
 /// Warns where operators could prove who they are, and there is nothing for them.
-pub(super) fn warn_of_nothing_to_see(listen: SocketAddr, admin: &config::Admin) {
+fn warn_of_nothing_to_see(listen: SocketAddr, admin: &config::Admin) {
     if admin.auth != OperatorAuth::None && admin.listen.is_none() && !listen.ip().is_loopback() {
         tracing::warn!(
             "admin.auth has no effect: beyond this machine, /status is served on a listener of its own only; \
@@ -122,7 +149,7 @@ pub(super) fn warn_of_nothing_to_see(listen: SocketAddr, admin: &config::Admin) 
     }
 }
 
-pub(super) fn parsed<T>(texts: &[String]) -> anyhow::Result<Vec<T>>
+fn parsed<T>(texts: &[String]) -> anyhow::Result<Vec<T>>
 where
     T: std::str::FromStr,
     T::Err: std::error::Error + Send + Sync + 'static,

@@ -9,7 +9,7 @@ use vmcp_model::{
     trace::{Parent, Trace},
     trail::{Observer, Trail, Wants},
 };
-use vmcp_server::Exposition;
+use vmcp_server::{Exposition, Told};
 use vmcp_telemetry::{
     catalogue::{process, server},
     exposition,
@@ -49,10 +49,11 @@ impl Observers {
         Ok(Self { started: Instant::now(), metrics, auditor, wants })
     }
 
-    /// These as the server has them; none where there is none.
-    pub(super) fn observer(&self) -> Option<Arc<dyn Observer>> {
-        let wanted = self.metrics.is_some() || self.auditor.is_some();
-        wanted.then(|| Arc::new(self.clone()) as Arc<dyn Observer>)
+    /// What the server takes of this.
+    pub(super) fn told(&self, telemetry: Option<&Telemetry>) -> Told {
+        let is_wanted = self.metrics.is_some() || self.auditor.is_some();
+        let observer = is_wanted.then(|| Arc::new(self.clone()) as Arc<dyn Observer>);
+        Told { observer, exposition: self.exposition(telemetry) }
     }
 
     /// The audit log, if there is one.
@@ -61,7 +62,7 @@ impl Observers {
     }
 
     /// How metrics are shown to who reads them, if that is wanted.
-    pub(super) fn exposition(&self, telemetry: Option<&Telemetry>) -> Option<Exposition> {
+    fn exposition(&self, telemetry: Option<&Telemetry>) -> Option<Exposition> {
         let telemetry = telemetry?;
         let Prometheus { to_clients, port: _ } = telemetry.prometheus?;
         let (observers, resource) = (self.clone(), telemetry.resource.clone());

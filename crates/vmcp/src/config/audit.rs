@@ -4,16 +4,11 @@ use vmcp_audit::{EventType, Output, Overflow, Settings};
 
 use super::{file, reader::Reader, suggest::did_you_mean};
 
-/// Who records, where the file does not say it.
-const COMPONENT: &str = "vmcp-server";
-
-/// Bytes that the records that wait to be written may take.
-const QUEUE_BYTES: usize = 64 << 20;
-
 /// Reads what is recorded of what callers do, and where. `None` if nothing is.
 pub(super) fn read(reader: &Reader<'_>, endpoint: &str) -> Option<Settings> {
+    let defaults = Settings::default();
     let settings = Settings {
-        component: reader.text("component").unwrap_or_else(|| COMPONENT.to_owned()),
+        component: reader.text("component").unwrap_or(defaults.component),
         endpoint: endpoint.to_owned(),
         event_types: types(reader, "eventTypes"),
         exclude: types(reader, "excludeEventTypes"),
@@ -27,33 +22,12 @@ pub(super) fn read(reader: &Reader<'_>, endpoint: &str) -> Option<Settings> {
             .choice("onOverflow", &[Overflow::Drop, Overflow::Block])
             .unwrap_or(Overflow::Drop),
         queue: reader.count("queue"),
-        queue_bytes: QUEUE_BYTES,
         rotate_at: u64::try_from(reader.size("maxFileBytes")).ok().filter(|bytes| *bytes > 0),
         keep: reader.count("keepFiles"),
+        ..defaults
     };
     let is_on = reader.flag("enabled").unwrap_or(true);
     (reader.is_present() && is_on).then_some(settings)
-}
-
-/// What is on unless it is said otherwise, as `--enable-audit` has it.
-pub(crate) fn by_default(endpoint: &str) -> Settings {
-    Settings {
-        component: COMPONENT.to_owned(),
-        endpoint: endpoint.to_owned(),
-        event_types: Vec::new(),
-        exclude: Vec::new(),
-        include_request_data: false,
-        include_response_data: false,
-        max_data_size: Settings::DEFAULT_DATA_SIZE,
-        detect_application_errors: true,
-        max_delegation_depth: 10,
-        output: Output::Stdout,
-        overflow: Overflow::Drop,
-        queue: 10_000,
-        queue_bytes: QUEUE_BYTES,
-        rotate_at: None,
-        keep: 5,
-    }
 }
 
 fn types(reader: &Reader<'_>, name: &str) -> Vec<EventType> {

@@ -28,6 +28,8 @@ pub(crate) struct Source {
     sources: Sources,
     /// From the command line, instead of what the file says.
     session_ttl: Option<Duration>,
+    /// The command line says that what callers do is recorded.
+    is_audited: bool,
     /// Every file that was read, as it was before it was read.
     seen: BTreeMap<PathBuf, Option<Trace>>,
 }
@@ -43,8 +45,18 @@ struct Trace {
 }
 
 impl Source {
-    pub(crate) fn new(sources: &Sources, session_ttl: Option<Duration>) -> Self {
-        Self { sources: sources.clone(), session_ttl, seen: BTreeMap::new() }
+    pub(crate) fn new(sources: &Sources) -> Self {
+        Self {
+            sources: sources.clone(),
+            session_ttl: None,
+            is_audited: false,
+            seen: BTreeMap::new(),
+        }
+    }
+
+    /// The same, with what the command line says in place of the file.
+    pub(crate) fn overridden(self, session_ttl: Option<Duration>, is_audited: bool) -> Self {
+        Self { session_ttl, is_audited, ..self }
     }
 
     /// Whether there is a file that can change.
@@ -72,6 +84,9 @@ impl Source {
         let mut configuration = loaded?;
         if let Some(ttl) = self.session_ttl {
             configuration.sessions.ttl = ttl;
+        }
+        if self.is_audited && configuration.audit.is_none() {
+            configuration.audit = Some(vmcp_audit::Settings::default());
         }
         Ok(configuration)
     }

@@ -38,7 +38,7 @@ pub(super) const TELEMETRY: &[Key] = &[
     .default("true"),
     Key::count(
         "maxSeries",
-        2000,
+        1000,
         1_000_000,
         "how many tools, prompts and backends, each with its methods and outcomes, are counted apart; the one that \
          was used longest ago is counted with all others from then on",

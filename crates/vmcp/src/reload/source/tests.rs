@@ -35,7 +35,7 @@ fn editors_files_are_looked_at() {
             .unwrap();
     }
     let given = sources(None, &[&paths[0], &paths[1]]);
-    let mut source = Source::new(&given, None);
+    let mut source = Source::new(&given);
     assert!(source.has_file());
     assert_eq!(source.load().unwrap().backends.len(), 2);
     assert!(!source.has_changed());
@@ -46,7 +46,7 @@ fn editors_files_are_looked_at() {
     }
     let mut none = sources(None, &[]);
     none.given.backend.push("a=run".to_owned());
-    assert!(!Source::new(&none, None).has_file());
+    assert!(!Source::new(&none).has_file());
 }
 
 /// Whoever reads a pipe waits for who writes to it.
@@ -55,7 +55,7 @@ fn a_file_that_has_become_a_pipe_is_not_read() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("mcp.json");
     fs::write(&path, r#"{"mcpServers": {"a": {"command": "run"}}}"#).unwrap();
-    let mut source = Source::new(&sources(None, &[&path]), None);
+    let mut source = Source::new(&sources(None, &[&path]));
     source.load().unwrap();
     fs::remove_file(&path).unwrap();
     rustix::fs::mknodat(
@@ -70,7 +70,7 @@ fn a_file_that_has_become_a_pipe_is_not_read() {
     let why = source.load().unwrap_err().to_string();
     assert!(why.ends_with("mcp.json: is not a regular file any more"), "{why}");
     // From the start it is read once.
-    assert!(!Source::new(&sources(None, &[&path]), None).has_file());
+    assert!(!Source::new(&sources(None, &[&path])).has_file());
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn what_it_reads_is_looked_at_and_nothing_else() {
     let (path, key) = (directory.path().join("vmcp.yaml"), directory.path().join("key"));
     fs::write(&key, "first").unwrap();
     fs::write(&path, FILE.replace("KEY", &key.to_string_lossy())).unwrap();
-    let mut source = Source::new(&file(&path), None);
+    let mut source = Source::new(&file(&path));
     source.load().unwrap();
     assert!(!source.has_changed());
     fs::write(directory.path().join("other"), "x").unwrap();
@@ -123,7 +123,7 @@ fn a_link_that_leads_elsewhere_is_a_change() {
     }
     symlink(at("one"), at("data")).unwrap();
     symlink(at("data").join("vmcp.yaml"), at("vmcp.yaml")).unwrap();
-    let mut source = Source::new(&file(&at("vmcp.yaml")), None);
+    let mut source = Source::new(&file(&at("vmcp.yaml")));
     source.load().unwrap();
     assert!(!source.has_changed());
     symlink(at("two"), at("next")).unwrap();
@@ -140,7 +140,7 @@ fn the_token_of_operators_is_looked_at_while_it_is_bad() {
     fs::write(&token, "0123456789abcdef").unwrap();
     let admin = format!("admin: {{auth: {{type: token, tokenFile: '{}'}}}}\n", token.display());
     fs::write(&path, FILE.replace("KEY", &key.to_string_lossy()) + &admin).unwrap();
-    let mut source = Source::new(&file(&path), None);
+    let mut source = Source::new(&file(&path));
     source.load().unwrap();
     fs::write(&token, "short").unwrap();
     assert!(!source.has_changed());
