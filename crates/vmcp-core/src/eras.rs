@@ -7,7 +7,9 @@ use vmcp_model::{
     Era, LogLevel, Method, Mirror, Topic, legacy,
     raw::{self, Edit, Members},
 };
-use vmcp_wire::{Fault, Introduction, Lines, Message, Outcome, OutcomeKind, lines, task};
+use vmcp_wire::{
+    Fault, Introduction, Lines, Message, Outcome, OutcomeKind, TRACE_PARENT, lines, task, traced,
+};
 
 use crate::{
     caller::{Caller, ClientCapabilities},
@@ -69,8 +71,25 @@ pub(crate) enum Finished {
 }
 
 impl Routed<'_> {
-    /// The request as the backend of this session gets it.
+    /// The request as the backend of this session gets it. It says where it stands in a trace: in its headers, and in
+    /// its `_meta` where it has none, its client has said so there, or it is recorded.
     pub(crate) fn written(&self, caller: &Caller<'_>, session: &Session) -> Result<Written, Fault> {
+        let mut written = self.translated(caller, session)?;
+        let trace = self.trail.and_then(|trail| trail.asked().trace.as_ref());
+        if let Some(trace) = trace {
+            let takes_headers = self.backend.takes_headers();
+            if takes_headers {
+                written.lines.get_or_insert_default().trace(trace);
+            }
+            if !takes_headers || trace.sampled || self.message.meta_string(TRACE_PARENT).is_some() {
+                written.text = traced(&written.text, trace);
+            }
+        }
+        Ok(written)
+    }
+
+    /// The same, as the era of the backend has it.
+    fn translated(&self, caller: &Caller<'_>, session: &Session) -> Result<Written, Fault> {
         let text = match (caller.era, session.is_stateless()) {
             (Era::Legacy, false) => {
                 let text = match caller.alias(session) {

@@ -8,16 +8,12 @@ use vmcp_model::{
     trace::{MAX_STATE, Parent, Trace},
     trail::{Asked, Details, End, Observer, Trail, Via, Wants},
 };
-use vmcp_wire::{Fault, Message, headers};
+use vmcp_wire::{Fault, Message, TRACE_PARENT, TRACE_STATE, headers};
 
 use crate::{body::Body, edge::Edge};
 
 /// What a client or a proxy calls a request.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// W3C Trace Context, sections 3.2 and 3.3; in `_meta` under the same names.
-const TRACE_PARENT: &str = "traceparent";
-const TRACE_STATE: &str = "tracestate";
 
 /// Bytes that are kept of what a client says of itself, of the id of a request and of what it names.
 const MAX_AGENT: usize = 256;

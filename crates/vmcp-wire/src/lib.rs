@@ -18,6 +18,7 @@ mod salient;
 mod scan;
 pub mod sse;
 pub mod task;
+mod traced;
 
 pub use error::{Fault, RETRY_AFTER_SECONDS};
 pub use id::{Id, IdKey, question_id, split_question_id};
@@ -28,6 +29,7 @@ pub use meta::Introduction;
 pub use outcome::{Kind as OutcomeKind, Outcome, Unreadable};
 pub use response::{is_plain_response, is_sound_error, says_tool_failed};
 pub use scan::{ResponseScan, Said, ScanError};
+pub use traced::{TRACE_PARENT, TRACE_STATE, traced};
 
 /// A text without the byte order mark with which some begin what is UTF-8 anyway (RFC 8259, section 8.1).
 pub fn unmarked(text: &[u8]) -> &[u8] {

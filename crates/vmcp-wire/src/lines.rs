@@ -1,13 +1,19 @@
-//! The headers that repeat what a modern request's body says, for those who do not read bodies
-//! (specification 2026-07-28, basic/transports/streamable-http, "Request Metadata").
+//! The headers that go with one request: those that repeat what a modern request's body says, for those who do not
+//! read bodies (specification 2026-07-28, basic/transports/streamable-http, "Request Metadata"), and where it stands
+//! in a trace.
 
 use std::borrow::Cow;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use vmcp_model::{Method, ProtocolVersion, Topic};
+use vmcp_model::{Method, ProtocolVersion, Topic, trace::Trace};
 
-use crate::{error::Fault, headers::PROTOCOL_VERSION, message::Message};
+use crate::{
+    error::Fault,
+    headers::PROTOCOL_VERSION,
+    message::Message,
+    traced::{TRACE_PARENT, TRACE_STATE},
+};
 
 pub const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 pub const NAME: HeaderName = HeaderName::from_static("mcp-name");
@@ -21,19 +27,40 @@ const SENTINEL: (&str, &str) = ("=?base64?", "?=");
 /// What one request says in its headers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Lines {
+    /// It is one of the modern era, and repeats what its body says.
+    repeats: bool,
     method: Option<HeaderValue>,
     name: Option<HeaderValue>,
     parameters: Vec<(HeaderName, HeaderValue)>,
+    /// `traceparent` and `tracestate`.
+    trace: Option<(HeaderValue, Option<HeaderValue>)>,
 }
 
 impl Lines {
     /// The lines of a request. `name` is what [`named_by`] says that names its target.
     pub fn new(method: &str, name: Option<&str>) -> Self {
         Self {
+            repeats: true,
             method: HeaderValue::from_str(method).ok(),
             name: name.map(encode),
-            parameters: Vec::new(),
+            ..Self::default()
         }
+    }
+
+    /// Whether they are those of a request of the modern era.
+    pub fn repeat(&self) -> bool {
+        self.repeats
+    }
+
+    /// Adds where the request stands in a trace.
+    pub fn trace(&mut self, trace: &Trace) {
+        let state = trace.state.as_ref().and_then(|state| HeaderValue::from_str(state).ok());
+        self.trace = HeaderValue::from_bytes(&trace.header()).ok().map(|parent| (parent, state));
+    }
+
+    /// Whether a header of this name is among those that say where the request stands in a trace.
+    pub fn traces(&self, name: &str) -> bool {
+        self.trace.is_some() && [TRACE_PARENT, TRACE_STATE].contains(&name)
     }
 
     /// Adds a parameter, beside one of that name if it is there already.
@@ -54,6 +81,15 @@ impl Lines {
 
     /// Goes through the lines, the revision among them.
     pub fn each(&self, mut visit: impl FnMut(&HeaderName, &HeaderValue)) {
+        if let Some((parent, state)) = &self.trace {
+            visit(&HeaderName::from_static(TRACE_PARENT), parent);
+            if let Some(state) = state {
+                visit(&HeaderName::from_static(TRACE_STATE), state);
+            }
+        }
+        if !self.repeats {
+            return;
+        }
         visit(&PROTOCOL_VERSION, &HeaderValue::from_static(ProtocolVersion::MODERN.name()));
         if let Some(method) = &self.method {
             visit(&METHOD, method);

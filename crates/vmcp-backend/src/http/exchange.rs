@@ -9,7 +9,7 @@ use vmcp_wire::{IdKey, Lines, Message, Shape, headers::MediaType};
 
 use super::{Http, SAID, body::Body, challenge, readable, refusal, stream::Stream};
 use crate::{
-    backend::{Answer, Backend, REFUSAL_BYTES, within},
+    backend::{Answer, Backend, REFUSAL_BYTES, Wire, within},
     discovery::{Refusal, is_doubtful},
     error::Error,
     events::Events,
@@ -21,6 +21,11 @@ use crate::{
 };
 
 impl Backend {
+    /// Whether a request to it can say something in headers.
+    pub fn takes_headers(&self) -> bool {
+        matches!(self.wire, Wire::Http(_))
+    }
+
     /// Sends a message and gives what the backend does with it.
     pub(crate) async fn exchange_over_http(
         self: &Arc<Self>,

@@ -90,10 +90,12 @@ impl Request<'_> {
 
     /// All headers but the body's length.
     fn each_header(&self, mut put: impl FnMut(&HeaderName, &HeaderValue)) {
+        let repeat = self.lines.is_some_and(Lines::repeat);
+        let traces = |name: &str| self.lines.is_some_and(|lines| lines.traces(name));
         for (name, value) in self.base {
-            let is_told = self.lines.is_some() && [lines::METHOD, lines::NAME].contains(name);
+            let is_told = repeat && [lines::METHOD, lines::NAME].contains(name);
             let is_shown = self.shown.get().is_some_and(|shown| shown.sets(name));
-            if !is_told && !is_shown {
+            if !is_told && !is_shown && !traces(name.as_str()) {
                 put(name, value);
             }
         }
@@ -102,7 +104,8 @@ impl Request<'_> {
             let outbound = Outbound { method: &self.method, target: self.target, body };
             shown.each_header(outbound, &mut put);
         }
-        for (name, value) in self.passed.get().into_iter().flat_map(|passed| passed.headers()) {
+        let passed = self.passed.get().into_iter().flat_map(|passed| passed.headers());
+        for (name, value) in passed.filter(|(name, _)| !traces(name)) {
             // What came in as a header is one.
             if let (Ok(name), Ok(mut value)) =
                 (HeaderName::try_from(name), HeaderValue::from_maybe_shared(value.clone()))
@@ -111,7 +114,7 @@ impl Request<'_> {
                 put(&name, &value);
             }
         }
-        if let (Some(session), None) = (self.session, self.lines) {
+        if let Some(session) = self.session.filter(|_| !repeat) {
             put(&headers::PROTOCOL_VERSION, &HeaderValue::from_static(session.version.name()));
         }
         if let Some(id) = self.session.and_then(|session| session.id.as_ref()) {
