@@ -9,7 +9,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header, uri::PathAndQuery};
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header, uri::PathAndQuery,
+};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{
     body::Incoming,
@@ -26,7 +28,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::address::is_public;
 
-/// The largest answer.
+/// The largest answer of what does not say how large one may be.
 const MAX_BYTES: usize = 1 << 20;
 
 /// How long one address may take to answer, so that the next has its turn.
@@ -102,8 +104,28 @@ pub struct Form<'a> {
     pub accept: &'static str,
 }
 
+/// A text that is sent, of whatever type.
+#[derive(Clone, Copy)]
+pub struct Post<'a> {
+    pub content_type: &'static str,
+    /// Headers beyond those that every request has.
+    pub headers: &'a HeaderMap,
+    pub body: &'a Bytes,
+    /// The largest answer, in bytes.
+    pub max_answer: usize,
+}
+
 /// What almost everybody answers with.
 pub const JSON: &str = "application/json";
+
+/// A request, but for where it goes.
+struct Asked {
+    method: Method,
+    accept: &'static str,
+    headers: HeaderMap,
+    body: Bytes,
+    max_answer: usize,
+}
 
 /// Where a URL leads.
 struct Server {
@@ -129,7 +151,7 @@ impl Fetcher {
         let mut url = url.clone();
         let server = self.server(&url)?;
         for _redirect in 0..=MAX_REDIRECTS {
-            let answer = self.exchange(&server, &url, None).await?;
+            let answer = self.exchange(&server, &url, Asked::get()).await?;
             let status = answer.status();
             if status.is_success() {
                 return Ok(answer.into_body());
@@ -155,7 +177,13 @@ impl Fetcher {
         form: Form<'_>,
     ) -> Result<Response<Bytes>, FetchError> {
         let server = self.server(url)?;
-        self.exchange(&server, url, Some(form)).await
+        self.exchange(&server, url, Asked::form(form)).await
+    }
+
+    /// Sends a text and gives the answer, whatever its status. Nothing is followed.
+    pub async fn post(&self, url: &Uri, post: Post<'_>) -> Result<Response<Bytes>, FetchError> {
+        let server = self.server(url)?;
+        self.exchange(&server, url, Asked::post(post)).await
     }
 
     fn server(&self, url: &Uri) -> Result<Server, FetchError> {
@@ -168,18 +196,18 @@ impl Fetcher {
         &self,
         server: &Server,
         url: &Uri,
-        form: Option<Form<'_>>,
+        asked: Asked,
     ) -> Result<Response<Bytes>, FetchError> {
         let unreachable = |source| FetchError::Unreachable { url: url.clone(), source };
         let stream = self.connect(server, url).await?;
         if !server.secure {
-            return ask(TokioIo::new(stream), url, form).await;
+            return ask(TokioIo::new(stream), url, asked).await;
         }
         let tls = self.tls.clone()?;
         let name = ServerName::try_from(server.host.clone())
             .map_err(|_error| FetchError::NotHttps(url.clone()))?;
         let stream = TlsConnector::from(tls).connect(name, stream).await.map_err(unreachable)?;
-        ask(TokioIo::new(stream), url, form).await
+        ask(TokioIo::new(stream), url, asked).await
     }
 
     /// Connects to the first address that may be used and answers.
@@ -203,6 +231,43 @@ impl Fetcher {
             }
         }
         Err(failed.unwrap_or_else(|| unreachable(io::ErrorKind::NotFound.into())))
+    }
+}
+
+impl Asked {
+    fn get() -> Self {
+        Self {
+            method: Method::GET,
+            accept: JSON,
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            max_answer: MAX_BYTES,
+        }
+    }
+
+    fn form(form: Form<'_>) -> Self {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, FORM);
+        headers.extend(form.authorization.map(|value| (header::AUTHORIZATION, value.clone())));
+        Self {
+            method: Method::POST,
+            accept: form.accept,
+            headers,
+            body: form.text.to_owned().into(),
+            max_answer: MAX_BYTES,
+        }
+    }
+
+    fn post(post: Post<'_>) -> Self {
+        let mut headers = post.headers.clone();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(post.content_type));
+        Self {
+            method: Method::POST,
+            accept: post.content_type,
+            headers,
+            body: post.body.clone(),
+            max_answer: post.max_answer,
+        }
     }
 }
 
@@ -243,28 +308,24 @@ fn redirected(server: &Server, url: &Uri, target: &HeaderValue) -> Option<Uri> {
 }
 
 /// One request on a connection of its own.
-async fn ask<S>(stream: S, url: &Uri, form: Option<Form<'_>>) -> Result<Response<Bytes>, FetchError>
+async fn ask<S>(stream: S, url: &Uri, asked: Asked) -> Result<Response<Bytes>, FetchError>
 where
     S: Read + Write + Unpin + Send,
 {
     let unusable = |why: String| FetchError::Unusable { url: url.clone(), why };
     let host = url.authority().map(|authority| authority.as_str()).unwrap_or_default();
     let path = url.path_and_query().map_or("/", PathAndQuery::as_str);
-    let method = if form.is_some() { Method::POST } else { Method::GET };
+    let Asked { method, accept, headers, body, max_answer } = asked;
     let mut request = Request::builder()
         .method(method)
         .uri(path)
         .header(header::HOST, host)
-        .header(header::ACCEPT, form.map_or(JSON, |form| form.accept))
+        .header(header::ACCEPT, accept)
         .header(header::USER_AGENT, "vmcp")
         .header(header::CONNECTION, "close")
-        .body(Full::new(form.map_or_else(Bytes::new, |form| form.text.to_owned().into())))
+        .body(Full::new(body))
         .map_err(|error| unusable(error.to_string()))?;
-    if let Some(form) = form {
-        request.headers_mut().insert(header::CONTENT_TYPE, FORM);
-        let shown = form.authorization.map(|value| (header::AUTHORIZATION, value.clone()));
-        request.headers_mut().extend(shown);
-    }
+    request.headers_mut().extend(headers);
     let (mut sender, connection) =
         http1::handshake(stream).await.map_err(|error| unusable(error.to_string()))?;
     let mut driver = pin!(async {
@@ -275,7 +336,7 @@ where
     let exchange = async {
         let answer = sender.send_request(request).await.map_err(|error| error.to_string())?;
         let (head, body): (_, Incoming) = answer.into_parts();
-        let body = Limited::new(body, MAX_BYTES).collect().await;
+        let body = Limited::new(body, max_answer).collect().await;
         let body = body.map_err(|error| error.to_string())?.to_bytes();
         Ok::<_, String>(Response::from_parts(head, body))
     };

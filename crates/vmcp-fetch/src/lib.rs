@@ -8,5 +8,5 @@ mod address;
 mod fetcher;
 mod form;
 
-pub use fetcher::{FetchError, Fetcher, Form, InvalidRoots, JSON, Rules};
+pub use fetcher::{FetchError, Fetcher, Form, InvalidRoots, JSON, Post, Rules};
 pub use form::{basic, form};
