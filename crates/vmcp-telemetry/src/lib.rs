@@ -4,5 +4,7 @@ pub mod catalogue;
 pub mod exposition;
 pub mod family;
 pub mod metrics;
+pub mod otlp;
 pub mod points;
+pub mod spans;
 pub mod text;
