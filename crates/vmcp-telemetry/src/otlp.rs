@@ -152,6 +152,14 @@ struct Queued<T> {
     interval: Duration,
 }
 
+/// What becomes of items that make no full batch once one has been sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    /// They wait for others: each request costs both sides more than an item.
+    Waits,
+    Goes,
+}
+
 /// A signal that is asked for.
 struct Gathered {
     lane: Lane,
@@ -318,13 +326,12 @@ impl<T: queue::Weighed> Queued<T> {
     async fn run(&self) {
         loop {
             self.queue.wait(self.interval).await;
-            self.send().await;
-            self.lane.tell_of_dropped();
+            self.send(Rest::Waits).await;
         }
     }
 
-    /// Sends what there is, batch after batch.
-    async fn send(&self) {
+    /// Sends batch after batch.
+    async fn send(&self, rest: Rest) {
         let mut sending = self.lane.sending().await;
         // What was left under way by a task that has ended.
         sending.settle().await;
@@ -337,11 +344,15 @@ impl<T: queue::Weighed> Queued<T> {
             let body = (self.encode)(&self.origin, items).into();
             sending.begin(Batch { body, count: count as u64 });
             sending.settle().await;
+            self.lane.tell_of_dropped();
+            if rest == Rest::Waits && !self.queue.has_batch() {
+                return;
+            }
         }
     }
 
     async fn flush(&self, deadline: Instant) {
-        let _late = timeout_at(deadline, self.send()).await;
+        let _late = timeout_at(deadline, self.send(Rest::Goes)).await;
         self.lane.note_dropped(self.queue.close());
         self.lane.give_up();
     }

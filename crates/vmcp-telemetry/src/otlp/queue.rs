@@ -59,7 +59,7 @@ impl<T: Weighed> Queue<T> {
             return false;
         }
         // Nobody is woken for less: that would cost more than the item.
-        if self.len() >= self.batch {
+        if self.has_batch() {
             self.full.notify_one();
         }
         true
@@ -99,6 +99,11 @@ impl<T: Weighed> Queue<T> {
                 count => thrown += count as u64,
             }
         }
+    }
+
+    /// Whether a batch is full.
+    pub(super) fn has_batch(&self) -> bool {
+        self.len() >= self.batch
     }
 
     pub(super) fn len(&self) -> usize {

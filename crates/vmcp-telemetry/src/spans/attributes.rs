@@ -106,6 +106,10 @@ fn named(trail: &Trail, method: Method, style: &Style, found: &mut Vec<Attribute
             add("mcp.resource.uri", asked, found);
             add("mcp.resource.id", asked.filter(|_| style.legacy), found);
         }
+        Method::CompletionComplete => {
+            let prompt = capability.filter(|(kind, _)| *kind == Kind::Prompt);
+            add("gen_ai.prompt.name", prompt.map(|(_, name)| &**name), found);
+        }
         // They name nothing, or something that others name better.
         _ => {}
     }

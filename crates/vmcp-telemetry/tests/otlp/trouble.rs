@@ -3,11 +3,11 @@
 use std::{
     io::Write,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use vmcp_telemetry::otlp::Config;
-use vmcp_testkit::process::free_port;
+use vmcp_testkit::{identity::IdentityProvider, process::free_port};
 
 use crate::{Receiver, exporter, nothing, program, requests, span, spans, until};
 
@@ -119,6 +119,8 @@ async fn what_is_taken_in_part_counts_as_such() {
 async fn a_slow_receiver_costs_what_there_is_no_room_for() {
     let receiver = Receiver::start().await;
     receiver.behave(r#"[{"hold": true}]"#).await;
+    let log = Log::default();
+    let _listening = log.listen();
     let config = Config { timeout: crate::PATIENCE, max_spans: 1000, ..receiver.config() };
     let exporter = exporter(config, nothing());
     exporter.record([span(0)]);
@@ -133,6 +135,26 @@ async fn a_slow_receiver_costs_what_there_is_no_room_for() {
     assert_eq!(requests(&received), 3);
     until(&exporter, "exported", |exporter| exporter.stats().traces.exported == 1001).await;
     assert_eq!(exporter.stats().traces.queued, 0);
+    let lines = log.lines();
+    assert_eq!(lines.len(), 1, "{lines:#?}");
+    assert!(lines[0].contains("WARN") && lines[0].contains("dropped=8999"), "{lines:#?}");
+}
+
+/// Spans do not go one by one while there is much of them: each request would hold a few.
+#[tokio::test]
+async fn what_comes_while_a_batch_is_sent_waits_for_others() {
+    let receiver = Receiver::start().await;
+    receiver.behave(r#"[{"hold": true}]"#).await;
+    let config = Config { timeout: crate::PATIENCE, ..receiver.config() };
+    let exporter = exporter(Config { batch_interval: crate::PATIENCE, ..config }, nothing());
+    exporter.record((0..512).map(span));
+    receiver.until("a request", |received| requests(received) == 1).await;
+    exporter.record([span(512)]);
+    receiver.release().await;
+    until(&exporter, "exported", |exporter| exporter.stats().traces.exported == 512).await;
+    exporter.record((513..1024).map(span));
+    let received = receiver.until("all", |received| spans(received) == 1024).await;
+    assert_eq!(requests(&received), 2);
 }
 
 #[tokio::test]
@@ -186,6 +208,30 @@ async fn the_end_waits_no_longer_than_it_may() {
     let stats = exporter.stats().traces;
     assert_eq!((stats.exported, stats.failed, stats.dropped, stats.queued), (0, 1, 2, 0));
     receiver.release().await;
+}
+
+/// The provider's server takes no telemetry, but says so by TLS.
+#[tokio::test]
+async fn a_receiver_is_believed_whose_authority_is_configured() {
+    let server = IdentityProvider::start_with_tls().await.unwrap();
+    let other = IdentityProvider::start_with_tls().await.unwrap();
+    let url = format!("{}/v1/traces", server.issuer());
+    for (ca_bundle, said) in [
+        (server.authority().as_bytes().to_vec(), "404 Not Found"),
+        (other.authority().as_bytes().to_vec(), "certificate"),
+    ] {
+        let log = Log::default();
+        let _listening = log.listen();
+        let config = Config {
+            traces: Some(url.parse().unwrap()),
+            ca_bundle: Some(ca_bundle),
+            batch_interval: Duration::from_millis(20),
+            ..Config::new(SystemTime::now())
+        };
+        let exporter = exporter(config, nothing());
+        exporter.record([span(0)]);
+        until(&exporter, said, |_| log.lines().concat().contains(said)).await;
+    }
 }
 
 #[tokio::test]
