@@ -104,7 +104,7 @@ pub struct Form<'a> {
     pub accept: &'static str,
 }
 
-/// A text that is sent, of whatever type.
+/// A body that is sent, of whatever type.
 #[derive(Clone, Copy)]
 pub struct Post<'a> {
     pub content_type: &'static str,
@@ -180,8 +180,12 @@ impl Fetcher {
         self.exchange(&server, url, Asked::form(form)).await
     }
 
-    /// Sends a text and gives the answer, whatever its status. Nothing is followed.
-    pub async fn post(&self, url: &Uri, post: Post<'_>) -> Result<Response<Bytes>, FetchError> {
+    /// Sends a body and gives the answer, whatever its status. Nothing is followed.
+    pub async fn post_body(
+        &self,
+        url: &Uri,
+        post: Post<'_>,
+    ) -> Result<Response<Bytes>, FetchError> {
         let server = self.server(url)?;
         self.exchange(&server, url, Asked::post(post)).await
     }

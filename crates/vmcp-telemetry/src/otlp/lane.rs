@@ -167,7 +167,7 @@ impl Lane {
             body,
             max_answer: MAX_ANSWER,
         };
-        let answer = self.receiver.fetcher.post(&self.url, post);
+        let answer = self.receiver.fetcher.post_body(&self.url, post);
         match timeout(self.receiver.timeout, answer).await {
             Ok(Ok(answer)) => judged(&answer),
             Ok(Err(error)) => self.broken(&error),
@@ -179,11 +179,7 @@ impl Lane {
     }
 
     fn broken(&self, error: &FetchError) -> Attempt {
-        // What stands behind the path may be a secret.
-        let mut why = error.to_string();
-        if let Some(query) = self.url.query().filter(|query| !query.is_empty()) {
-            why = why.replace(query, "...");
-        }
+        let why = error.to_string().replace(&self.url.to_string(), &shown(&self.url));
         match error {
             FetchError::Unreachable { .. }
             | FetchError::Unusable { .. }
@@ -318,6 +314,14 @@ fn judged(answer: &Response<Bytes>) -> Attempt {
     }
     let after = answer.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
     Attempt::Later { why, after: after.and_then(|after| retry_after(after, SystemTime::now())) }
+}
+
+/// A URL without what may be secret: what stands before the host, and behind the path.
+fn shown(url: &Uri) -> String {
+    let scheme = url.scheme_str().unwrap_or_default();
+    let authority = url.authority().map(|authority| authority.as_str()).unwrap_or_default();
+    let (_, host) = authority.rsplit_once('@').unwrap_or(("", authority));
+    format!("{scheme}://{host}{}", url.path())
 }
 
 /// Seconds, or a date (RFC 9110, section 10.2.3).

@@ -234,11 +234,24 @@ async fn a_receiver_is_believed_whose_authority_is_configured() {
     }
 }
 
+/// A URL may have secrets before its host and behind its path.
 #[tokio::test]
 async fn what_needs_tls_is_not_sent_without() {
     let receiver = Receiver::start().await;
-    let exporter = exporter(Config { insecure: false, ..receiver.config() }, nothing());
-    exporter.record([span(0)]);
-    until(&exporter, "lost", |exporter| exporter.stats().traces.failed == 1).await;
+    let host = receiver.process.url_of("").replace("http://", "");
+    for (insecure, url) in [
+        (false, format!("http://{host}/v1/traces?key=hidden")),
+        (true, format!("http://user:hidden@{host}/v1/traces")),
+    ] {
+        let log = Log::default();
+        let _listening = log.listen();
+        let traces = Some(url.parse().unwrap());
+        let exporter = exporter(Config { traces, insecure, ..receiver.config() }, nothing());
+        exporter.record([span(0)]);
+        until(&exporter, "lost", |exporter| exporter.stats().traces.failed == 1).await;
+        let said = log.lines().concat();
+        assert!(said.contains(&format!("http://{host}/v1/traces is not")), "{said}");
+        assert!(!said.contains("hidden"), "{said}");
+    }
     assert_eq!(requests(&receiver.received().await), 0);
 }
