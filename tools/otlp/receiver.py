@@ -16,6 +16,7 @@ import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
 from opentelemetry.proto.collector.logs.v1 import logs_service_pb2 as logs_service
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2 as metrics_service
@@ -286,7 +287,11 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(status, said, headers, protobuf)
         with lock:
             check(self.headers["Content-Type"] == protobuf, f"{self.path}: {self.headers['Content-Type']!r}")
-            message = request.FromString(body)
+            try:
+                message = request.FromString(body)
+            except DecodeError as error:
+                wrong(f"{self.path}: {error}")
+                return self.answer(400, status_message("it cannot be read"), headers, protobuf)
             nothing_unknown(message, self.path)
             take(message)
         answer = response()
