@@ -20,6 +20,9 @@ use crate::spans::{Attribute, AttributeValue, Span};
 pub(super) const BATCH: usize = 512;
 const BATCH_BYTES: usize = 4 << 20;
 
+/// The most items for which there can be room.
+const MAX_ITEMS: usize = 1 << 20;
+
 /// Bytes that wait at most.
 const MAX_BYTES: usize = 16 << 20;
 
@@ -39,13 +42,14 @@ pub(super) struct Queue<T> {
 
 impl<T: Weighed> Queue<T> {
     pub(super) fn new(most: usize) -> Self {
-        let (sender, receiver) = mpsc::channel(most.max(1));
+        let most = most.clamp(1, MAX_ITEMS);
+        let (sender, receiver) = mpsc::channel(most);
         Self {
             sender,
             receiver: Mutex::new(receiver),
             bytes: AtomicUsize::new(0),
             full: Notify::new(),
-            batch: most.clamp(1, BATCH),
+            batch: most.min(BATCH),
         }
     }
 
