@@ -11,8 +11,8 @@ use std::{
 use vmcp_model::trail::{Trail, Wants};
 
 use crate::{
-    EventType, Settings, event::Event, event_type::Filter, file::File, line::Lines, queue::Queue,
-    writer::Writer,
+    Also, EventType, Settings, event::Event, event_type::Filter, file::File, line::Lines,
+    queue::Queue, writer::Writer,
 };
 
 /// Records what it is told of. Cheap to clone; the last one that goes closes it.
@@ -60,11 +60,16 @@ impl Auditor {
 
     /// Opens the file, and starts the thread that writes.
     pub fn start(settings: Settings) -> Result<Self, StartError> {
+        Self::start_with(settings, None)
+    }
+
+    /// The same; each record is shown to `also` when it is written.
+    pub fn start_with(settings: Settings, also: Option<Also>) -> Result<Self, StartError> {
         let file = File::open(&settings)?;
         let lines =
             Lines::new(&settings).map_err(|ring::error::Unspecified| StartError::Randomness)?;
         let queue = Arc::new(Queue::new(&settings));
-        let writer = Writer::new(Arc::clone(&queue), file, lines, settings.overflow);
+        let writer = Writer::new(Arc::clone(&queue), file, (lines, also), settings.overflow);
         let thread = thread::Builder::new().name("audit".to_owned());
         let writer = thread.spawn(|| writer.run()).map_err(StartError::Thread)?;
         let filter = Filter::new(&settings.event_types, &settings.exclude);

@@ -33,7 +33,8 @@ pub(crate) struct Event {
     pub(crate) is_streamed: bool,
     pub(crate) method: Option<Method>,
     pub(crate) address: IpAddr,
-    pub(crate) trace: Option<[u8; 16]>,
+    /// The trace that it belongs to, and its span.
+    pub(crate) trace: Option<([u8; 16], [u8; 8])>,
     pub(crate) issuer: Option<Arc<str>>,
     /// What is said of the caller (JSON text).
     pub(crate) claims: Option<Bytes>,
@@ -110,7 +111,7 @@ impl Event {
             is_streamed: trail.is_streamed(),
             method: asked.method,
             address: asked.address,
-            trace: asked.trace.as_ref().map(|trace| trace.trace),
+            trace: asked.trace.as_ref().map(|trace| (trace.trace, trace.span)),
             issuer: asked.identity.as_ref().and_then(|identity| match identity.principal() {
                 Principal::Anonymous => None,
                 Principal::Subject { issuer, .. } => Some(Arc::clone(issuer)),

@@ -57,6 +57,9 @@ impl File {
     pub(crate) fn open(settings: &Settings) -> Result<Self, StartError> {
         let (path, opened) = match &settings.output {
             Output::Stdout => (None, stdout().map_err(StartError::Stdout)?),
+            Output::Nowhere => {
+                (None, Opened::at(Path::new("/dev/null")).map_err(StartError::Stdout)?)
+            }
             Output::File(path) => {
                 let error = |source| StartError::Open { path: path.clone(), source };
                 (Some(path.clone()), Opened::at(path).map_err(error)?)

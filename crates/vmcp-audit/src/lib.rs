@@ -20,4 +20,4 @@ pub use auditor::{Auditor, Stats};
 pub use event_type::EventType;
 
 pub use reference::reference;
-pub use settings::{Output, Overflow, Settings};
+pub use settings::{Also, Output, Overflow, Settings, Shown};

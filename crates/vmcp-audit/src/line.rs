@@ -249,7 +249,7 @@ fn extra<'a>(event: &'a Event, backend: Option<&'a str>) -> Extra<'a> {
         jsonrpc_error_message: event.text(Text::Message),
         reason: event.reason,
         http_status: event.status,
-        trace_id: event.trace.map(|trace| text::hex(&trace)),
+        trace_id: event.trace.map(|(trace, _)| text::hex(&trace)),
         session: event.text(Text::Session).map(session),
         dropped: None,
     }

@@ -1,6 +1,6 @@
 //! What is recorded, and where.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::SystemTime};
 
 use vmcp_model::trail::Wants;
 
@@ -45,6 +45,21 @@ pub enum Output {
     Stdout,
     /// To the end of this file, which is created for its owner alone.
     File(PathBuf),
+    /// Only to whoever [`Auditor::start`](crate::Auditor::start) is given.
+    Nowhere,
+}
+
+/// Takes each record when it is written, beside the output. It must not wait.
+pub type Also = Box<dyn Fn(&Shown<'_>) + Send>;
+
+/// A record as it is written.
+#[derive(Debug, Clone, Copy)]
+pub struct Shown<'a> {
+    pub at: SystemTime,
+    /// Its line, without the line break (JSON text).
+    pub line: &'a [u8],
+    /// The trace that it belongs to, and the request's span.
+    pub trace: Option<([u8; 16], [u8; 8])>,
 }
 
 /// What happens to a record that finds the queue full, and to those that cannot be written.

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use crate::{
-    Overflow,
+    Also, Overflow, Shown,
     event::Event,
     file::{File, Interrupted},
     line::Lines,
@@ -15,6 +15,7 @@ pub(crate) struct Writer {
     queue: Arc<Queue>,
     file: File,
     lines: Lines,
+    also: Option<Also>,
     overflow: Overflow,
     complaint: Complaint,
     chunk: Chunk,
@@ -51,9 +52,14 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LAST_PAUSE: Duration = Duration::from_secs(1);
 
 impl Writer {
-    pub(crate) fn new(queue: Arc<Queue>, file: File, lines: Lines, overflow: Overflow) -> Self {
+    pub(crate) fn new(
+        queue: Arc<Queue>,
+        file: File,
+        (lines, also): (Lines, Option<Also>),
+        overflow: Overflow,
+    ) -> Self {
         let (complaint, chunk) = (Complaint::default(), Chunk::default());
-        Self { queue, file, lines, overflow, complaint, chunk }
+        Self { queue, file, lines, also, overflow, complaint, chunk }
     }
 
     /// Writes until the queue is closed.
@@ -107,7 +113,13 @@ impl Writer {
             let Some(event) = events.pop_front() else { break };
             let start = self.chunk.text.len();
             match self.lines.push(&event, &mut self.chunk.text) {
-                Ok(()) => self.chunk.note(start, Of::Event(event.size())),
+                Ok(()) => {
+                    if let Some(also) = &self.also {
+                        let line = self.chunk.text[start..].trim_ascii_end();
+                        also(&Shown { at: event.at, line, trace: event.trace });
+                    }
+                    self.chunk.note(start, Of::Event(event.size()));
+                }
                 Err(error) => {
                     self.queue.lost(1, event.size());
                     self.complain(&error);

@@ -40,9 +40,11 @@ pub trait Observer: fmt::Debug + Send + Sync {
 /// What an observer wants to be noted beyond what costs next to nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Wants {
-    /// [`Details`].
+    /// Each request is followed; otherwise those only that belong to a trace.
+    pub all: bool,
+    /// [`Details`] of each; those that are recorded in a trace have them anyway.
     pub details: bool,
-    /// Where it stands in a trace.
+    /// Where requests stand in traces.
     pub traces: bool,
     /// So many bytes of what a request says in its `params`, and of what it is answered with.
     pub request_bytes: usize,
@@ -249,7 +251,7 @@ impl Trail {
 
     /// Notes who the client says it is. What is noted first stands.
     pub fn note_client(&self, client: impl FnOnce() -> Option<Client>) {
-        if self.observer.wants().details
+        if self.asked.details.is_some()
             && self.client.get().is_none()
             && let Some(client) = client()
         {
@@ -338,7 +340,7 @@ impl Trail {
 
     /// Notes the session that it has begun.
     pub fn note_session(&self, id: &str) {
-        if self.observer.wants().details {
+        if self.asked.details.is_some() {
             self.session.get_or_init(|| id.into());
         }
     }

@@ -36,7 +36,7 @@ pub(crate) struct Followed(Option<Arc<Trail>>);
 impl Edge {
     /// Begins to follow what came in.
     pub(crate) fn follow(&self, came: Came<'_>, era: Era, message: Option<&Message>) -> Followed {
-        Followed(self.observer.as_ref().map(|observer| begin(observer, came, era, message)))
+        Followed(self.observer.as_ref().and_then(|observer| begin(observer, came, era, message)))
     }
 }
 
@@ -76,19 +76,25 @@ fn begin(
     came: Came<'_>,
     era: Era,
     message: Option<&Message>,
-) -> Arc<Trail> {
+) -> Option<Arc<Trail>> {
     let wants = observer.wants();
     let Came { via, headers, address, identity } = came;
+    let trace = wants.traces.then(|| trace(observer, headers, message)).flatten();
+    if !wants.all && trace.is_none() {
+        return None;
+    }
+    let is_recorded = trace.as_ref().is_some_and(|trace| trace.sampled);
+    let has_details = wants.details || is_recorded;
     let asked = Asked {
         via,
         method: message.and_then(Message::method),
         era,
         identity: identity.cloned(),
         address,
-        trace: wants.traces.then(|| trace(observer, headers, message)).flatten(),
-        details: wants.details.then(|| Box::new(details(headers, message, wants))),
+        trace,
+        details: has_details.then(|| Box::new(details(headers, message, wants))),
     };
-    Trail::new(Arc::clone(observer), asked)
+    Some(Trail::new(Arc::clone(observer), asked))
 }
 
 /// What a message says of its place in a trace counts before what its headers say: it is by who made it.

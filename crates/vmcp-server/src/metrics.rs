@@ -24,8 +24,8 @@ const TEXT: HeaderValue = HeaderValue::from_static(exposition::CONTENT_TYPE);
 pub struct Exposition {
     /// Whether those see them who reach the clients' listener.
     pub to_clients: bool,
-    /// Adds what others have to tell to these, and writes all of them in Prometheus's text format.
-    pub write: Box<dyn Fn(Vec<Family>) -> String + Send + Sync>,
+    /// Writes all there is to tell, [`Edge::families`] among it, in Prometheus's text format.
+    pub write: Box<dyn Fn() -> String + Send + Sync>,
 }
 
 impl Edge {
@@ -52,7 +52,7 @@ impl Edge {
     pub(crate) async fn metrics(self: &Arc<Self>) -> Response<Body> {
         let _turn = self.writing.lock().await;
         let edge = Arc::clone(self);
-        let write = move || Some((edge.exposition.as_ref()?.write)(edge.families()));
+        let write = move || Some((edge.exposition.as_ref()?.write)());
         let text = tokio::task::spawn_blocking(write).await.ok().flatten();
         let Some(text) = text else {
             return respond::failed(None, &Fault::Internal("metrics could not be written".into()));

@@ -121,7 +121,7 @@ pub(crate) async fn start(
         .context("incomingAuth")?;
     let operators = Operators::new(&admin.auth).context("admin.auth")?;
     let admin_token = operators.made_token().map(str::to_owned);
-    let observers = Observers::start(&name, telemetry.as_ref(), audit)?;
+    let observers = Observers::start(&name, telemetry.as_ref(), audit, &background)?;
     let edge = Edge::new(
         edge::config(
             &allowed_hosts,
@@ -137,8 +137,8 @@ pub(crate) async fn start(
         observers.told(telemetry.as_ref()),
         background.clone(),
     );
-    let metrics = telemetry.as_ref().and_then(|telemetry| telemetry.prometheus?.port);
-    let listeners = edge::listeners(listen, admin.listen, metrics)?;
+    observers.ask(&edge);
+    let listeners = edge::listeners(listen, admin.listen, telemetry.as_ref())?;
     edge::warn(listen, &incoming, &admin);
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let serving = vmcp_server::serve(listeners.all, &edge, workers, &background)
@@ -190,9 +190,7 @@ impl Running {
 
     /// Has the audit log write to the file of its name, where the old one was renamed.
     pub(crate) fn reopen_audit_log(&self) {
-        if let Some(auditor) = self.observers.auditor() {
-            auditor.reopen();
-        }
+        self.observers.reopen();
     }
 
     /// Lets `/status` show how the last reload went.

@@ -55,6 +55,7 @@ use vmcp_server::TrustedNetwork;
 
 use crate::{compose::ENDPOINT, suggest};
 
+pub(crate) use audit::Audit;
 pub(crate) use forwarded::is_manifest;
 pub(crate) use given::Given;
 pub(crate) use inherited::is_inherited;
@@ -106,7 +107,7 @@ pub(crate) struct Configuration {
     pub(crate) trusted_proxies: Vec<TrustedNetwork>,
     pub(crate) telemetry: Option<Telemetry>,
     /// What is recorded of what callers do.
-    pub(crate) audit: Option<vmcp_audit::Settings>,
+    pub(crate) audit: Option<Audit>,
     /// What is odd but can be used, each with its line.
     pub(crate) warnings: Vec<Complaint>,
     /// What was left aside, as this machine does not have it.
@@ -365,7 +366,9 @@ fn read(root: &Reader<'_>) -> Configuration {
     let name = root.text("name").unwrap_or_default();
     let backends: Vec<_> = names.ids().collect();
     let backends: Vec<_> = backends.iter().map(|id| id.as_str()).collect();
-    let telemetry = telemetry::read(&root.section("telemetry"), &name);
+    let audit = audit::read(&root.section("audit"), ENDPOINT);
+    let sends_audit = audit.as_ref().is_some_and(|audit| audit.sends);
+    let telemetry = telemetry::read(&root.section("telemetry"), &name, sends_audit);
     let authorization = authorization::read(&incoming_auth.section("authz"), &name, &backends);
     Configuration {
         name,
@@ -387,8 +390,8 @@ fn read(root: &Reader<'_>) -> Configuration {
         allowed_origins: addresses::origins(root),
         public_url,
         trusted_proxies: addresses::trusted_proxies(root),
-        audit: audit::read(&root.section("audit"), ENDPOINT),
         telemetry,
+        audit,
         warnings: Vec::new(),
         notes: Vec::new(),
     }

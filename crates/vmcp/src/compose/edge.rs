@@ -39,7 +39,7 @@ pub(super) struct Listeners {
 pub(super) fn listeners(
     listen: SocketAddr,
     admin: Option<SocketAddr>,
-    metrics: Option<u16>,
+    telemetry: Option<&config::Telemetry>,
 ) -> anyhow::Result<Listeners> {
     let main = TcpListener::bind(listen).with_context(|| format!("cannot listen on {listen}"))?;
     let address = main.local_addr()?;
@@ -49,7 +49,8 @@ pub(super) fn listeners(
     let admin = admin.transpose()?;
     let admin_address = admin.as_ref().map(TcpListener::local_addr).transpose()?;
     let admin = admin.map(|admin| (admin, Listens::Admin));
-    let metrics = metrics.map(|port| {
+    let port = telemetry.and_then(|telemetry| telemetry.prometheus?.port);
+    let metrics = port.map(|port| {
         let address = SocketAddr::new(listen.ip(), port);
         TcpListener::bind(address)
             .with_context(|| format!("telemetry.prometheusPort: cannot listen on {address}"))

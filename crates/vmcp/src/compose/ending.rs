@@ -65,10 +65,8 @@ impl Running {
             tokio::task::spawn_blocking(|| serving.close()).await.context("the workers")?;
             drop(view);
             end_all(&background, &vmcp, &hurried).await;
-            if let Some(auditor) = observers.auditor().cloned() {
-                // What was done last is recorded, too.
-                tokio::task::spawn_blocking(move || auditor.close()).await.context("audit")?;
-            }
+            // What was done last is told, too.
+            observers.end().await?;
             Ok(cut_off)
         };
         unless_hurried(&vmcp, hurry, stopped).await

@@ -1,33 +1,52 @@
-//! Whoever wants to know what clients send and how that ends: metrics and the audit log.
+//! Whoever wants to know what clients send and how that ends: metrics, the audit log, and a collector of traces.
 
-use std::{sync::Arc, time::Duration};
+mod collector;
+
+use std::{
+    sync::{Arc, OnceLock, Weak},
+    time::{Duration, SystemTime},
+};
 
 use anyhow::Context as _;
 use tokio::time::Instant;
-use vmcp_audit::Auditor;
+use vmcp_audit::{Also, Auditor};
+use vmcp_core::Background;
 use vmcp_model::{
     trace::{Parent, Trace},
     trail::{Observer, Trail, Wants},
 };
-use vmcp_server::{Exposition, Told};
+use vmcp_server::{Edge, Exposition, Told};
 use vmcp_telemetry::{
     catalogue::{process, server},
     exposition,
     family::Family,
     metrics::{Metrics, Settings},
+    otlp::Exporter,
     points::Families,
+    spans::{Style, Tracer, spans_of},
 };
 
 use super::process::Process;
-use crate::config::{Prometheus, Telemetry};
+use crate::config::{Audit, Prometheus, Telemetry};
+
+/// How long the collector is waited for at the end.
+const FAREWELL: Duration = Duration::from_secs(3);
 
 /// All of them.
-#[derive(Debug, Clone)]
-pub(super) struct Observers {
+#[derive(Clone)]
+pub(super) struct Observers(Arc<Inner>);
+
+struct Inner {
     started: Instant,
+    /// The same moment, as clocks on walls have it.
+    started_at: SystemTime,
     metrics: Option<Arc<Metrics>>,
     auditor: Option<Auditor>,
+    tracer: Option<(Tracer, Style)>,
+    exporter: Option<Arc<Exporter>>,
     wants: Wants,
+    /// What the server knows, once there is one.
+    edge: OnceLock<Weak<Edge>>,
 }
 
 impl Observers {
@@ -35,30 +54,87 @@ impl Observers {
     pub(super) fn start(
         name: &str,
         telemetry: Option<&Telemetry>,
-        audit: Option<vmcp_audit::Settings>,
+        audit: Option<Audit>,
+        background: &Background,
     ) -> anyhow::Result<Self> {
-        let metrics = telemetry.map(|telemetry| {
+        let (started, started_at) = (Instant::now(), SystemTime::now());
+        let metrics = telemetry.filter(|telemetry| tells_metrics(telemetry)).map(|telemetry| {
             Arc::new(Metrics::new(Settings {
                 max_series: telemetry.max_series,
                 legacy: telemetry.legacy,
                 server: name.to_owned(),
             }))
         });
-        let auditor = audit.map(Auditor::start).transpose().context("audit")?;
-        let wants = auditor.as_ref().map(Auditor::wants).unwrap_or_default();
-        Ok(Self { started: Instant::now(), metrics, auditor, wants })
+        // Metrics are sent of what is made here.
+        let known = Arc::new(OnceLock::<Weak<Inner>>::new());
+        let gathered = Arc::clone(&known);
+        let gather = move || {
+            let inner = gathered.get().and_then(Weak::upgrade);
+            inner.map(|inner| Self(inner).families()).unwrap_or_default()
+        };
+        let exporter = telemetry
+            .map(|telemetry| collector::start(telemetry, started_at, Box::new(gather), background))
+            .transpose()?
+            .flatten();
+        let also = exporter.clone().filter(|exporter| exporter.sends_logs());
+        let also = also
+            .map(|exporter| -> Also { Box::new(move |shown| collector::log(&exporter, shown)) });
+        let auditor = audit.map(|audit| Auditor::start_with(audit.settings, also));
+        let auditor = auditor.transpose().context("audit")?;
+        let tracer = telemetry.and_then(|telemetry| {
+            let traces = telemetry.otlp.as_ref()?.traces.as_ref()?;
+            let style = Style { server_name: name.into(), legacy: telemetry.legacy };
+            Some((Tracer::new(traces.what, true), style))
+        });
+        let wants = Wants {
+            all: metrics.is_some() || auditor.is_some(),
+            traces: tracer.is_some(),
+            ..auditor.as_ref().map(Auditor::wants).unwrap_or_default()
+        };
+        let edge = OnceLock::new();
+        let inner = Arc::new(Inner {
+            started,
+            started_at,
+            metrics,
+            auditor,
+            tracer,
+            exporter,
+            wants,
+            edge,
+        });
+        known.get_or_init(|| Arc::downgrade(&inner));
+        Ok(Self(inner))
     }
 
     /// What the server takes of this.
     pub(super) fn told(&self, telemetry: Option<&Telemetry>) -> Told {
-        let is_wanted = self.metrics.is_some() || self.auditor.is_some();
+        let Inner { metrics, auditor, tracer, .. } = &*self.0;
+        let is_wanted = metrics.is_some() || auditor.is_some() || tracer.is_some();
         let observer = is_wanted.then(|| Arc::new(self.clone()) as Arc<dyn Observer>);
         Told { observer, exposition: self.exposition(telemetry) }
     }
 
-    /// The audit log, if there is one.
-    pub(super) fn auditor(&self) -> Option<&Auditor> {
-        self.auditor.as_ref()
+    /// Takes what the server knows into metrics from now on.
+    pub(super) fn ask(&self, edge: &Arc<Edge>) {
+        self.0.edge.get_or_init(|| Arc::downgrade(edge));
+    }
+
+    /// Has the audit log write to the file of its name, where the old one was renamed.
+    pub(super) fn reopen(&self) {
+        if let Some(auditor) = &self.0.auditor {
+            auditor.reopen();
+        }
+    }
+
+    /// Writes and sends what is left, when nothing more comes.
+    pub(super) async fn end(&self) -> anyhow::Result<()> {
+        if let Some(auditor) = self.0.auditor.clone() {
+            tokio::task::spawn_blocking(move || auditor.close()).await.context("audit")?;
+        }
+        if let Some(exporter) = &self.0.exporter {
+            exporter.flush(FAREWELL).await;
+        }
+        Ok(())
     }
 
     /// How metrics are shown to who reads them, if that is wanted.
@@ -66,51 +142,75 @@ impl Observers {
         let telemetry = telemetry?;
         let Prometheus { to_clients, port: _ } = telemetry.prometheus?;
         let (observers, resource) = (self.clone(), telemetry.resource.clone());
-        let write = move |families| {
+        let write = move || {
             let resource = resource.iter().map(|(name, text)| (name.as_str(), text.as_str()));
-            let families = observers.families(families);
-            exposition::text(&families, &resource.collect::<Vec<_>>())
+            exposition::text(&observers.families(), &resource.collect::<Vec<_>>())
         };
         Some(Exposition { to_clients, write: Box::new(write) })
     }
 
     /// All metrics: those of the server, and what is known here.
-    fn families(&self, of_server: Vec<Family>) -> Vec<Family> {
+    fn families(&self) -> Vec<Family> {
+        let Inner { started, metrics, auditor, exporter, edge, .. } = &*self.0;
         let mut families = Families::default();
-        families.extend(of_server);
-        families.extend(self.metrics.iter().flat_map(|metrics| metrics.families()));
-        if let Some(auditor) = &self.auditor {
+        let edge = edge.get().and_then(Weak::upgrade);
+        families.extend(edge.iter().flat_map(|edge| edge.families()));
+        families.extend(metrics.iter().flat_map(|metrics| metrics.families()));
+        if let Some(auditor) = auditor {
             let stats = auditor.stats();
             families.add(server::AUDIT_WRITTEN.number(stats.written));
             families.add(server::AUDIT_DROPPED.number(stats.dropped));
         }
+        if let Some(exporter) = exporter {
+            families.extend(collector::families(&exporter.stats()));
+        }
         families.extend(Process::now().families());
         let of_build = [("version", env!("CARGO_PKG_VERSION"))];
         families.add(process::BUILD_INFO.by(&of_build, 1_u64));
-        families.add(process::UPTIME.number(self.started.elapsed()));
+        families.add(process::UPTIME.number(started.elapsed()));
         families.into_vec()
+    }
+}
+
+/// Whether anybody reads metrics.
+fn tells_metrics(telemetry: &Telemetry) -> bool {
+    let sent = telemetry.otlp.as_ref().and_then(|otlp| otlp.metrics.as_ref());
+    telemetry.prometheus.is_some() || sent.is_some()
+}
+
+impl std::fmt::Debug for Observers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Observers").field("wants", &self.0.wants).finish_non_exhaustive()
     }
 }
 
 impl Observer for Observers {
     fn now(&self) -> Duration {
-        self.started.elapsed()
+        self.0.started.elapsed()
     }
 
     fn wants(&self) -> Wants {
-        self.wants
+        self.0.wants
     }
 
-    fn trace(&self, _parent: Option<Parent>, _state: Option<&str>) -> Option<Trace> {
-        None
+    fn trace(&self, parent: Option<Parent>, state: Option<&str>) -> Option<Trace> {
+        let (tracer, _) = self.0.tracer.as_ref()?;
+        tracer.begin(parent, state)
     }
 
     fn take(&self, trail: &Trail, took: Duration) {
-        if let Some(metrics) = &self.metrics {
+        let Inner { metrics, auditor, tracer, exporter, started_at, .. } = &*self.0;
+        if let Some(metrics) = metrics {
             metrics.count(trail, took);
         }
-        if let Some(auditor) = &self.auditor {
+        if let Some(auditor) = auditor {
             auditor.record(trail, took);
+        }
+        if let (Some((_, style)), Some(exporter)) = (tracer, exporter)
+            && trail.asked().trace.as_ref().is_some_and(|trace| trace.sampled)
+            && let Some((server, client)) = spans_of(trail, took, *started_at, style)
+        {
+            exporter.record([Some(server), client].into_iter().flatten());
         }
     }
 }

@@ -4,9 +4,17 @@ use vmcp_audit::{EventType, Output, Overflow, Settings};
 
 use super::{file, reader::Reader, suggest::did_you_mean};
 
+/// What is recorded, and whether it is sent to the collector, too.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Audit {
+    pub(crate) settings: Settings,
+    pub(crate) sends: bool,
+}
+
 /// Reads what is recorded of what callers do, and where. `None` if nothing is.
-pub(super) fn read(reader: &Reader<'_>, endpoint: &str) -> Option<Settings> {
+pub(super) fn read(reader: &Reader<'_>, endpoint: &str) -> Option<Audit> {
     let defaults = Settings::default();
+    let sends = reader.flag("otlp").unwrap_or(false);
     let settings = Settings {
         component: reader.text("component").unwrap_or(defaults.component),
         endpoint: endpoint.to_owned(),
@@ -17,7 +25,7 @@ pub(super) fn read(reader: &Reader<'_>, endpoint: &str) -> Option<Settings> {
         max_data_size: reader.count("maxDataSize"),
         detect_application_errors: reader.flag("detectApplicationErrors").unwrap_or(true),
         max_delegation_depth: reader.count("maxDelegationDepth"),
-        output: output(reader),
+        output: output(reader, sends),
         overflow: reader
             .choice("onOverflow", &[Overflow::Drop, Overflow::Block])
             .unwrap_or(Overflow::Drop),
@@ -27,7 +35,7 @@ pub(super) fn read(reader: &Reader<'_>, endpoint: &str) -> Option<Settings> {
         ..defaults
     };
     let is_on = reader.flag("enabled").unwrap_or(true);
-    (reader.is_present() && is_on).then_some(settings)
+    (reader.is_present() && is_on).then_some(Audit { settings, sends })
 }
 
 fn types(reader: &Reader<'_>, name: &str) -> Vec<EventType> {
@@ -46,7 +54,7 @@ fn types(reader: &Reader<'_>, name: &str) -> Vec<EventType> {
     types.collect()
 }
 
-fn output(reader: &Reader<'_>) -> Output {
+fn output(reader: &Reader<'_>, sends: bool) -> Output {
     let path = reader.value("logFile").and_then(|value| file::path(&value));
     let of_files = ["maxFileBytes", "keepFiles"];
     if path.is_none() && reader.value("logFile").is_none() {
@@ -54,5 +62,5 @@ fn output(reader: &Reader<'_>) -> Output {
             value.problem("only takes effect with logFile");
         }
     }
-    path.map_or(Output::Stdout, Output::File)
+    path.map_or(if sends { Output::Nowhere } else { Output::Stdout }, Output::File)
 }

@@ -38,6 +38,8 @@ pub(crate) struct Otlp {
     pub(crate) traces: Option<Sent<f64>>,
     /// How often metrics are sent.
     pub(crate) metrics: Option<Sent<Duration>>,
+    /// Where records of what callers do are sent.
+    pub(crate) logs: Option<Uri>,
     /// Their values are secrets.
     pub(crate) headers: HeaderMap,
     /// Authorities that vouch for the collector, in PEM, in place of the system's.
@@ -53,17 +55,18 @@ pub(crate) struct Sent<T> {
     pub(crate) what: T,
 }
 
-/// Reads what is told of what was done. `None` if nothing is. `name` is that of the server.
-pub(super) fn read(reader: &Reader<'_>, name: &str) -> Option<Telemetry> {
+/// Reads what is told of what was done. `None` if nothing is. `name` is that of the server; `sends_audit` says that
+/// records are sent to the collector, too.
+pub(super) fn read(reader: &Reader<'_>, name: &str, sends_audit: bool) -> Option<Telemetry> {
     let telemetry = Telemetry {
         prometheus: prometheus(reader),
-        otlp: collector::read(reader),
+        otlp: collector::read(reader, sends_audit),
         resource: resource(reader, name),
         legacy: reader.flag("useLegacyAttributes").unwrap_or(true),
         max_series: reader.count("maxSeries"),
     };
     let is_told = telemetry.prometheus.is_some() || telemetry.otlp.is_some();
-    (reader.is_present() && is_told).then_some(telemetry)
+    (is_told && (reader.is_present() || sends_audit)).then_some(telemetry)
 }
 
 fn prometheus(reader: &Reader<'_>) -> Option<Prometheus> {

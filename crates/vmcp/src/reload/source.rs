@@ -12,7 +12,7 @@ use std::{
 
 use crate::{
     cli::Sources,
-    config::{Configuration, Problems},
+    config::{Audit, Configuration, Problems},
     sources,
 };
 
@@ -86,7 +86,7 @@ impl Source {
             configuration.sessions.ttl = ttl;
         }
         if self.is_audited && configuration.audit.is_none() {
-            configuration.audit = Some(vmcp_audit::Settings::default());
+            configuration.audit = Some(Audit::default());
         }
         Ok(configuration)
     }

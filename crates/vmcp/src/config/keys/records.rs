@@ -77,6 +77,12 @@ pub(super) const AUDIT: &[Key] = &[
     Key::new("logFile", Shape::Text, "the file that records are added to; if absent, standard output")
         .form(Form::File)
         .or_zero(),
+    Key::new(
+        "otlp",
+        Shape::Flag,
+        "whether records are sent to telemetry.endpoint, too, as logs; without logFile, they are sent there only",
+    )
+    .default("false"),
     Key::new("eventTypes", Shape::Texts, "the types of events that are recorded; all if empty"),
     Key::new("excludeEventTypes", Shape::Texts, "those that are not, whatever eventTypes says"),
     Key::new(

@@ -18,16 +18,18 @@ const RATE: f64 = 0.05;
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Reads what is sent to a collector. `None` if nothing is.
-pub(super) fn read(reader: &Reader<'_>) -> Option<Otlp> {
+pub(super) fn read(reader: &Reader<'_>, sends_audit: bool) -> Option<Otlp> {
     let traced = reader.flag("tracingEnabled").unwrap_or(false);
     let measured = reader.flag("metricsEnabled").unwrap_or(false);
     let (rate, interval) = (rate(reader), interval(reader));
     let (base, headers) = (base(reader), headers(reader));
     let ca_bundle = reader.value("caCertPath").and_then(|value| file::certificates(&value));
-    if !traced && !measured {
+    if !traced && !measured && !sends_audit {
         for name in ["endpoint", "headers", "caCertPath"] {
             if let Some(value) = reader.value(name) {
-                value.warning("nothing is sent without tracingEnabled or metricsEnabled");
+                value.warning(
+                    "nothing is sent without tracingEnabled, metricsEnabled or audit.otlp",
+                );
             }
         }
         return None;
@@ -41,14 +43,18 @@ pub(super) fn read(reader: &Reader<'_>) -> Option<Otlp> {
     };
     let traces = traced.then(|| to("traces")).flatten().map(|to| Sent { to, what: rate });
     let metrics = measured.then(|| to("metrics")).flatten().map(|to| Sent { to, what: interval });
-    if (traced && traces.is_none() || measured && metrics.is_none()) && !reader.has("endpoint") {
+    let logs = sends_audit.then(|| to("logs")).flatten();
+    let is_lost = traced && traces.is_none()
+        || measured && metrics.is_none()
+        || sends_audit && logs.is_none();
+    if is_lost && !reader.has("endpoint") {
         reader.missing(
             "endpoint",
-            "is required with tracingEnabled or metricsEnabled: the collector that they are sent to; or set \
+            "is required with tracingEnabled, metricsEnabled or audit.otlp: the collector that they are sent to; or set \
              OTEL_EXPORTER_OTLP_ENDPOINT",
         );
     }
-    Some(Otlp { traces, metrics, headers, ca_bundle, timeout: timeout(reader) })
+    Some(Otlp { traces, metrics, logs, headers, ca_bundle, timeout: timeout(reader) })
 }
 
 fn variable(reader: &Reader<'_>, name: &str) -> Option<String> {

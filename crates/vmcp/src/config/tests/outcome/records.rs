@@ -2,7 +2,7 @@
 
 use vmcp_audit::Settings;
 
-use super::super::super::{Otlp, Prometheus, Sent, Telemetry};
+use super::super::super::{Audit, Otlp, Prometheus, Sent, Telemetry};
 
 pub(super) fn of_telemetry(telemetry: &Telemetry) -> Vec<String> {
     let Telemetry { prometheus, otlp, resource, legacy, max_series } = telemetry;
@@ -10,9 +10,10 @@ pub(super) fn of_telemetry(telemetry: &Telemetry) -> Vec<String> {
     if let Some(Prometheus { to_clients, port }) = prometheus {
         lines.push(format!("prometheus to clients {to_clients} port {port:?}"));
     }
-    if let Some(Otlp { traces, metrics, headers, ca_bundle, timeout }) = otlp {
+    if let Some(Otlp { traces, metrics, logs, headers, ca_bundle, timeout }) = otlp {
         let ca = ca_bundle.as_ref().map_or(0, |bytes| bytes.len());
         lines.push(format!("otlp with {} ca {ca} timeout {timeout:?}", super::fixed(headers)));
+        lines.extend(logs.iter().map(|to| format!("records to {to}")));
         if let Some(Sent { to, what }) = traces {
             lines.push(format!("traces to {to} rate {what}"));
         }
@@ -23,7 +24,8 @@ pub(super) fn of_telemetry(telemetry: &Telemetry) -> Vec<String> {
     lines
 }
 
-pub(super) fn of_audit(settings: &Settings) -> String {
+pub(super) fn of_audit(audit: &Audit) -> String {
+    let Audit { settings, sends } = audit;
     let Settings {
         component,
         endpoint,
@@ -45,6 +47,6 @@ pub(super) fn of_audit(settings: &Settings) -> String {
         "audit {component} of {endpoint} {event_types:?} without {exclude:?} requests {include_request_data} \
          responses {include_response_data} at most {max_data_size} application errors \
          {detect_application_errors} depth {max_delegation_depth} to {output:?} {overflow:?} queue {queue} of \
-         {queue_bytes} rotates {rotate_at:?} keeps {keep}"
+         {queue_bytes} rotates {rotate_at:?} keeps {keep} sends {sends}"
     )
 }
