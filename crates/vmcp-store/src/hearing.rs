@@ -13,7 +13,10 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::bus::{Confidence, Local, News, Subscription};
+use crate::{
+    bus::{Confidence, Local, News, Subscription},
+    traffic::{BusTraffic, Counter},
+};
 
 /// A replica on a bus, by a random number.
 pub type Sender = [u8; 16];
@@ -32,6 +35,9 @@ pub struct Hearing {
     max_staleness: Option<Duration>,
     local: Local,
     state: Mutex<State>,
+    sent: Counter,
+    received: Counter,
+    gaps: Counter,
 }
 
 #[derive(Debug, Default)]
@@ -69,7 +75,8 @@ pub fn beats(max_staleness: Duration) -> (Duration, Duration) {
 impl Hearing {
     pub fn new(me: Sender, max_staleness: Option<Duration>) -> Self {
         let local = Local::new(Confidence::none());
-        Self { me, max_staleness, local, state: Mutex::default() }
+        let (sent, received, gaps) = Default::default();
+        Self { me, max_staleness, local, state: Mutex::default(), sent, received, gaps }
     }
 
     /// What others tell from now on.
@@ -90,6 +97,7 @@ impl Hearing {
 
     /// Notes that a message of this replica is about to be sent.
     pub fn note_sent(&self, number: u64) {
+        self.sent.count();
         let mut state = self.state();
         if state.sent.len() == SENT {
             state.sent.pop_front();
@@ -108,9 +116,13 @@ impl Hearing {
         }
         match self.state().heard_of(sender, number) {
             Heard::InOrder => {}
-            Heard::Missed => self.confidence().doubt(),
+            Heard::Missed => {
+                self.gaps.count();
+                self.confidence().doubt();
+            }
             Heard::Before => return,
         }
+        self.received.count();
         if let Some(news) = news {
             self.local.tell(news);
         }
@@ -123,6 +135,16 @@ impl Hearing {
         state.peers.retain(|_, peer| peer.heard.elapsed() < silence);
         if state.peers.len() < before {
             self.confidence().doubt();
+        }
+    }
+
+    /// What has been told so far.
+    pub fn traffic(&self) -> BusTraffic {
+        BusTraffic {
+            sent: self.sent.get(),
+            received: self.received.get(),
+            gaps: self.gaps.get(),
+            generations: self.confidence().mark(),
         }
     }
 

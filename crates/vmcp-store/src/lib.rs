@@ -10,6 +10,7 @@ mod hearing;
 mod memory;
 mod record;
 mod redis;
+mod traffic;
 
 #[cfg(test)]
 mod contract;
@@ -30,6 +31,7 @@ pub use record::{
     BackendRecord, Change, ClientProfile, Handed, Place, Record, SessionKey, Timestamp, Tombstone,
 };
 pub use redis::{Address, Password, Redis, Servers, Settings, Tls, Validation};
+pub use traffic::{BusTraffic, Traffic};
 
 /// What a store answers with, some time later.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
@@ -156,6 +158,16 @@ pub trait Store: Send + Sync {
 
     /// Whether the store can be reached, as far as is known.
     fn reach(&self) -> Reach;
+
+    /// What has gone to it over the network. `None` if it is not asked over one.
+    fn traffic(&self) -> Option<Traffic> {
+        None
+    }
+
+    /// How many catalogs and own offers it holds, if that takes memory of this process.
+    fn held_catalogs(&self) -> Option<usize> {
+        None
+    }
 
     /// The clock that times are of.
     fn clock(&self) -> Clock {

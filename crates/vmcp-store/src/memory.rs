@@ -298,6 +298,10 @@ impl Store for Memory {
     fn reach(&self) -> Reach {
         Reach::Good
     }
+
+    fn held_catalogs(&self) -> Option<usize> {
+        Some(self.state().catalogs.len())
+    }
 }
 
 #[cfg(test)]

@@ -33,6 +33,7 @@ use crate::{
     Answer, Clock, Error, KeyRing, Reach, Store, Swap,
     bus::{Confidence, News, Subscription},
     record::{BackendRecord, Change, Record, SessionKey, Timestamp, Tombstone},
+    traffic::Traffic,
 };
 use bus::Bus;
 use link::Link;
@@ -315,6 +316,12 @@ impl Store for Redis {
 
     fn reach(&self) -> Reach {
         self.inner.link.reach()
+    }
+
+    fn traffic(&self) -> Option<Traffic> {
+        let Inner { link, bus, .. } = &*self.inner;
+        let (commands, failures) = (link.commands.get(), link.failures.get());
+        Some(Traffic { commands, failures, bus: bus.hearing().traffic() })
     }
 
     fn clock(&self) -> Clock {

@@ -6,7 +6,7 @@ use tokio::time::advance;
 use vmcp_model::Digest;
 
 use super::Hearing;
-use crate::{News, SessionKey};
+use crate::{BusTraffic, News, SessionKey};
 
 const ME: [u8; 16] = [1; 16];
 const OTHER: [u8; 16] = [2; 16];
@@ -53,6 +53,22 @@ async fn a_gap_is_noticed_and_what_comes_twice_is_not_told_twice() {
     hearing.hear(OTHER, 4, Some(answered(b"fourth")));
     assert_eq!(news.next().await, Some(answered(b"third")));
     assert_eq!(news.next().await, Some(answered(b"fourth")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_told_is_counted() {
+    let hearing = hearing();
+    let begun = BusTraffic { sent: 1, received: 1, gaps: 0, generations: 1 };
+    assert_eq!(hearing.traffic(), begun);
+    beat(&hearing, 2);
+    hearing.hear(OTHER, 4, Some(News::Ended(SessionKey::of("a"))));
+    hearing.hear(OTHER, 4, None);
+    hearing.hear(OTHER, 5, None);
+    let gap = BusTraffic { sent: 2, received: 3, gaps: 1, generations: 2 };
+    assert_eq!(hearing.traffic(), gap, "what comes twice is heard once");
+    // A subscription that begins anew has missed what was said before.
+    hearing.begin();
+    assert_eq!(hearing.traffic(), BusTraffic { generations: 3, ..gap });
 }
 
 #[tokio::test(start_paused = true)]

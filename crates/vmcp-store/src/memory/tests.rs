@@ -19,7 +19,8 @@ async fn catalogs_that_nobody_asks_for_go_when_they_are_over() {
         store.put_catalog(digest, Bytes::from_static(b"{}"), Timestamp(number)).await.unwrap();
     }
     store.due(Timestamp(49), 10).await.unwrap();
-    assert_eq!(store.state().catalogs.len(), 50);
+    assert_eq!(store.held_catalogs(), Some(50));
     store.due(Timestamp(100), 10).await.unwrap();
+    assert_eq!(store.held_catalogs(), Some(0));
     assert_eq!(store.state().catalogs.capacity(), 0);
 }

@@ -24,7 +24,7 @@ use super::{
     settings::Settings,
     time::{self, AgreedTime},
 };
-use crate::{Error, Reach};
+use crate::{Error, Reach, traffic::Counter};
 
 /// How long the keeper waits between attempts to connect.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(1000));
@@ -44,6 +44,8 @@ pub(super) struct Link {
     outage: Mutex<Outage>,
     /// When the log was told last that a command was refused.
     told: Mutex<Option<Instant>>,
+    pub(super) commands: Counter,
+    pub(super) failures: Counter,
 }
 
 #[derive(Clone)]
@@ -79,7 +81,8 @@ impl Link {
     pub(super) fn new(settings: Settings) -> Self {
         let outage = Mutex::new(Outage::Never { said: false });
         let (rests, state) = (Rests::default(), watch::Sender::new(State::Trying));
-        Self { settings, rests, state, outage, told: Mutex::new(None) }
+        let (commands, failures) = Default::default();
+        Self { settings, rests, state, outage, told: Mutex::new(None), commands, failures }
     }
 
     /// Sends a command about one key. Fails at the command's deadline at the latest.
@@ -100,6 +103,12 @@ impl Link {
 
     /// The answer, which may be a refusal.
     async fn exchange(&self, key: &[u8], command: &Cmd) -> Result<RedisResult<Value>, Error> {
+        self.commands.count();
+        let answer = self.attempt(key, command).await;
+        answer.inspect_err(|_failed| self.failures.count())
+    }
+
+    async fn attempt(&self, key: &[u8], command: &Cmd) -> Result<RedisResult<Value>, Error> {
         let deadline = Instant::now() + self.settings.command_timeout;
         let mut problem = None;
         for _attempt in 0..ATTEMPTS {
@@ -290,6 +299,7 @@ impl Link {
 
     /// A command that the server refuses. Whoever asked is not told why, so the log says it.
     fn refused(&self, error: &RedisError) -> Error {
+        self.failures.count();
         let now = Instant::now();
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if told.is_none_or(|told| now >= told + BETWEEN_REFUSALS) {

@@ -37,6 +37,29 @@ async fn a_silent_server_is_waited_for_once() {
     assert_eq!(store.load(key, T0).await, Ok(Some(record())));
 }
 
+#[tokio::test]
+async fn commands_and_those_that_fail_are_counted() {
+    let mut server = RedisServer::start().await.unwrap();
+    let store = reached(for_server(&server)).await;
+    let counts = || store.traffic().map(|traffic| (traffic.commands, traffic.failures)).unwrap();
+    assert_eq!(counts(), (0, 0), "what keeps the connection is nobody's command");
+    assert_eq!(store.records().await, Ok(0));
+    assert_eq!(counts(), (1, 0));
+    // A script that the server does not know yet is sent again as a whole, which is no failure.
+    assert_eq!(store.load(SessionKey::of("a"), T0).await, Ok(None));
+    let (commands, failures) = counts();
+    assert!(commands > 1);
+    assert_eq!(failures, 0);
+    // One that is refused.
+    server.say("SET test:due text").await.unwrap();
+    assert!(store.records().await.is_err());
+    assert_eq!(counts(), (commands + 1, 1));
+    // One that is not answered.
+    server.kill().await.unwrap();
+    assert!(store.records().await.is_err());
+    assert_eq!(counts(), (commands + 2, 2));
+}
+
 /// A start without Redis is not a failure: what comes later is used.
 #[tokio::test]
 async fn a_server_may_come_later_and_go() {
