@@ -14,6 +14,7 @@ use crate::{
     shown::Shown,
     slot::{Obtained, Slot},
     table::Table,
+    tally::{Counts, Tally},
 };
 
 /// Runs work that no request waits for by itself, to its end or to that of the process.
@@ -43,6 +44,7 @@ struct Tokens {
     own: Arc<Slot>,
     /// Those for single callers, if there are such.
     callers: Option<Table>,
+    tally: Arc<Tally>,
 }
 
 /// What a request is to carry.
@@ -72,12 +74,14 @@ impl Credential {
     pub fn new(config: Config, spawn: Spawn) -> Self {
         let seen = Arc::<Seen>::default();
         let from = |source| {
+            let tally = Arc::<Tally>::default();
             Value::Obtained(Box::new(Tokens {
                 seen: Arc::clone(&seen),
                 source: Arc::new(source),
                 spawn,
-                own: Slot::new(None),
-                callers: config.is_personal().then(Table::new),
+                own: Slot::new(None, Arc::clone(&tally)),
+                callers: config.is_personal().then(|| Table::new(Arc::clone(&tally))),
+                tally,
             }))
         };
         let value = match &config {
@@ -158,6 +162,14 @@ impl Credential {
             Value::Fixed | Value::Obtained(_) => self.seen.last(),
             Value::File(file) => vec![file.shown(Instant::now())],
         }
+    }
+
+    /// How many values there are, and what came of obtaining them; `None` if nothing is obtained. Looks at each.
+    pub fn counts(&self) -> Option<Counts> {
+        let Value::Obtained(tokens) = &self.value else { return None };
+        let now = Instant::now();
+        let of_callers = tokens.callers.as_ref().map_or(0, |callers| callers.at_hand(now));
+        Some(tokens.tally.with(of_callers + usize::from(tokens.own.is_at_hand(now))))
     }
 
     /// Lets go what nobody has used for long. To be called now and then.

@@ -24,6 +24,7 @@ mod shown;
 mod signing;
 mod slot;
 mod table;
+mod tally;
 mod told;
 
 pub use aws::AssumeRole;
@@ -36,3 +37,4 @@ pub use grant::{
 pub use seen::Seen;
 pub use shown::{Outbound, Shown};
 pub use signing::{InvalidKey, SigningKey};
+pub use tally::Counts;

@@ -21,6 +21,7 @@ use crate::{
     credential::{Showing, Spawn, Unavailable},
     failures::Failures,
     shown::Shown,
+    tally::Tally,
 };
 
 /// How long a value is used of which nobody says when it ends.
@@ -59,6 +60,7 @@ pub(crate) struct Slot {
     failures: Failures,
     /// Those of everybody who is given values by the same source.
     of_source: Option<Arc<Failures>>,
+    tally: Arc<Tally>,
 }
 
 struct Held {
@@ -85,14 +87,16 @@ struct Flight {
 }
 
 impl Slot {
-    /// One without a value. `of_source` counts the failures of all that are given values by the same source.
-    pub(crate) fn new(of_source: Option<Arc<Failures>>) -> Arc<Self> {
+    /// One without a value. `of_source` counts the failures in a row of all that are given values by the
+    /// same source, and `tally` what comes of each attempt.
+    pub(crate) fn new(of_source: Option<Arc<Failures>>, tally: Arc<Tally>) -> Arc<Self> {
         Arc::new(Self {
             held: ArcSwapOption::empty(),
             is_renewing: AtomicBool::new(false),
             state: Mutex::default(),
             failures: Failures::new(0),
             of_source,
+            tally,
         })
     }
 
@@ -147,10 +151,15 @@ impl Slot {
         true
     }
 
+    /// Whether there is a value that is good.
+    pub(crate) fn is_at_hand(&self, now: Instant) -> bool {
+        self.held.load().as_ref().is_some_and(|held| now < held.expires)
+    }
+
     /// Whether nothing would be lost with it.
     pub(crate) fn is_spent(&self, now: Instant) -> bool {
         let state = self.lock();
-        let is_held = self.held.load().as_ref().is_some_and(|held| now < held.expires);
+        let is_held = self.is_at_hand(now);
         let is_refused = state.refused.is_some_and(|at| now.duration_since(at) < REFUSAL);
         !is_held && !is_refused && state.flight.is_none() && self.failures.recent(now).is_none()
     }
@@ -191,6 +200,7 @@ impl Slot {
         state.flight = None;
         let outcome = match outcome {
             Ok(Obtained { shown, lifetime }) => {
+                self.tally.note_obtained();
                 self.failures.over();
                 self.of_source.iter().for_each(|failures| failures.over());
                 let lifetime = lifetime.unwrap_or(KEPT);
@@ -204,6 +214,7 @@ impl Slot {
                 Ok(shown)
             }
             Err(why) => {
+                self.tally.note_failure();
                 self.leave(self.note(now, &why));
                 Err(why)
             }
@@ -226,8 +237,7 @@ impl Slot {
                 false
             }
         };
-        let is_held = self.held.load().as_ref().is_some_and(|held| now < held.expires);
-        if is_first && is_held {
+        if is_first && self.is_at_hand(now) {
             tracing::warn!("a token cannot be renewed and is used until its end: it {why}");
         }
         again.until
@@ -263,6 +273,7 @@ impl Flight {
 impl Drop for Flight {
     fn drop(&mut self) {
         if self.landed.borrow().is_none() {
+            self.slot.tally.note_failure();
             self.slot.lock().flight = None;
             self.slot.is_renewing.store(false, Relaxed);
         }

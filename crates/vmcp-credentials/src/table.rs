@@ -10,7 +10,7 @@ use std::{
 use tokio::time::Instant;
 use vmcp_model::Digest;
 
-use crate::{failures::Failures, slot::Slot};
+use crate::{failures::Failures, slot::Slot, tally::Tally};
 
 /// Parts with a lock of their own.
 const SHARDS: usize = 64;
@@ -25,6 +25,7 @@ pub(crate) struct Table {
     shards: [Mutex<Shard>; SHARDS],
     /// Those of the source, whoever the caller is.
     failures: Arc<Failures>,
+    tally: Arc<Tally>,
 }
 
 struct Entry {
@@ -55,10 +56,10 @@ impl Hasher for OfDigests {
 }
 
 impl Table {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(tally: Arc<Tally>) -> Self {
         let shards = std::array::from_fn(|_index| Mutex::default());
         // One caller's odd token should not be the trouble of the others.
-        Self { shards, failures: Arc::new(Failures::new(2)) }
+        Self { shards, failures: Arc::new(Failures::new(2)), tally }
     }
 
     /// The place of the value that is obtained with a token of this digest.
@@ -71,9 +72,15 @@ impl Table {
         if shard.len() >= PER_SHARD {
             make_room(&mut shard, now);
         }
-        let slot = Slot::new(Some(Arc::clone(&self.failures)));
+        let slot = Slot::new(Some(Arc::clone(&self.failures)), Arc::clone(&self.tally));
         shard.insert(*key, Entry { slot: Arc::clone(&slot), used: now });
         slot
+    }
+
+    /// How many values are good.
+    pub(crate) fn at_hand(&self, now: Instant) -> usize {
+        let good = |shard| lock(shard).values().filter(|entry| entry.slot.is_at_hand(now)).count();
+        self.shards.iter().map(good).sum()
     }
 
     /// Lets go what is over, and what nobody has used for long.
@@ -143,7 +150,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn it_is_bounded_and_lets_go_what_was_used_least_lately() {
-        let table = Table::new();
+        let table = Table::new(Arc::default());
         let first = key(0);
         for number in 0..40_000 {
             fill(&table.slot(&key(number), Instant::now()), 3600).await;
@@ -164,12 +171,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_is_over_goes_first() {
-        let table = Table::new();
+        let table = Table::new(Arc::default());
         for number in 0..100 {
             fill(&table.slot(&key(number), Instant::now()), if number < 50 { 60 } else { 3600 })
                 .await;
         }
+        assert_eq!(table.at_hand(Instant::now()), 100);
         tokio::time::advance(Duration::from_secs(60)).await;
+        assert_eq!(table.at_hand(Instant::now()), 50);
         table.prune(Instant::now());
         assert_eq!(count(&table), 50);
     }

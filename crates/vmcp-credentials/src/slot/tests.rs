@@ -8,6 +8,7 @@ use std::{
 use tokio_util::task::TaskTracker;
 
 use super::*;
+use crate::tally::Counts;
 
 /// What the source does next.
 #[derive(Clone)]
@@ -27,7 +28,7 @@ struct Stand {
 
 impl Stand {
     fn new(acts: impl IntoIterator<Item = Act>) -> Self {
-        Self::of(Slot::new(None), acts)
+        Self::of(Slot::new(None, Arc::default()), acts)
     }
 
     fn of(slot: Arc<Slot>, acts: impl IntoIterator<Item = Act>) -> Self {
@@ -253,7 +254,8 @@ async fn what_is_not_kept_is_not_obtained_anew_for_ever() {
 #[tokio::test(start_paused = true)]
 async fn a_source_that_is_away_is_not_asked_for_every_caller() {
     let source = Arc::new(Failures::new(2));
-    let stand = |acts: Vec<Act>| Stand::of(Slot::new(Some(Arc::clone(&source))), acts);
+    let stand =
+        |acts: Vec<Act>| Stand::of(Slot::new(Some(Arc::clone(&source)), Arc::default()), acts);
     let mut asked = 0;
     for _ in 0..100 {
         let stand = stand(vec![Act::Fail(away())]);
@@ -306,11 +308,35 @@ async fn a_success_ends_the_row_of_failures() {
 #[tokio::test(start_paused = true)]
 async fn a_source_that_refuses_a_caller_is_not_away() {
     let source = Arc::new(Failures::new(2));
-    let ask = async |act: Act| Stand::of(Slot::new(Some(Arc::clone(&source))), [act]).ask().await.0;
+    let ask = async |act: Act| {
+        Stand::of(Slot::new(Some(Arc::clone(&source)), Arc::default()), [act]).ask().await.0
+    };
     for _ in 0..3 {
         for why in [away(), away(), Unavailable::Caller("is refused".into())] {
             assert!(ask(Act::Fail(why.clone())).await == Err(why));
         }
     }
     assert!(ask(Act::Give("a", 0, None)).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn attempts_are_counted_once_however_many_wait() {
+    let acts = [Act::Fail(away()), Act::Panic, Act::Give("a", 5, Some(100))];
+    let stand = Stand::new(acts);
+    let tally = || stand.slot.tally.with(stand.slot.is_at_hand(Instant::now()).into());
+    assert!(stand.ask().await.0.is_err());
+    // The same answer again, for which nothing is tried.
+    assert!(stand.ask().await.0.is_err());
+    assert_eq!(tally(), Counts { at_hand: 0, obtained: 0, failures: 1 });
+    pass(2).await;
+    assert!(stand.ask().await.0.is_err());
+    assert_eq!(tally(), Counts { at_hand: 0, obtained: 0, failures: 2 });
+    let (Showing::Wait(one), Showing::Wait(other)) = (stand.shown(), stand.shown()) else {
+        panic!("there is none yet")
+    };
+    assert!(one.await.is_ok() && other.await.is_ok());
+    stand.is_at_hand("a");
+    assert_eq!(tally(), Counts { at_hand: 1, obtained: 1, failures: 2 });
+    pass(100).await;
+    assert_eq!(tally(), Counts { at_hand: 0, obtained: 1, failures: 2 });
 }

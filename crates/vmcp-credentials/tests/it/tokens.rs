@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use vmcp_credentials::{Showing, Unavailable};
+use vmcp_credentials::{Counts, Showing, Unavailable};
 use vmcp_model::{Identity, Principal};
 use vmcp_testkit::token_endpoint::Given;
 
@@ -38,6 +38,8 @@ async fn five_hundred_that_need_a_new_token_ask_for_it_once() {
     let got = crowd(&stand, &vec![None; 500]).await;
     assert!(got.iter().all(|one| one == "authorization: Bearer token-1"), "{got:?}");
     assert_eq!(stand.endpoint.count(), 2);
+    let counts = Counts { at_hand: 1, obtained: 2, failures: 0 };
+    assert_eq!(stand.credential.counts(), Some(counts));
 }
 
 #[tokio::test]
@@ -57,6 +59,8 @@ async fn each_caller_has_a_token_that_is_asked_for_once() {
     assert_eq!(stand.endpoint.count(), 5);
     assert_eq!(crowd(&stand, &callers).await, got);
     assert_eq!(stand.endpoint.count(), 5);
+    let counts = Counts { at_hand: 5, obtained: 5, failures: 0 };
+    assert_eq!(stand.credential.counts(), Some(counts));
 }
 
 #[tokio::test]
