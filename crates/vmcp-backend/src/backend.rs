@@ -31,7 +31,7 @@ use crate::{
     own::OwnIds,
     secrets::Secrets,
     session::{Facts, Session},
-    stats::{Stats, StatsSnapshot},
+    stats::Stats,
     uses::Use,
 };
 
@@ -226,15 +226,6 @@ impl Backend {
 
     pub fn limits(&self) -> Limits {
         self.limits
-    }
-
-    /// Counts since the start.
-    pub fn stats(&self) -> StatsSnapshot {
-        let (in_flight, streams, links) = match &self.wire {
-            Wire::Http(http) => (http.under_way().0, http.under_way().1, 0),
-            Wire::Links(links) => links.under_way(),
-        };
-        StatsSnapshot { in_flight, streams, links, ..self.stats.snapshot() }
     }
 
     /// What the backend does that no server should, and that is made the best of.

@@ -1,4 +1,4 @@
-//! Counts what is under way at one backend.
+//! Counts what is under way at one backend, and what is open to it.
 
 use std::sync::{
     Arc,
@@ -20,7 +20,11 @@ pub(crate) struct Gauge {
 /// How much vmcp has under way at a backend on its own account.
 const ERRANDS: usize = 1024;
 
-/// One unit of what is under way; given back when dropped.
+/// Counts what is open, without a bound.
+#[derive(Debug, Default)]
+pub(crate) struct Open(Arc<AtomicUsize>);
+
+/// One unit of what is counted; given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Permit(Arc<AtomicUsize>);
 
@@ -50,6 +54,17 @@ impl Gauge {
 
     pub(crate) fn count(&self) -> usize {
         self.count.load(Ordering::Relaxed)
+    }
+}
+
+impl Open {
+    pub(crate) fn enter(&self) -> Permit {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Permit(Arc::clone(&self.0))
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
     }
 }
 

@@ -20,6 +20,7 @@ use crate::{
     gauge::{Gauge, Permit},
     secrets::Secrets,
     session::Session,
+    stats::Connections,
     subject::Subject,
 };
 use body::{Body, Source};
@@ -232,6 +233,11 @@ impl Http {
     /// Where the backend is.
     pub(crate) fn url(&self) -> &Uri {
         &self.url
+    }
+
+    /// Connections to the backend.
+    pub(crate) fn connections(&self) -> Connections {
+        self.pool.counts()
     }
 
     /// Requests and streams that are under way.

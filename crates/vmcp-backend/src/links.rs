@@ -34,7 +34,9 @@ use crate::{
     http::Http,
     link::{Link, ListsChanged, Member, Outbox},
     session::{CLIENT_INFO, ClientView, Facts, Session},
-    sse, stdio,
+    sse,
+    stats::Connections,
+    stdio,
     subject::Subject,
 };
 use crashes::Crashes;
@@ -316,6 +318,14 @@ impl Links {
             Opener::Sse(http) => http.under_way().1,
         };
         (self.calls.count(), streams, self.places.count() + self.read.count())
+    }
+
+    /// Connections of HTTP, if there are such.
+    pub(crate) fn connections(&self) -> Option<Connections> {
+        match &self.opener {
+            Opener::Process(_) => None,
+            Opener::Sse(http) => Some(http.connections()),
+        }
     }
 
     fn find(&self, session: &Session) -> Result<(Arc<Link>, Member), Error> {

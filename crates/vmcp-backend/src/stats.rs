@@ -2,7 +2,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use vmcp_credentials::Counts as Credentials;
+
 use crate::{
+    backend::{Backend, Wire},
     latency::LatencySnapshot,
     uses::{Uses, UsesSnapshot},
 };
@@ -15,6 +18,15 @@ pub(crate) struct Stats {
     pub(crate) failures: AtomicU64,
     pub(crate) stray_progress: AtomicU64,
     pub(crate) uses: Uses,
+}
+
+/// Connections of HTTP to one backend that are open, at one moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Connections {
+    /// A request is under way on each, or its answer.
+    pub used: usize,
+    /// They wait for a request.
+    pub idle: usize,
 }
 
 /// Counts since the start, at one moment.
@@ -31,10 +43,41 @@ pub struct StatsSnapshot {
     pub streams: usize,
     /// Child processes that run, or connections of HTTP+SSE that are open.
     pub links: usize,
+    /// `None` if it is not reached over HTTP.
+    pub connections: Option<Connections>,
     /// How long calls of clients took lately.
     pub latency: Option<LatencySnapshot>,
     /// What clients have called, by method.
     pub uses: Vec<UsesSnapshot>,
+}
+
+impl Backend {
+    /// Counts since the start.
+    pub fn stats(&self) -> StatsSnapshot {
+        let counts = self.stats.snapshot();
+        match &self.wire {
+            Wire::Http(http) => {
+                let (in_flight, streams) = http.under_way();
+                let connections = Some(http.connections());
+                StatsSnapshot { in_flight, streams, connections, ..counts }
+            }
+            Wire::Links(of) => {
+                let (in_flight, streams, links) = of.under_way();
+                let connections = of.connections();
+                StatsSnapshot { in_flight, streams, links, connections, ..counts }
+            }
+        }
+    }
+
+    /// The credentials that are obtained for it; `None` if none are. Looks at each.
+    pub fn credentials(&self) -> Option<Credentials> {
+        self.credential.counts()
+    }
+
+    /// Whether all of a session goes over one link: to a child process, or a channel of HTTP+SSE.
+    pub fn has_links(&self) -> bool {
+        matches!(self.wire, Wire::Links(_))
+    }
 }
 
 impl Stats {
@@ -58,6 +101,7 @@ impl Stats {
             in_flight: 0,
             streams: 0,
             links: 0,
+            connections: None,
             latency: self.uses.latency(),
             uses: self.uses.snapshot(),
         }

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     config::{Endpoint, InvalidConfig, Proxy},
+    gauge::Open,
     memory::Network,
 };
 
@@ -45,6 +46,7 @@ pub(super) struct Connector {
     proxy: Option<Proxy>,
     tls: Option<Tls>,
     network: Network,
+    open: Open,
 }
 
 struct Tls {
@@ -68,7 +70,8 @@ impl Connector {
         let host = host(&endpoint.url).ok_or(InvalidConfig::Url)?;
         let port = endpoint.url.port_u16().unwrap_or(if secure { 443 } else { 80 });
         let tls = if secure { Some(Tls::new(&host, endpoint)?) } else { None };
-        Ok(Self { host, port, proxy: endpoint.proxy.clone(), tls, network })
+        let (proxy, open) = (endpoint.proxy.clone(), Open::default());
+        Ok(Self { host, port, proxy, tls, network, open })
     }
 
     /// Opens one connection, on the current runtime. One of HTTP/2 has a driver, counted by `tasks`. The
@@ -77,17 +80,17 @@ impl Connector {
         if let Network::Memory(server) = &self.network {
             let stream = server.connect().await;
             let refused = |error| unreachable::tcp(&error, &self.host, self.port);
-            return Ok(http1(Socket::Memory(stream.map_err(refused)?)));
+            return Ok(self.http1(Socket::Memory(stream.map_err(refused)?)));
         }
         let stream = self.stream().await?;
-        let Some(tls) = &self.tls else { return Ok(http1(Socket::Plain(stream))) };
+        let Some(tls) = &self.tls else { return Ok(self.http1(Socket::Plain(stream))) };
         let connector = TlsConnector::from(Arc::clone(&tls.config));
         let stream = connector
             .connect(tls.name.clone(), stream)
             .await
             .map_err(|error| unreachable::tls(&error, &self.host, tls.has_bundle))?;
         if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
-            return Ok(http1(Socket::Tls(Box::new(stream))));
+            return Ok(self.http1(Socket::Tls(Box::new(stream))));
         }
         let (sender, driver) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
@@ -103,7 +106,16 @@ impl Connector {
                 tracing::debug!(%error, "connection ended");
             }
         });
-        Ok(Sender::Http2(sender))
+        Ok(Sender::Http2(sender, self.open.enter()))
+    }
+
+    /// How many connections are open.
+    pub(super) fn open(&self) -> usize {
+        self.open.count()
+    }
+
+    fn http1(&self, socket: Socket) -> Sender {
+        Sender::Http1(Connection::new(socket, self.open.enter()))
     }
 
     /// A connection on which the backend is to be spoken to, or TLS with it.
@@ -130,10 +142,6 @@ async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
     stream.set_nodelay(true)?;
     keep_alive(&stream)?;
     Ok(stream)
-}
-
-fn http1(socket: Socket) -> Sender {
-    Sender::Http1(Connection::new(socket))
 }
 
 /// The host without the brackets of an IPv6 address.

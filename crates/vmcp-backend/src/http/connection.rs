@@ -16,7 +16,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWrite as _};
 use vmcp_http1::{HeadScan, ResponseHead};
 
 use super::{socket::Socket, unreachable};
-use crate::error::Error;
+use crate::{error::Error, gauge::Permit};
 
 /// Room that is made for a head, which mostly comes with all of the answer behind it.
 const HEAD_ROOM: usize = 4 << 10;
@@ -30,6 +30,8 @@ pub(super) struct Connection {
     socket: Socket,
     /// What has arrived and not been taken yet.
     pub(super) arrived: BytesMut,
+    /// Counts it for as long as it is open.
+    _counted: Permit,
 }
 
 /// The beginning of an answer.
@@ -69,8 +71,8 @@ enum Sending {
 }
 
 impl Connection {
-    pub(super) fn new(socket: Socket) -> Self {
-        Self { socket, arrived: BytesMut::new() }
+    pub(super) fn new(socket: Socket, counted: Permit) -> Self {
+        Self { socket, arrived: BytesMut::new(), _counted: counted }
     }
 
     /// Whether an idle one can be used, as far as can be told from here: the backend has neither closed

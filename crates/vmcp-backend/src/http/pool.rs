@@ -22,7 +22,7 @@ use super::{
     received::Received,
     request::Request,
 };
-use crate::{error::Error, worker};
+use crate::{error::Error, gauge::Permit, stats::Connections as Counts, worker};
 
 /// How long a connection may be idle if its backend does not say.
 const IDLE: Duration = Duration::from_secs(30);
@@ -89,6 +89,8 @@ struct Streams {
     idle_since: Instant,
     /// How many were given up since one was answered.
     unanswered: u32,
+    /// Counts the connection for as long as it or one of them is there.
+    _counted: Permit,
 }
 
 /// One open stream; given back when dropped.
@@ -103,7 +105,7 @@ pub(super) struct Stream {
 #[derive(Debug)]
 pub(super) enum Sender {
     Http1(Connection),
-    Http2(SendRequest<Full<Bytes>>),
+    Http2(SendRequest<Full<Bytes>>, Permit),
 }
 
 /// A connection that one request may use.
@@ -173,6 +175,12 @@ impl Pool {
         }
     }
 
+    /// How many connections are used, and how many are idle. They go on meanwhile.
+    pub(super) fn counts(&self) -> Counts {
+        let idle = (0..self.shards.len()).map(|index| self.lock(index).idle()).sum();
+        Counts { used: self.connector.open().saturating_sub(idle), idle }
+    }
+
     async fn connect_in_time(&self, shard: usize) -> Result<(Taken, bool), Error> {
         // Boxed, as it is rare and large: every call would carry room for it.
         let connecting = tokio::time::timeout(self.connect_timeout, Box::pin(self.connect(shard)));
@@ -197,17 +205,17 @@ impl Pool {
             None
         };
         let sender = self.connector.connect(&self.tasks).await?;
-        self.shares.store(matches!(sender, Sender::Http2(_)), Ordering::Relaxed);
-        let sender = match sender {
+        self.shares.store(matches!(sender, Sender::Http2(..)), Ordering::Relaxed);
+        let (sender, counted) = match sender {
             Sender::Http1(connection) => return Ok((Taken::Http1(connection), true)),
-            Sender::Http2(sender) => sender,
+            Sender::Http2(sender, counted) => (sender, counted),
         };
         let mut connections = self.lock(shard);
         // The first calls do not know that they could share, and each opens a connection.
         if let Some(taken) = connections.take_shared(Instant::now()) {
             return Ok((taken, false));
         }
-        let shared = Shared { sender, streams: Arc::default() };
+        let shared = Shared { sender, streams: Arc::new(Mutex::new(Streams::new(counted))) };
         let taken = shared.open();
         connections.shared.push(shared);
         Ok((taken, true))
@@ -275,6 +283,12 @@ impl Connections {
             .map(Shared::open)
     }
 
+    /// How many nobody uses.
+    fn idle(&self) -> usize {
+        let idle = self.shared.iter().filter(|shared| shared.streams().open == 0);
+        self.idle.len() + idle.count()
+    }
+
     /// The most recently used.
     fn take_idle(&mut self, now: Instant) -> Option<Taken> {
         while let Some(Idle { mut connection, until }) = self.idle.pop() {
@@ -305,9 +319,9 @@ impl Shared {
     }
 }
 
-impl Default for Streams {
-    fn default() -> Self {
-        Self { open: 0, idle_since: Instant::now(), unanswered: 0 }
+impl Streams {
+    fn new(counted: Permit) -> Self {
+        Self { open: 0, idle_since: Instant::now(), unanswered: 0, _counted: counted }
     }
 }
 

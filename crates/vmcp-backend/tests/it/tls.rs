@@ -9,8 +9,8 @@ use bytes::Bytes;
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 use vmcp_backend::{
-    Answer, Backend, ClientView, Config, Endpoint, Error, InvalidConfig, Limits, Session, Timeouts,
-    Transport,
+    Answer, Backend, ClientView, Config, Connections, Endpoint, Error, InvalidConfig, Limits,
+    Session, Timeouts, Transport,
 };
 use vmcp_model::{BackendId, Method, ProtocolVersion};
 use vmcp_wire::Message;
@@ -108,6 +108,7 @@ async fn more_calls_than_one_connection_takes_open_others() {
         answered.unwrap();
     }
     assert_eq!(server.seen.connections.load(Ordering::Relaxed), 3, "64 calls share a connection");
+    assert_eq!(backend.stats().connections, Some(Connections { used: 0, idle: 3 }));
 }
 
 #[tokio::test]

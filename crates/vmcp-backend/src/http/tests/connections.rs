@@ -7,6 +7,7 @@ use super::{
     },
     *,
 };
+use crate::{gauge::Open, stats::Connections};
 
 /// Whether a second request goes over the connection on which this was answered.
 async fn goes_on(answer: &str) -> bool {
@@ -223,6 +224,33 @@ async fn a_request_that_has_left_is_not_sent_twice() {
 }
 
 #[tokio::test]
+async fn connections_are_counted_while_they_are_open() {
+    let peer = Peer::start().await;
+    let counts = |used, idle| assert_eq!(peer.http.connections(), Connections { used, idle });
+    counts(0, 0);
+    let answering = async {
+        let mut accepted = peer.accept().await;
+        accepted.asked().await;
+        accepted.say(OK).await;
+        accepted
+    };
+    let (answer, mut accepted) = tokio::join!(peer.post("{}"), answering);
+    let body = answer.unwrap().into_body();
+    counts(1, 0);
+    body.collect(2).await.unwrap();
+    counts(0, 1);
+    let answering = async {
+        accepted.asked().await;
+        accepted.say("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{").await;
+    };
+    let (answer, ()) = tokio::join!(peer.post("{}"), answering);
+    counts(1, 0);
+    // Its end is not waited for.
+    drop(answer);
+    counts(0, 0);
+}
+
+#[tokio::test]
 async fn a_request_of_which_nothing_has_left_is_unsent() {
     let peer = Peer::start().await;
     let address = peer.listener.local_addr().unwrap();
@@ -230,7 +258,7 @@ async fn a_request_of_which_nothing_has_left_is_unsent() {
     let _accepted = peer.accept().await;
     // The system takes nothing more, just as if it had heard that the other end is gone.
     stream.shutdown().await.unwrap();
-    let mut connection = Connection::new(Socket::Plain(stream));
+    let mut connection = Connection::new(Socket::Plain(stream), Open::default().enter());
     assert!(connection.is_quiet());
     let sent = connection.exchange(("head".as_bytes().into(), "body".into())).await;
     assert!(matches!(sent, Err(Failure::Unsent)), "{sent:?}");
