@@ -67,6 +67,18 @@ impl View {
         catalog
     }
 
+    /// Gives each catalog that is shown to somebody: the view's, and those that were merged with own offers.
+    pub(crate) fn each_catalog(&self, mut give: impl FnMut(&Catalog)) {
+        give(&self.catalog.load());
+        let merged = self.own_merges();
+        merged.catalogs.values().filter_map(Weak::upgrade).for_each(|catalog| give(&catalog));
+    }
+
+    /// How much the last merge left out.
+    pub(crate) fn count_dropped(&self) -> usize {
+        self.offers().dropped.len()
+    }
+
     /// Counts how often what is offered has been merged: what was merged with own offers is good while
     /// it stays the same.
     pub(crate) fn merges(&self) -> u64 {

@@ -100,9 +100,14 @@ async fn sessions_with_equal_lists_of_their_own_share_one_catalog() {
     for client in [&one, &other] {
         unlock(client, &world).await;
     }
+    let catalogs_held = || world.vmcp.view_counts().catalogs;
+    assert_eq!(catalogs_held(), 1);
     let catalogs = [read_own(&one, &world).await, read_own(&other, &world).await]
         .map(|own| one.view.catalog_with(&offers(own)));
     assert!(Arc::ptr_eq(&catalogs[0], &catalogs[1]) && has_secret(&catalogs[0]));
+    assert_eq!(catalogs_held(), 2);
+    drop(catalogs);
+    assert_eq!(catalogs_held(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep};
-use vmcp_catalog::{Catalog, Rules};
-use vmcp_core::PartialFailure;
+use vmcp_catalog::{Catalog, Naming, Rules};
+use vmcp_core::{PartialFailure, ViewCounts};
 use vmcp_model::{Claims, Digest, Era, Identity, Kind as Of, Principal, Proof};
 use vmcp_testkit::{
     modern,
@@ -302,4 +302,17 @@ async fn lists_come_page_by_page_and_a_cursor_is_good_for_its_list_only() {
         let fault = page(kind, Some(cursor)).unwrap_err();
         assert!(matches!(fault, Fault::InvalidParams(_)), "{fault}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn views_that_show_the_same_have_one_catalog() {
+    let (one, other) = (plain_legacy(), plain_legacy());
+    let naming = Naming::Priority { order: vec![id("a"), id("b")], format: "{workload}_".into() };
+    let rules = Rules { naming, ..Rules::default() };
+    let setup = Setup { rules, ..Setup::new() }.with("a", &one).with("b", &other);
+    let (world, _client) = setup.settled(Era::Legacy).await;
+    let counts = ViewCounts { views: 1, catalogs: 1, most_dropped: 1 };
+    assert_eq!(world.vmcp.view_counts(), counts, "the tool of one has the name of the other's");
+    world.view(&client_view(Era::Legacy, r#"{"sampling":{}}"#)).await;
+    assert_eq!(world.vmcp.view_counts(), ViewCounts { views: 2, ..counts });
 }
