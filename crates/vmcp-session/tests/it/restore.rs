@@ -14,8 +14,10 @@ use crate::support::{
 async fn another_replica_goes_on_with_the_same_backend_session() {
     let (backend, first, second) = two_replicas().await;
     let owner = subject("ann");
+    assert_eq!(first.stored_catalogs(), Some(0));
     let id = initialize(&first, &owner).await.unwrap();
     let session = first.find(&id, &owner, client()).await.unwrap();
+    assert_eq!(first.stored_catalogs(), Some(1), "for whoever takes the session up");
     assert!(call(&session, 1, "backend_count").await.contains("\"1\""));
     // The second replica's own look at the lists is not counted.
     initialize(&second, &owner).await.unwrap();
