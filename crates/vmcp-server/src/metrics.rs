@@ -3,8 +3,8 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use http::{HeaderValue, Response, StatusCode, header};
-use vmcp_backend::{Backend, Phase, State};
-use vmcp_session::Reach;
+use vmcp_backend::{Backend, Connections, Credentials, Phase, State};
+use vmcp_session::{Reach, Traffic};
 use vmcp_telemetry::{
     catalogue::{backends, server},
     exposition,
@@ -33,6 +33,8 @@ impl Edge {
     pub fn families(&self) -> Vec<Family> {
         let mut families = Families::default();
         self.add_own(&mut families);
+        self.add_requests(&mut families);
+        self.add_store(&mut families);
         let vmcp = self.sessions.vmcp();
         let all = vmcp.backends();
         for state in STATES {
@@ -64,19 +66,17 @@ impl Edge {
     }
 
     fn add_own(&self, families: &mut Families) {
-        let (usage, vmcp) = (self.sessions.usage(), self.sessions.vmcp());
+        let vmcp = self.sessions.vmcp();
+        let views = vmcp.view_counts();
         let reload = self.notes().reload;
         let (attempts, failures) =
             reload.as_ref().map_or((0, 0), |reload| (reload.attempts, reload.failures));
         let loaded = reload.and_then(|reload| reload.good).unwrap_or(self.started);
         families.extend([
             server::CONNECTIONS.number(self.connections.load(Ordering::Relaxed)),
-            server::STREAMS.number(self.open_streams()),
-            server::CALLS.number(usage.calls),
-            server::SESSIONS.number(usage.sessions),
-            server::VIEWS.number(vmcp.views().len()),
-            server::TASKS.number(usage.tasks),
-            server::STORE_REACHABLE.number(self.sessions.reach() == Reach::Good),
+            server::VIEWS.number(views.views),
+            server::CATALOGS.number(views.catalogs),
+            server::DROPPED.number(views.most_dropped),
             server::POLICY_FAILURES.number(vmcp.rights().failures().values().sum::<u64>()),
             server::RELOADS.number(attempts),
             server::RELOAD_FAILURES.number(failures),
@@ -94,6 +94,39 @@ impl Edge {
             families.add(server::DENIED.by(&[("mcp.method.name", method.name())], count));
         }
     }
+
+    /// What is under way for clients.
+    fn add_requests(&self, families: &mut Families) {
+        let (usage, streams) = (self.sessions.usage(), self.open_streams());
+        let name = &self.sessions.server().name;
+        let as_toolhive_has_it = [("server", name.as_str()), ("transport", "streamable-http")];
+        families.extend([
+            server::ACTIVE_CONNECTIONS.by(&as_toolhive_has_it, usage.calls + streams),
+            server::STREAMS.number(streams),
+            server::CALLS.number(usage.calls),
+            server::SESSIONS.number(usage.sessions),
+            server::CLIENT_PROFILES.number(usage.clients),
+            server::TASKS.number(usage.tasks),
+        ]);
+    }
+
+    /// What the store tells of itself. Where it is says which of these it can tell.
+    fn add_store(&self, families: &mut Families) {
+        families.add(server::STORE_REACHABLE.number(self.sessions.reach() == Reach::Good));
+        if let Some(catalogs) = self.sessions.stored_catalogs() {
+            families.add(server::STORE_CATALOGS.number(catalogs));
+        }
+        if let Some(Traffic { commands, failures, bus }) = self.sessions.store_traffic() {
+            families.extend([
+                server::STORE_COMMANDS.number(commands),
+                server::STORE_FAILURES.number(failures),
+                server::BUS_SENT.number(bus.sent),
+                server::BUS_RECEIVED.number(bus.received),
+                server::BUS_GAPS.number(bus.gaps),
+                server::BUS_GENERATIONS.number(bus.generations),
+            ]);
+        }
+    }
 }
 
 /// The states that a backend can be in.
@@ -108,8 +141,23 @@ fn add_backend(families: &mut Families, backend: &Backend) {
         backends::SESSIONS_OPENED.by(&[name], stats.sessions_opened),
         backends::REQUESTS.by(&[name], stats.requests),
         backends::FAILURES.by(&[name], stats.failures),
+        backends::STRAY_PROGRESS.by(&[name], stats.stray_progress),
+        backends::IN_FLIGHT.by(&[name], stats.in_flight),
+        backends::STREAMS.by(&[name], stats.streams),
     ]);
-    if stats.links > 0 {
+    if let Some(Connections { used, idle }) = stats.connections {
+        for (state, count) in [("used", used), ("idle", idle)] {
+            families.add(backends::POOL.by(&[name, ("vmcp.connection.state", state)], count));
+        }
+    }
+    if let Some(Credentials { at_hand, obtained, failures }) = backend.credentials() {
+        families.extend([
+            backends::CREDENTIALS.by(&[name], at_hand),
+            backends::CREDENTIALS_OBTAINED.by(&[name], obtained),
+            backends::CREDENTIALS_FAILURES.by(&[name], failures),
+        ]);
+    }
+    if backend.has_links() {
         let transport = if backend.is_program() { "pipe" } else { "tcp" };
         let of = [name, ("network.transport", transport)];
         families.add(backends::LINKS.by(&of, stats.links));
@@ -121,3 +169,6 @@ fn add_backend(families: &mut Families, backend: &Backend) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

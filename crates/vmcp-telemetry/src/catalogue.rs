@@ -27,7 +27,8 @@ macro_rules! metrics {
                 attributes: &[$($attribute),*],
             };
         )*
-        pub(super) static ALL: &[&crate::family::Metric] = &[$(&$place),*];
+        /// All that are defined here.
+        pub static ALL: &[&crate::family::Metric] = &[$(&$place),*];
     };
 }
 use metrics;

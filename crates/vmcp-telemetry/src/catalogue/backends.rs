@@ -15,14 +15,20 @@ super::metrics! {
         "Requests sent to a backend, those of vmcp's own among them";
     FAILURES: Counter "vmcp.backend.failures" ["{request}"] {"vmcp.backend"}
         "Requests to a backend that got no answer, or one that is none";
+    IN_FLIGHT: Gauge "vmcp.backend.in_flight" ["{request}"] {"vmcp.backend"}
+        "Requests of clients to a backend that are under way";
+    STREAMS: Gauge "vmcp.backend.streams" ["{stream}"] {"vmcp.backend"}
+        "Streams of a backend that are listened to";
+    STRAY_PROGRESS: Counter "vmcp.backend.stray_progress" ["{notification}"] {"vmcp.backend"}
+        "Notifications of progress that nobody had asked a backend for, so that they were dropped";
     POOL: Gauge "vmcp.backend.connections" ["{connection}"] {"vmcp.backend", "vmcp.connection.state"}
-        "Connections to a backend, `used` or `idle`";
+        "Connections of HTTP to a backend, `used` or `idle`";
     LINKS: Gauge "vmcp.backend.links" ["{link}"] {"vmcp.backend", "network.transport"}
         "Child processes (`pipe`) and HTTP+SSE channels (`tcp`) of a backend";
     CREDENTIALS: Gauge "vmcp.backend.credentials" ["{credential}"] {"vmcp.backend"}
-        "Credentials for a backend that are at hand";
+        "Credentials that were obtained for a backend and are good";
     CREDENTIALS_OBTAINED: Counter "vmcp.backend.credentials.obtained" ["{credential}"] {"vmcp.backend"}
         "Credentials obtained for a backend";
     CREDENTIALS_FAILURES: Counter "vmcp.backend.credentials.failures" ["{credential}"] {"vmcp.backend"}
-        "Credentials for a backend that could not be obtained";
+        "Attempts to obtain a credential for a backend that came to nothing";
 }

@@ -2,15 +2,20 @@
 
 super::metrics! {
     ACTIVE_CONNECTIONS: Gauge "toolhive_mcp_active_connections" ["{request}"] {"server", "transport"}
-        "HTTP requests to the MCP endpoint that are being answered, streams among them";
-    CONNECTIONS: Gauge "vmcp.connections" ["{connection}"] {"network.protocol.version"}
-        "Connections of clients that are open";
+        "HTTP requests to the MCP endpoint that are being answered: messages of clients, and streams to them";
+    CONNECTIONS: Gauge "vmcp.connections" ["{connection}"] {}
+        "Connections that are open, those of operators and monitors among them";
     STREAMS: Gauge "vmcp.streams" ["{stream}"] {} "Streams to clients that are open";
     CALLS: Gauge "vmcp.calls" ["{call}"] {} "Messages of clients that are being answered";
     SESSIONS: Gauge "vmcp.sessions" ["{session}"] {} "Sessions of legacy clients that are live on this replica";
     VIEWS: Gauge "vmcp.views" ["{view}"] {}
         "Views of the backends, one for each set of what clients can do and backends tell apart";
-    CATALOGS: Gauge "vmcp.catalogs" ["{catalog}"] {} "Merged lists that are held, those of sessions among them";
+    CATALOGS: Gauge "vmcp.catalogs" ["{catalog}"] {}
+        "Merged lists that differ, those of sessions among them that are listed something of their own";
+    DROPPED: Gauge "vmcp.dropped" ["{capability}"] {}
+        "Capabilities that clients are not shown as backends have them, of the view of which most are left out";
+    CLIENT_PROFILES: Gauge "vmcp.client.profiles" ["{profile}"] {}
+        "Descriptions that legacy clients have given of themselves, each once";
     TASKS: Gauge "vmcp.tasks" ["{task}"] {} "Background tasks that run";
     HELD: Gauge "vmcp.held" ["By"] {"vmcp.budget"}
         "Bytes held of a budget: `request_bodies` that are not whole, `unread_answers` that clients do not read";
@@ -20,8 +25,18 @@ super::metrics! {
     POLICY_FAILURES: Counter "vmcp.policy.failures" ["{failure}"] {}
         "Policies that could not be evaluated for a request, and so did not count";
     STORE_REACHABLE: Gauge "vmcp.store.reachable" ["{store}"] {} "1 if the store of sessions can be reached, else 0";
-    STORE_COMMANDS: Counter "vmcp.store.commands" ["{command}"] {} "Commands to the store of sessions";
-    STORE_FAILURES: Counter "vmcp.store.failures" ["{command}"] {} "Commands to the store of sessions that failed";
+    STORE_CATALOGS: Gauge "vmcp.store.catalogs" ["{catalog}"] {}
+        "Merged lists and lists of single sessions in the store of sessions, if that is in this process";
+    STORE_COMMANDS: Counter "vmcp.store.commands" ["{command}"] {}
+        "Commands to the store of sessions, if that is Redis";
+    STORE_FAILURES: Counter "vmcp.store.failures" ["{command}"] {}
+        "Commands to Redis that got no answer or were refused, or not sent because it was known to be away";
+    BUS_SENT: Counter "vmcp.bus.sent" ["{message}"] {}
+        "Messages to other replicas, heartbeats among them, if replicas share a store";
+    BUS_RECEIVED: Counter "vmcp.bus.received" ["{message}"] {}
+        "Messages of other replicas that were heard, heartbeats among them";
+    BUS_GAPS: Counter "vmcp.bus.gaps" ["{message}"] {}
+        "Messages of other replicas that were heard though one before them was not";
     BUS_GENERATIONS: Counter "vmcp.bus.generations" ["{generation}"] {}
         "Times that something may have been missed of what replicas tell each other, so that each session is \
          compared with its record before its next use";
