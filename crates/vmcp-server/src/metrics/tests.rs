@@ -20,7 +20,7 @@ use vmcp_store::{Address, Memory, Redis, Servers, Settings, Store, Validation};
 use vmcp_telemetry::family::{Metric, Value};
 
 use super::*;
-use crate::edge::Config;
+use crate::edge::{Config, Told};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -116,8 +116,7 @@ fn edge(store: Arc<dyn Store>, background: &Background) -> Arc<Edge> {
         Sessions::start(vmcp, store, sessions, background.clone()),
         Authenticator::anonymous(),
         Operators::new(&OperatorAuth::None).unwrap(),
-        None,
-        None,
+        Told::default(),
         background.clone(),
     )
 }
