@@ -20,6 +20,7 @@ use vmcp_wire::{Fault, headers};
 
 use crate::{
     body::Body,
+    log_levels::{LOG, LogControl},
     metrics::{Exposition, METRICS},
     near::{TrustedNetwork, TrustedProxies},
     operators::{BACKENDS, EXPLAIN, STATUS, is_for_operators},
@@ -86,6 +87,8 @@ pub struct Edge {
     pub(crate) observer: Option<Arc<dyn Observer>>,
     /// Where metrics are shown, if they are.
     pub(crate) exposition: Option<Exposition>,
+    /// What is logged, where that can be changed.
+    pub(crate) log: Option<LogControl>,
     /// Held by whoever writes metrics.
     pub(crate) writing: tokio::sync::Mutex<()>,
     /// Connections that are open.
@@ -126,6 +129,7 @@ pub(crate) struct Reloaded {
 pub struct Told {
     pub observer: Option<Arc<dyn Observer>>,
     pub exposition: Option<Exposition>,
+    pub log: Option<LogControl>,
 }
 
 /// One open GET stream; given back when dropped.
@@ -162,6 +166,7 @@ impl Edge {
             modern,
             observer: told.observer,
             exposition: told.exposition,
+            log: told.log,
             writing: tokio::sync::Mutex::default(),
             connections: Arc::default(),
         })
@@ -261,7 +266,11 @@ impl Edge {
         let mut response = if is_preflight && (is_endpoint || metadata_of.is_some()) {
             preflight(request.headers(), "POST, GET, DELETE, OPTIONS")
         } else if is_preflight && is_for_operators {
-            let methods = if path == EXPLAIN { "POST" } else { "GET, HEAD" };
+            let methods = match path {
+                EXPLAIN => "POST",
+                LOG => "GET, HEAD, PUT, DELETE",
+                _ => "GET, HEAD",
+            };
             preflight(request.headers(), methods)
         } else if is_endpoint {
             self.mcp(request, peer, listens).await

@@ -9,6 +9,7 @@ mod explain;
 mod follow;
 mod http1;
 mod http2;
+mod log_levels;
 mod mcp;
 mod metrics;
 mod modern;
@@ -25,6 +26,7 @@ mod times;
 mod worker;
 
 pub use edge::{Config, Edge, Listens, Told};
+pub use log_levels::{LogControl, LogLevels};
 pub use metrics::Exposition;
 pub use near::TrustedNetwork;
 pub use origin::{AllowedHost, AllowedOrigin, InvalidPattern};

@@ -9,6 +9,7 @@ use vmcp_wire::Fault;
 use crate::{
     body::Body,
     edge::Edge,
+    log_levels::{self, LOG},
     metrics::METRICS,
     near::{is_forwarded, is_from_here},
     request::RequestBody,
@@ -26,7 +27,7 @@ pub(crate) const EXPLAIN: &str = "/policy/explain";
 
 /// Whether a path is one for operators.
 pub(crate) fn is_for_operators(path: &str) -> bool {
-    matches!(path, STATUS | BACKENDS | EXPLAIN)
+    matches!(path, STATUS | BACKENDS | EXPLAIN | LOG)
 }
 
 impl Edge {
@@ -36,17 +37,21 @@ impl Edge {
         request: Request<RequestBody>,
         peer: IpAddr,
     ) -> Response<Body> {
-        // Nothing can be changed here, whoever asks.
-        let asks = request.uri().path() == EXPLAIN;
-        if !asks && !respond::reads(request.method()) {
+        let path = request.uri().path();
+        let changes = path == LOG && log_levels::changes(request.method());
+        if path != EXPLAIN && !changes && !respond::reads(request.method()) {
             return respond::only_reads();
         }
         if let Err(refused) = self.admit_operator(&request, peer).await {
             return refused;
         }
+        if changes && !self.operators.ask_for_proof() {
+            return respond::failed(None, &Fault::Forbidden(UNPROVED.into()));
+        }
         match request.uri().path() {
             EXPLAIN => self.explain(request).await,
             BACKENDS => status::backends(self),
+            LOG => self.log_levels(request).await,
             METRICS => self.metrics().await,
             _ => status::status(self).await,
         }
@@ -83,6 +88,8 @@ fn near_enough(headers: &HeaderMap, peer: IpAddr) -> Result<(), &'static str> {
     Err(if is_forwarded(headers) { FORWARDED } else { ELSEWHERE })
 }
 
+const UNPROVED: &str =
+    "whoever changes something must prove who it is; set admin.auth.type to token or oidc";
 const FORWARDED: &str = "this is for vmcp's own machine only, and a proxy has passed the request on; to ask through a proxy set admin.auth.type to token or oidc";
 const ELSEWHERE: &str = "this is for vmcp's own machine only, and the connection does not come from a loopback address; to ask over others set admin.auth.type to token or oidc";
 

@@ -14,6 +14,7 @@ use vmcp_store::{Memory, Redis, Store};
 use crate::{
     config::{self, Authorization, BackendSettings, Configuration},
     known::Known,
+    logging::Threshold,
     summary::Reporter,
     undecided,
 };
@@ -63,6 +64,7 @@ pub(crate) async fn start(
     configuration: Configuration,
     listen: SocketAddr,
     known: Option<Known>,
+    threshold: Option<&Threshold>,
 ) -> anyhow::Result<Running> {
     let labels = labels(&configuration);
     let Configuration {
@@ -134,7 +136,7 @@ pub(crate) async fn start(
         Arc::clone(&sessions_running),
         authenticator,
         operators,
-        observers.told(telemetry.as_ref()),
+        observers.told(telemetry.as_ref(), threshold),
         background.clone(),
     );
     observers.ask(&edge);

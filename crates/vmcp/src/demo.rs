@@ -39,7 +39,7 @@ pub(crate) fn run(options: &cli::Demo, logging: Logging) -> anyhow::Result<()> {
         let text = configuration(calculator, notebook);
         let configuration = config::parse(&text, "demo", &|_name| None)?;
         let listen = SocketAddr::from(([127, 0, 0, 1], options.port));
-        let running = compose::start(configuration, listen, None)
+        let running = compose::start(configuration, listen, None, None)
             .await
             .context("if the port is taken, choose another one with --port")?;
         let url = format!("http://{}{ENDPOINT}", running.address);

@@ -1,24 +1,19 @@
 //! The log: on standard error, short lines for people on a terminal and JSON otherwise.
 
 mod text;
+mod threshold;
 
 use std::io::{IsTerminal as _, stderr};
 
 use anstream::ColorChoice;
 use tracing::{Level, Metadata};
 use tracing_subscriber::{
-    Layer as _, Registry, filter::LevelFilter, layer::SubscriberExt as _, reload,
-    util::SubscriberInitExt as _,
+    Layer as _, filter::Targets, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _,
 };
 
 use crate::{cli::LogFormat, printable};
 
-/// Changes what is logged while the program runs.
-#[derive(Debug)]
-pub(crate) struct Threshold {
-    logging: Logging,
-    handle: reload::Handle<LevelFilter, Registry>,
-}
+pub(crate) use threshold::Threshold;
 
 /// What the command line says about the log.
 #[derive(Debug, Clone, Copy)]
@@ -46,7 +41,7 @@ impl Logging {
             LogFormat::Auto | LogFormat::Json => Lines::Json,
             LogFormat::Text => Lines::Text,
         };
-        self.start_lines(lines, self.filter(level))
+        self.start_lines(lines, level)
     }
 
     /// The same for a command whose result people wait for: in words, unless they say otherwise.
@@ -56,11 +51,11 @@ impl Logging {
             LogFormat::Text => Lines::Text,
             LogFormat::Json => Lines::Json,
         };
-        self.start_lines(lines, self.filter(Some(level)));
+        self.start_lines(lines, Some(level));
     }
 
-    fn start_lines(self, lines: Lines, filter: LevelFilter) -> Threshold {
-        let (filter, handle) = reload::Layer::new(filter);
+    fn start_lines(self, lines: Lines, level: Option<Level>) -> Threshold {
+        let (filter, handle) = reload::Layer::new(Targets::new().with_default(self.level(level)));
         let log = tracing_subscriber::registry().with(filter);
         let layer = tracing_subscriber::fmt::layer();
         let colour = anstream::AutoStream::choice(&stderr()) != ColorChoice::Never;
@@ -82,23 +77,14 @@ impl Logging {
                 log.with(layer.with_current_span(false).with_span_list(false)).init();
             }
         }
-        Threshold { logging: self, handle }
+        Threshold::new(self, level, handle)
     }
 
     /// Without a level, a terminal is shown what is wrong and everything else is told more.
-    fn filter(self, level: Option<Level>) -> LevelFilter {
+    fn level(self, level: Option<Level>) -> Level {
         let on_terminal = self.format == LogFormat::Auto && stderr().is_terminal();
         let default = if on_terminal { Level::WARN } else { Level::INFO };
-        LevelFilter::from_level(if self.debug { Level::DEBUG } else { level.unwrap_or(default) })
-    }
-}
-
-impl Threshold {
-    /// Logs from this level on, or from debug on if the command line asked for that.
-    pub(crate) fn set(&self, level: Option<Level>) {
-        if let Err(error) = self.handle.reload(self.logging.filter(level)) {
-            tracing::warn!(%error, "the log level stays as it is");
-        }
+        if self.debug { Level::DEBUG } else { level.unwrap_or(default) }
     }
 }
 

@@ -21,6 +21,7 @@ mod printable;
 mod private;
 mod reload;
 mod serve;
+mod signals;
 mod sources;
 mod stop;
 mod suggest;

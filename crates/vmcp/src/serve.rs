@@ -19,6 +19,7 @@ use crate::{
     memory,
     output::{STRONG, progress},
     reload::{Reloader, Source},
+    signals::Signals,
     stop::{Hangup, Stop},
 };
 
@@ -73,11 +74,13 @@ async fn serve(
 ) -> anyhow::Result<()> {
     let hangup = if source.is_some() { Hangup::Reloads } else { Hangup::Stops };
     let mut stop = Stop::listen(hangup)?;
-    let reloader =
-        source.map(|source| Reloader::new(source, &configuration, threshold)).transpose()?;
+    let mut signals = Signals::listen()?;
+    let reloader = source.map(|source| Reloader::new(source, &configuration, threshold.clone()));
+    let reloader = reloader.transpose()?;
     let (count, drain) = (configuration.backends.len(), configuration.sessions.drain_timeout);
     let began = Instant::now();
-    let running = compose::start(configuration, listen, known).await.map_err(advised)?;
+    let running = compose::start(configuration, listen, known, Some(&threshold));
+    let running = running.await.map_err(advised)?;
     let url = format!("http://{}{}", running.address, compose::ENDPOINT);
     tracing::info!(%url, backends = count, "serving");
     if let Some(address) = running.admin_address {
@@ -102,6 +105,7 @@ async fn serve(
         () = stop.told() => {}
         () = watched => {}
         () = reloaded => {}
+        () = signals.heed(&running, &threshold) => {}
         never = memory::give_back() => match never {},
     }
     end(running, &mut stop, drain).await

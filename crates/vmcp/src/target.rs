@@ -232,7 +232,7 @@ async fn start(mut configuration: Configuration) -> anyhow::Result<Running> {
     // The command has waited for what it needs.
     configuration.sessions.initialize_wait = Duration::ZERO;
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-    compose::start(configuration, listen, None).await
+    compose::start(configuration, listen, None, None).await
 }
 
 async fn with_client<T>(

@@ -9,13 +9,15 @@ use std::{
 
 use anyhow::Context as _;
 use tokio::time::Instant;
+use tracing::Level;
 use vmcp_audit::{Also, Auditor};
 use vmcp_core::Background;
 use vmcp_model::{
+    Method,
     trace::{Parent, Trace},
-    trail::{Observer, Trail, Wants},
+    trail::{End, Observer, Trail, Wants},
 };
-use vmcp_server::{Edge, Exposition, Told};
+use vmcp_server::{Edge, Exposition, LogControl, Told};
 use vmcp_telemetry::{
     catalogue::{process, server},
     exposition,
@@ -27,7 +29,13 @@ use vmcp_telemetry::{
 };
 
 use super::process::Process;
-use crate::config::{Audit, Prometheus, Telemetry};
+use crate::{
+    config::{Audit, Prometheus, Telemetry},
+    logging::Threshold,
+};
+
+/// What the lines of requests in the log are by.
+const REQUESTS: &str = "vmcp::requests";
 
 /// How long the collector is waited for at the end.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -107,11 +115,20 @@ impl Observers {
     }
 
     /// What the server takes of this.
-    pub(super) fn told(&self, telemetry: Option<&Telemetry>) -> Told {
-        let Inner { metrics, auditor, tracer, .. } = &*self.0;
-        let is_wanted = metrics.is_some() || auditor.is_some() || tracer.is_some();
-        let observer = is_wanted.then(|| Arc::new(self.clone()) as Arc<dyn Observer>);
-        Told { observer, exposition: self.exposition(telemetry) }
+    pub(super) fn told(
+        &self,
+        telemetry: Option<&Telemetry>,
+        threshold: Option<&Threshold>,
+    ) -> Told {
+        let observer = Some(Arc::new(self.clone()) as Arc<dyn Observer>);
+        let log = threshold.map(|threshold| {
+            let (shown, changed) = (threshold.clone(), threshold.clone());
+            LogControl {
+                levels: Box::new(move || shown.levels()),
+                set: Box::new(move |levels| changed.set_by_operator(levels)),
+            }
+        });
+        Told { observer, exposition: self.exposition(telemetry), log }
     }
 
     /// Takes what the server knows into metrics from now on.
@@ -172,6 +189,36 @@ impl Observers {
     }
 }
 
+/// Whether each request has a line in the log.
+fn logs_requests() -> bool {
+    tracing::enabled!(target: REQUESTS, Level::DEBUG)
+}
+
+/// Writes the line of a request.
+fn log(trail: &Trail, took: Duration) {
+    let asked = trail.asked();
+    let target = trail.target();
+    let details = asked.details.as_ref();
+    let end = match trail.end() {
+        Some(End::Answered) => "answered",
+        Some(End::ToolError) => "tool error",
+        Some(End::Error { .. }) => "error",
+        Some(End::Failed { why, .. }) => why.name(),
+        None => "abandoned",
+    };
+    tracing::debug!(
+        target: REQUESTS,
+        method = asked.method.map_or("-", Method::name),
+        name = details.and_then(|details| details.name.as_deref()),
+        backend = target.and_then(|target| target.backend.as_ref()).map(|id| id.as_str()),
+        end,
+        status = trail.status(),
+        ms = took.as_secs_f64() * 1e3,
+        trace = asked.trace.as_ref().map(Trace::id),
+        "request"
+    );
+}
+
 /// Whether anybody reads metrics.
 fn tells_metrics(telemetry: &Telemetry) -> bool {
     let sent = telemetry.otlp.as_ref().and_then(|otlp| otlp.metrics.as_ref());
@@ -190,7 +237,11 @@ impl Observer for Observers {
     }
 
     fn wants(&self) -> Wants {
-        self.0.wants
+        let wants = self.0.wants;
+        match logs_requests() {
+            true => Wants { all: true, details: true, ..wants },
+            false => wants,
+        }
     }
 
     fn trace(&self, parent: Option<Parent>, state: Option<&str>) -> Option<Trace> {
@@ -200,6 +251,9 @@ impl Observer for Observers {
 
     fn take(&self, trail: &Trail, took: Duration) {
         let Inner { metrics, auditor, tracer, exporter, started_at, .. } = &*self.0;
+        if logs_requests() {
+            log(trail, took);
+        }
         if let Some(metrics) = metrics {
             metrics.count(trail, took);
         }
