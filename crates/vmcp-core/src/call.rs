@@ -47,8 +47,10 @@ impl Vmcp {
                 ticket.goes_to(Destination::Own(Arc::clone(self.own_uses(*tool))));
                 note_target(&ticket, message, None);
                 let ran = self.run(*tool, caller, message);
-                ticket
-                    .note_answer(ran.is_err(), || ran.as_ref().map_or_else(Fault::end, Whole::end));
+                match &ran {
+                    Ok(whole) => ticket.note_answer(false, || whole.end()),
+                    Err(fault) => ticket.note_refusal(fault),
+                }
                 return ran.map(Answering::Whole);
             }
         };

@@ -246,6 +246,14 @@ impl Ticket {
         }
     }
 
+    /// Notes that the call has been answered with an error of vmcp's own.
+    pub(crate) fn note_refusal(&self, fault: &Fault) {
+        self.call.end.store(REFUSED, Ordering::Relaxed);
+        if let Some(trail) = &self.trail {
+            trail.note_end(|| fault.end(trail.asked().era));
+        }
+    }
+
     /// Notes that the call has failed on its way to a backend.
     pub fn note_failure_at(&self, backend: &Arc<Backend>, fault: &Fault) {
         self.goes_to(Destination::Backend(Arc::clone(backend)));
@@ -259,7 +267,7 @@ impl Ticket {
     pub(crate) fn note_failure(&self, fault: &Fault) {
         self.call.end.store(FAILED, Ordering::Relaxed);
         if let Some(trail) = &self.trail {
-            trail.note_end(|| fault.end());
+            trail.note_end(|| fault.end(trail.asked().era));
         }
     }
 }
@@ -274,7 +282,7 @@ impl Drop for Ticket {
         if let Some(trail) = &self.trail
             && let Some(fault) = self.call.signal.fault()
         {
-            trail.note_end(|| fault.end());
+            trail.note_end(|| fault.end(trail.asked().era));
         }
         let how = match end.load(Ordering::Relaxed) {
             ANSWERED => Use::Answered(*began, began.elapsed()),

@@ -9,7 +9,7 @@ use vmcp_backend::{ClientView, Subject};
 use vmcp_catalog::Catalog;
 use vmcp_core::{Background, Borrower, ClientKey, Granted, View, Vmcp, Whole};
 use vmcp_model::{
-    Identity, Kind, Method, ProtocolVersion,
+    Era, Identity, Kind, Method, ProtocolVersion,
     trail::{self, End, Trail},
 };
 use vmcp_wire::{Fault, Message, Shape};
@@ -148,12 +148,14 @@ impl Modern {
 fn note(reply: &Result<Reply, Fault>, trail: &Trail) {
     match reply {
         Ok(Reply::Call(_) | Reply::Changes(_)) => return,
-        Ok(Reply::Accepted) => {}
-        Ok(Reply::Whole(whole)) => trail.note_response(&whole.text),
+        Ok(Reply::Whole(whole)) if trail.bytes() == 0 => trail.note_response(&whole.text),
+        // What has come on a stream was noted as it came.
+        Ok(Reply::Accepted | Reply::Whole(_)) => {}
         Ok(Reply::Parts(parts)) => parts.iter().for_each(|part| trail.note_response(part)),
         Err(_) => {}
     }
-    trail.note_end(|| reply.as_ref().map_or_else(Fault::end, |_| End::Answered));
+    trail
+        .note_end(|| reply.as_ref().map_or_else(|fault| fault.end(Era::Modern), |_| End::Answered));
 }
 
 impl Client<'_> {

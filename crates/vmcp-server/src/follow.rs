@@ -49,7 +49,7 @@ impl Followed {
     /// Notes that it has failed.
     pub(crate) fn failed(&self, fault: &Fault) {
         if let Some(trail) = &self.0 {
-            trail.note_end(|| fault.end());
+            trail.note_end(|| fault.end(trail.asked().era));
         }
     }
 

@@ -241,7 +241,7 @@ impl Edge {
         };
         answered.unwrap_or_else(|fault| {
             if let Some(trail) = &trail {
-                trail.note_end(|| fault.end());
+                trail.note_end(|| fault.end(Era::Legacy));
             }
             if is_request {
                 let id = id.as_ref().and_then(|id| vmcp_wire::Id::parse(id));

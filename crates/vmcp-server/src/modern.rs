@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Response, StatusCode};
 use vmcp_core::Whole;
-use vmcp_model::trail::End;
+use vmcp_model::{Era, trail::End};
 use vmcp_modern::{Client, Reply};
 use vmcp_wire::{
     Fault, Message,
@@ -46,7 +46,7 @@ impl Edge {
                 Ok(_) if is_stream => trail.note_end(|| End::Answered),
                 // How it ends is known to whoever has answered, or will be.
                 Ok(_) => {}
-                Err(fault) => trail.note_end(|| fault.end()),
+                Err(fault) => trail.note_end(|| fault.end(Era::Modern)),
             }
         }
         response.unwrap_or_else(|fault| respond::modern_failed(message.id(), &fault))

@@ -13,7 +13,7 @@ use vmcp_core::{
     level_params,
 };
 use vmcp_model::{
-    Identity, Kind, LogLevel, Method,
+    Era, Identity, Kind, LogLevel, Method,
     trail::{Client, End, Trail},
 };
 use vmcp_store::Change;
@@ -76,7 +76,8 @@ fn note(reply: &Result<Reply, Fault>, trail: &Trail) {
         Ok(Reply::Parts(parts)) => parts.iter().for_each(|part| trail.note_response(part)),
         Err(_) => {}
     }
-    trail.note_end(|| reply.as_ref().map_or_else(Fault::end, |_| End::Answered));
+    trail
+        .note_end(|| reply.as_ref().map_or_else(|fault| fault.end(Era::Legacy), |_| End::Answered));
 }
 
 /// A call that is entered as in flight.

@@ -8,7 +8,7 @@ use std::{borrow::Cow, time::Duration};
 
 use http::StatusCode;
 use vmcp_model::{
-    ProtocolVersion, raw,
+    Era, ProtocolVersion, raw,
     trail::{End, Why},
 };
 
@@ -273,9 +273,13 @@ impl Fault {
         }
     }
 
-    /// How a request has ended that fails so.
-    pub fn end(&self) -> End {
-        End::Failed { why: self.why(), code: self.code(), message: self.to_string().into() }
+    /// How a request of this era has ended that fails so.
+    pub fn end(&self, era: Era) -> End {
+        let code = match era {
+            Era::Legacy => self.code(),
+            Era::Modern => self.modern_code(),
+        };
+        End::Failed { why: self.why(), code, message: self.to_string().into() }
     }
 
     /// The JSON-RPC error code in the modern era, which has given some failures codes of their own
