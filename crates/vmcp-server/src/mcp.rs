@@ -193,11 +193,14 @@ impl Edge {
                 response
             }
             Incoming::Batch(messages) => {
-                let messages = messages.into_iter().map(|message| {
-                    let trail = follow(Era::Legacy, &message).trail();
-                    message.followed(trail)
-                });
-                let messages: Vec<_> = messages.collect();
+                let (all, messages): (Vec<_>, Vec<_>) = messages
+                    .into_iter()
+                    .map(|message| {
+                        let followed = follow(Era::Legacy, &message);
+                        let message = message.followed(followed.trail());
+                        (followed, message)
+                    })
+                    .unzip();
                 let answered = match self.session(headers, caller).await {
                     Ok(session) => {
                         let batch = session.handle_batch(&caller.identity, messages);
@@ -205,7 +208,12 @@ impl Edge {
                     }
                     Err(fault) => Err(fault),
                 };
-                answered.unwrap_or_else(|fault| respond::failed(None, &fault))
+                let response = answered.unwrap_or_else(|fault| {
+                    all.iter().for_each(|followed| followed.failed(&fault));
+                    respond::failed(None, &fault)
+                });
+                all.into_iter().for_each(|followed| followed.responded(&response));
+                response
             }
         };
         match asked {
