@@ -24,7 +24,7 @@ const PIECE: (usize, usize) = (6, 12);
 const EXCERPT: usize = 200;
 
 /// What stands in the place of a secret.
-const MASK: &str = "***";
+pub(crate) const MASK: &str = "***";
 
 /// Bytes that are looked at for every character that is shown.
 const LOOK: usize = 20;

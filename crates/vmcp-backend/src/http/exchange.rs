@@ -15,7 +15,7 @@ use crate::{
     events::Events,
     handshake::{Opening, Purpose, Unopened},
     health::Sign,
-    secrets::Secrets,
+    secrets::{MASK, Secrets},
     session::{CLIENT_INFO, ClientView, Session},
     subject::Subject,
 };
@@ -189,7 +189,7 @@ impl Backend {
         if answers && denial.is_none() && refusal::is_readable(&text) {
             return Ok(Answer::Ready(text));
         }
-        let said = refusal::said(&text, self.secrets());
+        let said = refusal::said(&without_id(text, session), self.secrets());
         let shows = |text: &str| self.secrets().are_in(text);
         let denial = denial.filter(|denial| {
             !shows(&denial.error) && denial.scope.as_deref().is_none_or(|scope| !shows(scope))
@@ -244,6 +244,16 @@ impl Backend {
 /// Whether a message is one that has no answer and is none.
 fn is_notification(text: &Bytes) -> bool {
     Message::parse(text.clone()).is_ok_and(|message| message.shape() == Shape::Notification)
+}
+
+/// A body without the id of its session, which is a secret, too: a server may repeat it where it refuses it.
+fn without_id(body: Bytes, session: &Session) -> Bytes {
+    let id = session.id.as_ref().and_then(|id| id.to_str().ok());
+    // Less is no secret, and may stand anywhere.
+    match id.filter(|id| id.len() >= 8) {
+        Some(id) => String::from_utf8_lossy(&body).replace(id, MASK).into(),
+        None => body,
+    }
 }
 
 /// What a body is by its own word, as a person is told.
