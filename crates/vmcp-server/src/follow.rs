@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use http::{HeaderMap, HeaderName, Response, header};
+use http::{HeaderMap, HeaderName, Response, StatusCode, header};
 use vmcp_model::{
     Era, Identity, Method,
     trace::{MAX_STATE, Parent, Trace},
@@ -10,7 +10,7 @@ use vmcp_model::{
 };
 use vmcp_wire::{Fault, Message, TRACE_PARENT, TRACE_STATE, headers};
 
-use crate::{body::Body, edge::Edge};
+use crate::{body::Body, edge::Edge, silent::is_stream};
 
 /// What a client or a proxy calls a request.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -63,8 +63,13 @@ impl Followed {
     /// Notes what its response is. Whoever still has to do with it holds it for longer.
     pub(crate) fn responded(self, response: &Response<Body>) {
         if let Some(trail) = self.0 {
-            trail.note_status(response.status().as_u16());
-            if matches!(response.body(), Body::Events(_) | Body::AsEvent(_) | Body::Later(_)) {
+            let has_become_stream = is_stream();
+            let status = if has_become_stream { StatusCode::OK } else { response.status() };
+            trail.note_status(status.as_u16());
+            let body = response.body();
+            if has_become_stream
+                || matches!(body, Body::Events(_) | Body::AsEvent(_) | Body::Later(_))
+            {
                 trail.note_streamed();
             }
         }

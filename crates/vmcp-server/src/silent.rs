@@ -26,12 +26,19 @@ pub(crate) type Work = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
 tokio::task_local! {
     /// Whether the answer that is being made may become a stream.
     static MAY_STREAM: Cell<bool>;
+    /// There while an answer is made that has become one.
+    static IS_STREAM: ();
 }
 
 /// Says of the answer that is being made that it may become a stream: what the status must tell has been
 /// checked, and the client takes streams. Without anybody who makes one this does nothing.
 pub(crate) fn may_stream() {
     let _nobody_asks = MAY_STREAM.try_with(|may| may.set(true));
+}
+
+/// Whether the answer that is being made has become a stream, and so has its status, whatever comes.
+pub(crate) fn is_stream() -> bool {
+    IS_STREAM.try_with(|()| ()).is_ok()
 }
 
 /// An answer that becomes a stream if it is not there in time. It has no timer of its own: whoever waits
@@ -138,7 +145,8 @@ impl Later {
 
     /// Ready with the answer, as a stream has it.
     pub(crate) fn poll_rest(&mut self, context: &mut Context<'_>) -> Poll<Body> {
-        self.work.as_mut().poll(context).map(|response| {
+        let work = self.work.as_mut();
+        IS_STREAM.sync_scope((), || work.poll(context)).map(|response| {
             let form = response.headers().get(header::CONTENT_TYPE);
             let is_stream = form == Some(&headers::EVENT_STREAM);
             let body = response.into_body();
