@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
 use tokio::time::Instant;
 use vmcp_auth::{Authenticator, METADATA_PATH, Operators};
 use vmcp_core::{Background, Budget};
-use vmcp_model::trail::Observer;
+use vmcp_model::trail::{Observer, Trail};
 use vmcp_modern::Modern;
 use vmcp_session::Sessions;
 use vmcp_wire::{Fault, headers};
@@ -132,8 +132,12 @@ pub struct Told {
     pub log: Option<LogControl>,
 }
 
-/// One open GET stream; given back when dropped.
-pub(crate) struct StreamPermit(Arc<AtomicUsize>);
+/// One open stream; given back when dropped.
+pub(crate) struct StreamPermit {
+    open: Arc<AtomicUsize>,
+    /// It has not ended before.
+    _trail: Option<Arc<Trail>>,
+}
 
 impl Edge {
     /// `labels` are shown in `/status`.
@@ -401,10 +405,14 @@ impl Edge {
         path.strip_suffix('/').filter(|path| *path == self.config.endpoint).unwrap_or(path)
     }
 
-    /// Takes one of the GET streams that may be open. One that takes over from another needs no
+    /// Takes one of the streams that may be open. One that takes over from another needs no
     /// room of its own: the other ends.
-    pub(crate) fn enter_stream(&self, takes_over: bool) -> Result<StreamPermit, Fault> {
-        let permit = StreamPermit(Arc::clone(&self.streams));
+    pub(crate) fn enter_stream(
+        &self,
+        takes_over: bool,
+        trail: Option<Arc<Trail>>,
+    ) -> Result<StreamPermit, Fault> {
+        let permit = StreamPermit { open: Arc::clone(&self.streams), _trail: trail };
         let limit = self.config.streams;
         if self.streams.fetch_add(1, Ordering::Relaxed) >= limit && !takes_over {
             return Err(Fault::Unavailable(format!("{limit} streams are open already").into()));
@@ -419,7 +427,7 @@ impl Edge {
 
 impl Drop for StreamPermit {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

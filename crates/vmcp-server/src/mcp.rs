@@ -14,7 +14,7 @@ use vmcp_auth::{Asking, Authentication};
 use vmcp_core::Denial;
 use vmcp_model::{
     Era, Identity, ProtocolVersion,
-    trail::{End, Via},
+    trail::{End, Trail, Via},
 };
 use vmcp_modern::speaks_modern;
 use vmcp_session::{ClientKey, Reply, Session};
@@ -95,7 +95,7 @@ impl Edge {
             }
         };
         let answered = match via {
-            Via::Get => Box::pin(self.get(request.headers(), &caller)).await,
+            Via::Get => Box::pin(self.get(request.headers(), &caller, followed.trail())).await,
             _ => Box::pin(self.delete(request.headers(), &caller)).await,
         };
         let response = match answered {
@@ -282,7 +282,12 @@ impl Edge {
         Ok(response)
     }
 
-    async fn get(&self, headers: &HeaderMap, caller: &Caller) -> Result<Response<Body>, Fault> {
+    async fn get(
+        &self,
+        headers: &HeaderMap,
+        caller: &Caller,
+        trail: Option<Arc<Trail>>,
+    ) -> Result<Response<Body>, Fault> {
         if !Accepts::of(headers).events {
             return Err(Fault::NotAcceptable("text/event-stream"));
         }
@@ -291,7 +296,7 @@ impl Edge {
             return Err(Fault::Unavailable("vmcp is shutting down".into()));
         }
         let resumes = headers.contains_key(headers::LAST_EVENT_ID);
-        let permit = self.enter_stream(!resumes && session.has_stream())?;
+        let permit = self.enter_stream(!resumes && session.has_stream(), trail)?;
         let last_event_id = headers.get(headers::LAST_EVENT_ID).map(HeaderValue::to_str);
         let last_event_id = last_event_id.transpose().map_err(|_error| {
             Fault::InvalidRequest("the Last-Event-ID header is not visible ASCII".into())

@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Response, StatusCode};
 use vmcp_core::Whole;
-use vmcp_model::{Era, trail::End};
+use vmcp_model::{
+    Era,
+    trail::{End, Trail},
+};
 use vmcp_modern::{Client, Reply};
 use vmcp_wire::{
     Fault, Message,
@@ -40,8 +43,9 @@ impl Edge {
         };
         let replied = self.modern.handle(&client, &message).await;
         let is_stream = matches!(replied, Ok(Reply::Changes(_)));
-        let response = replied.and_then(|reply| self.modern_response(reply, caller));
-        if let Some(trail) = message.trail() {
+        let trail = message.trail();
+        let response = replied.and_then(|reply| self.modern_response(reply, caller, trail));
+        if let Some(trail) = trail {
             match &response {
                 Ok(_) if is_stream => trail.note_end(|| End::Answered),
                 // How it ends is known to whoever has answered, or will be.
@@ -52,7 +56,12 @@ impl Edge {
         response.unwrap_or_else(|fault| respond::modern_failed(message.id(), &fault))
     }
 
-    fn modern_response(&self, reply: Reply, caller: &Caller) -> Result<Response<Body>, Fault> {
+    fn modern_response(
+        &self,
+        reply: Reply,
+        caller: &Caller,
+        trail: Option<&Arc<Trail>>,
+    ) -> Result<Response<Body>, Fault> {
         let keep_alive = self.config.keep_alive;
         Ok(match reply {
             Reply::Accepted => respond::empty(StatusCode::ACCEPTED),
@@ -63,7 +72,7 @@ impl Edge {
             Reply::Parts(parts) => respond::json_parts(parts),
             Reply::Call(stream) => respond::events(Body::polled(stream, keep_alive, None)),
             Reply::Changes(stream) => {
-                let permit = self.enter_stream(false)?;
+                let permit = self.enter_stream(false, trail.cloned())?;
                 let body = Body::polled(stream, keep_alive, Some(permit));
                 respond::events(body.until(caller.proved_until()))
             }
