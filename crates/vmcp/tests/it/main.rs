@@ -10,6 +10,7 @@
 
 mod accept;
 mod asking;
+mod audit;
 mod auth;
 mod authorization;
 mod batches;
@@ -34,6 +35,7 @@ mod limits;
 mod literal;
 mod lost;
 mod merging;
+mod metrics;
 mod modern;
 mod near;
 mod odd;
@@ -48,6 +50,7 @@ mod reload;
 mod requests;
 mod round;
 mod sdk;
+mod secrets;
 mod silent;
 mod spelling;
 mod sse;
