@@ -177,7 +177,7 @@ async fn a_stream_counts_while_it_is_open() {
         point.value
     };
     assert_eq!(active(), Value::Number(0));
-    let permit = edge.enter_stream(false).unwrap_or_else(|fault| panic!("{fault}"));
+    let permit = edge.enter_stream(false, None).unwrap_or_else(|fault| panic!("{fault}"));
     assert_eq!(active(), Value::Number(1));
     drop(permit);
     assert_eq!(active(), Value::Number(0));
