@@ -92,6 +92,11 @@ impl Error {
         }
     }
 
+    /// Whether it was not even tried to send something.
+    pub fn tried_nothing(&self) -> bool {
+        self.sent_nothing() && !matches!(self, Self::Unreachable(_))
+    }
+
     /// Whether the backend would refuse the same again: it is about what was sent, and not about who has
     /// sent it or the moment.
     pub fn is_final(&self) -> bool {

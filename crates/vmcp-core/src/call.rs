@@ -287,7 +287,10 @@ async fn post(
         Err(error)
     });
     if let Some(trail) = routed.trail {
-        trail.note_answered();
+        match &answer {
+            Err(error) if error.tried_nothing() => trail.note_unsent(),
+            _ => trail.note_answered(),
+        }
     }
     answer
 }

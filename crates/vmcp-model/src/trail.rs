@@ -289,6 +289,11 @@ impl Trail {
         self.sent.store(nanoseconds(self.observer.now()), Ordering::Relaxed);
     }
 
+    /// Notes that it was not sent after all.
+    pub fn note_unsent(&self) {
+        self.sent.store(0, Ordering::Relaxed);
+    }
+
     /// Notes that its backend begins to answer.
     pub fn note_answered(&self) {
         self.answered.store(nanoseconds(self.observer.now()), Ordering::Relaxed);
@@ -311,6 +316,13 @@ impl Trail {
             let mut beginning = self.response.lock().unwrap_or_else(PoisonError::into_inner);
             let room = most.saturating_sub(beginning.len());
             beginning.extend_from_slice(&text[..text.len().min(room)]);
+        }
+    }
+
+    /// Notes how many bytes its answer has, if nothing else is known of it.
+    pub fn note_size(&self, bytes: u64) {
+        if self.bytes() == 0 {
+            self.bytes.store(bytes, Ordering::Relaxed);
         }
     }
 

@@ -3,6 +3,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use http::{HeaderMap, HeaderName, Response, StatusCode, header};
+use http_body::Body as _;
 use vmcp_model::{
     Era, Identity, Method,
     trace::{MAX_STATE, Parent, Trace},
@@ -67,6 +68,9 @@ impl Followed {
             let status = if has_become_stream { StatusCode::OK } else { response.status() };
             trail.note_status(status.as_u16());
             let body = response.body();
+            if let Some(bytes) = body.size_hint().exact() {
+                trail.note_size(bytes);
+            }
             if has_become_stream
                 || matches!(body, Body::Events(_) | Body::AsEvent(_) | Body::Later(_))
             {

@@ -71,6 +71,7 @@ impl Edge {
         let reload = self.notes().reload;
         let (attempts, failures) =
             reload.as_ref().map_or((0, 0), |reload| (reload.attempts, reload.failures));
+        let is_current = reload.as_ref().is_none_or(|reload| reload.problem.is_none());
         let loaded = reload.and_then(|reload| reload.good).unwrap_or(self.started);
         families.extend([
             server::CONNECTIONS.number(self.connections.load(Ordering::Relaxed)),
@@ -80,6 +81,7 @@ impl Edge {
             server::POLICY_FAILURES.number(vmcp.rights().failures().values().sum::<u64>()),
             server::RELOADS.number(attempts),
             server::RELOAD_FAILURES.number(failures),
+            server::CONFIGURATION_CURRENT.number(is_current),
             server::CONFIGURATION_AGE.number(loaded.elapsed()),
             backends::DISCOVERED.number(vmcp.backends().len()),
         ]);
@@ -100,6 +102,13 @@ impl Edge {
         let (usage, streams) = (self.sessions.usage(), self.open_streams());
         let name = &self.sessions.server().name;
         let as_toolhive_has_it = [("server", name.as_str()), ("transport", "streamable-http")];
+        for (resource, limit) in [
+            ("connections", self.config.connections),
+            ("sessions", self.sessions.limit()),
+            ("streams", self.config.streams),
+        ] {
+            families.add(server::LIMIT.by(&[("vmcp.resource", resource)], limit));
+        }
         families.extend([
             server::ACTIVE_CONNECTIONS.by(&as_toolhive_has_it, usage.calls + streams),
             server::STREAMS.number(streams),
@@ -161,6 +170,10 @@ fn add_backend(families: &mut Families, backend: &Backend) {
         let transport = if backend.is_program() { "pipe" } else { "tcp" };
         let of = [name, ("network.transport", transport)];
         families.add(backends::LINKS.by(&of, stats.links));
+    }
+    for state in STATES {
+        let of = [name, ("vmcp.backend.state", state.name())];
+        families.add(backends::STATE.by(&of, state == health.state));
     }
     if let Some((now, _)) = health.breaker {
         for phase in [Phase::Closed, Phase::Open, Phase::HalfOpen] {

@@ -308,7 +308,12 @@ impl Sessions {
 
     /// Whether there is room for one more session.
     pub(crate) fn has_room(&self) -> bool {
-        self.count.load(Ordering::Relaxed) < self.shared.config.limits.sessions
+        self.count.load(Ordering::Relaxed) < self.limit()
+    }
+
+    /// How many sessions there may be.
+    pub fn limit(&self) -> usize {
+        self.shared.config.limits.sessions
     }
 
     /// The live session that other replicas call so.

@@ -141,7 +141,7 @@ pub(crate) async fn start(
     );
     observers.ask(&edge);
     let listeners = edge::listeners(listen, admin.listen, telemetry.as_ref())?;
-    edge::warn(listen, &incoming, &admin);
+    edge::warn(listen, &incoming, &admin, telemetry.as_ref());
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let serving = vmcp_server::serve(listeners.all, &edge, workers, &background)
         .context("the workers could not be started")?;

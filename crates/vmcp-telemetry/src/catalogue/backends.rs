@@ -3,6 +3,9 @@
 super::metrics! {
     DISCOVERED: Gauge "toolhive_vmcp_backends_discovered" ["{backend}"] {} "Backends that are configured";
     BACKENDS: Gauge "vmcp.backends" ["{backend}"] {"vmcp.backend.state"} "Backends in each state";
+    STATE: Gauge "vmcp.backend.state" ["{backend}"] {"vmcp.backend", "vmcp.backend.state"}
+        "1 for the state that a backend is in, 0 for the others: `healthy`, `degraded`, `unhealthy`, \
+         `unauthenticated`, `unknown`";
     FAILING_CHECKS: Gauge "vmcp.backend.failing_checks" ["{check}"] {"vmcp.backend"}
         "Health checks of a backend that have failed in a row";
     BREAKER: Gauge "vmcp.backend.breaker" ["{breaker}"] {"vmcp.backend", "vmcp.breaker.state"}

@@ -8,6 +8,8 @@ super::metrics! {
     STREAMS: Gauge "vmcp.streams" ["{stream}"] {} "Streams to clients that are open";
     CALLS: Gauge "vmcp.calls" ["{call}"] {} "Messages of clients that are being answered";
     SESSIONS: Gauge "vmcp.sessions" ["{session}"] {} "Sessions of legacy clients that are live on this replica";
+    LIMIT: Gauge "vmcp.limit" ["{item}"] {"vmcp.resource"}
+        "How many there may be: `connections`, `sessions`, `streams` (limits of the configuration)";
     VIEWS: Gauge "vmcp.views" ["{view}"] {}
         "Views of the backends, one for each set of what clients can do and backends tell apart";
     CATALOGS: Gauge "vmcp.catalogs" ["{catalog}"] {}
@@ -43,11 +45,13 @@ super::metrics! {
     RELOADS: Counter "vmcp.configuration.reloads" ["{reload}"] {} "Attempts to load the configuration anew";
     RELOAD_FAILURES: Counter "vmcp.configuration.reload.failures" ["{reload}"] {}
         "Attempts to load the configuration anew that failed, so that the last good one is in use";
+    CONFIGURATION_CURRENT: Gauge "vmcp.configuration.current" ["{configuration}"] {}
+        "1 if the configuration in use is the one that was read last, 0 if that could not be used";
     CONFIGURATION_AGE: Gauge "vmcp.configuration.age" ["s"] {} "Time since the configuration in use was loaded";
     AUDIT_WRITTEN: Counter "vmcp.audit.written" ["{event}"] {} "Audit events written";
     AUDIT_DROPPED: Counter "vmcp.audit.dropped" ["{event}"] {} "Audit events lost, because they could not be written in time";
     OTLP_EXPORTED: Counter "vmcp.otlp.exported" ["{item}"] {"vmcp.signal"}
-        "Spans and metric points that the OTLP collector has taken; `vmcp.signal` is `traces` or `metrics`";
+        "What the OTLP collector has taken; `vmcp.signal` is `traces` (spans), `metrics` (points) or `logs` (records)";
     OTLP_DROPPED: Counter "vmcp.otlp.dropped" ["{item}"] {"vmcp.signal"}
-        "Spans and metric points that did not get to the OTLP collector";
+        "Spans, points of metrics and records that did not get to the OTLP collector";
 }

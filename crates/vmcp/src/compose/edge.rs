@@ -117,8 +117,21 @@ pub(super) fn authenticator(
 }
 
 /// Warns of what is odd about where requests come in, and whose are taken.
-pub(super) fn warn(listen: SocketAddr, incoming: &vmcp_auth::Config, admin: &config::Admin) {
+pub(super) fn warn(
+    listen: SocketAddr,
+    incoming: &vmcp_auth::Config,
+    admin: &config::Admin,
+    telemetry: Option<&config::Telemetry>,
+) {
     warn_of_strangers(listen, incoming);
+    let is_open =
+        telemetry.and_then(|telemetry| telemetry.prometheus).is_some_and(|to| to.to_clients);
+    if is_open && !listen.ip().is_loopback() && matches!(incoming, vmcp_auth::Config::Oidc(_)) {
+        tracing::warn!(
+            "whoever reaches the clients' listener can read /metrics without a token, which names all backends and \
+             tools that are used; set telemetry.metricsOnTransportPort: false to keep that from them"
+        );
+    }
     warn_of_nothing_to_see(listen, admin);
 }
 
