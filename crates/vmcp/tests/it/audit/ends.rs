@@ -10,6 +10,9 @@ use super::*;
 const CALL: &str =
     r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a_fine","arguments":{}}}"#;
 
+/// A name, how it is sent, its body, more headers, and what its record says.
+type Row<'a> = (&'a str, Method, &'a str, &'a [(&'a str, &'a str)], &'a str);
+
 /// What is refused before it gets to a session.
 #[tokio::test]
 async fn what_cannot_be_understood_has_one_record() {
@@ -19,7 +22,7 @@ async fn what_cannot_be_understood_has_one_record() {
     let client = audited.connect().await;
     let large = format!("{{\"x\":\"{}\"}}", "x".repeat(2000));
     let strange = ("mcp-session-id", "no-such-session");
-    let rows: &[(&str, Method, &str, &[(&str, &str)], &str)] = &[
+    let rows: &[Row<'_>] = &[
         ("no JSON", Method::POST, "{", &[], "http_request failure POST invalid code -32700 400"),
         (
             "no message",

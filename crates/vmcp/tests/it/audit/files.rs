@@ -31,20 +31,7 @@ impl Load {
         for number in 0..CLIENTS {
             let (client, stop, answered) =
                 (audited.connect().await, Arc::clone(&stop), Arc::clone(&answered));
-            clients.spawn(async move {
-                for turn in 0.. {
-                    if stop.load(Relaxed) {
-                        return;
-                    }
-                    let client = client.clone().with_header(NAME, &format!("load {number} {turn}"));
-                    let Ok(answer) = client.call("1", "a_fine", "{}").await else { return };
-                    // When vmcp ends, its sessions do before its connections.
-                    if answer.result().is_err() {
-                        return;
-                    }
-                    answered.fetch_add(1, Relaxed);
-                }
-            });
+            clients.spawn(call_on_and_on(client, number, stop, answered));
         }
         Self { clients, stop, answered }
     }
@@ -65,6 +52,26 @@ impl Load {
             client.unwrap();
         }
         self.answered.load(Relaxed)
+    }
+}
+
+/// Calls until it is told to stop, or is answered no more: when vmcp ends, its sessions do before its connections.
+async fn call_on_and_on(
+    client: Client,
+    number: usize,
+    stop: Arc<AtomicBool>,
+    answered: Arc<AtomicUsize>,
+) {
+    for turn in 0.. {
+        let client = client.clone().with_header(NAME, &format!("load {number} {turn}"));
+        let answer = client.call("1", "a_fine", "{}").await;
+        if !answer.is_ok_and(|answer| answer.result().is_ok()) {
+            return;
+        }
+        answered.fetch_add(1, Relaxed);
+        if stop.load(Relaxed) {
+            return;
+        }
     }
 }
 

@@ -22,6 +22,10 @@ const fn row(
 }
 
 impl Row {
+    fn told(&self, era: &str) -> &'static str {
+        if era == "legacy" { self.legacy } else { self.modern }
+    }
+
     const fn modern(self, modern: &'static str) -> Self {
         Self { modern, ..self }
     }
@@ -189,9 +193,8 @@ async fn each_method_has_one_record_however_it_ends() {
             for row in rows {
                 let name = format!("{era} {backend} {}", row.name);
                 let answered = asker.ask(&name, row.method, (row.params)(backend)).await;
-                let told = if era == "legacy" { row.legacy } else { row.modern };
                 answers.push((name.clone(), answered));
-                expected.push((name, told.replace("{b}", backend)));
+                expected.push((name, row.told(era).replace("{b}", backend)));
             }
         }
     }

@@ -194,23 +194,17 @@ async fn calls_at_once_have_one_record_each() {
     let (legacy, modern) = (audited.connect().await, audited.modern());
     let mut calls = JoinSet::new();
     let mut names = Vec::new();
-    for number in 0..50 {
-        for (backend, tool) in
-            [("old", "fine"), ("new", "fine"), ("old", "fails"), ("new", "wrong")]
-        {
-            let tool = format!("{backend}_{tool}");
-            let name = format!("legacy {tool} {number}");
-            let client = legacy.clone().with_header(NAME, &name);
-            calls.spawn({
-                let (id, tool) = (format!("\"{name}\""), tool.clone());
-                async move { drop(client.call(&id, &tool, "{}").await.unwrap()) }
-            });
-            names.push(name);
-            let name = format!("modern {tool} {number}");
-            let client = modern.clone().header(NAME, &name);
-            calls.spawn(async move { drop(client.call(&tool, json!({})).await.unwrap()) });
-            names.push(name);
-        }
+    for (number, tool) in (0..50).flat_map(|number| {
+        ["old_fine", "new_fine", "old_fails", "new_wrong"].map(|tool| (number, tool))
+    }) {
+        let name = format!("legacy {tool} {number}");
+        let (client, id) = (legacy.clone().with_header(NAME, &name), format!("\"{name}\""));
+        calls.spawn(async move { drop(client.call(&id, tool, "{}").await.unwrap()) });
+        names.push(name);
+        let name = format!("modern {tool} {number}");
+        let client = modern.clone().header(NAME, &name);
+        calls.spawn(async move { drop(client.call(tool, json!({})).await.unwrap()) });
+        names.push(name);
     }
     calls.join_all().await;
     let records = audited.end().await;
