@@ -1,6 +1,8 @@
 //! Clients that leave before they have their answer, streams that they leave, and what is under way at the end.
 
-use tokio::task::JoinSet;
+use std::sync::Arc;
+
+use tokio::{sync::Semaphore, task::JoinSet};
 use vmcp_testkit::peers;
 
 use super::*;
@@ -11,45 +13,48 @@ const LONG: &str = r#"{"delay_ms":60000}"#;
 /// What it asked for goes on, and is recorded when it is done, with how it ended.
 #[tokio::test]
 async fn a_legacy_client_that_leaves_has_its_record_when_the_call_is_done() {
-    let backend =
-        peers::slow().tool(&tool("fails"), format!("{{{}}}", failing(1))).start().await.unwrap();
+    let done = Arc::new(Semaphore::new(0));
+    let waiting = Arc::clone(&done);
+    let work = raw::handler(move |call: raw::Call| {
+        let done = Arc::clone(&waiting);
+        async move {
+            if let Some(token) = call.progress_token() {
+                let params = format!(r#"{{"progressToken":{token},"progress":1}}"#);
+                call.notify("notifications/progress", &params).await.unwrap();
+            }
+            done.acquire().await.unwrap().forget();
+            format!("{{{}}}", failing(1)).into()
+        }
+    });
+    let server = RawServer::builder().offer(Kind::Tools, &tool("work"), work);
+    let backend = server.start().await.unwrap();
     let audited = Audited::start(&Gateway::before(&[("a", backend.url())]), "").await;
     let client = audited.connect().await;
-    for (name, meta, told) in [
-        ("silent", "", "mcp_tool_call success tools/call tool=a_slow @a"),
-        (
-            "told",
-            r#","_meta":{"progressToken":1}"#,
-            "mcp_tool_call success tools/call tool=a_slow @a 200",
-        ),
-    ] {
-        let params = format!(r#"{{"name":"a_slow","arguments":{{"delay_ms":1000}}{meta}}}"#);
-        let calling = client.clone().with_header(NAME, name);
-        let before = backend.counters().calls("slow");
-        let mut leaving = JoinSet::new();
-        leaving.spawn(async move {
-            let mut response = calling.open("1", "tools/call", &params).await.unwrap();
-            response.message().await.unwrap().unwrap();
-            std::future::pending::<()>().await;
-        });
-        eventually("it runs", async || (backend.counters().calls("slow") > before).then_some(()))
-            .await;
-        if !meta.is_empty() {
-            eventually("it has begun", async || {
-                let seen = backend.seen();
-                let calls = seen.iter().filter(|seen| seen.method == "tools/call").count();
-                (calls == 2).then_some(())
-            })
-            .await;
-            // Its first event is on its way.
-            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-        }
-        leaving.shutdown().await;
-        assert_eq!(audited.so_far().of(name), Vec::<String>::new(), "it goes on");
-        assert_eq!(audited.recorded(name).await, [told]);
+
+    let calling = client.clone().with_header(NAME, "silent");
+    let mut leaving = JoinSet::new();
+    leaving.spawn(async move { drop(calling.call("1", "a_work", "{}").await) });
+    eventually("it runs", async || (backend.counters().calls("work") == 1).then_some(())).await;
+    leaving.shutdown().await;
+
+    let calling = client.clone().with_header(NAME, "told");
+    let params = r#"{"name":"a_work","_meta":{"progressToken":1}}"#;
+    let mut response = calling.open("2", "tools/call", params).await.unwrap();
+    response.message().await.unwrap().unwrap();
+    drop(response);
+
+    // One that ends later has its record before theirs.
+    client.clone().with_header(NAME, "ping").request("3", "ping", "{}").await.unwrap();
+    audited.recorded("ping").await;
+    for name in ["silent", "told"] {
+        assert_eq!(audited.so_far().of(name), Vec::<String>::new(), "{name} goes on");
     }
+    done.add_permits(2);
+    let told = "mcp_tool_call application_error tools/call tool=a_work @a";
+    assert_eq!(audited.recorded("silent").await, [told]);
+    assert_eq!(audited.recorded("told").await, [format!("{told} 200")]);
     let records = audited.end().await;
-    assert_eq!(records.0.len(), 4, "{:?}", records.by_type());
+    assert_eq!(records.0.len(), 5, "{:?}", records.by_type());
 }
 
 /// A modern client that leaves has cancelled its call.

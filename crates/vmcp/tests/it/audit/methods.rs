@@ -183,7 +183,7 @@ async fn each_method_has_one_record_however_it_ends() {
     let (old, new) =
         (legacy_server("old").start().await.unwrap(), modern_server("new").start().await.unwrap());
     let gateway = Gateway::before(&[("old", old.url()), ("new", new.url())])
-        .with("operational: {timeouts: {default: 500ms}}");
+        .with("operational: {timeouts: {default: 1500ms}}");
     let audited = Audited::start(&gateway, "").await;
     let mut expected = Vec::new();
     let mut answers = Vec::new();

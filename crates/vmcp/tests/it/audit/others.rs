@@ -92,7 +92,7 @@ async fn the_status_is_what_the_client_got_though_the_answer_came_late() {
         modern::handler(move |_call: modern::Call| {
             let answer = answer.clone();
             async move {
-                tokio::time::sleep(Duration::from_millis(1000)).await;
+                tokio::time::sleep(Duration::from_millis(1500)).await;
                 answer
             }
         })

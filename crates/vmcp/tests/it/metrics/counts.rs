@@ -86,7 +86,7 @@ async fn call_everything(process: &Process) {
 async fn what_was_called_is_counted_exactly() {
     let (old, new) = (old().start().await.unwrap(), new().start().await.unwrap());
     let gateway = Gateway::before(&[("old", old.url()), ("new", new.url())])
-        .with("operational: {timeouts: {default: 300ms}}")
+        .with("operational: {timeouts: {default: 1s}}")
         .with(TELEMETRY);
     let process = serve(&gateway).await;
     call_everything(&process).await;
