@@ -266,3 +266,26 @@ async fn records_are_counted() {
     let lines = std::fs::read_to_string(&file).unwrap();
     assert_eq!(lines.lines().count(), 12);
 }
+
+/// A disk that is full stops nobody, unless the configuration says so.
+#[tokio::test]
+async fn records_that_cannot_be_written_are_counted_and_said_once() {
+    let backend = old().start().await.unwrap();
+    let gateway = Gateway::before(&[("a", backend.url())])
+        .with(TELEMETRY)
+        .with("audit: {logFile: /dev/full}");
+    let process = serve(&gateway).await;
+    let client = connect(&process).await;
+    for _ in 0..10 {
+        client.call("1", "a_fine", "{}").await.unwrap().text().unwrap();
+    }
+    eventually("all are dropped", async || {
+        let all = samples(&process).await;
+        (all.sum("vmcp_audit_dropped_total", &[]) == 12.0).then_some(())
+    })
+    .await;
+    assert_eq!(samples(&process).await.sum("vmcp_audit_written_total", &[]), 0.0);
+    let log = process.logged("audit records cannot be written").await;
+    assert_eq!(log.matches("audit records cannot be written").count(), 1, "{log}");
+    assert!(process.terminate().await.unwrap().success());
+}
