@@ -362,9 +362,12 @@ tools: [{workload: a, filter: [slow, count], overrides: {slow: {name: slow, desc
 #[tokio::test]
 async fn what_needs_a_start_is_said_once() {
     let backend = peers::stateful().start().await.unwrap();
-    let process = serve(&Gateway::before(&[("a", backend.url())])).await;
-    let other = Gateway::before(&[("a", backend.url())])
-        .with("sessions: {ttl: 5m}\nallowedHosts: [localhost]");
+    // Read when the signal comes only: one change is one reload.
+    let unwatched = "operational: {reload: {watchFile: false}}";
+    let before = Gateway::before(&[("a", backend.url())]).with(unwatched);
+    let process = serve(&before).await;
+    let more = format!("{unwatched}\nsessions: {{ttl: 5m}}\nallowedHosts: [localhost]");
+    let other = Gateway::before(&[("a", backend.url())]).with(&more);
     let outcome = reload(&process, &other.yaml()).await;
     assert_eq!(outcome["pending"], json!(["allowedHosts", "sessions.ttl"]), "{outcome}");
     let log = process.logged("at the next start").await;
@@ -378,7 +381,7 @@ async fn what_needs_a_start_is_said_once() {
     // What could not be read leaves what is pending as it is.
     let outcome = reload(&process, "[").await;
     assert_eq!(outcome["pending"], json!(["allowedHosts", "sessions.ttl"]), "{outcome}");
-    let outcome = reload(&process, &Gateway::before(&[("a", backend.url())]).yaml()).await;
+    let outcome = reload(&process, &before.yaml()).await;
     assert_eq!(outcome["pending"], json!([]), "{outcome}");
 }
 
