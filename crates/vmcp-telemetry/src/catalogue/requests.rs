@@ -4,7 +4,7 @@ super::metrics! {
     SERVER_DURATION: Histogram "mcp.server.operation.duration" ["s"]
         {"mcp.method.name", "mcp.protocol.version", "network.transport", "error.type", "gen_ai.operation.name",
          "gen_ai.tool.name", "gen_ai.prompt.name"}
-        "Time from a message of a client until its answer has ended. Legacy revisions count as one, `legacy`. \
+        "Time from a message of a client until its answer has ended. \
          `error.type` is the code of an error of the backend, `tool_error` for a result that says so, a reason of \
          vmcp's own, or `abandoned` if nobody waited for the answer";
     CLIENT_DURATION: Histogram "mcp.client.operation.duration" ["s"]

@@ -2,6 +2,8 @@
 //!
 //! A new edge or an exception is a change of the design: it is made here and in ARCHITECTURE.md.
 
+mod generated;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsStr,
