@@ -49,6 +49,7 @@ impl Counter<'_> {
             incoming: path.credentials.incoming(self.backend),
             policies: path.policies.texts(),
             outgoing: path.credentials.outgoing(self.backend),
+            told: path.told.sections(self.backend, self.dir),
         };
         let (options, urls) = (parts.options(), self.urls(path));
         let vmcp = party::vmcp_counted(&options, &self.vmcp, self.dir, &urls, &sections).await?;

@@ -1,5 +1,7 @@
 //! The paths that are counted, and one step of each.
 
+use std::{net::SocketAddr, path::Path};
+
 use anyhow::Result;
 
 use super::credentials::Credentials;
@@ -13,7 +15,7 @@ const LISTED: usize = 20;
 
 /// What is counted, hottest first. Opening and ending sessions is not: much of it is done later, by
 /// threads that sleep and wake as it happens, and counts differ by several percent.
-pub(super) const PATHS: [Route; 12] = [
+pub(super) const PATHS: [Route; 16] = [
     Route::plain("tools/call 64 B", Work::Legacy(Request::Echo(64))),
     Route::plain("tools/call 64 KB", Work::Legacy(Request::Echo(64 * 1024))),
     Route::plain("modern tools/call 64 B", Work::Modern(Request::Echo(64))),
@@ -35,6 +37,14 @@ pub(super) const PATHS: [Route; 12] = [
     Route::shown(Credentials::Own, "tools/call, a token of vmcp's own at hand"),
     Route::shown(Credentials::HeaderForCallers, "tools/call by a caller, a fixed header"),
     Route::shown(Credentials::OfCaller, "tools/call by a caller, the caller's token at hand"),
+    Route::told(Told::Metrics, "tools/call, metrics on"),
+    Route::told(Told::Audit, "tools/call, audit to a file"),
+    Route::told(Told::Traces, "tools/call, 1% of traces"),
+    Route {
+        policies: Policies::OfNames,
+        told: Told::All,
+        ..Route::shown(Credentials::HeaderForCallers, "tools/call by a caller, everything on")
+    },
 ];
 
 /// A way through vmcp.
@@ -46,6 +56,37 @@ pub(super) struct Route {
     pub(super) backends: usize,
     pub(super) policies: Policies,
     pub(super) credentials: Credentials,
+    pub(super) told: Told,
+}
+
+/// What is told of what was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    Nothing,
+    Metrics,
+    /// A record of each request, in a file.
+    Audit,
+    /// One request in a hundred.
+    Traces,
+    /// All of it.
+    All,
+}
+
+impl Told {
+    /// `telemetry` and `audit`. Traces are sent to the backend, which takes none.
+    pub(super) fn sections(self, backend: SocketAddr, dir: &Path) -> String {
+        let metrics = "enablePrometheusMetricsPath: true";
+        let traces =
+            format!("endpoint: 'http://{backend}', tracingEnabled: true, samplingRate: '0.01'");
+        let audit = format!("audit: {{logFile: '{}'}}\n", dir.join("audit.log").display());
+        match self {
+            Self::Nothing => String::new(),
+            Self::Metrics => format!("telemetry: {{{metrics}}}\n"),
+            Self::Audit => audit,
+            Self::Traces => format!("telemetry: {{{traces}}}\n"),
+            Self::All => format!("telemetry: {{{metrics}, {traces}}}\n{audit}"),
+        }
+    }
 }
 
 /// What says who may do what.
@@ -78,7 +119,12 @@ impl Route {
     /// A way to one backend, open to everybody.
     const fn plain(name: &'static str, work: Work) -> Self {
         let (policies, credentials) = (Policies::None, Credentials::None);
-        Self { name, work, backends: 1, policies, credentials }
+        Self { name, work, backends: 1, policies, credentials, told: Told::Nothing }
+    }
+
+    /// A way to one backend, of which something is told.
+    const fn told(told: Told, name: &'static str) -> Self {
+        Self { told, ..Self::plain(name, Work::Legacy(Request::Echo(64))) }
     }
 
     /// A way to one backend, which is shown something.

@@ -21,6 +21,8 @@ pub(crate) struct Sections {
     pub(crate) policies: Vec<String>,
     /// `outgoingAuth`.
     pub(crate) outgoing: String,
+    /// `telemetry` and `audit`.
+    pub(crate) told: String,
 }
 
 impl Default for Sections {
@@ -30,6 +32,7 @@ impl Default for Sections {
             incoming: "  type: anonymous\n".to_owned(),
             policies: Vec::new(),
             outgoing: "  source: inline\n".to_owned(),
+            told: String::new(),
         }
     }
 }
@@ -101,8 +104,8 @@ async fn start(mut command: Command, dir: &Path, configuration: &str) -> Result<
 
 /// Everything that is not needed stays at its default, which is what users run.
 fn configuration(backends: &[String], sections: &Sections) -> String {
-    let Sections { incoming, policies, outgoing } = sections;
-    let mut text = format!("name: bench\ngroupRef: bench\nincomingAuth:\n{incoming}");
+    let Sections { incoming, policies, outgoing, told } = sections;
+    let mut text = format!("name: bench\ngroupRef: bench\n{told}incomingAuth:\n{incoming}");
     if !policies.is_empty() {
         text += "  authz:\n    type: cedar\n    policies:\n";
         for policy in policies {

@@ -9,10 +9,9 @@ fn metrics_and_audit_fields_are_documented_as_they_are() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let page = fs::read_to_string(root.join(PAGE)).expect("the page");
     let mut made = page.clone();
-    for (name, table) in [
-        ("metrics", vmcp_telemetry::catalogue::reference()),
-        ("audit", vmcp_audit::reference()),
-    ] {
+    for (name, table) in
+        [("metrics", vmcp_telemetry::catalogue::reference()), ("audit", vmcp_audit::reference())]
+    {
         let (begin, end) = (format!("<!-- {name}: generated -->"), "<!-- end -->");
         let (before, rest) = made.split_once(&begin).expect(&begin);
         let (_, after) = rest.split_once(end).expect(end);
