@@ -24,6 +24,7 @@ mod patience;
 mod programs;
 mod reload;
 mod rights;
+mod series;
 mod shutdown;
 mod silent;
 mod support;
