@@ -57,6 +57,12 @@ async fn metrics(process: &Process) -> String {
     String::from_utf8(text.to_vec()).unwrap()
 }
 
+#[expect(clippy::disallowed_methods, reason = "for runs by hand")]
+fn going_on() -> Duration {
+    let wanted = std::env::var("VMCP_TEST_SERIES").ok().and_then(|text| text.parse().ok());
+    wanted.map_or(GOING_ON, Duration::from_secs)
+}
+
 /// The values of a metric.
 fn values(text: &str, metric: &str) -> Vec<f64> {
     let lines = text.lines().filter(|line| line.starts_with(&format!("{metric}{{")));
@@ -65,8 +71,7 @@ fn values(text: &str, metric: &str) -> Vec<f64> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn series_of_very_many_tools_stay_bounded_and_add_up() {
-    let wanted = std::env::var("VMCP_TEST_SERIES").ok().and_then(|text| text.parse().ok());
-    let until = Instant::now() + wanted.map_or(GOING_ON, Duration::from_secs);
+    let until = Instant::now() + going_on();
     let backend = peers::many_tools(TOOLS, 1_000).start().await.unwrap();
     let process = serve(&gateway(&backend, 0)).await;
     let client = client_of(&process.url());
