@@ -6,15 +6,17 @@
 
 mod cell;
 mod key;
+mod points;
 mod projection;
 mod registry;
 mod threads;
+mod view;
 
 use std::{sync::Arc, time::Duration};
 
 use vmcp_model::trail::Trail;
 
-use self::{cell::Seen, key::Sought, registry::Registry};
+use self::{cell::Seen, key::Sought, registry::Registry, view::View};
 use crate::{family::Family, text};
 
 /// What is counted of requests.
@@ -27,10 +29,16 @@ pub struct Metrics {
 /// How requests are counted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// So many series are told apart, over all threads. Those that were unused longest are folded into the series
-    /// `other` of their method and outcome, of which there is a fixed number.
+    /// So many series are told apart, over all threads. Where there is no room for one more, the one of a tool or
+    /// prompt that was unused longest is folded into the series `other` of its backend, method and outcome, which is
+    /// one of them, too. When there are none of tools or prompts left, one of these is folded into the series of the
+    /// backend `other`. Of such there is one for each method and outcome beyond this number: a few dozen, and never
+    /// more than there are methods times outcomes.
     pub max_series: usize,
-    /// Whether attributes are also there under the names that ToolHive gives to them.
+    /// Whether there are also the metrics that ToolHive's dashboards know, `toolhive_mcp_*` and
+    /// `toolhive_vmcp_backend_*`. They repeat those of OpenTelemetry, which are always there: calls of tools are
+    /// those of `mcp.server.operation.duration` that have a `gen_ai.tool.name`, errors of backends those of
+    /// `mcp.client.operation.duration` that have an `error.type` other than `tool_error`.
     pub legacy: bool,
     /// The name of this server, which ToolHive's metrics carry.
     pub server: String,
@@ -38,7 +46,8 @@ pub struct Settings {
 
 impl Metrics {
     pub fn new(settings: Settings) -> Self {
-        Self { registry: Arc::new(Registry::new(settings.max_series)), settings }
+        let registry = Registry::new(settings.max_series, View::all(settings.legacy));
+        Self { registry: Arc::new(registry), settings }
     }
 
     /// Counts a request that has ended, and took so long. It takes no lock and allocates nothing once its series
@@ -56,7 +65,8 @@ impl Metrics {
         });
     }
 
-    /// All metrics of requests as they are now.
+    /// All metrics of requests as they are now. What is new in a series goes on in `other` if the series is folded
+    /// before the next time; what was read does not, so that `other` shows only what happens.
     pub fn families(&self) -> Vec<Family> {
         projection::families(&self.registry.read(), &self.settings)
     }

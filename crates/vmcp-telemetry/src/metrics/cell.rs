@@ -149,6 +149,12 @@ impl Totals {
         }
     }
 
+    pub(super) fn of_cell(cell: &Cell) -> Self {
+        let mut totals = Self::default();
+        totals.add_cell(cell);
+        totals
+    }
+
     pub(super) fn add_cell(&mut self, cell: &Cell) {
         self.used = self.used.max(cell.used());
         self.took.add_times(&cell.took);
@@ -159,6 +165,15 @@ impl Totals {
         self.used = self.used.max(other.used);
         self.took.add(&other.took);
         self.at_backend.add(&other.at_backend);
+    }
+
+    /// What was counted since then.
+    pub(super) fn since(&self, earlier: &Self) -> Self {
+        Self {
+            took: self.took.since(&earlier.took),
+            at_backend: self.at_backend.since(&earlier.at_backend),
+            used: self.used,
+        }
     }
 }
 
@@ -173,6 +188,16 @@ impl Durations {
             *sum += more;
         }
         self.microseconds = self.microseconds.wrapping_add(other.microseconds);
+    }
+
+    /// What was counted since then.
+    pub(super) fn since(&self, earlier: &Self) -> Self {
+        let numbers = self.buckets.iter().zip(&earlier.buckets);
+        let mut buckets = [0; BUCKETS];
+        for (more, (now, then)) in buckets.iter_mut().zip(numbers) {
+            *more = now.saturating_sub(*then);
+        }
+        Self { buckets, microseconds: self.microseconds.wrapping_sub(earlier.microseconds) }
     }
 
     fn count(&mut self, time: Duration) {

@@ -79,9 +79,28 @@ const CODES: [(i64, &str); 15] = [
     (0, "_OTHER"),
 ];
 
+/// What stands for the names and backends of series that are folded.
+const OTHER: &str = "other";
+
 impl Key {
     pub(super) fn is(&self, sought: &Sought<'_>, word: u64) -> bool {
         word == sought.word && *self.backend == *sought.backend && *self.name == *sought.name
+    }
+
+    pub(super) fn sought(&self) -> Sought<'_> {
+        Sought::new(self.facts, &self.backend, &self.name)
+    }
+
+    /// What it is folded into first: its backend is still told.
+    pub(super) fn without_name(&self) -> Self {
+        let name = if self.facts.named == Named::Nothing { "" } else { OTHER };
+        let facts = Facts { version: None, status: 0, ..self.facts };
+        Self { facts, backend: self.backend.clone(), name: name.into() }
+    }
+
+    /// What it is folded into last.
+    pub(super) fn without_backend(&self) -> Self {
+        Self { backend: OTHER.into(), ..self.without_name() }
     }
 }
 
@@ -92,6 +111,14 @@ impl From<&Sought<'_>> for Key {
 }
 
 impl<'a> Sought<'a> {
+    pub(super) fn new(facts: Facts, backend: &'a str, name: &'a str) -> Self {
+        Self { facts, word: facts.word(), backend, name }
+    }
+
+    pub(super) fn is(&self, other: &Sought<'_>) -> bool {
+        self.word == other.word && *self.backend == *other.backend && *self.name == *other.name
+    }
+
     /// What a trail is told apart by. The name is as it stands there.
     pub(super) fn of(trail: &'a Trail) -> Self {
         let asked = trail.asked();
@@ -113,7 +140,7 @@ impl<'a> Sought<'a> {
             named,
         };
         let backend = backend.map_or("", |backend| backend.as_str());
-        Self { facts, word: facts.word(), backend, name }
+        Self::new(facts, backend, name)
     }
 
     /// The same with another name.
@@ -138,16 +165,6 @@ impl Facts {
         let outcome = self.outcome.number();
         let [low, high] = self.status.to_le_bytes();
         u64::from_le_bytes([via, version, method, outcome, low, high, self.named as u8, 0])
-    }
-
-    /// What is left of it where there are too many series.
-    pub(super) fn folded(self) -> Self {
-        let named = match self.method {
-            Some(Method::ToolsCall) => Named::Tool,
-            Some(Method::PromptsGet) => Named::Prompt,
-            _ => Named::Nothing,
-        };
-        Self { version: None, status: 0, named, ..self }
     }
 }
 

@@ -6,9 +6,11 @@ use vmcp_model::{Method, ProtocolVersion, trail::Via};
 
 use super::{
     Settings,
-    cell::{BOUNDS, Durations, Totals},
-    key::{Key, Named, Outcome},
+    cell::{BOUNDS, Durations},
+    key::{Key, Named, Sought},
+    points::History,
     registry::Reading,
+    view::View,
 };
 use crate::{
     catalogue::requests::{
@@ -26,41 +28,52 @@ type Sums<'a> = BTreeMap<Attributes<'a>, Durations>;
 
 pub(super) fn families(reading: &Reading, settings: &Settings) -> Vec<Family> {
     let server = text::value(&settings.server);
-    let [mut operations, mut at_backends, mut requests, mut calls, mut sent, mut failed] =
-        [const { Sums::new() }; 6];
-    for (key, totals) in &reading.series {
-        let Totals { took, at_backend, .. } = totals;
-        if let Some(method) = key.facts.method {
-            add(&mut operations, operation(key, method), took);
-        }
-        add(&mut requests, request(key, &server), took);
-        if key.facts.method == Some(Method::ToolsCall) && key.facts.named == Named::Tool {
-            add(&mut calls, tool_call(key, &server), took);
-        }
-        if at_backend.count_all() > 0 {
-            add(&mut at_backends, at_one_backend(key), at_backend);
-            let attributes = sent_on(key, settings.legacy);
-            if !matches!(key.facts.outcome, Outcome::Answered | Outcome::ToolError) {
-                add(&mut failed, attributes.clone(), at_backend);
-            }
-            add(&mut sent, attributes, at_backend);
-        }
-    }
-    vec![
-        family(&SERVER_DURATION, &operations, histogram),
-        family(&CLIENT_DURATION, &at_backends, histogram),
-        family(&REQUESTS, &requests, count),
-        family(&REQUEST_DURATION, &requests, histogram),
-        family(&TOOL_CALLS, &calls, count),
-        family(&BACKEND_REQUESTS, &sent, count),
-        family(&BACKEND_ERRORS, &failed, count),
-        family(&BACKEND_DURATION, &sent, histogram),
+    let sums = |view| sums(view, reading, &server);
+    let mut families = vec![
+        family(&SERVER_DURATION, &sums(View::Operations), histogram),
+        family(&CLIENT_DURATION, &sums(View::AtBackends), histogram),
         SERIES.number(reading.count),
         SERIES_DROPPED.number(reading.dropped),
-    ]
+    ];
+    if settings.legacy {
+        let (requests, sent) = (sums(View::Requests), sums(View::Sent));
+        families.extend([
+            family(&REQUESTS, &requests, count),
+            family(&REQUEST_DURATION, &requests, histogram),
+            family(&TOOL_CALLS, &sums(View::Calls), count),
+            family(&BACKEND_REQUESTS, &sent, count),
+            family(&BACKEND_ERRORS, &sums(View::Failed), count),
+            family(&BACKEND_DURATION, &sent, histogram),
+        ]);
+    }
+    families
 }
 
-fn add<'a>(sums: &mut Sums<'a>, mut attributes: Attributes<'a>, durations: &Durations) {
+/// All points of a view: what is counted in series, and what points keep of those that are folded.
+fn sums<'a>(view: View, reading: &'a Reading, server: &'a str) -> Sums<'a> {
+    let mut sums = Sums::new();
+    for (key, totals) in &reading.series {
+        let durations = view.durations(totals);
+        if durations.count_all() > 0 {
+            add(&mut sums, view, key, server, durations);
+        }
+    }
+    for History { key, durations, .. } in reading.histories.iter().filter(|kept| kept.view == view)
+    {
+        add(&mut sums, view, key, server, durations);
+    }
+    sums
+}
+
+fn add<'a>(sums: &mut Sums<'a>, view: View, key: &'a Key, server: &'a str, durations: &Durations) {
+    let Some(point) = view.point(&key.sought()) else { return };
+    let mut attributes = match view {
+        View::Operations => operation(&point),
+        View::AtBackends => at_one_backend(&point),
+        View::Requests => request(&point, server),
+        View::Calls => tool_call(&point, server),
+        View::Sent | View::Failed => sent_on(&point),
+    };
     attributes.retain(|(_, value)| !value.is_empty());
     sums.entry(attributes).or_default().add(durations);
 }
@@ -97,11 +110,11 @@ fn seconds(microseconds: u64) -> f64 {
 }
 
 /// Of `mcp.server.operation.duration`.
-fn operation(key: &Key, method: Method) -> Attributes<'_> {
+fn operation<'a>(key: &Sought<'a>) -> Attributes<'a> {
     let revision = key.facts.version.map_or("", ProtocolVersion::name);
-    let calls_tool = method == Method::ToolsCall && key.facts.named == Named::Tool;
+    let calls_tool = key.facts.method == Some(Method::ToolsCall) && key.facts.named == Named::Tool;
     vec![
-        ("mcp.method.name", method.name().into()),
+        ("mcp.method.name", method(key).into()),
         ("mcp.protocol.version", revision.into()),
         ("network.transport", "tcp".into()),
         ("error.type", error(key).into()),
@@ -112,16 +125,16 @@ fn operation(key: &Key, method: Method) -> Attributes<'_> {
 }
 
 /// Of `mcp.client.operation.duration`.
-fn at_one_backend(key: &Key) -> Attributes<'_> {
+fn at_one_backend<'a>(key: &Sought<'a>) -> Attributes<'a> {
     vec![
         ("mcp.method.name", method(key).into()),
         ("error.type", error(key).into()),
-        ("target.workload_name", (&*key.backend).into()),
+        ("target.workload_name", key.backend.into()),
     ]
 }
 
 /// Of the metrics of ToolHive about HTTP requests.
-fn request<'a>(key: &'a Key, server: &'a str) -> Attributes<'a> {
+fn request<'a>(key: &Sought<'a>, server: &'a str) -> Attributes<'a> {
     let via = match key.facts.via {
         Via::Post => "POST",
         Via::Get => "GET",
@@ -140,7 +153,7 @@ fn request<'a>(key: &'a Key, server: &'a str) -> Attributes<'a> {
     ]
 }
 
-fn tool_call<'a>(key: &'a Key, server: &'a str) -> Attributes<'a> {
+fn tool_call<'a>(key: &Sought<'a>, server: &'a str) -> Attributes<'a> {
     vec![
         ("server", server.into()),
         ("tool", any_name(key).into()),
@@ -149,17 +162,16 @@ fn tool_call<'a>(key: &'a Key, server: &'a str) -> Attributes<'a> {
 }
 
 /// Of the metrics of ToolHive about requests to backends.
-fn sent_on(key: &Key, legacy: bool) -> Attributes<'_> {
+fn sent_on<'a>(key: &Sought<'a>) -> Attributes<'a> {
     let (tool, prompt) = (name(key, Named::Tool), name(key, Named::Prompt));
-    let if_legacy = |value| if legacy { value } else { "" };
     vec![
-        ("target.workload_id", if_legacy(&*key.backend).into()),
-        ("target.workload_name", (&*key.backend).into()),
-        ("action", if_legacy(action(key.facts.method)).into()),
+        ("target.workload_id", key.backend.into()),
+        ("target.workload_name", key.backend.into()),
+        ("action", action(key.facts.method).into()),
         ("mcp.method.name", method(key).into()),
-        ("tool_name", if_legacy(tool).into()),
+        ("tool_name", tool.into()),
         ("gen_ai.tool.name", tool.into()),
-        ("prompt_name", if_legacy(prompt).into()),
+        ("prompt_name", prompt.into()),
         ("gen_ai.prompt.name", prompt.into()),
     ]
 }
@@ -175,22 +187,22 @@ fn action(method: Option<Method>) -> &'static str {
     }
 }
 
-fn method(key: &Key) -> &'static str {
+fn method(key: &Sought<'_>) -> &'static str {
     key.facts.method.map_or("", Method::name)
 }
 
-fn error(key: &Key) -> &'static str {
+fn error(key: &Sought<'_>) -> &'static str {
     key.facts.outcome.error().unwrap_or_default()
 }
 
-fn status_of(key: &Key) -> &'static str {
+fn status_of(key: &Sought<'_>) -> &'static str {
     if key.facts.outcome.error().is_some() { "error" } else { "success" }
 }
 
-fn name(key: &Key, named: Named) -> &str {
-    if key.facts.named == named { &key.name } else { "" }
+fn name<'a>(key: &Sought<'a>, named: Named) -> &'a str {
+    if key.facts.named == named { key.name } else { "" }
 }
 
-fn any_name(key: &Key) -> &str {
-    if key.facts.named == Named::Nothing { "" } else { &key.name }
+fn any_name<'a>(key: &Sought<'a>) -> &'a str {
+    if key.facts.named == Named::Nothing { "" } else { key.name }
 }

@@ -1,4 +1,8 @@
 //! All series, of all threads: creates, folds and adds up.
+//!
+//! Where there is no room for one more series, the one that was unused longest is folded: first those of tools and
+//! prompts, into what stands for all of these of their backend; when there are no others left, what stands for a
+//! backend, into what stands for all backends. What was counted in them is kept by the points that it was shown in.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -10,33 +14,52 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
 use super::{
-    cell::{Cell, Seen, Totals},
-    key::{Facts, Key, Sought},
+    cell::{Cell, Durations, Seen, Totals},
+    key::{Key, Sought},
+    points::{History, Points},
+    view::View,
 };
-
-/// What stands for the names of series that are folded.
-pub(super) const OTHER: &str = "other";
 
 /// What all threads share. Its lock is taken to create a series and to read, not to count.
 #[derive(Debug)]
 pub(super) struct Registry {
     hashing: RandomState,
-    max_series: usize,
     all: Mutex<All>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct All {
+    max_series: usize,
     series: HashTable<Series>,
-    /// Those that are folded, by what is left of their facts.
-    folded: BTreeMap<u64, (Facts, Totals)>,
-    /// The cells of each thread whose series are folded. Their thread may just be writing to them, so only it adds
-    /// them to the rest, when it next creates one.
-    retired: HashMap<u64, Vec<Arc<Cell>>>,
+    /// What stands for series of a backend that are folded, by facts and backend. Counts among the series.
+    backends: BTreeMap<(u64, Box<str>), Remains>,
+    /// What stands for those of all backends, by facts. There is a fixed number of them.
+    others: BTreeMap<u64, Arc<Key>>,
+    /// What all of these are shown in.
+    points: Points,
+    /// The cells of each thread whose series are folded. Their thread may just be writing to them, and lets go of
+    /// them when it next creates one.
+    retired: HashMap<u64, Vec<Retired>>,
     threads: u64,
     /// Some series that were unused longest, and when they were used last; the one unused longest is the last.
     oldest: Vec<(u64, Arc<Key>, u64)>,
     dropped: u64,
+}
+
+/// A series that has no cells: what is left of those that were folded.
+#[derive(Debug)]
+struct Remains {
+    key: Arc<Key>,
+    /// When one of them was used last, in nanoseconds.
+    used: u64,
+}
+
+/// A cell whose series is folded.
+#[derive(Debug)]
+struct Retired {
+    cell: Arc<Cell>,
+    /// What of it is in points already.
+    counted: Totals,
 }
 
 #[derive(Debug)]
@@ -48,12 +71,15 @@ struct Series {
     cells: Vec<Arc<Cell>>,
     /// Of threads that are gone.
     rest: Totals,
+    /// What it had counted when somebody read it last.
+    read: Totals,
 }
 
 /// All series at one moment.
 #[derive(Debug)]
 pub(super) struct Reading {
     pub(super) series: Vec<(Arc<Key>, Totals)>,
+    pub(super) histories: Vec<History>,
     /// How many are told apart.
     pub(super) count: usize,
     /// How often one was folded.
@@ -61,9 +87,20 @@ pub(super) struct Reading {
 }
 
 impl Registry {
-    pub(super) fn new(max_series: usize) -> Self {
-        let max_series = max_series.max(1);
-        Self { hashing: RandomState::default(), max_series, all: Mutex::default() }
+    /// One for metrics that are shown in these views.
+    pub(super) fn new(max_series: usize, views: &'static [View]) -> Self {
+        let all = All {
+            max_series: max_series.max(1),
+            series: HashTable::new(),
+            backends: BTreeMap::new(),
+            others: BTreeMap::new(),
+            points: Points::new(views),
+            retired: HashMap::new(),
+            threads: 0,
+            oldest: Vec::new(),
+            dropped: 0,
+        };
+        Self { hashing: RandomState::default(), all: Mutex::new(all) }
     }
 
     pub(super) fn hash(&self, sought: &Sought<'_>) -> u64 {
@@ -110,7 +147,7 @@ impl Registry {
         when: u64,
     ) -> Arc<Cell> {
         let mut all = self.all();
-        let series = all.series(sought, hash, self.max_series);
+        let series = all.series(sought, hash);
         let key = Arc::clone(&series.key);
         let cell = Arc::new(Cell::new(key, sought.word, hash, thread, when));
         series.cells.push(Arc::clone(&cell));
@@ -121,24 +158,24 @@ impl Registry {
 
     /// Counts for a thread that ends, and has no cells any more.
     pub(super) fn count(&self, sought: &Sought<'_>, hash: u64, seen: &Seen) {
-        self.all().series(sought, hash, self.max_series).rest.count(seen);
+        self.all().series(sought, hash).rest.count(seen);
     }
 
     pub(super) fn read(&self) -> Reading {
-        let all = self.all();
-        let mut folded = all.folded.clone();
-        for cell in all.retired.values().flatten() {
-            totals_of(&mut folded, cell.key.facts).add_cell(cell);
+        let all = &mut *self.all();
+        for retired in all.retired.values_mut().flatten() {
+            retired.settle(&mut all.points);
         }
-        let series = all.series.iter().map(|series| (Arc::clone(&series.key), series.totals()));
-        let series: Vec<_> = series.collect();
-        let (count, dropped) = (series.len(), all.dropped);
-        drop(all);
-        let folded = folded.into_values().map(|(facts, totals)| {
-            let key = Key { facts, backend: OTHER.into(), name: OTHER.into() };
-            (Arc::new(key), totals)
+        let series = all.series.iter_mut().map(|series| {
+            series.read = series.totals();
+            (Arc::clone(&series.key), series.read.clone())
         });
-        Reading { series: series.into_iter().chain(folded).collect(), count, dropped }
+        Reading {
+            series: series.collect(),
+            histories: all.points.read(),
+            count: all.count(),
+            dropped: all.dropped,
+        }
     }
 
     fn all(&self) -> MutexGuard<'_, All> {
@@ -147,31 +184,74 @@ impl Registry {
 }
 
 impl All {
-    fn series(&mut self, sought: &Sought<'_>, hash: u64, max_series: usize) -> &mut Series {
+    fn count(&self) -> usize {
+        self.series.len() + self.backends.len()
+    }
+
+    fn series(&mut self, sought: &Sought<'_>, hash: u64) -> &mut Series {
         let is_it = |series: &Series| series.key.is(sought, series.word);
-        let is_new = self.series.find(hash, is_it).is_none();
-        while is_new && self.series.len() >= max_series {
-            self.fold();
+        let mut key = None;
+        if self.series.find(hash, is_it).is_none() {
+            let new = key.insert(Arc::new(Key::from(sought)));
+            // It comes before others go, so that the points that it shares with them stay.
+            self.points.hold(new);
+            while self.count() >= self.max_series {
+                self.fold();
+            }
         }
         let new = || Series {
-            key: Arc::new(Key::from(sought)),
+            key: key.unwrap_or_else(|| Arc::new(Key::from(sought))),
             word: sought.word,
             hash,
             cells: Vec::new(),
             rest: Totals::default(),
+            read: Totals::default(),
         };
         self.series.entry(hash, is_it, |series| series.hash).or_insert_with(new).into_mut()
     }
 
-    /// Folds the series that was unused longest.
+    /// Folds one.
     fn fold(&mut self) {
-        let Some(series) = self.take_oldest() else { return };
-        totals_of(&mut self.folded, series.key.facts).add(&series.rest);
-        for cell in series.cells {
-            cell.retire();
-            self.retired.entry(cell.thread).or_default().push(cell);
+        match self.take_oldest() {
+            Some(series) => self.fold_series(series),
+            None => self.fold_backend(),
         }
         self.dropped += 1;
+    }
+
+    fn fold_series(&mut self, series: Series) {
+        let used = series.used();
+        let Series { key, cells, rest: mut totals, read, .. } = series;
+        for cell in cells {
+            cell.retire();
+            let counted = Totals::of_cell(&cell);
+            totals.add(&counted);
+            self.retired.entry(cell.thread).or_default().push(Retired { cell, counted });
+        }
+        let into = key.without_name();
+        let remains = self.backends.entry((into.facts.word(), into.backend.clone()));
+        let remains = remains.or_insert_with(|| {
+            let key = Arc::new(into);
+            self.points.hold(&key);
+            Remains { key, used }
+        });
+        remains.used = remains.used.max(used);
+        self.points.fold(&key, &remains.key, &totals, &read);
+    }
+
+    /// Folds what stands for the backend that was unused longest.
+    fn fold_backend(&mut self) {
+        let oldest = self.backends.iter().min_by_key(|(_, remains)| remains.used);
+        let Some(place) = oldest.map(|(place, _)| place.clone()) else { return };
+        let Some(Remains { key, .. }) = self.backends.remove(&place) else { return };
+        let into = self.others.entry(key.facts.word()).or_insert_with(|| {
+            let key = Arc::new(key.without_backend());
+            self.points.hold(&key);
+            key
+        });
+        // It has counted nothing itself: points have kept all.
+        let nothing = Totals::default();
+        self.points.fold(&key, into, &nothing, &nothing);
     }
 
     fn take_oldest(&mut self) -> Option<Series> {
@@ -196,15 +276,29 @@ impl All {
         found.ok().map(|found| found.remove().0)
     }
 
-    /// Adds up the thread's cells whose series are folded, on that thread.
+    /// Lets go of the thread's cells whose series are folded, on that thread.
     fn settle(&mut self, thread: u64, cells: &mut HashTable<Arc<Cell>>) {
         let Some(retired) = self.retired.get_mut(&thread) else { return };
-        for cell in retired.drain(..) {
-            totals_of(&mut self.folded, cell.key.facts).add_cell(&cell);
-            if let Ok(found) = cells.find_entry(cell.hash, |other| Arc::ptr_eq(other, &cell)) {
+        for mut retired in retired.drain(..) {
+            retired.settle(&mut self.points);
+            let cell = &retired.cell;
+            if let Ok(found) = cells.find_entry(cell.hash, |other| Arc::ptr_eq(other, cell)) {
                 found.remove();
             }
         }
+    }
+}
+
+impl Retired {
+    /// Adds to points what its thread has counted since it was folded.
+    fn settle(&mut self, points: &mut Points) {
+        let now = Totals::of_cell(&self.cell);
+        let late = now.since(&self.counted);
+        if late.took != Durations::default() {
+            let key = &self.cell.key;
+            points.add(&[key, &key.without_name(), &key.without_backend()], &late);
+        }
+        self.counted = now;
     }
 }
 
@@ -218,9 +312,4 @@ impl Series {
     fn used(&self) -> u64 {
         self.cells.iter().map(|cell| cell.used()).max().unwrap_or_default().max(self.rest.used)
     }
-}
-
-fn totals_of(folded: &mut BTreeMap<u64, (Facts, Totals)>, facts: Facts) -> &mut Totals {
-    let facts = facts.folded();
-    &mut folded.entry(facts.word()).or_insert_with(|| (facts, Totals::default())).1
 }

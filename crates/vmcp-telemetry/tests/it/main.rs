@@ -3,6 +3,7 @@
 mod bounds;
 mod example;
 mod exposition;
+mod folding;
 mod parser;
 mod projection;
 mod support;

@@ -1,6 +1,7 @@
 //! Threads count without each other, and nothing is lost between them.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, Barrier,
         atomic::{AtomicBool, Ordering},
@@ -11,6 +12,7 @@ use std::{
 use vmcp_telemetry::{
     catalogue::requests::{CLIENT_DURATION, REQUESTS, SERIES_DROPPED, TOOL_CALLS},
     family::Value,
+    metrics::Metrics,
 };
 
 use crate::support::{Server, metrics, points, sum};
@@ -19,7 +21,6 @@ const THREADS: u64 = 8;
 
 #[test]
 fn what_threads_count_adds_up_while_they_run_and_when_they_are_gone() {
-    const CALLS: u64 = 5_000;
     let metrics = metrics(100);
     let counted = Barrier::new(usize::try_from(THREADS).unwrap() + 1);
     let read = Barrier::new(usize::try_from(THREADS).unwrap() + 1);
@@ -57,41 +58,64 @@ fn what_threads_count_adds_up_while_they_run_and_when_they_are_gone() {
 
 #[test]
 fn nothing_is_lost_when_series_are_folded_under_others_hands() {
-    const CALLS: u64 = 4_000;
     let metrics = metrics(16);
-    let ended = AtomicBool::new(false);
-    thread::scope(|scope| {
-        let reader = scope.spawn(|| {
-            let mut last = 0;
-            while !ended.load(Ordering::Relaxed) {
-                let families = metrics.families();
-                let now = sum(&families, &REQUESTS, "");
-                assert!(now >= last, "{last} has become {now}");
-                assert!(points(&families, &TOOL_CALLS).len() <= 17);
-                last = now;
-            }
-        });
-        let counting: Vec<_> = (0..THREADS)
-            .map(|thread| {
-                let metrics = &metrics;
-                scope.spawn(move || {
-                    let server = Server::new(metrics);
-                    for call in 0..CALLS {
-                        // Some are everybody's, some this thread's alone.
-                        server.call(&format!("t{}", call * (thread + 1) % 40));
-                    }
-                })
-            })
-            .collect();
-        counting.into_iter().for_each(|thread| thread.join().unwrap());
-        ended.store(true, Ordering::Relaxed);
-        reader.join().unwrap();
-    });
+    count_in_threads(&metrics);
     let families = metrics.families();
     for metric in [&REQUESTS, &TOOL_CALLS, &CLIENT_DURATION] {
         assert_eq!(sum(&families, metric, ""), THREADS * CALLS, "{}", metric.name);
     }
     assert!(sum(&families, &SERIES_DROPPED, "") > 0);
+}
+
+#[test]
+fn whoever_reads_while_series_are_folded_sees_no_more_than_there_was() {
+    let metrics = metrics(16);
+    let ended = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let (mut last, mut before, mut new) = (0, BTreeMap::new(), 0);
+            loop {
+                let is_last = ended.load(Ordering::Relaxed);
+                let families = metrics.families();
+                let now = sum(&families, &CLIENT_DURATION, "");
+                assert!(now >= last, "{last} has become {now}");
+                last = now;
+                let calls: BTreeMap<_, _> = points(&families, &TOOL_CALLS).into_iter().collect();
+                assert!(calls.len() <= 16);
+                // What has gone down was gone and has begun anew, as Prometheus takes it.
+                new += calls.iter().fold(0, |new, (call, now)| {
+                    let then = before.get(call).filter(|then| *then <= now);
+                    new + now - then.unwrap_or(&0)
+                });
+                before = calls;
+                if is_last {
+                    return (last, new);
+                }
+            }
+        });
+        count_in_threads(&metrics);
+        ended.store(true, Ordering::Relaxed);
+        let (counted, new) = reader.join().unwrap();
+        assert_eq!(counted, THREADS * CALLS);
+        assert!(new <= THREADS * CALLS, "{new}");
+    });
+}
+
+const CALLS: u64 = 4_000;
+
+/// Counts calls of more tools than there is room for.
+fn count_in_threads(metrics: &Arc<Metrics>) {
+    thread::scope(|scope| {
+        for thread in 0..THREADS {
+            scope.spawn(move || {
+                let server = Server::new(metrics);
+                for call in 0..CALLS {
+                    // Some are everybody's, some this thread's alone.
+                    server.call(&format!("t{}", call * (thread + 1) % 40));
+                }
+            });
+        }
+    });
 }
 
 #[test]
