@@ -33,7 +33,7 @@ pub(super) const TELEMETRY: &[Key] = &[
     Key::new(
         "useLegacyAttributes",
         Shape::Flag,
-        "whether metrics and spans have ToolHive's names, too, beside those of OpenTelemetry",
+        "whether there are also ToolHive's metrics and names of attributes, beside those of OpenTelemetry",
     )
     .default("true"),
     Key::count(
