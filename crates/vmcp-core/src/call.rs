@@ -288,8 +288,10 @@ async fn post(
     });
     if let Some(trail) = routed.trail {
         match &answer {
+            Ok(_) => trail.note_answered(),
             Err(error) if error.tried_nothing() => trail.note_unsent(),
-            _ => trail.note_answered(),
+            // Whether something came is not known.
+            Err(_) => {}
         }
     }
     answer

@@ -89,6 +89,7 @@ impl Routed<'_> {
     }
 
     /// The same, as the era of the backend has it.
+    #[inline]
     fn translated(&self, caller: &Caller<'_>, session: &Session) -> Result<Written, Fault> {
         let text = match (caller.era, session.is_stateless()) {
             (Era::Legacy, false) => {

@@ -69,32 +69,31 @@ impl Modern {
 
     /// Takes one message. An error of a request is to be told with the request's id.
     pub async fn handle(&self, client: &Client<'_>, message: &Message) -> Result<Reply, Fault> {
-        let reply = self.taken(client, message).await;
+        // In place, as another future around it would have the reply moved once more.
+        let reply = match message.shape() {
+            Shape::Request => match Request::read(client, message) {
+                Ok(request) => {
+                    let reply = self.request(&request).await;
+                    reply.inspect_err(|fault| {
+                        if matches!(fault, Fault::Denied(_)) {
+                            self.vmcp.rights().note_denied(client.identity, request.method);
+                        }
+                    })
+                }
+                Err(fault) => Err(fault),
+            },
+            // This revision defines none, and what an extension may mean by one is not known here.
+            Shape::Notification => Ok(Reply::Accepted),
+            Shape::Response => Err(Fault::InvalidRequest(
+                "a client of the revision 2026-07-28 sends no responses".into(),
+            )),
+        };
         if let Some(trail) = message.trail() {
             let info = message.params().meta.client_info.as_ref();
             trail.note_client(|| trail::Client::parse(&message.slice(info?)));
             note(&reply, trail);
         }
         reply
-    }
-
-    async fn taken(&self, client: &Client<'_>, message: &Message) -> Result<Reply, Fault> {
-        match message.shape() {
-            Shape::Request => {
-                let request = Request::read(client, message)?;
-                let reply = self.request(&request).await;
-                reply.inspect_err(|fault| {
-                    if matches!(fault, Fault::Denied(_)) {
-                        self.vmcp.rights().note_denied(client.identity, request.method);
-                    }
-                })
-            }
-            // This revision defines none, and what an extension may mean by one is not known here.
-            Shape::Notification => Ok(Reply::Accepted),
-            Shape::Response => Err(Fault::InvalidRequest(
-                "a client of the revision 2026-07-28 sends no responses".into(),
-            )),
-        }
     }
 
     async fn request(&self, request: &Request<'_>) -> Result<Reply, Fault> {

@@ -177,17 +177,17 @@ impl Edge {
             self.follow(caller.came(Via::Post, headers), era, Some(message))
         };
         let response = match incoming {
-            Incoming::Single(message) if speaks_modern(headers, &message) => {
+            Incoming::Single(mut message) if speaks_modern(headers, &message) => {
                 let followed = follow(Era::Modern, &message);
-                let message = message.followed(followed.trail());
+                message.follow(followed.trail());
                 // Boxed, so that a call of the legacy era does not carry room for it.
                 let response = Box::pin(self.modern(headers, message, caller, accepts)).await;
                 followed.responded(&response);
                 response
             }
-            Incoming::Single(message) => {
+            Incoming::Single(mut message) => {
                 let followed = follow(Era::Legacy, &message);
-                let message = message.followed(followed.trail());
+                message.follow(followed.trail());
                 let response = self.single(headers, message, caller, accepts).await;
                 followed.responded(&response);
                 response
@@ -195,9 +195,9 @@ impl Edge {
             Incoming::Batch(messages) => {
                 let (all, messages): (Vec<_>, Vec<_>) = messages
                     .into_iter()
-                    .map(|message| {
+                    .map(|mut message| {
                         let followed = follow(Era::Legacy, &message);
-                        let message = message.followed(followed.trail());
+                        message.follow(followed.trail());
                         (followed, message)
                     })
                     .unzip();

@@ -118,22 +118,8 @@ impl Session {
         log: Option<&Arc<StreamLog>>,
     ) -> Result<Reply, Fault> {
         self.note_caller(identity);
-        let reply = self.taken(identity, message, log).await;
-        if let Some(trail) = message.trail() {
-            trail.note_version(self.version());
-            trail.note_client(|| Client::parse(&self.client.info));
-            note(&reply, trail);
-        }
-        reply
-    }
-
-    async fn taken(
-        self: &Arc<Self>,
-        identity: &Identity,
-        message: &Message,
-        log: Option<&Arc<StreamLog>>,
-    ) -> Result<Reply, Fault> {
-        match message.shape() {
+        // In place, as another future around it would have the reply moved once more.
+        let reply = match message.shape() {
             Shape::Request => {
                 let reply = self.request(identity, message, log).await;
                 reply.inspect_err(|fault| self.note_refused(identity, message, fault))
@@ -143,7 +129,13 @@ impl Session {
                 Box::pin(self.notification(identity, message)).await.map(|()| Reply::Accepted)
             }
             Shape::Response => Box::pin(self.answer(message)).await.map(|()| Reply::Accepted),
+        };
+        if let Some(trail) = message.trail() {
+            trail.note_version(self.version());
+            trail.note_client(|| Client::parse(&self.client.info));
+            note(&reply, trail);
         }
+        reply
     }
 
     async fn request(

@@ -32,8 +32,8 @@ pub struct Lines {
     method: Option<HeaderValue>,
     name: Option<HeaderValue>,
     parameters: Vec<(HeaderName, HeaderValue)>,
-    /// `traceparent` and `tracestate`.
-    trace: Option<(HeaderValue, Option<HeaderValue>)>,
+    /// `traceparent` and `tracestate`. Boxed, as most requests have none.
+    trace: Option<Box<(HeaderValue, Option<HeaderValue>)>>,
 }
 
 impl Lines {
@@ -55,7 +55,7 @@ impl Lines {
     /// Adds where the request stands in a trace.
     pub fn trace(&mut self, trace: &Trace) {
         let state = trace.state.as_ref().and_then(|state| HeaderValue::from_str(state).ok());
-        self.trace = HeaderValue::from_bytes(&trace.header()).ok().map(|parent| (parent, state));
+        self.trace = HeaderValue::from_bytes(&trace.header()).ok().map(|parent| Box::new((parent, state)));
     }
 
     /// Whether a header of this name is among those that say where the request stands in a trace.
@@ -81,7 +81,7 @@ impl Lines {
 
     /// Goes through the lines, the revision among them.
     pub fn each(&self, mut visit: impl FnMut(&HeaderName, &HeaderValue)) {
-        if let Some((parent, state)) = &self.trace {
+        if let Some((parent, state)) = self.trace.as_deref() {
             visit(&HeaderName::from_static(TRACE_PARENT), parent);
             if let Some(state) = state {
                 visit(&HeaderName::from_static(TRACE_STATE), state);

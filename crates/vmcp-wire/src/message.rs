@@ -147,9 +147,9 @@ impl Message {
         self.text
     }
 
-    /// The same, with what is known of it noted there.
-    pub fn followed(self, trail: Option<Arc<Trail>>) -> Self {
-        Self { trail, ..self }
+    /// Has what is known of it noted there. A message is large, so it is not carried about for that.
+    pub fn follow(&mut self, trail: Option<Arc<Trail>>) {
+        self.trail = trail;
     }
 
     /// Where to note what is known of it, if anybody wants to know.
