@@ -13,6 +13,7 @@
 //! - [`pairing`]: a server and a client on rmcp for the pairing test of `tools/pairings`
 //! - [`gateway`]: configurations of the gateway, piece by piece
 //! - [`redis`]: real Redis servers
+//! - [`otlp`]: a receiver of telemetry by somebody else
 //! - [`cluster`]: several replicas behind a load balancer, and what can happen to them
 //! - [`process`]: starts, watches and ends the program under test
 //!
@@ -33,6 +34,7 @@ pub mod literal;
 pub mod modern;
 pub mod modern_client;
 pub mod odd;
+pub mod otlp;
 pub mod pairing;
 pub mod peers;
 pub mod process;

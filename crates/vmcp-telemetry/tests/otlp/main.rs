@@ -9,98 +9,42 @@ mod trouble;
 mod whole;
 
 use std::{
-    path::Path,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 use vmcp_telemetry::{
     otlp::{Config, Exporter, Gather, Work},
     spans::{Side, Span},
 };
-use vmcp_testkit::{
-    client::{Client, fetch},
-    process::{Process, Program},
-};
+use vmcp_testkit::otlp::Receiver;
 
 /// How long anything may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The receiver of tools/otlp.
-struct Receiver {
-    process: Process,
+async fn receiver() -> Receiver {
+    Receiver::start().await.unwrap()
 }
 
-impl Receiver {
-    async fn start() -> Self {
-        Self::start_as(&program()).await
+/// A configuration that sends everything there, soon.
+fn config(receiver: &Receiver) -> Config {
+    let url = |path: &str| Some(receiver.url_of(path).parse().unwrap());
+    Config {
+        traces: url("/v1/traces"),
+        metrics: url("/v1/metrics"),
+        logs: url("/v1/logs"),
+        headers: vec![(
+            HeaderName::from_static("x-key"),
+            HeaderValue::from_static("the key of the receiver"),
+        )],
+        insecure: true,
+        resource: vec![("service.name".to_owned(), "gateway".to_owned())],
+        batch_interval: Duration::from_millis(20),
+        ..Config::new(SystemTime::now())
     }
-
-    async fn start_as(program: &Program) -> Self {
-        Self { process: program.start().await.unwrap() }
-    }
-
-    /// Says how the next requests are answered.
-    async fn behave(&self, behaviours: &str) {
-        self.post("/behave", behaviours).await;
-    }
-
-    async fn release(&self) {
-        self.post("/release", "{}").await;
-    }
-
-    async fn post(&self, path: &str, body: &str) {
-        let client = Client::new(&self.process.url_of(path));
-        let answer = client.send(Method::POST, &[], body.to_owned().into()).await.unwrap();
-        assert_eq!(answer.status(), 200, "{path}");
-    }
-
-    async fn received(&self) -> Value {
-        let (status, text) = fetch(&self.process.url_of("/received")).await.unwrap();
-        assert_eq!(status, 200);
-        let received: Value = serde_json::from_slice(&text).unwrap();
-        assert_eq!(received["problems"], serde_json::json!([]), "{received:#}");
-        received
-    }
-
-    /// Waits until it has received what is wanted.
-    async fn until(&self, what: &str, is_there: impl Fn(&Value) -> bool) -> Value {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let received = self.received().await;
-            if is_there(&received) {
-                return received;
-            }
-            assert!(Instant::now() < deadline, "not {what}: {received:#}");
-            sleep(Duration::from_millis(20)).await;
-        }
-    }
-
-    /// A configuration that sends everything here, soon.
-    fn config(&self) -> Config {
-        let url = |path: &str| Some(self.process.url_of(path).parse().unwrap());
-        Config {
-            traces: url("/v1/traces"),
-            metrics: url("/v1/metrics"),
-            logs: url("/v1/logs"),
-            headers: vec![(
-                HeaderName::from_static("x-key"),
-                HeaderValue::from_static("the key of the receiver"),
-            )],
-            insecure: true,
-            resource: vec![("service.name".to_owned(), "gateway".to_owned())],
-            batch_interval: Duration::from_millis(20),
-            ..Config::new(SystemTime::now())
-        }
-    }
-}
-
-fn program() -> Program {
-    let tool = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tools/otlp/run");
-    Program::new(tool, &["{port}"])
 }
 
 /// An exporter whose work runs on this test's runtime until that ends.

@@ -9,7 +9,7 @@ use std::{
 use vmcp_telemetry::otlp::Config;
 use vmcp_testkit::{identity::IdentityProvider, process::free_port};
 
-use crate::{Receiver, exporter, nothing, program, requests, span, spans, until};
+use crate::{Receiver, config, exporter, nothing, receiver, requests, span, spans, until};
 
 /// What the log says.
 #[derive(Clone, Default)]
@@ -56,9 +56,9 @@ async fn what_may_work_later_is_sent_again() {
         // More than an answer may have.
         r#"{"status": 400, "bytes": 100000}"#,
     ] {
-        let receiver = Receiver::start().await;
+        let receiver = receiver().await;
         receiver.behave(&format!("[{behaviour}]")).await;
-        let exporter = exporter(receiver.config(), nothing());
+        let exporter = exporter(config(&receiver), nothing());
         exporter.record([span(1), span(2)]);
         let received = receiver.until("two spans", |received| spans(received) == 2).await;
         assert_eq!(requests(&received), 2, "{behaviour}");
@@ -69,7 +69,7 @@ async fn what_may_work_later_is_sent_again() {
 
 #[tokio::test]
 async fn what_is_refused_is_lost_and_what_follows_is_not() {
-    let receiver = Receiver::start().await;
+    let receiver = receiver().await;
     receiver
         .behave(
             r#"[{"status": 400, "text": "bad\nspan"}, {"status": 500}, {"status": 401, "raw": "no"},
@@ -78,7 +78,7 @@ async fn what_is_refused_is_lost_and_what_follows_is_not() {
         .await;
     let log = Log::default();
     let _listening = log.listen();
-    let exporter = exporter(receiver.config(), nothing());
+    let exporter = exporter(config(&receiver), nothing());
     for lost in 1..=4 {
         exporter.record([span(lost)]);
         let failed = u64::from(lost);
@@ -99,13 +99,13 @@ async fn what_is_refused_is_lost_and_what_follows_is_not() {
 
 #[tokio::test]
 async fn what_is_taken_in_part_counts_as_such() {
-    let receiver = Receiver::start().await;
+    let receiver = receiver().await;
     receiver
         .behave(
             r#"[{"partial": [2, "two are too old"]}, {"partial": [0, "a remark"]}, {"raw": "{}"}]"#,
         )
         .await;
-    let exporter = exporter(receiver.config(), nothing());
+    let exporter = exporter(config(&receiver), nothing());
     for (exported, batch) in [(1, 0..3), (2, 3..4), (3, 4..5)] {
         exporter.record(batch.map(span));
         until(&exporter, "exported", |exporter| exporter.stats().traces.exported == exported).await;
@@ -117,11 +117,11 @@ async fn what_is_taken_in_part_counts_as_such() {
 /// Whoever records is never made to wait, and what waits is bounded.
 #[tokio::test]
 async fn a_slow_receiver_costs_what_there_is_no_room_for() {
-    let receiver = Receiver::start().await;
+    let receiver = receiver().await;
     receiver.behave(r#"[{"hold": true}]"#).await;
     let log = Log::default();
     let _listening = log.listen();
-    let config = Config { timeout: crate::PATIENCE, max_spans: 1000, ..receiver.config() };
+    let config = Config { timeout: crate::PATIENCE, max_spans: 1000, ..config(&receiver) };
     let exporter = exporter(config, nothing());
     exporter.record([span(0)]);
     receiver.until("a request", |received| requests(received) == 1).await;
@@ -143,9 +143,9 @@ async fn a_slow_receiver_costs_what_there_is_no_room_for() {
 /// Spans do not go one by one while there is much of them: each request would hold a few.
 #[tokio::test]
 async fn what_comes_while_a_batch_is_sent_waits_for_others() {
-    let receiver = Receiver::start().await;
+    let receiver = receiver().await;
     receiver.behave(r#"[{"hold": true}]"#).await;
-    let config = Config { timeout: crate::PATIENCE, ..receiver.config() };
+    let config = Config { timeout: crate::PATIENCE, ..config(&receiver) };
     let exporter = exporter(Config { batch_interval: crate::PATIENCE, ..config }, nothing());
     exporter.record((0..512).map(span));
     receiver.until("a request", |received| requests(received) == 1).await;
@@ -159,19 +159,19 @@ async fn what_comes_while_a_batch_is_sent_waits_for_others() {
 
 #[tokio::test]
 async fn a_receiver_that_comes_back_gets_what_has_waited() {
-    let program = program().port(free_port().unwrap());
-    let receiver = Receiver::start_as(&program).await;
+    let program = Receiver::program().port(free_port().unwrap());
+    let receiver = Receiver::start_as(&program).await.unwrap();
     let log = Log::default();
     let _listening = log.listen();
-    let exporter = exporter(receiver.config(), nothing());
-    receiver.process.kill().await.unwrap();
+    let exporter = exporter(config(&receiver), nothing());
+    receiver.kill().await.unwrap();
     exporter.record((0..600).map(span));
     let deadline = tokio::time::Instant::now() + crate::PATIENCE;
     while log.lines().is_empty() {
         assert!(tokio::time::Instant::now() < deadline, "nothing is said of it");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let receiver = Receiver::start_as(&program).await;
+    let receiver = Receiver::start_as(&program).await.unwrap();
     receiver.until("all", |received| spans(received) == 600).await;
     until(&exporter, "exported", |exporter| exporter.stats().traces.exported == 600).await;
     let lines = log.lines();
@@ -183,9 +183,9 @@ async fn a_receiver_that_comes_back_gets_what_has_waited() {
 /// What is being sent when the end comes is sent once more by the end: nobody knows whether it was taken.
 #[tokio::test]
 async fn the_end_takes_over_what_is_being_sent() {
-    let receiver = Receiver::start().await;
+    let receiver = receiver().await;
     receiver.behave(r#"[{"hold": true}]"#).await;
-    let exporter = exporter(receiver.config(), nothing());
+    let exporter = exporter(config(&receiver), nothing());
     exporter.record([span(0)]);
     receiver.until("a request", |received| requests(received) == 1).await;
     exporter.record([span(1), span(2)]);
@@ -198,9 +198,9 @@ async fn the_end_takes_over_what_is_being_sent() {
 
 #[tokio::test]
 async fn the_end_waits_no_longer_than_it_may() {
-    let receiver = Receiver::start().await;
+    let receiver = receiver().await;
     receiver.behave(r#"[{"hold": true}, {"hold": true}]"#).await;
-    let exporter = exporter(receiver.config(), nothing());
+    let exporter = exporter(config(&receiver), nothing());
     exporter.record([span(0)]);
     receiver.until("a request", |received| requests(received) == 1).await;
     exporter.record([span(1), span(2)]);
@@ -237,8 +237,8 @@ async fn a_receiver_is_believed_whose_authority_is_configured() {
 /// A URL may have secrets before its host and behind its path.
 #[tokio::test]
 async fn what_needs_tls_is_not_sent_without() {
-    let receiver = Receiver::start().await;
-    let host = receiver.process.url_of("").replace("http://", "");
+    let receiver = receiver().await;
+    let host = receiver.url().replace("http://", "");
     for (insecure, url) in [
         (false, format!("http://{host}/v1/traces?key=hidden")),
         (true, format!("http://user:hidden@{host}/v1/traces")),
@@ -246,7 +246,7 @@ async fn what_needs_tls_is_not_sent_without() {
         let log = Log::default();
         let _listening = log.listen();
         let traces = Some(url.parse().unwrap());
-        let exporter = exporter(Config { traces, insecure, ..receiver.config() }, nothing());
+        let exporter = exporter(Config { traces, insecure, ..config(&receiver) }, nothing());
         exporter.record([span(0)]);
         until(&exporter, "lost", |exporter| exporter.stats().traces.failed == 1).await;
         let said = log.lines().concat();

@@ -22,7 +22,7 @@ use vmcp_telemetry::{
     spans::{AttributeValue, Style, Tracer, spans_of},
 };
 
-use crate::{Receiver, exporter, nothing, span};
+use crate::{config, exporter, nothing, receiver, span};
 
 /// Exports the spans of all trails; each look at its clock takes a millisecond.
 #[derive(Debug)]
@@ -81,8 +81,8 @@ fn call(watch: &Arc<Watch>, parent: Option<Parent>) {
 
 #[tokio::test]
 async fn a_call_is_two_spans_of_its_callers_trace() {
-    let receiver = Receiver::start().await;
-    let exporter = exporter(receiver.config(), nothing());
+    let receiver = receiver().await;
+    let exporter = exporter(config(&receiver), nothing());
     let watch = Arc::new(Watch {
         tracer: Tracer::new(1.0, true),
         zero: SystemTime::now(),
@@ -124,7 +124,7 @@ async fn a_call_is_two_spans_of_its_callers_trace() {
     assert!(!received.to_string().contains("a secret"));
     let key = &received["requests"][0]["headers"]["x-key"];
     assert_eq!(key, "the key of the receiver");
-    assert!(!format!("{:?}", receiver.config()).contains("the key"));
+    assert!(!format!("{:?}", config(&receiver)).contains("the key"));
     assert_eq!(exporter.stats().traces.exported, 4);
 }
 
@@ -169,9 +169,9 @@ fn families() -> Vec<Family> {
 
 #[tokio::test]
 async fn metrics_are_sent_again_and_again_as_they_are() {
-    let receiver = Receiver::start().await;
+    let receiver = receiver().await;
     let started = SystemTime::now() - Duration::from_secs(60);
-    let mut config = receiver.config();
+    let mut config = config(&receiver);
     config.started = started;
     config.metrics_interval = Duration::from_millis(50);
     let exporter = exporter(config, Box::new(families));
@@ -198,8 +198,8 @@ async fn metrics_are_sent_again_and_again_as_they_are() {
 
 #[tokio::test]
 async fn records_know_the_span_that_they_belong_to() {
-    let receiver = Receiver::start().await;
-    let exporter = exporter(receiver.config(), nothing());
+    let receiver = receiver().await;
+    let exporter = exporter(config(&receiver), nothing());
     let record = LogRecord {
         time: SystemTime::now(),
         severity: "AUDIT",
@@ -225,9 +225,9 @@ async fn records_know_the_span_that_they_belong_to() {
 /// A shutdown sends what there is, though its tasks are gone already, and the metrics as they are then.
 #[tokio::test]
 async fn the_end_sends_what_is_left() {
-    let receiver = Receiver::start().await;
+    let receiver = receiver().await;
     let exporter =
-        Exporter::start(receiver.config(), Box::new(families), &|work| drop(work)).unwrap();
+        Exporter::start(config(&receiver), Box::new(families), &|work| drop(work)).unwrap();
     exporter.record((0..1000).map(span));
     exporter.flush(crate::PATIENCE).await;
     let received = receiver.received().await;
