@@ -48,6 +48,8 @@ def call(name, arguments, meta):
         return text(arguments.get("text", ""))
     if name == "client":
         return text(json.dumps(state["client"]))
+    if name == "meta":
+        return text(json.dumps(meta))
     if name == "count":
         state["count"] += 1
         return text(state["count"])
@@ -145,7 +147,7 @@ def say(number, before="", fill="", times=None, after="", stderr=False, end=Fals
 
 
 def tools():
-    names = "echo count cancelled pid environment sleep die progress log ask ask_aside aside close flood garbage noise say big spawn change roots client"
+    names = "echo count cancelled pid environment sleep die progress log ask ask_aside aside close flood garbage noise say big spawn change roots client meta"
     names = names.split() + (["extra"] if state["extra"] else [])
     # What only clients can use that can be asked for samples.
     if "--by-kind" in sys.argv and "sampling" in state["can"]:

@@ -28,6 +28,7 @@ mod series;
 mod shutdown;
 mod silent;
 mod support;
+mod traces;
 mod unheard;
 mod unread;
 
