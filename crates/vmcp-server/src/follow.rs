@@ -117,12 +117,31 @@ fn trace(
         Some((parent, message.meta_string(TRACE_STATE)))
     });
     let header = || {
-        let parent = Parent::parse(&text(headers, TRACE_PARENT, MAX_ID)?)?;
-        Some((parent, text(headers, TRACE_STATE, MAX_STATE).map(String::from)))
+        // Whoever sends two of them has no parent.
+        let mut lines = headers.get_all(TRACE_PARENT).iter();
+        let (Some(line), None) = (lines.next(), lines.next()) else { return None };
+        Some((Parent::parse(line.to_str().ok()?)?, state_of(headers)))
     };
     let (parent, state) = meta.or_else(header).unzip();
-    let state = state.flatten().filter(|state| state.len() <= MAX_STATE);
+    let state = state.flatten().and_then(shortened);
     observer.trace(parent, state.as_deref())
+}
+
+/// What others have added to a trace. Several lines of a header are one list.
+fn state_of(headers: &HeaderMap) -> Option<String> {
+    let lines = headers.get_all(TRACE_STATE).iter();
+    lines
+        .filter_map(|line| line.to_str().ok().map(str::to_owned))
+        .reduce(|all, line| all + "," + &line)
+}
+
+/// Takes from the end what is more than there may be, each member as a whole (W3C Trace Context, section 3.3.1.5).
+fn shortened(mut state: String) -> Option<String> {
+    if state.len() > MAX_STATE {
+        let most = state.floor_char_boundary(MAX_STATE + 1);
+        state.truncate(state[..most].rfind(',')?);
+    }
+    Some(state)
 }
 
 fn details(headers: &HeaderMap, message: Option<&Message>, wants: Wants) -> Details {

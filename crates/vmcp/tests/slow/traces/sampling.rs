@@ -1,7 +1,14 @@
 //! What a client says of its place in a trace, and how much is recorded.
 
+use http::Method;
+use vmcp_testkit::{
+    client::Client,
+    gateway::Gateway,
+    raw::{Answer, RawServer},
+};
+
 use super::{
-    PARENT, TRACE,
+    PARENT, TRACE, Traced,
     hops::{Asked, Asker, Chain, Got, Told, assert_chain},
     trace_id, traceparent,
 };
@@ -137,4 +144,45 @@ async fn without_a_parent_the_rate_decides() {
     let is_traced =
         |record: &serde_json::Value| record["metadata"]["extra"].get("trace_id").is_some();
     assert!(!records.iter().flatten().any(is_traced), "{records:#?}");
+}
+
+/// Lines of `tracestate` are one list, of which only whole members are left away; two lines of `traceparent` are none.
+#[tokio::test]
+async fn headers_that_come_twice_or_are_long_are_read_as_the_specification_has_it() {
+    let tool = r#"{"name":"echo","inputSchema":{"type":"object"}}"#;
+    let backend = RawServer::builder().tool(tool, Answer::text("raw")).start().await.unwrap();
+    let gateway = Gateway::before(&[("a", backend.url())]);
+    let traced = Traced::start(&gateway, ", samplingRate: '0'").await;
+    let client = Client::connect(&traced.url()).await.unwrap();
+    let parent = traceparent(&trace_id(1), "01");
+    let other = traceparent(&trace_id(2), "01");
+    let members = |count: usize| {
+        (0..count).map(|one| format!("k{one:02}={}", "v".repeat(60))).collect::<Vec<_>>().join(",")
+    };
+    let (long, alone) = (members(9), "v".repeat(513));
+    // Seven of 64 bytes and the commas between them are 454; eight would be 519.
+    let kept = members(7);
+    for (parents, states, passed_on) in [
+        (&[&*parent][..], &["a=1", "b=2"][..], Some(Some("a=1,b=2"))),
+        (&[&*parent], &[&*long], Some(Some(&*kept))),
+        (&[&*parent], &[&*kept, "a=1"], Some(Some(&*format!("{kept},a=1")))),
+        (&[&*parent], &[&*alone], Some(None)),
+        (&[&*parent, &*other], &["a=1"], None),
+        (&[&*parent, &*parent], &["a=1"], None),
+    ] {
+        let parents = parents.iter().map(|parent| ("traceparent", *parent));
+        let headers: Vec<_> =
+            parents.chain(states.iter().map(|state| ("tracestate", *state))).collect();
+        let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a_echo"}}"#;
+        let answer = client.send(Method::POST, &headers, call.into()).await.unwrap();
+        answer.bytes().await.unwrap();
+        let seen = backend.seen();
+        let last = seen.iter().rev().find(|seen| seen.method == "tools/call").unwrap();
+        let told = |name: &str| last.headers.get(name).map(|value| value.to_str().unwrap());
+        assert_eq!(told("traceparent").is_some(), passed_on.is_some(), "{headers:?}");
+        assert_eq!(told("tracestate"), passed_on.flatten(), "{headers:?}");
+    }
+    let spans = traced.end().await;
+    assert_eq!(spans.of_trace(&trace_id(1)).len(), 2 * 4);
+    assert_eq!(spans.traces().len(), 1);
 }
