@@ -57,7 +57,7 @@ async fn fixture() -> (Traced, [vmcp_testkit::raw::Running; 2]) {
         .incoming(&format!("type: anonymous, authz: {{type: cedar, policies: {policies}}}"))
         .with(
             "operational:
-  timeouts: {default: 20s, perWorkload: {a: 700ms}}
+  timeouts: {default: 20s, perWorkload: {a: 1500ms}}
   failureHandling: {circuitBreaker: {enabled: true, failureThreshold: 2, timeout: 1h}}",
         );
     (Traced::start(&gateway, ", samplingRate: '0'").await, [a, b])
