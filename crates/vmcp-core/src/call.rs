@@ -1,6 +1,6 @@
 //! Makes calls: sends what was resolved, again where that is safe, and begins to read the answer.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 use vmcp_backend::{Answer, Backend, Body, Error, Session};
@@ -56,10 +56,14 @@ impl Vmcp {
         };
         ticket.goes_to(Destination::Backend(Arc::clone(&routed.backend)));
         note_target(&ticket, &routed.message, Some(&routed.backend));
-        let answered = tokio::select! {
-            biased;
-            answered = self.send(caller, routed, id) => answered,
-            fault = ticket.call().fired() => Err(fault),
+        let answered = {
+            // In its place, as it is large.
+            let mut sending = pin!(self.send(caller, routed, id));
+            tokio::select! {
+                biased;
+                answered = &mut sending => answered,
+                fault = ticket.call().fired() => Err(fault),
+            }
         };
         if ticket.call().is_cancelled() {
             return Err(Fault::Cancelled);
@@ -101,6 +105,7 @@ impl Vmcp {
             sent = Instant::now();
             let id = known_by(caller, &session, id);
             let answer = post(routed, &session, written, id).await;
+            note_answered(routed, &answer);
             if matches!(answer, Err(Error::SessionGone { .. })) {
                 // The next call finds another session; this one is not sent again.
                 let _renewed = Box::pin(caller.sessions.renew(backend, &session)).await;
@@ -146,6 +151,7 @@ impl Vmcp {
         let (written, sent) = (routed.written(caller, session)?, Instant::now());
         let known = known_by(caller, session, id);
         let answer = post(routed, session, written, known).await;
+        note_answered(routed, &answer);
         self.reply(caller, routed, session, (answer, sent), known).await
     }
 
@@ -176,6 +182,7 @@ impl Vmcp {
         }
         let sent = Instant::now();
         let answer = post(routed, session, written, id).await;
+        note_answered(routed, &answer);
         match self.reply(caller, routed, session, (answer, sent), id).await? {
             Reply::Whole(Whole { error: Some(HEADER_MISMATCH), .. }) => Err(wrong()),
             reply => Ok(reply),
@@ -281,20 +288,22 @@ async fn post(
         trail.note_sent();
     }
     let answer = tokio::time::timeout(idle, backend.post(session, text, Some(id), lines.as_ref()));
-    let answer = answer.await.unwrap_or_else(|_elapsed| {
+    answer.await.unwrap_or_else(|_elapsed| {
         let error = Error::Timeout(idle);
         backend.note_given_up(&error);
         Err(error)
-    });
-    if let Some(trail) = routed.trail {
-        match &answer {
-            Ok(_) => trail.note_answered(),
-            Err(error) if error.tried_nothing() => trail.note_unsent(),
-            // Whether something came is not known.
-            Err(_) => {}
-        }
+    })
+}
+
+/// Notes when an answer has begun, or that nothing was sent.
+fn note_answered(routed: &Routed<'_>, answer: &Result<Answer, Error>) {
+    let Some(trail) = routed.trail else { return };
+    match answer {
+        Ok(_) => trail.note_answered(),
+        Err(error) if error.tried_nothing() => trail.note_unsent(),
+        // Whether something came is not known.
+        Err(_) => {}
     }
-    answer
 }
 
 /// Reads the beginning of a result. A backend that does not get on with it is told to stop.

@@ -32,6 +32,7 @@ pub(crate) struct Came<'a> {
 }
 
 /// What is noted of one request, as far as the edge does. Nothing, where nobody wants to know.
+#[derive(Default)]
 pub(crate) struct Followed(Option<Arc<Trail>>);
 
 impl Edge {

@@ -27,7 +27,7 @@ use crate::{
     accept::Asked,
     body::Body,
     edge::{Edge, Listens},
-    follow::Came,
+    follow::{Came, Followed},
     near::is_from_here,
     request::RequestBody,
     respond,
@@ -160,7 +160,7 @@ impl Edge {
                 Malformed::NotAMessage(why) => Fault::InvalidRequest(why),
             })
         };
-        let incoming = match incoming.await {
+        let mut incoming = match incoming.await {
             Ok(incoming) => incoming,
             Err(fault) => {
                 let came = caller.came(Via::Post, &parts.headers);
@@ -173,34 +173,26 @@ impl Edge {
         };
         let asked = Asked::of(accepts, &incoming);
         let (headers, caller) = (&parts.headers, &caller);
-        let follow = |era, message: &Message| {
-            self.follow(caller.came(Via::Post, headers), era, Some(message))
-        };
-        let response = match incoming {
-            Incoming::Single(mut message) if speaks_modern(headers, &message) => {
-                let followed = follow(Era::Modern, &message);
-                message.follow(followed.trail());
-                // Boxed, so that a call of the legacy era does not carry room for it.
-                let response = Box::pin(self.modern(headers, message, caller, accepts)).await;
-                followed.responded(&response);
-                response
-            }
-            Incoming::Single(mut message) => {
-                let followed = follow(Era::Legacy, &message);
-                message.follow(followed.trail());
-                let response = self.single(headers, message, caller, accepts).await;
-                followed.responded(&response);
-                response
+        // Where they stand: messages are large, and not moved for this.
+        let (mut followed, mut others, mut is_modern) = (Followed::default(), Vec::new(), false);
+        match &mut incoming {
+            Incoming::Single(message) => {
+                is_modern = speaks_modern(headers, message);
+                followed = self.follow_message(headers, caller, is_modern, message);
             }
             Incoming::Batch(messages) => {
-                let (all, messages): (Vec<_>, Vec<_>) = messages
-                    .into_iter()
-                    .map(|mut message| {
-                        let followed = follow(Era::Legacy, &message);
-                        message.follow(followed.trail());
-                        (followed, message)
-                    })
-                    .unzip();
+                let messages = messages.iter_mut();
+                let follow = |message| self.follow_message(headers, caller, false, message);
+                others = messages.map(follow).collect();
+            }
+        }
+        let response = match incoming {
+            Incoming::Single(message) if is_modern => {
+                // Boxed, so that a call of the legacy era does not carry room for it.
+                Box::pin(self.modern(headers, message, caller, accepts)).await
+            }
+            Incoming::Single(message) => self.single(headers, message, caller, accepts).await,
+            Incoming::Batch(messages) => {
                 let answered = match self.session(headers, caller).await {
                     Ok(session) => {
                         let batch = session.handle_batch(&caller.identity, messages);
@@ -208,18 +200,32 @@ impl Edge {
                     }
                     Err(fault) => Err(fault),
                 };
-                let response = answered.unwrap_or_else(|fault| {
-                    all.iter().for_each(|followed| followed.failed(&fault));
+                answered.unwrap_or_else(|fault| {
+                    others.iter().for_each(|followed| followed.failed(&fault));
                     respond::failed(None, &fault)
-                });
-                all.into_iter().for_each(|followed| followed.responded(&response));
-                response
+                })
             }
         };
+        followed.responded(&response);
+        others.into_iter().for_each(|followed| followed.responded(&response));
         match asked {
             None => response,
             Some(asked) => Box::pin(asked.fit(response)).await,
         }
+    }
+
+    /// Begins to follow a message where it stands.
+    fn follow_message(
+        &self,
+        headers: &HeaderMap,
+        caller: &Caller,
+        is_modern: bool,
+        message: &mut Message,
+    ) -> Followed {
+        let era = if is_modern { Era::Modern } else { Era::Legacy };
+        let followed = self.follow(caller.came(Via::Post, headers), era, Some(message));
+        message.follow(followed.trail());
+        followed
     }
 
     async fn single(

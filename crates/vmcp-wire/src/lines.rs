@@ -55,7 +55,8 @@ impl Lines {
     /// Adds where the request stands in a trace.
     pub fn trace(&mut self, trace: &Trace) {
         let state = trace.state.as_ref().and_then(|state| HeaderValue::from_str(state).ok());
-        self.trace = HeaderValue::from_bytes(&trace.header()).ok().map(|parent| Box::new((parent, state)));
+        self.trace =
+            HeaderValue::from_bytes(&trace.header()).ok().map(|parent| Box::new((parent, state)));
     }
 
     /// Whether a header of this name is among those that say where the request stands in a trace.
