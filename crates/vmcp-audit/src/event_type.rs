@@ -106,9 +106,9 @@ impl EventType {
             (Via::Get, _) => Self::SseConnection,
             (Via::Delete, _) => Self::HttpRequest,
             (Via::Post, Some(Method::Other)) => {
-                let name = asked.details.as_ref().and_then(|details| details.method_name.as_ref());
-                let tells = name.is_some_and(|name| name.starts_with("notifications/"));
-                if tells { Self::Notification } else { Self::McpRequest }
+                // Whatever it is called: what has an id wants an answer, and gets one.
+                let has_id = asked.details.as_ref().is_some_and(|details| details.id.is_some());
+                if has_id { Self::McpRequest } else { Self::Notification }
             }
             (Via::Post, Some(method)) => Self::of_method(method),
             // Without a method and taken all the same, it is a client's answer to a question.

@@ -1,6 +1,6 @@
 //! Records as lines of JSON.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use ring::rand::SecureRandom as _;
 use serde::Serialize;
@@ -138,7 +138,7 @@ impl Lines {
 
     /// Appends the line of an event.
     pub(crate) fn push(&mut self, event: &Event, lines: &mut Vec<u8>) -> serde_json::Result<()> {
-        let at = humantime::format_rfc3339_millis(event.at).to_string();
+        let at = stamp(event.at).to_string();
         let claims = subjects::claims(event);
         let backend = event.backend.as_ref().map(|backend| backend.as_str());
         let source = SourceExtra {
@@ -177,7 +177,7 @@ impl Lines {
 
     /// Appends a line that says how many records are missing.
     pub(crate) fn push_gap(&mut self, dropped: u64, lines: &mut Vec<u8>) -> serde_json::Result<()> {
-        let at = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
+        let at = stamp(SystemTime::now()).to_string();
         let line = Line {
             time: &at,
             level: "AUDIT",
@@ -287,8 +287,18 @@ fn write(line: &Line<'_>, lines: &mut Vec<u8>) -> serde_json::Result<()> {
     let written = serde_json::to_writer(&mut *lines, line);
     if written.is_err() {
         lines.truncate(start);
-    } else {
-        lines.push(b'\n');
+        return written;
     }
+    if lines[start..].iter().any(|byte| *byte >= 0x7f) {
+        let line = lines.split_off(start);
+        text::escape_controls(&line, lines);
+    }
+    lines.push(b'\n');
     written
+}
+
+/// A time as records have it. Before 1970 and after 9999 there is none.
+fn stamp(at: SystemTime) -> humantime::Rfc3339Timestamp {
+    let last = SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_799);
+    humantime::format_rfc3339_millis(at.clamp(SystemTime::UNIX_EPOCH, last))
 }

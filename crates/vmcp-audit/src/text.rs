@@ -46,3 +46,42 @@ pub(crate) fn readable(bytes: &[u8], most: usize) -> (String, bool) {
     let shown = cut(&text, most);
     (shown.to_owned(), shown.len() == text.len() && whole.len() == bytes.len())
 }
+
+/// Copies JSON text with escapes for characters that a terminal or a reader of lines would take for more than text:
+/// DEL, the second set of control characters, line and paragraph separators, and what turns the direction of
+/// writing. They stand in strings only.
+pub(crate) fn escape_controls(json: &[u8], out: &mut Vec<u8>) {
+    let mut rest = json;
+    while let [first, more @ ..] = rest {
+        let (code, length) = match (first, more) {
+            (0x7f, _) => (0x7f, 1),
+            (0xc2, [second @ 0x80..=0x9f, ..]) => (u32::from(*second), 2),
+            (0xe2, [0x80, third @ 0xa8..=0xae, ..]) => (0x2000 + u32::from(*third) - 0x80, 3),
+            (0xe2, [0x81, third @ 0xa6..=0xa9, ..]) => (0x2040 + u32::from(*third) - 0x80, 3),
+            _ => {
+                out.push(*first);
+                rest = more;
+                continue;
+            }
+        };
+        out.extend_from_slice(format!("\\u{code:04x}").as_bytes());
+        rest = &rest[length..];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn controls_are_escaped_and_nothing_else() {
+        let text = "{\"a\":\"x\u{7f}\u{9b}2J\u{85}\u{2028}\u{2029}\u{202e}\u{2066}\u{2069} é € \u{2070}\u{a0} 😀\"}";
+        let mut out = Vec::new();
+        escape_controls(text.as_bytes(), &mut out);
+        let out = String::from_utf8(out).unwrap();
+        let shown = "{\"a\":\"x\\u007f\\u009b2J\\u0085\\u2028\\u2029\\u202e\\u2066\\u2069 é € \u{2070}\u{a0} 😀\"}";
+        assert_eq!(out, shown);
+        let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        assert_eq!(read(&out), read(text));
+    }
+}

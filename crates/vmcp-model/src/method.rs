@@ -194,6 +194,49 @@ impl Method {
         }
     }
 
+    /// Whether it is that of a notification.
+    pub const fn is_notification(self) -> bool {
+        match self {
+            Self::Initialized
+            | Self::Cancelled
+            | Self::Progress
+            | Self::Message
+            | Self::ToolsListChanged
+            | Self::ResourcesListChanged
+            | Self::ResourcesUpdated
+            | Self::PromptsListChanged
+            | Self::RootsListChanged
+            | Self::TasksStatus
+            | Self::Tasks
+            | Self::ElicitationComplete
+            | Self::SubscriptionsAcknowledged => true,
+            Self::Initialize
+            | Self::Ping
+            | Self::ServerDiscover
+            | Self::ToolsList
+            | Self::ToolsCall
+            | Self::ResourcesList
+            | Self::ResourcesTemplatesList
+            | Self::ResourcesRead
+            | Self::ResourcesSubscribe
+            | Self::ResourcesUnsubscribe
+            | Self::PromptsList
+            | Self::PromptsGet
+            | Self::CompletionComplete
+            | Self::LoggingSetLevel
+            | Self::SubscriptionsListen
+            | Self::TasksList
+            | Self::TasksGet
+            | Self::TasksResult
+            | Self::TasksUpdate
+            | Self::TasksCancel
+            | Self::SamplingCreateMessage
+            | Self::ElicitationCreate
+            | Self::RootsList
+            | Self::Other => false,
+        }
+    }
+
     /// Whether this tells that a list has changed which vmcp merges.
     pub const fn is_list_change(self) -> bool {
         matches!(
@@ -277,6 +320,14 @@ mod tests {
         }
         assert_eq!(Method::from_bytes(b""), Method::Other);
         assert_eq!(Method::from_bytes(b"tools/cal\xff"), Method::Other);
+    }
+
+    #[test]
+    fn notifications_are_called_so() {
+        for method in Method::ALL {
+            let is_called_so = method.name().starts_with("notifications/");
+            assert_eq!(method.is_notification(), is_called_so, "{method}");
+        }
     }
 
     #[test]

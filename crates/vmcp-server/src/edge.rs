@@ -21,7 +21,7 @@ use vmcp_wire::{Fault, headers};
 use crate::{
     body::Body,
     log_levels::{LOG, LogControl},
-    metrics::{Exposition, METRICS},
+    metrics::{Exposition, METRICS, Readers, Texts},
     near::{TrustedNetwork, TrustedProxies},
     operators::{BACKENDS, EXPLAIN, STATUS, is_for_operators},
     origin::{AllowedHost, AllowedOrigin, Doors, host_of},
@@ -89,17 +89,10 @@ pub struct Edge {
     pub(crate) exposition: Option<Exposition>,
     /// What is logged, where that can be changed.
     pub(crate) log: Option<LogControl>,
-    /// Held by whoever writes metrics.
-    pub(crate) writing: tokio::sync::Mutex<()>,
+    /// Metrics that are being read, by who reads them.
+    pub(crate) texts: [Texts; 3],
     /// Connections that are open.
     pub(crate) connections: Arc<AtomicUsize>,
-}
-
-/// Who may read metrics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Readers {
-    All,
-    Operators,
 }
 
 /// What `/status` is told by those who run this.
@@ -171,7 +164,7 @@ impl Edge {
             observer: told.observer,
             exposition: told.exposition,
             log: told.log,
-            writing: tokio::sync::Mutex::default(),
+            texts: Default::default(),
             connections: Arc::default(),
         })
     }
@@ -248,9 +241,10 @@ impl Edge {
             _ => {}
         }
         let metrics = self.shows_metrics(path, listens);
+        let is_open = metrics.is_some_and(|readers| readers != Readers::Operators);
         // Whoever reads metrics of many servers knows them by their addresses, which no other site's page can.
         let checked = match host {
-            Some(host) if metrics == Some(Readers::All) && host.is_address() => Ok(()),
+            Some(host) if is_open && host.is_address() => Ok(()),
             host => self.doors.check_host(host),
         };
         if let Err(fault) = checked.and_then(|()| unambiguous(&request)) {
@@ -280,9 +274,9 @@ impl Edge {
             self.mcp(request, peer, listens).await
         } else if let Some(resource) = metadata_of {
             self.metadata(&request, peer, resource, listens)
-        } else if metrics == Some(Readers::All) {
+        } else if let Some(readers) = metrics.filter(|_| is_open) {
             match respond::reads(request.method()) {
-                true => Box::pin(self.metrics()).await,
+                true => Box::pin(self.metrics(readers)).await,
                 false => respond::only_reads(),
             }
         } else if is_for_operators {
@@ -301,7 +295,7 @@ impl Edge {
     fn shows_metrics(&self, path: &str, listens: Listens) -> Option<Readers> {
         let exposition = self.exposition.as_ref().filter(|_| path == METRICS)?;
         match listens {
-            Listens::Metrics => Some(Readers::All),
+            Listens::Metrics => Some(Readers::Monitors),
             Listens::Clients | Listens::ClientsAndAdmin if exposition.to_clients => {
                 Some(Readers::All)
             }

@@ -1,15 +1,16 @@
 //! Begins to note what is known of what clients send, where somebody wants to know.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{borrow::Cow, net::IpAddr, sync::Arc};
 
 use http::{HeaderMap, HeaderName, Response, StatusCode, header};
 use http_body::Body as _;
 use vmcp_model::{
     Era, Identity, Method,
+    raw::{self, Members},
     trace::{MAX_STATE, Parent, Trace},
     trail::{Asked, Details, End, Observer, Trail, Via, Wants},
 };
-use vmcp_wire::{Fault, Message, TRACE_PARENT, TRACE_STATE, headers};
+use vmcp_wire::{Fault, Message, Shape, TRACE_PARENT, TRACE_STATE, headers};
 
 use crate::{body::Body, edge::Edge, silent::is_stream};
 
@@ -97,7 +98,7 @@ fn begin(
     let has_details = wants.details || is_recorded;
     let asked = Asked {
         via,
-        method: message.and_then(Message::method),
+        method: message.and_then(recorded_method),
         era,
         identity: identity.cloned(),
         address,
@@ -124,7 +125,9 @@ fn trace(
         Some((Parent::parse(line.to_str().ok()?)?, state_of(headers)))
     };
     let (parent, state) = meta.or_else(header).unzip();
-    let state = state.flatten().and_then(shortened);
+    // It goes on in headers, of whoever writes them.
+    let is_plain = |state: &String| state.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    let state = state.flatten().filter(is_plain).and_then(shortened);
     observer.trace(parent, state.as_deref())
 }
 
@@ -145,6 +148,36 @@ fn shortened(mut state: String) -> Option<String> {
     Some(state)
 }
 
+/// The method of a message. A notification that is called as a request, and a request that is called as a
+/// notification, are none of the protocol's: nobody does what their name says.
+fn recorded_method(message: &Message) -> Option<Method> {
+    let method = message.method()?;
+    let is_so = method.is_notification() == (message.shape() == Shape::Notification);
+    Some(if is_so { method } else { Method::Other })
+}
+
+/// What a message names, where its method says that this is looked at.
+fn name_of(message: &Message) -> Option<Cow<'_, str>> {
+    let params = message.params();
+    match message.method()? {
+        Method::ToolsCall | Method::PromptsGet => message.string(params.name.as_ref()),
+        Method::ResourcesRead | Method::ResourcesSubscribe | Method::ResourcesUnsubscribe => {
+            message.string(params.uri.as_ref())
+        }
+        Method::TasksGet | Method::TasksResult | Method::TasksUpdate | Method::TasksCancel => {
+            message.string(params.task_id.as_ref())
+        }
+        Method::CompletionComplete => {
+            let reference = message.slice(params.reference.as_ref()?);
+            let members = Members::parse(&reference)?;
+            let named =
+                ["name", "uri"].into_iter().find_map(|name| members.value(&reference, name));
+            named.and_then(raw::as_string).map(Cow::Owned)
+        }
+        _ => None,
+    }
+}
+
 fn details(headers: &HeaderMap, message: Option<&Message>, wants: Wants) -> Details {
     let mut details = Details {
         user_agent: text(headers, header::USER_AGENT, MAX_AGENT),
@@ -153,12 +186,10 @@ fn details(headers: &HeaderMap, message: Option<&Message>, wants: Wants) -> Deta
         ..Details::default()
     };
     let Some(message) = message else { return details };
-    let params = message.params();
-    let name = params.name.as_ref().or(params.uri.as_ref()).or(params.task_id.as_ref());
-    details.name = message.string(name).map(|name| cut(&name, MAX_NAME));
+    details.name = name_of(message).map(|name| cut(&name, MAX_NAME));
     details.id =
         message.id().and_then(|id| std::str::from_utf8(id.text()).ok()).map(|id| cut(id, MAX_ID));
-    if message.method() == Some(Method::Other) {
+    if recorded_method(message) == Some(Method::Other) {
         details.method_name = Some(cut(&message.method_name(), MAX_ID));
     }
     if wants.request_bytes > 0 {

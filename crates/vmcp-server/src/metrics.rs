@@ -1,7 +1,8 @@
 //! What this process has to tell in numbers, and where whoever reads it finds that.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::{Arc, Weak, atomic::Ordering};
 
+use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use vmcp_backend::{Backend, Connections, Credentials, Phase, State};
 use vmcp_session::{Reach, Traffic};
@@ -19,6 +20,31 @@ use crate::{body::Body, edge::Edge, respond};
 pub(crate) const METRICS: &str = "/metrics";
 
 const TEXT: HeaderValue = HeaderValue::from_static(exposition::CONTENT_TYPE);
+
+/// Texts that are held for those who read them, at most.
+const TEXTS: usize = 4;
+
+/// Those that are held.
+pub(crate) type Texts = tokio::sync::Mutex<Vec<Weak<String>>>;
+
+/// A text that is held until it has been read.
+struct Text(Arc<String>);
+
+impl AsRef<[u8]> for Text {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+/// Who reads metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Readers {
+    /// Whoever reaches the clients' listener.
+    All,
+    /// Whoever reaches a listener that is there for this.
+    Monitors,
+    Operators,
+}
 
 /// How metrics are shown.
 pub struct Exposition {
@@ -49,17 +75,26 @@ impl Edge {
         families.into_vec()
     }
 
-    /// Answers who reads metrics. They are written beside the workers, as there may be very many, and once at a
-    /// time.
-    pub(crate) async fn metrics(self: &Arc<Self>) -> Response<Body> {
-        let _turn = self.writing.lock().await;
+    /// Answers who reads metrics. They are written beside the workers, as there may be very many, once at a time. A
+    /// text is held until it has been read, so there are a few only: those whom anybody can ask for, and those of
+    /// listeners that others do not reach, apart.
+    pub(crate) async fn metrics(self: &Arc<Self>, readers: Readers) -> Response<Body> {
+        let mut texts = self.texts[readers as usize].lock().await;
+        texts.retain(|text| text.strong_count() > 0);
+        if texts.len() >= TEXTS {
+            let why = format!("{TEXTS} texts of metrics are being read already");
+            return respond::failed(None, &Fault::Unavailable(why.into()));
+        }
         let edge = Arc::clone(self);
         let write = move || Some((edge.exposition.as_ref()?.write)());
         let text = tokio::task::spawn_blocking(write).await.ok().flatten();
         let Some(text) = text else {
             return respond::failed(None, &Fault::Internal("metrics could not be written".into()));
         };
-        let mut response = respond::typed(StatusCode::OK, TEXT, Body::whole(text));
+        let text = Arc::new(text);
+        texts.push(Arc::downgrade(&text));
+        let body = Body::whole(Bytes::from_owner(Text(text)));
+        let mut response = respond::typed(StatusCode::OK, TEXT, body);
         let fresh = HeaderValue::from_static("no-store");
         response.headers_mut().insert(header::CACHE_CONTROL, fresh);
         response

@@ -10,7 +10,7 @@ use crate::{
     body::Body,
     edge::Edge,
     log_levels::{self, LOG},
-    metrics::METRICS,
+    metrics::{METRICS, Readers},
     near::{is_forwarded, is_from_here},
     request::RequestBody,
     respond, status,
@@ -52,7 +52,7 @@ impl Edge {
             EXPLAIN => self.explain(request).await,
             BACKENDS => status::backends(self),
             LOG => self.log_levels(request).await,
-            METRICS => self.metrics().await,
+            METRICS => self.metrics(Readers::Operators).await,
             _ => status::status(self).await,
         }
     }

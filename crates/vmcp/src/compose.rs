@@ -24,7 +24,7 @@ mod ending;
 mod observers;
 mod process;
 
-pub(crate) use edge::AdminListen;
+pub(crate) use edge::{AdminListen, MetricsListen};
 pub(crate) use ending::end;
 use observers::Observers;
 

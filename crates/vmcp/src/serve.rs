@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use crate::{
     board,
     cli::{self, Misuse},
-    compose::{self, AdminListen, Running},
+    compose::{self, AdminListen, MetricsListen, Running},
     config::{self, Configuration},
     known::Known,
     logging::{Logging, Threshold},
@@ -167,6 +167,9 @@ fn advised(error: anyhow::Error) -> anyhow::Error {
         .is_some_and(|error| error.kind() == io::ErrorKind::AddrInUse);
     match taken {
         true if error.is::<AdminListen>() => error.context("choose another port in admin.listen"),
+        true if error.is::<MetricsListen>() => {
+            error.context("choose another port in telemetry.prometheusPort")
+        }
         true => error.context("choose another port with --port"),
         false => error,
     }

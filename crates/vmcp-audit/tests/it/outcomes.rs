@@ -134,7 +134,7 @@ fn each_method_has_its_type() {
         mcp_notification notifications/tasks
         mcp_notification notifications/elicitation/complete
         mcp_notification notifications/subscriptions/acknowledged
-        mcp_request other";
+        mcp_notification other";
     let expected: Vec<_> =
         expected.lines().map(|line| format!("{} success -", line.trim())).collect();
     assert_eq!(lines, expected);
@@ -142,14 +142,21 @@ fn each_method_has_its_type() {
 
 #[test]
 fn what_has_no_method_is_told_by_how_it_came() {
-    let named = |name: &str| Asked {
-        details: Some(Box::new(Details { method_name: Some(name.into()), ..Details::default() })),
+    let named = |name: &str, id: Option<&str>| Asked {
+        details: Some(Box::new(Details {
+            method_name: Some(name.into()),
+            id: id.map(Into::into),
+            ..Details::default()
+        })),
         ..asked(Method::Other)
     };
     let by = |via| Asked { via, method: None, ..asked(Method::Other) };
     let trails = vec![
-        (named("their/own"), Some(End::Answered), 200),
-        (named("notifications/their/own"), Some(End::Answered), 202),
+        (named("their/own", Some("1")), Some(End::Answered), 200),
+        (named("notifications/their/own", None), Some(End::Answered), 202),
+        // Whatever they are called.
+        (named("notifications/their/own", Some("1")), Some(End::Answered), 200),
+        (named("tools/call", None), Some(End::Answered), 202),
         (by(Via::Get), None, 200),
         (by(Via::Get), failed(Why::Unauthenticated), 401),
         (by(Via::Delete), Some(End::Answered), 204),
@@ -162,6 +169,8 @@ fn what_has_no_method_is_told_by_how_it_came() {
     let expected = [
         "mcp_request their/own success -",
         "mcp_notification notifications/their/own success -",
+        "mcp_request notifications/their/own success -",
+        "mcp_notification tools/call success -",
         "sse_connection GET success -",
         "sse_connection GET denied unauthenticated",
         "http_request DELETE success -",

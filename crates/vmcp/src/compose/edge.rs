@@ -26,6 +26,16 @@ impl fmt::Display for AdminListen {
     }
 }
 
+/// The same for metrics.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MetricsListen(SocketAddr);
+
+impl fmt::Display for MetricsListen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "telemetry.prometheusPort: cannot listen on {}", self.0)
+    }
+}
+
 /// What is listened on.
 pub(super) struct Listeners {
     pub(super) all: Vec<(TcpListener, Listens)>,
@@ -52,8 +62,7 @@ pub(super) fn listeners(
     let port = telemetry.and_then(|telemetry| telemetry.prometheus?.port);
     let metrics = port.map(|port| {
         let address = SocketAddr::new(listen.ip(), port);
-        TcpListener::bind(address)
-            .with_context(|| format!("telemetry.prometheusPort: cannot listen on {address}"))
+        TcpListener::bind(address).context(MetricsListen(address))
     });
     let metrics = metrics.transpose()?.map(|metrics| (metrics, Listens::Metrics));
     let all = [(main, main_listens)].into_iter().chain(admin).chain(metrics).collect();

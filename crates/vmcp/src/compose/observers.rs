@@ -23,7 +23,7 @@ use vmcp_telemetry::{
     exposition,
     family::Family,
     metrics::{Metrics, Settings},
-    otlp::Exporter,
+    otlp::{Exporter, Stats},
     points::Families,
     spans::{Style, Tracer, spans_of},
 };
@@ -125,7 +125,10 @@ impl Observers {
             let (shown, changed) = (threshold.clone(), threshold.clone());
             LogControl {
                 levels: Box::new(move || shown.levels()),
-                set: Box::new(move |levels| changed.set_by_operator(levels)),
+                set: Box::new(move |levels| {
+                    changed.set_by_operator(levels);
+                    tracing::info!(now = ?changed.levels(), "an operator has changed what is logged");
+                }),
             }
         });
         Told { observer, exposition: self.exposition(telemetry), log }
@@ -146,10 +149,29 @@ impl Observers {
     /// Writes and sends what is left, when nothing more comes.
     pub(super) async fn end(&self) -> anyhow::Result<()> {
         if let Some(auditor) = self.0.auditor.clone() {
-            tokio::task::spawn_blocking(move || auditor.close()).await.context("audit")?;
+            let before = auditor.stats().dropped;
+            let ended = tokio::task::spawn_blocking(move || auditor.close()).await;
+            let lost = ended.context("audit")?.dropped.saturating_sub(before);
+            if lost > 0 {
+                tracing::error!(
+                    records = lost,
+                    "audit records could not be written at the end, and are lost"
+                );
+            }
         }
         if let Some(exporter) = &self.0.exporter {
+            let sent = |stats: &Stats| stats.traces.exported + stats.logs.exported;
+            let waiting = |stats: &Stats| stats.traces.queued + stats.logs.queued;
+            let before = exporter.stats();
             exporter.flush(FAREWELL).await;
+            let now = exporter.stats();
+            let lost = waiting(&before).saturating_sub(sent(&now).saturating_sub(sent(&before)));
+            if lost > 0 {
+                tracing::warn!(
+                    items = lost,
+                    "the collector did not take all at the end, and the rest is lost"
+                );
+            }
         }
         Ok(())
     }

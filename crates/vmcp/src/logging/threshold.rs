@@ -80,12 +80,16 @@ impl Threshold {
 
 impl Inner {
     fn levels(&self, asked: &Asked) -> LogLevels {
-        if asked.by_signal {
-            return LogLevels { level: Level::DEBUG, targets: BTreeMap::new() };
-        }
-        asked.by_operator.clone().unwrap_or_else(|| LogLevels {
+        let levels = asked.by_operator.clone().unwrap_or_else(|| LogLevels {
             level: self.logging.level(asked.configured),
             targets: BTreeMap::new(),
-        })
+        });
+        if !asked.by_signal {
+            return levels;
+        }
+        // More, never less.
+        let level = levels.level.max(Level::DEBUG);
+        let targets = levels.targets.into_iter().filter(|(_, of_target)| *of_target > level);
+        LogLevels { level, targets: targets.collect() }
     }
 }

@@ -13,6 +13,9 @@ use vmcp_telemetry::{
 
 use crate::config::{Otlp, Sent, Telemetry};
 
+/// Which process it is, as OpenTelemetry names that.
+const INSTANCE: &str = "service.instance.id";
+
 /// How severe records are, as the log of the reference system has it.
 const SEVERITY: &str = "AUDIT";
 
@@ -38,6 +41,11 @@ pub(super) fn start(
     config.insecure = urls.into_iter().flatten().any(|url| url.scheme_str() == Some("http"));
     config.timeout = *timeout;
     config.resource.clone_from(&telemetry.resource);
+    if config.resource.iter().all(|(name, _)| name != INSTANCE) {
+        // Replicas of one configuration are otherwise one server to the collector.
+        let since = started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
+        config.resource.push((INSTANCE.to_owned(), format!("{since:x}-{:x}", std::process::id())));
+    }
     let spawn = |work| drop(background.spawn_until_stop(work));
     Exporter::start(config, gather, &spawn).context("telemetry.caCertPath").map(Some)
 }

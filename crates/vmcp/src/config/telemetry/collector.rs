@@ -77,9 +77,10 @@ fn base(reader: &Reader<'_>) -> Option<String> {
             && authority.is_some_and(|authority| !authority.as_str().contains('@'))
     });
     if !is_good {
+        // What stands there may hold a password.
+        let quoted = if url.contains(['@', '?']) { "it".to_owned() } else { value.quoted() };
         value.problem(format!(
-            "{} is not host:port or an http or https URL without user and query; write otel-collector:4318",
-            value.quoted()
+            "{quoted} is not host:port or an http or https URL without user and query; write otel-collector:4318"
         ));
         return None;
     }

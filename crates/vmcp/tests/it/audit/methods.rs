@@ -110,7 +110,7 @@ const AT_BACKENDS: &[Row] = &[
             let prompt = json!({"type": "ref/prompt", "name": format!("{backend}_fine")});
             json!({"ref": prompt, "argument": {"name": "key", "value": ""}})
         },
-        "mcp_completion success completion/complete @{b} 200",
+        "mcp_completion success completion/complete ={b}_fine @{b} 200",
     ),
 ];
 

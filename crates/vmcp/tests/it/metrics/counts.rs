@@ -233,12 +233,12 @@ async fn what_the_server_is_called_is_told_of_it() {
     let all = eventually("it is counted", async || {
         let all = samples(&process).await;
         let of = [("gen_ai_tool_name", "a_fine")];
-        (all.sum("toolhive_vmcp_backend_requests_total", &of) == 1.0).then_some(all)
+        (all.sum("mcp_server_operation_duration_seconds_count", &of) == 1.0).then_some(all)
     })
     .await;
     let of = [("service_name", "my \"service\""), ("service_version", "7"), ("team", "blue")];
     assert_eq!(all.sum("target_info", &of), 1.0);
-    for label in ["target_workload_id", "action", "tool_name"] {
+    for label in ["target_workload_id", "target_workload_name", "gen_ai_tool_name"] {
         let values = all.values("toolhive_vmcp_backend_requests_total", label);
         assert!(values.is_empty(), "{label}: {values:?}");
     }
