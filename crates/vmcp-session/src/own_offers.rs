@@ -97,6 +97,13 @@ impl Session {
         self.with_any_own(|own| own.find(backend).map(|held| held.offer.digest())).flatten()
     }
 
+    /// Whether the session has the own offers that a record names, and no others.
+    pub(crate) fn has_own_of(&self, record: &Record) -> bool {
+        let has =
+            |(backend, digest): &(BackendId, Digest)| self.own_digest(backend) == Some(*digest);
+        record.own_offers.iter().all(has) && self.not_named(record).is_empty()
+    }
+
     /// Backends of which the session has own offers that a record does not name.
     fn not_named(&self, record: &Record) -> Vec<BackendId> {
         let names = |held: &&Held| record.own_offers.iter().any(|(id, _)| *id == held.backend);

@@ -171,9 +171,16 @@ impl Sessions {
         session.look_after_streams();
     }
 
-    /// Takes up what another replica lets the session see.
+    /// Takes up what another replica lets the session see. A record that was read before the turn came
+    /// may be older than what has been taken up meanwhile: what differs is read again.
     async fn take_up_shown(&self, session: &Arc<Session>, record: &Record) {
         let _turn = self.shared.turns.of(session).await;
+        if record.catalog == session.catalog.load().digest() && session.has_own_of(record) {
+            return;
+        }
+        // If there is none, the session has ended or the store is out of reach: both are seen on use.
+        let loaded = self.shared.store.load(session.key, self.shared.clock.now()).await;
+        let Ok(Some(record)) = &loaded else { return };
         let changed = self.shared.adopt_own(session, record).await;
         let own = session.own_offers();
         if record.catalog != session.catalog.load().digest()

@@ -53,6 +53,8 @@ async fn sessions_that_begin_while_files_differ_are_the_same_everywhere_in_the_e
         begun.push((first, second));
     }
     reload(&cluster, 1, &after);
+    // The sessions may show there what the record says before the backend can be called.
+    until(&Client::connect(&cluster.url_of(1)).await.unwrap(), &new).await;
     for (first, second) in &begun {
         until(second, &new).await;
         until(first, &new).await;
