@@ -126,11 +126,10 @@ impl Session {
     /// Tells the client, which may have opened no GET stream, or have lost it: on the stream of a call
     /// that is under way then, or once there is a GET stream.
     pub(crate) fn tell_completed(&self, text: &[u8]) {
-        let now = Instant::now();
         let log = self.with_activity(|activity| {
             let get = activity.standalone.as_ref().filter(|log| log.is_attached());
             let mut calls = activity.streams.values();
-            let call = || calls.find(|log| log.is_attached() && !log.is_over(now));
+            let call = || calls.find(|log| log.takes_more());
             get.or_else(call).cloned()
         });
         let log = log.unwrap_or_else(|| self.standalone());

@@ -282,6 +282,12 @@ impl StreamLog {
         self.state().attached
     }
 
+    /// Whether somebody reads who waits for more: behind an answer nobody looks.
+    pub(crate) fn takes_more(&self) -> bool {
+        let state = self.state();
+        state.attached && state.finished.is_none()
+    }
+
     /// Reads on behind an event, or from the first event that nobody was given. Whoever reads now
     /// is ended. `primed` sends an event at once that gives the client an id to resume from.
     pub(crate) fn attach(self: &Arc<Self>, behind: Option<u64>, primed: bool) -> Reader {

@@ -58,6 +58,18 @@ fn a_reader_gets_every_event_once() {
 }
 
 #[test]
+fn nothing_is_told_behind_the_last_answer() {
+    let log = log(1000, &["a"]);
+    assert!(!log.takes_more());
+    let reader = log.attach(None, false);
+    assert!(log.takes_more());
+    log.finish();
+    // Somebody reads still, but nobody looks for more.
+    assert!(log.is_attached() && !log.takes_more());
+    drop(reader);
+}
+
+#[test]
 fn a_stream_resumes_behind_the_last_event_that_arrived() {
     let log = log(1000, &["a", "b", "c"]);
     let mut first = log.attach(None, true);
