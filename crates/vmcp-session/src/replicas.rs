@@ -33,8 +33,9 @@ impl Sessions {
         let (mark, now) = (self.shared.confidence.mark(), self.shared.clock.now());
         match self.shared.store.load(session.key, now).await {
             Ok(Some(record)) => {
-                self.take_up(session, record).await;
-                session.checked.store(mark, Ordering::Relaxed);
+                if self.take_up(session, record).await {
+                    session.checked.store(mark, Ordering::Relaxed);
+                }
                 Ok(())
             }
             Ok(None) => {
@@ -152,13 +153,14 @@ impl Sessions {
         }
     }
 
-    /// Takes up what another replica has changed in a record.
-    async fn take_up(&self, session: &Arc<Session>, record: Record) {
+    /// Takes up what another replica has changed in a record. `false` if not all of it could be: it is
+    /// looked at again on use.
+    async fn take_up(&self, session: &Arc<Session>, record: Record) -> bool {
         if let Some(level) = record.log_level {
             session.set_log_level(level);
         }
         session.adopt(&record.backends);
-        self.take_up_shown(session, &record).await;
+        let shown = self.take_up_shown(session, &record).await;
         let epoch = session.stream_epoch.fetch_max(record.stream_epoch, Ordering::Relaxed);
         if epoch < record.stream_epoch {
             // The client has opened its stream elsewhere.
@@ -169,18 +171,20 @@ impl Sessions {
         *session.subscriptions() = record.subscriptions;
         // Another replica may have opened a session anew that is listened to here.
         session.look_after_streams();
+        shown
     }
 
     /// Takes up what another replica lets the session see. A record that was read before the turn came
-    /// may be older than what has been taken up meanwhile: what differs is read again.
-    async fn take_up_shown(&self, session: &Arc<Session>, record: &Record) {
+    /// may be older than what has been taken up meanwhile: what differs is read again. `false` if it
+    /// could not be.
+    async fn take_up_shown(&self, session: &Arc<Session>, record: &Record) -> bool {
         let _turn = self.shared.turns.of(session).await;
         if record.catalog == session.catalog.load().digest() && session.has_own_of(record) {
-            return;
+            return true;
         }
-        // If there is none, the session has ended or the store is out of reach: both are seen on use.
+        // If there is none, the session has ended or the store is out of reach.
         let loaded = self.shared.store.load(session.key, self.shared.clock.now()).await;
-        let Ok(Some(record)) = &loaded else { return };
+        let Ok(Some(record)) = &loaded else { return false };
         let changed = self.shared.adopt_own(session, record).await;
         let own = session.own_offers();
         if record.catalog != session.catalog.load().digest()
@@ -193,6 +197,7 @@ impl Sessions {
             // The record may not name the catalog yet that is made of them.
             self.shared.show(session).await;
         }
+        true
     }
 }
 
