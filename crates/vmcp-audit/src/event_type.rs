@@ -133,32 +133,8 @@ impl EventType {
             Method::CompletionComplete => Self::Completion,
             Method::LoggingSetLevel => Self::Logging,
             Method::RootsListChanged => Self::RootsListChanged,
-            Method::Initialized
-            | Method::Cancelled
-            | Method::Progress
-            | Method::Message
-            | Method::ToolsListChanged
-            | Method::ResourcesListChanged
-            | Method::ResourcesUpdated
-            | Method::PromptsListChanged
-            | Method::TasksStatus
-            | Method::Tasks
-            | Method::ElicitationComplete
-            | Method::SubscriptionsAcknowledged => Self::Notification,
-            Method::ServerDiscover
-            | Method::ResourcesTemplatesList
-            | Method::ResourcesSubscribe
-            | Method::ResourcesUnsubscribe
-            | Method::SubscriptionsListen
-            | Method::TasksList
-            | Method::TasksGet
-            | Method::TasksResult
-            | Method::TasksUpdate
-            | Method::TasksCancel
-            | Method::SamplingCreateMessage
-            | Method::ElicitationCreate
-            | Method::RootsList
-            | Method::Other => Self::McpRequest,
+            notification if notification.is_notification() => Self::Notification,
+            _request => Self::McpRequest,
         }
     }
 }
