@@ -58,13 +58,13 @@ pub(super) struct Cell {
     retired: AtomicBool,
     /// When it was used last, in nanoseconds.
     used: AtomicU64,
-    took: Times,
-    at_backend: Times,
+    pub(super) took: Times,
+    pub(super) at_backend: Times,
 }
 
-/// How often how long.
+/// How often how long. Whoever reads it while its thread counts may find a part of that.
 #[derive(Debug, Default)]
-struct Times {
+pub(super) struct Times {
     buckets: [AtomicU64; BUCKETS],
     microseconds: AtomicU64,
 }
@@ -129,15 +129,24 @@ impl Cell {
 }
 
 impl Times {
-    fn add(&self, time: Duration) {
+    pub(super) fn add(&self, time: Duration) {
         let microseconds = in_microseconds(time);
-        // One thread writes, so nothing can come between.
-        let add = |number: &AtomicU64, more| {
-            number.store(number.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
-        };
+        self.add_one(microseconds);
+        self.add_microseconds(microseconds);
+    }
+
+    pub(super) fn add_one(&self, microseconds: u64) {
         add(&self.buckets[bucket(microseconds)], 1);
+    }
+
+    pub(super) fn add_microseconds(&self, microseconds: u64) {
         add(&self.microseconds, microseconds);
     }
+}
+
+/// Only one thread writes, so nothing can come between.
+fn add(number: &AtomicU64, more: u64) {
+    number.store(number.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
 }
 
 impl Totals {
@@ -167,6 +176,11 @@ impl Totals {
         self.at_backend.add(&other.at_backend);
     }
 
+    /// Whether nothing was counted, and no part of it.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.took.is_nothing() && self.at_backend.is_nothing()
+    }
+
     /// What was counted since then.
     pub(super) fn since(&self, earlier: &Self) -> Self {
         Self {
@@ -181,6 +195,12 @@ impl Durations {
     /// How many there are.
     pub(super) fn count_all(&self) -> u64 {
         self.buckets.iter().sum()
+    }
+
+    /// Whether nothing was counted. What took some time is not nothing even if it is no request: that was seen
+    /// before.
+    pub(super) fn is_nothing(&self) -> bool {
+        *self == Self::default()
     }
 
     pub(super) fn add(&mut self, other: &Self) {

@@ -139,7 +139,7 @@ impl Point {
     }
 
     fn keep(&mut self, all: &Durations, unread: &Durations) {
-        if all.count_all() > 0 {
+        if !all.is_nothing() {
             let kept = self.kept.get_or_insert_default();
             kept.all.add(all);
             kept.unread.add(unread);

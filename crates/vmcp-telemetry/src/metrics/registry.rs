@@ -14,7 +14,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
 use super::{
-    cell::{Cell, Durations, Seen, Totals},
+    cell::{Cell, Seen, Totals},
     key::{Key, Sought},
     points::{History, Points},
     view::View,
@@ -294,7 +294,7 @@ impl Retired {
     fn settle(&mut self, points: &mut Points) {
         let now = Totals::of_cell(&self.cell);
         let late = now.since(&self.counted);
-        if late.took != Durations::default() {
+        if !late.is_nothing() {
             let key = &self.cell.key;
             points.add(&[key, &key.without_name(), &key.without_backend()], &late);
         }
@@ -313,3 +313,6 @@ impl Series {
         self.cells.iter().map(|cell| cell.used()).max().unwrap_or_default().max(self.rest.used)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -75,7 +75,7 @@ fn whoever_reads_while_series_are_folded_sees_no_more_than_there_was() {
         let reader = scope.spawn(|| {
             let (mut last, mut before, mut new) = (0, BTreeMap::new(), 0);
             loop {
-                let is_last = ended.load(Ordering::Relaxed);
+                let is_last = ended.load(Ordering::Acquire);
                 let families = metrics.families();
                 let now = sum(&families, &CLIENT_DURATION, "");
                 assert!(now >= last, "{last} has become {now}");
@@ -94,7 +94,7 @@ fn whoever_reads_while_series_are_folded_sees_no_more_than_there_was() {
             }
         });
         count_in_threads(&metrics);
-        ended.store(true, Ordering::Relaxed);
+        ended.store(true, Ordering::Release);
         let (counted, new) = reader.join().unwrap();
         assert_eq!(counted, THREADS * CALLS);
         assert!(new <= THREADS * CALLS, "{new}");
