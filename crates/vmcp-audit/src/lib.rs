@@ -7,6 +7,7 @@ mod auditor;
 mod event;
 mod event_type;
 mod file;
+mod json;
 mod line;
 mod outcome;
 mod queue;

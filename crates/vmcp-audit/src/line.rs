@@ -3,15 +3,13 @@
 use std::time::{Duration, SystemTime};
 
 use ring::rand::SecureRandom as _;
-use serde::Serialize;
-use serde_json::value::RawValue;
 use vmcp_model::{Kind, Method, trail::Via};
 
 use crate::{
     EventType, Settings,
     event::{Beginning, Event, Text},
-    subjects::{self, Delegation, Subjects},
-    text,
+    json::{Object, object, string},
+    subjects, text,
 };
 
 /// The type of a line that says how many records are missing before it.
@@ -24,234 +22,225 @@ pub(crate) struct Lines {
     endpoint: String,
     depth: usize,
     data_size: usize,
-    /// What ids are made from: random, and how many there were.
+    ids: Ids,
+    stamp: Stamp,
+}
+
+/// Makes UUIDs of version 4 (RFC 9562) that nobody can guess.
+#[derive(Debug)]
+struct Ids {
+    /// What they are made from: random, and how often something was made.
     seed: [u8; 32],
     count: u64,
+    /// What was made with the last one.
+    next: Option<[u8; 16]>,
 }
 
-#[derive(Debug, Serialize)]
-struct Line<'a> {
-    time: &'a str,
-    level: &'static str,
-    msg: &'static str,
-    audit_id: String,
-    r#type: &'static str,
-    logged_at: &'a str,
-    outcome: &'static str,
-    component: &'a str,
-    source: Source<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    subjects: Option<Subjects<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    delegation: Option<Delegation<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    target: Option<Target<'a>>,
-    metadata: Metadata<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<Data>,
-}
-
-#[derive(Debug, Serialize)]
-struct Source<'a> {
-    r#type: &'static str,
-    value: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    extra: Option<SourceExtra<'a>>,
-}
-
-#[derive(Debug, Serialize)]
-struct SourceExtra<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user_agent: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    request_id: Option<&'a str>,
-}
-
-#[derive(Debug, Serialize)]
-struct Target<'a> {
-    endpoint: &'a str,
-    method: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    r#type: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    backend: Option<&'a str>,
-}
-
-#[derive(Debug, Serialize)]
-struct Metadata<'a> {
-    extra: Extra<'a>,
-}
-
-#[derive(Debug, Default, Serialize)]
-struct Extra<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    duration_ms: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    transport: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    response_size_bytes: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    backend_name: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    jsonrpc_error_code: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    jsonrpc_error_message: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    http_status: Option<u16>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    trace_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    session: Option<String>,
-    /// How many records are missing.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    dropped: Option<u64>,
-}
-
-#[derive(Debug, Serialize)]
-struct Data {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    request: Option<Box<RawValue>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    response: Option<Box<RawValue>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    truncated: Option<bool>,
+/// Shows times. Of those in the same second only the end differs.
+#[derive(Debug, Default)]
+struct Stamp {
+    second: u64,
+    text: String,
 }
 
 impl Lines {
     /// Fails if the system has no randomness.
     pub(crate) fn new(settings: &Settings) -> Result<Self, ring::error::Unspecified> {
-        let mut seed = [0; 32];
-        ring::rand::SystemRandom::new().fill(&mut seed)?;
         Ok(Self {
             component: settings.component.clone(),
             endpoint: settings.endpoint.clone(),
             depth: settings.max_delegation_depth,
             data_size: settings.data_size(),
-            seed,
-            count: 0,
+            ids: Ids::new()?,
+            stamp: Stamp::default(),
         })
     }
 
     /// Appends the line of an event.
-    pub(crate) fn push(&mut self, event: &Event, lines: &mut Vec<u8>) -> serde_json::Result<()> {
-        let at = stamp(event.at).to_string();
+    pub(crate) fn push(&mut self, event: &Event, lines: &mut Vec<u8>) {
         let claims = subjects::claims(event);
         let backend = event.backend.as_ref().map(|backend| backend.as_str());
-        let source = SourceExtra {
-            user_agent: event.text(Text::UserAgent),
-            request_id: event.text(Text::RequestId),
-        };
-        let has_extra = source.user_agent.is_some() || source.request_id.is_some();
-        let line = Line {
-            time: &at,
-            level: "AUDIT",
-            msg: "audit_event",
-            audit_id: self.next_id(),
-            r#type: event.event_type.name(),
-            logged_at: &at,
-            outcome: event.outcome.name(),
-            component: &self.component,
-            source: Source {
-                r#type: "network",
-                value: event.address.to_canonical().to_string(),
-                extra: has_extra.then_some(source),
-            },
-            subjects: Some(Subjects::new(event, &claims)),
-            delegation: Delegation::new(&claims, self.depth),
-            target: Some(Target {
-                endpoint: &self.endpoint,
-                method: method(event),
-                r#type: kind(event),
-                name: event.text(Text::Name),
-                backend,
-            }),
-            metadata: Metadata { extra: extra(event, backend) },
-            data: self.data(event),
-        };
-        write(&line, lines)
+        self.line(event.at, event.event_type.name(), event.outcome.name(), lines, |lines, line| {
+            line.text("component", &lines.component);
+            line.object("source", |source| {
+                source.text("type", "network");
+                source.shown("value", event.address.to_canonical());
+                let [agent, request] =
+                    [Text::UserAgent, Text::RequestId].map(|text| event.text(text));
+                if agent.is_some() || request.is_some() {
+                    source.object("extra", |extra| {
+                        extra.any("user_agent", agent);
+                        extra.any("request_id", request);
+                    });
+                }
+            });
+            line.object("subjects", |subjects| subjects::write(subjects, event, &claims));
+            subjects::write_delegation(line, &claims, lines.depth);
+            line.object("target", |target| {
+                target.text("endpoint", &lines.endpoint);
+                target.text("method", method(event));
+                target.any("type", kind(event));
+                target.any("name", event.text(Text::Name));
+                target.any("backend", backend);
+            });
+            line.object("metadata", |metadata| {
+                metadata.object("extra", |extra| write_extra(extra, event, backend));
+            });
+            lines.data(event, line);
+        });
     }
 
     /// Appends a line that says how many records are missing.
-    pub(crate) fn push_gap(&mut self, dropped: u64, lines: &mut Vec<u8>) -> serde_json::Result<()> {
-        let at = stamp(SystemTime::now()).to_string();
-        let line = Line {
-            time: &at,
-            level: "AUDIT",
-            msg: "audit_event",
-            audit_id: self.next_id(),
-            r#type: GAP,
-            logged_at: &at,
-            outcome: "failure",
-            component: &self.component,
-            source: Source { r#type: "local", value: self.component.clone(), extra: None },
-            subjects: None,
-            delegation: None,
-            target: None,
-            metadata: Metadata { extra: Extra { dropped: Some(dropped), ..Extra::default() } },
-            data: None,
-        };
-        write(&line, lines)
+    pub(crate) fn push_gap(&mut self, dropped: u64, out: &mut Vec<u8>) {
+        self.line(SystemTime::now(), GAP, "failure", out, |lines, line| {
+            line.text("component", &lines.component);
+            line.object("source", |source| {
+                source.text("type", "local");
+                source.text("value", &lines.component);
+            });
+            line.object("metadata", |metadata| {
+                metadata.object("extra", |extra| extra.integer("dropped", dropped));
+            });
+        });
     }
 
-    /// A UUID of version 4 (RFC 9562) that nobody can guess.
-    fn next_id(&mut self) -> String {
-        self.count += 1;
-        let mut context = ring::digest::Context::new(&ring::digest::SHA256);
-        context.update(&self.seed);
-        context.update(&self.count.to_be_bytes());
-        let mut id = [0; 16];
-        id.copy_from_slice(&context.finish().as_ref()[..16]);
-        id[6] = id[6] & 0x0f | 0x40;
-        id[8] = id[8] & 0x3f | 0x80;
-        let digits = text::hex(&id);
-        let parts = [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]];
-        parts.join("-")
+    /// Appends a line: what each begins with, and these members.
+    fn line(
+        &mut self,
+        at: SystemTime,
+        r#type: &'static str,
+        outcome: &'static str,
+        out: &mut Vec<u8>,
+        members: impl FnOnce(&Self, &mut Object<'_>),
+    ) {
+        self.stamp.set(at);
+        let id = self.ids.next();
+        object(out, |line| {
+            line.text("time", &self.stamp.text);
+            line.text("level", "AUDIT");
+            line.text("msg", "audit_event");
+            write_id(id, line.member("audit_id"));
+            line.text("type", r#type);
+            line.text("logged_at", &self.stamp.text);
+            line.text("outcome", outcome);
+            members(self, line);
+        });
+        out.push(b'\n');
     }
 
-    fn data(&self, event: &Event) -> Option<Data> {
-        let mut truncated = false;
-        let mut shown = |data: &Option<Beginning>| {
-            let data = data.as_ref()?;
-            let json = data.is_whole.then(|| text::on_one_line(&data.bytes)).flatten();
-            let json = json.map_or_else(
-                || {
-                    let (text, is_all) = text::readable(&data.bytes, self.data_size);
-                    truncated |= !data.is_whole || !is_all;
-                    serde_json::to_string(&text)
-                },
-                Ok,
-            );
-            RawValue::from_string(json.ok()?).ok()
-        };
-        let (request, response) = (shown(&event.request), shown(&event.response));
-        let is_shown = request.is_some() || response.is_some();
-        is_shown.then_some(Data { request, response, truncated: truncated.then_some(true) })
+    /// What the request and its answer say, if that is to be shown.
+    fn data(&self, event: &Event, line: &mut Object<'_>) {
+        let both = [("request", &event.request), ("response", &event.response)];
+        if both.iter().all(|(_, data)| data.is_none()) {
+            return;
+        }
+        line.object("data", |object| {
+            let mut truncated = false;
+            for (name, data) in both {
+                if let Some(data) = data {
+                    truncated |= self.write_beginning(data, object.member(name));
+                }
+            }
+            if truncated {
+                object.member("truncated").extend_from_slice(b"true");
+            }
+        });
+    }
+
+    /// Writes data as it is if it is whole and JSON, else as a text, and gives whether something is missing.
+    fn write_beginning(&self, data: &Beginning, out: &mut Vec<u8>) -> bool {
+        if let Some(json) = data.is_whole.then(|| text::on_one_line(&data.bytes)).flatten() {
+            text::escape_controls(json.as_bytes(), out);
+            return false;
+        }
+        let (shown, is_all) = text::readable(&data.bytes, self.data_size);
+        string(&shown, out);
+        !data.is_whole || !is_all
     }
 }
 
-fn extra<'a>(event: &'a Event, backend: Option<&'a str>) -> Extra<'a> {
+impl Ids {
+    fn new() -> Result<Self, ring::error::Unspecified> {
+        let mut seed = [0; 32];
+        ring::rand::SystemRandom::new().fill(&mut seed)?;
+        Ok(Self { seed, count: 0, next: None })
+    }
+
+    fn next(&mut self) -> [u8; 16] {
+        let mut id = self.next.take().unwrap_or_else(|| {
+            self.count += 1;
+            let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+            context.update(&self.seed);
+            context.update(&self.count.to_be_bytes());
+            let made = context.finish();
+            let (halves, _) = made.as_ref().as_chunks();
+            self.next = Some(halves[1]);
+            halves[0]
+        });
+        id[6] = id[6] & 0x0f | 0x40;
+        id[8] = id[8] & 0x3f | 0x80;
+        id
+    }
+}
+
+impl Stamp {
+    /// Takes a time as records have it. Before 1970 and after 9999 there is none.
+    fn set(&mut self, at: SystemTime) {
+        const LAST: Duration = Duration::from_secs(253_402_300_799);
+        let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().min(LAST);
+        if self.text.is_empty() || self.second != since.as_secs() {
+            self.second = since.as_secs();
+            let whole = SystemTime::UNIX_EPOCH + Duration::from_secs(self.second);
+            self.text = humantime::format_rfc3339_seconds(whole).to_string();
+        }
+        // `2026-01-31T23:59:59.123Z`: from the 20th byte on.
+        const SECONDS: usize = 19;
+        self.text.truncate(SECONDS);
+        let milliseconds = since.subsec_millis();
+        self.text.push('.');
+        for digit in [milliseconds / 100, milliseconds / 10 % 10, milliseconds % 10] {
+            self.text.push(char::from_digit(digit, 10).unwrap_or_default());
+        }
+        self.text.push('Z');
+    }
+}
+
+/// Writes a UUID as a JSON string.
+fn write_id(id: [u8; 16], out: &mut Vec<u8>) {
+    out.push(b'"');
+    for (place, part) in
+        [&id[..4], &id[4..6], &id[6..8], &id[8..10], &id[10..]].into_iter().enumerate()
+    {
+        if place > 0 {
+            out.push(b'-');
+        }
+        text::hex(part, out);
+    }
+    out.push(b'"');
+}
+
+fn write_extra(extra: &mut Object<'_>, event: &Event, backend: Option<&str>) {
     // In whole microseconds: more digits tell nothing.
     let duration = (event.took.as_secs_f64() * 1e6).round() / 1e3;
-    let session = |id: &str| {
-        let digest = ring::digest::digest(&ring::digest::SHA256, id.as_bytes());
-        text::hex(&digest.as_ref()[..8])
-    };
-    Extra {
-        duration_ms: Some(duration),
-        transport: Some(if event.is_streamed || event.via == Via::Get { "sse" } else { "http" }),
-        response_size_bytes: Some(event.bytes),
-        backend_name: backend,
-        jsonrpc_error_code: event.code,
-        jsonrpc_error_message: event.text(Text::Message),
-        reason: event.reason,
-        http_status: event.status,
-        trace_id: event.trace.map(|(trace, _)| text::hex(&trace)),
-        session: event.text(Text::Session).map(session),
-        dropped: None,
+    serde_json::to_writer(extra.member("duration_ms"), &duration).expect("it is a number");
+    let is_stream = event.is_streamed || event.via == Via::Get;
+    extra.text("transport", if is_stream { "sse" } else { "http" });
+    extra.integer("response_size_bytes", event.bytes);
+    extra.any("backend_name", backend);
+    if let Some(code) = event.code {
+        extra.integer("jsonrpc_error_code", code);
+    }
+    extra.any("jsonrpc_error_message", event.text(Text::Message));
+    extra.any("reason", event.reason);
+    if let Some(status) = event.status {
+        extra.integer("http_status", status);
+    }
+    if let Some((trace, _)) = event.trace {
+        extra.hex("trace_id", &trace);
+    }
+    if let Some(session) = event.text(Text::Session) {
+        let digest = ring::digest::digest(&ring::digest::SHA256, session.as_bytes());
+        extra.hex("session", &digest.as_ref()[..8]);
     }
 }
 
@@ -280,25 +269,4 @@ fn kind(event: &Event) -> Option<&'static str> {
             Kind::Prompt => "prompt",
         }),
     }
-}
-
-fn write(line: &Line<'_>, lines: &mut Vec<u8>) -> serde_json::Result<()> {
-    let start = lines.len();
-    let written = serde_json::to_writer(&mut *lines, line);
-    if written.is_err() {
-        lines.truncate(start);
-        return written;
-    }
-    if lines[start..].iter().any(|byte| *byte >= 0x7f) {
-        let line = lines.split_off(start);
-        text::escape_controls(&line, lines);
-    }
-    lines.push(b'\n');
-    written
-}
-
-/// A time as records have it. Before 1970 and after 9999 there is none.
-fn stamp(at: SystemTime) -> humantime::Rfc3339Timestamp {
-    let last = SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_799);
-    humantime::format_rfc3339_millis(at.clamp(SystemTime::UNIX_EPOCH, last))
 }

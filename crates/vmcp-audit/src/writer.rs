@@ -98,13 +98,8 @@ impl Writer {
 
     fn tell_gap(&mut self, dropped: u64) {
         let start = self.chunk.text.len();
-        match self.lines.push_gap(dropped, &mut self.chunk.text) {
-            Ok(()) => self.chunk.note(start, Of::Gap(dropped)),
-            Err(error) => {
-                self.queue.untell(dropped);
-                self.complain(&error);
-            }
-        }
+        self.lines.push_gap(dropped, &mut self.chunk.text);
+        self.chunk.note(start, Of::Gap(dropped));
     }
 
     /// Makes lines of the next events.
@@ -112,19 +107,12 @@ impl Writer {
         while self.chunk.text.len() < CHUNK {
             let Some(event) = events.pop_front() else { break };
             let start = self.chunk.text.len();
-            match self.lines.push(&event, &mut self.chunk.text) {
-                Ok(()) => {
-                    if let Some(also) = &self.also {
-                        let line = self.chunk.text[start..].trim_ascii_end();
-                        also(&Shown { at: event.at, line, trace: event.trace });
-                    }
-                    self.chunk.note(start, Of::Event(event.size()));
-                }
-                Err(error) => {
-                    self.queue.lost(1, event.size());
-                    self.complain(&error);
-                }
+            self.lines.push(&event, &mut self.chunk.text);
+            if let Some(also) = &self.also {
+                let line = self.chunk.text[start..].trim_ascii_end();
+                also(&Shown { at: event.at, line, trace: event.trace });
             }
+            self.chunk.note(start, Of::Event(event.size()));
         }
     }
 
