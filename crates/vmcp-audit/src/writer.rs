@@ -18,6 +18,8 @@ pub(crate) struct Writer {
     also: Option<Also>,
     overflow: Overflow,
     complaint: Complaint,
+    /// Whether the last thing that was tried has failed.
+    is_failing: bool,
     chunk: Chunk,
 }
 
@@ -59,7 +61,7 @@ impl Writer {
         overflow: Overflow,
     ) -> Self {
         let (complaint, chunk) = (Complaint::default(), Chunk::default());
-        Self { queue, file, lines, also, overflow, complaint, chunk }
+        Self { queue, file, lines, also, overflow, complaint, is_failing: false, chunk }
     }
 
     /// Writes until the queue is closed.
@@ -126,7 +128,12 @@ impl Writer {
             };
             let done = self.chunk.take(written);
             self.queue.written(done.events, done.size, done.length, self.file.rotations());
-            let Some(error) = error else { continue };
+            let Some(error) = error else {
+                if std::mem::take(&mut self.is_failing) {
+                    tracing::info!("audit records are written again");
+                }
+                continue;
+            };
             self.complain(&error);
             if self.overflow == Overflow::Drop || !self.queue.pause(pause) {
                 let rest = self.chunk.take(usize::MAX);
@@ -142,6 +149,7 @@ impl Writer {
 
     fn complain(&mut self, error: &dyn std::fmt::Display) {
         self.queue.note_error(error);
+        self.is_failing = true;
         if self.complaint.is_due() {
             tracing::error!(%error, "audit records cannot be written");
         }

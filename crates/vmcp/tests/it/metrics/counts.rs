@@ -1,5 +1,7 @@
 //! Numbers that are known, as requests are.
 
+use std::os::unix::fs::symlink;
+
 use rustix::process::Signal;
 use serde_json::json;
 use vmcp_testkit::{
@@ -271,9 +273,12 @@ async fn records_are_counted() {
 #[tokio::test]
 async fn records_that_cannot_be_written_are_counted_and_said_once() {
     let backend = old().start().await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let [link, other, file] = ["link", "other", "file"].map(|name| directory.path().join(name));
+    symlink("/dev/full", &link).unwrap();
     let gateway = Gateway::before(&[("a", backend.url())])
         .with(TELEMETRY)
-        .with("audit: {logFile: /dev/full}");
+        .with(&format!("audit: {{logFile: '{}'}}", link.display()));
     let process = serve(&gateway).await;
     let client = connect(&process).await;
     for _ in 0..10 {
@@ -287,5 +292,16 @@ async fn records_that_cannot_be_written_are_counted_and_said_once() {
     assert_eq!(samples(&process).await.sum("vmcp_audit_written_total", &[]), 0.0);
     let log = process.logged("audit records cannot be written").await;
     assert_eq!(log.matches("audit records cannot be written").count(), 1, "{log}");
+    // It follows the file at its path, as soon as it looks there again.
+    symlink(&file, &other).unwrap();
+    std::fs::rename(&other, &link).unwrap();
+    eventually("records are written again", async || {
+        client.call("1", "a_fine", "{}").await.unwrap().text().unwrap();
+        file.exists().then_some(())
+    })
+    .await;
+    client.call("1", "a_fine", "{}").await.unwrap().text().unwrap();
+    let log = process.logged("audit records are written again").await;
+    assert_eq!(log.matches("audit records are written again").count(), 1, "{log}");
     assert!(process.terminate().await.unwrap().success());
 }
