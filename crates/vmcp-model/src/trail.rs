@@ -57,7 +57,7 @@ pub struct Trail {
     began: Duration,
     asked: Asked,
     target: OnceLock<Target>,
-    client: OnceLock<Client>,
+    client: OnceLock<Arc<Client>>,
     end: OnceLock<End>,
     /// The HTTP status of the answer; 0 before there is one.
     status: AtomicU16,
@@ -126,13 +126,14 @@ pub struct Client {
 
 impl Client {
     /// Reads an `Implementation` object (JSON text). `None` if it has no name.
-    pub fn parse(info: &[u8]) -> Option<Self> {
+    pub fn parse(info: &[u8]) -> Option<Arc<Self>> {
         let members = raw::Members::parse(info)?;
         let text = |name: &str| {
             let text = members.value(info, name).and_then(raw::as_string)?;
             Some(text[..text.floor_char_boundary(MAX_CLIENT)].into())
         };
-        Some(Self { name: text("name")?, version: text("version").unwrap_or_default() })
+        let version = text("version").unwrap_or_default();
+        Some(Arc::new(Self { name: text("name")?, version }))
     }
 }
 
@@ -250,7 +251,7 @@ impl Trail {
     }
 
     /// Notes who the client says it is. What is noted first stands.
-    pub fn note_client(&self, client: impl FnOnce() -> Option<Client>) {
+    pub fn note_client(&self, client: impl FnOnce() -> Option<Arc<Client>>) {
         if self.asked.details.is_some()
             && self.client.get().is_none()
             && let Some(client) = client()
@@ -261,7 +262,7 @@ impl Trail {
 
     /// Who the client says it is.
     pub fn client(&self) -> Option<&Client> {
-        self.client.get()
+        self.client.get().map(|client| &**client)
     }
 
     /// Notes how it has ended. What is noted first stands: it is closest to what has happened.

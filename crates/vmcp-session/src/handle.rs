@@ -14,7 +14,7 @@ use vmcp_core::{
 };
 use vmcp_model::{
     Era, Identity, Kind, LogLevel, Method,
-    trail::{Client, End, Trail},
+    trail::{End, Trail},
 };
 use vmcp_store::Change;
 use vmcp_wire::{Fault, Id, IdKey, Message, Shape, error::URL_REQUIRED, reply};
@@ -132,7 +132,7 @@ impl Session {
         };
         if let Some(trail) = message.trail() {
             trail.note_version(self.version());
-            trail.note_client(|| Client::parse(&self.client.info));
+            trail.note_client(|| self.named_client());
             note(&reply, trail);
         }
         reply

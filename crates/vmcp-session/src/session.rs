@@ -1,14 +1,14 @@
 //! One session, as this process holds it.
 
 use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError, Weak,
+    Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
     atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use vmcp_catalog::{Catalog, Reach};
 use vmcp_core::{Caller, ClientCapabilities, CountedSession, Granted, View};
-use vmcp_model::{Era, Identity, LogLevel, Principal, ProtocolVersion};
+use vmcp_model::{Era, Identity, LogLevel, Principal, ProtocolVersion, trail::Client};
 use vmcp_store::{ClientProfile, Handed, SessionKey, Timestamp};
 
 use crate::{activity::Activity, backends::Slots, own_offers::Own, rights::Last, sessions::Shared};
@@ -43,6 +43,8 @@ pub struct Session {
     activity: Mutex<Option<Box<Activity>>>,
     /// What the client may use, where policies say that.
     pub(crate) last: ArcSwapOption<Last>,
+    /// What the client calls itself, once somebody wants to know.
+    named_client: OnceLock<Option<Arc<Client>>>,
     pub(crate) _counted: CountedSession,
 }
 
@@ -109,8 +111,14 @@ impl Session {
             checked: AtomicU64::new(checked),
             activity: Mutex::new(None),
             last: ArcSwapOption::empty(),
+            named_client: OnceLock::new(),
             _counted: counted,
         })
+    }
+
+    /// What the client calls itself.
+    pub(crate) fn named_client(&self) -> Option<Arc<Client>> {
+        self.named_client.get_or_init(|| Client::parse(&self.client.info)).clone()
     }
 
     /// The revision that was negotiated.

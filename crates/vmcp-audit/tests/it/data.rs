@@ -146,7 +146,7 @@ fn texts_are_cut_and_secrets_are_in_none() {
             ..asked(method)
         };
         let trail = trail(&auditor, asked);
-        trail.note_client(|| Some(Client { name: long(), version: long() }));
+        trail.note_client(|| Some(Client { name: long(), version: long() }.into()));
         trail.note_end(|| End::Error { code: 1, message: long() });
         auditor.record(&trail, Duration::ZERO);
     }

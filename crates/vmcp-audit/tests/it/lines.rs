@@ -15,7 +15,7 @@ use crate::support::{SESSION, TOKEN, full_call, records, to, trail};
 
 /// Notes all that can be noted.
 fn note_everything(trail: &Trail) {
-    trail.note_client(|| Some(Client { name: "inspector".into(), version: "2.1".into() }));
+    trail.note_client(|| Some(Client { name: "inspector".into(), version: "2.1".into() }.into()));
     trail.note_target(|| Target {
         backend: Some(BackendId::new("jira").unwrap()),
         capability: Some((Kind::Tool, "jira_search".into())),

@@ -167,7 +167,7 @@ fn a_client_is_told_apart_without_its_secrets() {
     };
     let asked = trail(Some(Method::Other), "").asked().clone();
     let trail = begin(Asked { era: Era::Modern, details: Some(Box::new(details)), ..asked });
-    trail.note_client(|| Some(Client { name: "inspector".into(), version: "1".into() }));
+    trail.note_client(|| Some(Client { name: "inspector".into(), version: "1".into() }.into()));
     trail.note_status(202);
     let (server, _) = both(&trail, false);
     for (name, text) in [
