@@ -233,7 +233,7 @@ impl Edge {
         let path = request.uri().path();
         let host = match host_of(&request) {
             Ok(host) => host,
-            Err(fault) => return respond::failed(None, &fault),
+            Err(fault) => return self.turned_away(&request, peer, &fault),
         };
         match path {
             "/health" | "/ping" => return status::health(),
@@ -247,12 +247,10 @@ impl Edge {
             Some(host) if is_open && host.is_address() => Ok(()),
             host => self.doors.check_host(host),
         };
-        if let Err(fault) = checked.and_then(|()| unambiguous(&request)) {
-            return respond::failed(None, &fault);
-        }
-        let origin = match self.doors.check_origin(request.headers()) {
+        let checked = checked.and_then(|()| unambiguous(&request));
+        let origin = match checked.and_then(|()| self.doors.check_origin(request.headers())) {
             Ok(origin) => origin,
-            Err(fault) => return respond::failed(None, &fault),
+            Err(fault) => return self.turned_away(&request, peer, &fault),
         };
         let serves_clients = matches!(listens, Listens::Clients | Listens::ClientsAndAdmin);
         let serves_admin = matches!(listens, Listens::ClientsAndAdmin | Listens::Admin);
@@ -395,7 +393,7 @@ impl Edge {
     }
 
     /// The path without the slash that some clients add to that of the endpoint.
-    fn canonical<'a>(&self, path: &'a str) -> &'a str {
+    pub(crate) fn canonical<'a>(&self, path: &'a str) -> &'a str {
         path.strip_suffix('/').filter(|path| *path == self.config.endpoint).unwrap_or(path)
     }
 

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, net::IpAddr, sync::Arc};
 
-use http::{HeaderMap, HeaderName, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, Request, Response, StatusCode, header};
 use http_body::Body as _;
 use vmcp_model::{
     Era, Identity, Method,
@@ -12,7 +12,7 @@ use vmcp_model::{
 };
 use vmcp_wire::{Fault, Message, Shape, TRACE_PARENT, TRACE_STATE, headers};
 
-use crate::{body::Body, edge::Edge, silent::is_stream};
+use crate::{body::Body, edge::Edge, request::RequestBody, respond, silent::is_stream};
 
 /// What a client or a proxy calls a request.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -40,6 +40,37 @@ impl Edge {
     /// Begins to follow what came in.
     pub(crate) fn follow(&self, came: Came<'_>, era: Era, message: Option<&Message>) -> Followed {
         Followed(self.observer.as_ref().and_then(|observer| begin(observer, came, era, message)))
+    }
+
+    /// Answers a request that is refused before anybody has looked into it, and follows it if it is meant for the
+    /// endpoint of MCP.
+    pub(crate) fn turned_away(
+        &self,
+        request: &Request<RequestBody>,
+        peer: IpAddr,
+        fault: &Fault,
+    ) -> Response<Body> {
+        let response = respond::failed(None, fault);
+        let is_endpoint = self.canonical(request.uri().path()) == self.config.endpoint;
+        if let Some(via) = via_of(request.method()).filter(|_| is_endpoint) {
+            let headers = request.headers();
+            let address = self.proxies.client_address(peer, headers);
+            let followed =
+                self.follow(Came { via, headers, address, identity: None }, Era::Legacy, None);
+            followed.failed(fault);
+            followed.responded(&response);
+        }
+        response
+    }
+}
+
+/// What a request is by its HTTP method. `None` if MCP does not use it.
+pub(crate) fn via_of(method: &http::Method) -> Option<Via> {
+    match *method {
+        http::Method::POST => Some(Via::Post),
+        http::Method::GET => Some(Via::Get),
+        http::Method::DELETE => Some(Via::Delete),
+        _ => None,
     }
 }
 

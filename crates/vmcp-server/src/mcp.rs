@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use tokio::time::Instant;
 use vmcp_auth::{Asking, Authentication};
 use vmcp_core::Denial;
@@ -27,7 +27,7 @@ use crate::{
     accept::Asked,
     body::Body,
     edge::{Edge, Listens},
-    follow::{Came, Followed},
+    follow::{Came, Followed, via_of},
     near::is_from_here,
     request::RequestBody,
     respond,
@@ -52,14 +52,8 @@ impl Edge {
         peer: IpAddr,
         listens: Listens,
     ) -> Response<Body> {
-        let method = request.method().clone();
-        if ![Method::POST, Method::GET, Method::DELETE].contains(&method) {
+        let Some(via) = via_of(request.method()) else {
             return respond::not_taken(&Fault::MethodNotAllowed);
-        }
-        let via = match method {
-            Method::POST => Via::Post,
-            Method::GET => Via::Get,
-            _ => Via::Delete,
         };
         let address = self.proxies.client_address(peer, request.headers());
         let authentication = self.authentication(&request, peer);

@@ -13,6 +13,51 @@ const CALL: &str =
 /// A name, how it is sent, its body, more headers, and what its record says.
 type Row<'a> = (&'a str, Method, &'a str, &'a [(&'a str, &'a str)], &'a str);
 
+/// Sends each, and checks that its record tells the status that it is answered with.
+async fn send(client: &Client, rows: &[Row<'_>]) {
+    for (name, verb, body, headers, told) in rows {
+        let headers = [*headers, &[(NAME, *name)]].concat();
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        let answer = client.send(verb.clone(), &headers, body).await.unwrap();
+        assert!(told.ends_with(&answer.status().as_u16().to_string()), "{name}");
+    }
+}
+
+/// A page of another site is refused before anybody looks at what it says.
+#[tokio::test]
+async fn what_is_refused_at_the_door_has_one_record() {
+    let backend = legacy_server("a").start().await.unwrap();
+    let audited = Audited::start(&Gateway::before(&[("a", backend.url())]), "").await;
+    let client = Client::new(&audited.url());
+    let rows: &[Row<'_>] = &[
+        (
+            "foreign host",
+            Method::POST,
+            CALL,
+            &[("host", "other.example")],
+            "http_request denied POST denied code -32600 403",
+        ),
+        (
+            "foreign origin",
+            Method::POST,
+            CALL,
+            &[("origin", "https://other.example")],
+            "http_request denied POST denied code -32600 403",
+        ),
+        (
+            "foreign origin, stream",
+            Method::GET,
+            "",
+            &[("origin", "https://other.example")],
+            "sse_connection denied GET denied code -32600 403",
+        ),
+    ];
+    send(&client, rows).await;
+    let records = audited.end().await;
+    records.assert_each(rows.iter().map(|(name, .., told)| (*name, *told)));
+    assert_eq!(records.0.len(), rows.len());
+}
+
 /// What is refused before it gets to a session.
 #[tokio::test]
 async fn what_cannot_be_understood_has_one_record() {
@@ -96,12 +141,7 @@ async fn what_cannot_be_understood_has_one_record() {
             "mcp_tool_call failure tools/call tool=a_fine invalid code -32600 400",
         ),
     ];
-    for (name, verb, body, headers, told) in rows {
-        let headers = [*headers, &[(NAME, *name)]].concat();
-        let body = Bytes::copy_from_slice(body.as_bytes());
-        let answer = client.send(verb.clone(), &headers, body).await.unwrap();
-        assert!(told.ends_with(&answer.status().as_u16().to_string()), "{name}");
-    }
+    send(&client, rows).await;
     let without = Client::new(&audited.url()).with_header(NAME, "no session");
     assert_eq!(without.post(CALL).await.unwrap().status(), 400);
     let mut expected: Vec<_> = rows.iter().map(|(name, .., told)| (*name, *told)).collect();
