@@ -1,6 +1,10 @@
 //! What is measured, and how good it must be: the bars of the design's section on speed.
 
-use crate::{client::message::Request, load::Work};
+use crate::{
+    client::message::Request,
+    load::Work,
+    setup::{Setup, Told},
+};
 
 /// Where nginx has the bytes of vmcp's list: in the legacy era, and in the modern one.
 pub(crate) const LIST_FILES: [&str; 2] = ["/files/list.json", "/files/modern-list.json"];
@@ -26,6 +30,7 @@ pub(crate) struct Case {
     pub(crate) name: &'static str,
     pub(crate) connections: usize,
     pub(crate) backends: Backends,
+    pub(crate) setup: Setup,
     pub(crate) nginx: Work,
     pub(crate) vmcp: Work,
     pub(crate) bar: Option<Bar>,
@@ -93,6 +98,8 @@ impl Limit {
 
 /// Of a call, at 16 connections.
 const CALL: Bar = Bar { of: Judged::Cpu, limit: Limit::new(2.5, 1.5) };
+/// The same with all that a company switches on. There is no bar for a part of that.
+const FULL_CALL: Bar = Bar { of: Judged::Cpu, limit: Limit::new(1.6, 1.3) };
 const LARGE_CALL: Bar = Bar { of: Judged::Cpu, limit: Limit::new(3.5, 1.5) };
 const LIST: Bar = Bar { of: Judged::Cpu, limit: Limit::new(1.5, 1.0) };
 const CYCLE: Bar = Bar { of: Judged::Cpu, limit: Limit::bar(4.0) };
@@ -118,6 +125,7 @@ fn all() -> Vec<Case> {
         name,
         connections,
         backends: Backends::One,
+        setup: Setup::PLAIN,
         nginx: work,
         vmcp: work,
         bar,
@@ -130,9 +138,15 @@ fn all() -> Vec<Case> {
         let of_file = Case { nginx: Work::File(file), ..case(name, 16, vmcp, Some(LIST)) };
         before_many(of_file)
     };
+    let call = |name, setup, bar| Case { setup, ..ask(name, 16, Echo(64), bar) };
+    let told = |name, told| call(name, Setup { told, ..Setup::PLAIN }, None);
     let quick = |case: Case| Case { quick: true, ..case };
     vec![
         quick(ask("tools/call 64 B", 16, Echo(64), Some(CALL))),
+        told("tools/call, metrics on", Told::Metrics),
+        told("tools/call, audit to a file", Told::Audit),
+        told("tools/call, 1% of traces", Told::Traces),
+        quick(call("tools/call, everything on", Setup::EVERYTHING, Some(FULL_CALL))),
         ask("tools/call 4 KB", 16, Echo(4 * KB), Some(CALL)),
         quick(ask("tools/call 64 KB", 16, Echo(64 * KB), Some(LARGE_CALL))),
         ask("tools/call 64 B", 256, Echo(64), None),

@@ -23,7 +23,7 @@ use crate::{
     },
     load::Work,
     memory,
-    party::{self, Party},
+    party::{self, Party, Sections},
     plan::Plan,
     report::{Line, Report, Row},
     shared,
@@ -87,16 +87,19 @@ struct Bench {
 
 impl Bench {
     async fn against_nginx(&mut self, case: Case) -> Result<Row> {
-        let Case { name, connections, backends, bar, .. } = case;
+        let Case { name, connections, backends, setup, bar, .. } = case;
         progress(&format!("{name}, {connections} connections"))?;
-        let mut vmcp = self.start(backends).await?;
+        let sections = setup.sections(self.backend.address, self.dir.path());
+        let token = setup.credentials.token();
+        let urls = self.urls(backends);
+        let mut vmcp = party::vmcp(&self.vmcp, self.dir.path(), &urls, &sections).await?;
         let mut nginx = party::nginx(self.dir.path(), self.backend.address).await?;
         if let Work::File(_) = case.nginx {
             save_list(vmcp.address, self.dir.path(), case.vmcp).await?;
         }
         let sides = [
-            Side { name: "nginx", party: &mut nginx, work: case.nginx },
-            Side { name: "vmcp", party: &mut vmcp, work: case.vmcp },
+            Side { name: "nginx", party: &mut nginx, work: case.nginx, token },
+            Side { name: "vmcp", party: &mut vmcp, work: case.vmcp, token },
         ];
         let Plan { peak, paced, .. } = self.plan;
         let compared = turns::compare(sides, connections, peak, paced).await?;
@@ -110,9 +113,9 @@ impl Bench {
         let mut nginx = party::nginx(self.dir.path(), self.backend.address).await?;
         let work = Work::Ask(Request::Echo(64));
         let sides = [
-            Side { name: "direct", party: &mut self.backend, work },
-            Side { name: "nginx", party: &mut nginx, work },
-            Side { name: "vmcp", party: &mut vmcp, work },
+            Side { name: "direct", party: &mut self.backend, work, token: None },
+            Side { name: "nginx", party: &mut nginx, work, token: None },
+            Side { name: "vmcp", party: &mut vmcp, work, token: None },
         ];
         let [direct, base, subject] = turns::over_one_connection(sides, self.plan.short).await?;
         self.end(nginx, vmcp).await?;
@@ -147,7 +150,8 @@ impl Bench {
         progress(case::SHARED)?;
         let urls = self.urls(Backends::One);
         let store = party::redis(self.dir.path()).await?;
-        let alone = party::vmcp(&self.vmcp, self.dir.path(), &urls).await?;
+        let sections = Sections::default();
+        let alone = party::vmcp(&self.vmcp, self.dir.path(), &urls, &sections).await?;
         let replica = || party::vmcp_over(store.address, &self.vmcp, self.dir.path(), &urls);
         let (first, second) = (replica().await?, replica().await?);
         let parties = shared::Parties { store: &store, alone: &alone, replicas: [&first, &second] };
@@ -159,7 +163,8 @@ impl Bench {
     }
 
     async fn start(&self, backends: Backends) -> Result<Party> {
-        party::vmcp(&self.vmcp, self.dir.path(), &self.urls(backends)).await
+        let sections = Sections::default();
+        party::vmcp(&self.vmcp, self.dir.path(), &self.urls(backends), &sections).await
     }
 
     fn urls(&self, backends: Backends) -> Vec<String> {

@@ -4,8 +4,7 @@
 //! Time on a shared machine is too uncertain to fail a test by; instructions are not. callgrind
 //! counts those of the whole process in user space, whatever else the machine does.
 //!
-//! The parts: [`path`] is what is counted, [`credentials`] who calls and what backends are shown, [`count`]
-//! a process that counts, [`baseline`] what was recorded and the comparison.
+//! The parts: [`path`] is what is counted, [`count`] a process that counts, [`baseline`] what was recorded and the comparison.
 
 use std::{fs, io::Write, path::PathBuf};
 
@@ -21,7 +20,6 @@ use crate::party;
 
 mod baseline;
 mod count;
-mod credentials;
 mod path;
 
 /// Where the baseline is, for `--record` as for the check.

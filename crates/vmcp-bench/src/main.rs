@@ -55,6 +55,7 @@ mod party;
 mod plan;
 mod process;
 mod report;
+mod setup;
 mod shared;
 
 /// Measures vmcp against a plain reverse proxy.

@@ -70,7 +70,8 @@ pub(crate) async fn measure(parties: &Parties<'_>, turns: Turns) -> Result<Vec<L
 }
 
 async fn round(party: &Party, turns: Turns) -> Result<load::Round> {
-    let load = Load { address: party.address, connections: 16, work: Work::Ask(Request::Echo(64)) };
+    let work = Work::Ask(Request::Echo(64));
+    let load = Load { address: party.address, connections: 16, work, token: None };
     load::round(load, Rate::Peak, turns.pace, party.process).await
 }
 

@@ -25,8 +25,8 @@ impl Bench {
         let sessions = crowd::open(crowded.address, CROWD).await?;
         let work = Work::Ask(Request::Echo(64));
         let sides = [
-            Side { name: "none idle", party: &mut empty, work },
-            Side { name: "10,000 idle", party: &mut crowded, work },
+            Side { name: "none idle", party: &mut empty, work, token: None },
+            Side { name: "10,000 idle", party: &mut crowded, work, token: None },
         ];
         let Plan { peak, paced, short, .. } = self.plan;
         // The bar is about the slowest calls, of which each round tells something else.
@@ -46,8 +46,18 @@ impl Bench {
             (self.start(Backends::Legacy).await?, self.start(Backends::Legacy).await?);
         let request = Request::Echo(64);
         let sides = [
-            Side { name: "legacy client", party: &mut legacy, work: Work::Ask(request) },
-            Side { name: "modern client", party: &mut modern, work: Work::AskModern(request) },
+            Side {
+                name: "legacy client",
+                party: &mut legacy,
+                work: Work::Ask(request),
+                token: None,
+            },
+            Side {
+                name: "modern client",
+                party: &mut modern,
+                work: Work::AskModern(request),
+                token: None,
+            },
         ];
         let Plan { peak, paced, .. } = self.plan;
         let compared = turns::compare(sides, CONNECTIONS, peak, paced).await?;
@@ -66,8 +76,8 @@ impl Bench {
         );
         let work = Work::Ask(Request::OfMany(64));
         let sides = [
-            Side { name: "20 tools", party: &mut small, work },
-            Side { name: "1000 tools", party: &mut large, work },
+            Side { name: "20 tools", party: &mut small, work, token: None },
+            Side { name: "1000 tools", party: &mut large, work, token: None },
         ];
         let Plan { peak, paced, short, .. } = self.plan;
         let peak = Turns { rounds: short.rounds, ..peak };

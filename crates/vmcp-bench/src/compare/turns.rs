@@ -20,6 +20,8 @@ pub(super) struct Side<'a> {
     pub(super) name: &'static str,
     pub(super) party: &'a mut Party,
     pub(super) work: Work,
+    /// What each request shows. It changes nothing for who does not look at it.
+    pub(super) token: Option<&'static str>,
 }
 
 /// What two parties were found to do with the same load.
@@ -73,7 +75,8 @@ async fn round(
     rate: Rate,
     turns: Turns,
 ) -> Result<load::Round> {
-    let load = Load { address: side.party.address, connections, work: side.work };
+    let Side { work, token, .. } = *side;
+    let load = Load { address: side.party.address, connections, work, token };
     let round = load::round(load, rate, turns.pace, side.party.process).await;
     // A party that has ended says more than the calls that fail because of it.
     side.party.alive()?;

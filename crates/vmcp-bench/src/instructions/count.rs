@@ -45,16 +45,11 @@ impl Counter<'_> {
     /// Instructions for one call.
     pub(super) async fn count(&self, path: &Route) -> Result<u64> {
         let parts = Parts { files: self.dir.join(path.file()) };
-        let sections = party::Sections {
-            incoming: path.credentials.incoming(self.backend),
-            policies: path.policies.texts(),
-            outgoing: path.credentials.outgoing(self.backend),
-            told: path.told.sections(self.backend, self.dir),
-        };
+        let sections = path.setup.sections(self.backend, self.dir);
         let (options, urls) = (parts.options(), self.urls(path));
         let vmcp = party::vmcp_counted(&options, &self.vmcp, self.dir, &urls, &sections).await?;
         let mut connection = Connection::open(vmcp.address).await?;
-        if let Some(token) = path.credentials.token() {
+        if let Some(token) = path.setup.credentials.token() {
             connection.show(token)?;
         }
         let mut driver = Driver::new(path.work, &mut connection).await?;

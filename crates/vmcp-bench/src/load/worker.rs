@@ -30,6 +30,8 @@ pub(crate) struct Load {
     pub(crate) address: SocketAddr,
     pub(crate) connections: usize,
     pub(crate) work: Work,
+    /// What each request shows.
+    pub(crate) token: Option<&'static str>,
 }
 
 /// One connection with all that it needs.
@@ -50,6 +52,9 @@ enum Kind {
 impl Worker {
     pub(super) async fn prepare(load: Load) -> Result<Self> {
         let mut connection = Connection::open(load.address).await?;
+        if let Some(token) = load.token {
+            connection.show(token)?;
+        }
         let kind = match load.work {
             Work::Ask(request) => {
                 Kind::Asks(Session::open(&mut connection).await?, Conversation::new(request))

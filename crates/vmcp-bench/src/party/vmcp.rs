@@ -61,8 +61,13 @@ pub(crate) async fn built() -> Result<PathBuf> {
 }
 
 /// Starts vmcp in front of backends at these URLs.
-pub(crate) async fn vmcp(program: &Path, dir: &Path, backends: &[String]) -> Result<Party> {
-    start(Command::new(program), dir, &configuration(backends, &Sections::default())).await
+pub(crate) async fn vmcp(
+    program: &Path,
+    dir: &Path,
+    backends: &[String],
+    sections: &Sections,
+) -> Result<Party> {
+    start(Command::new(program), dir, &configuration(backends, sections)).await
 }
 
 /// The same with its records in a Redis.

@@ -7,7 +7,7 @@ const TOKEN: &str = "eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6ImJlbmNoIn0.eyJ
 
 /// What a backend is shown, and by which callers vmcp is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Credentials {
+pub(crate) enum Credentials {
     /// Nothing, by anybody.
     None,
     /// The same header, whoever calls.
@@ -22,7 +22,7 @@ pub(super) enum Credentials {
 
 impl Credentials {
     /// The token that the client shows.
-    pub(super) fn token(self) -> Option<&'static str> {
+    pub(crate) fn token(self) -> Option<&'static str> {
         match self {
             Self::None | Self::Header | Self::Own => None,
             Self::HeaderForCallers | Self::OfCaller => Some(TOKEN),
