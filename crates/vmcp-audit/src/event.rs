@@ -6,9 +6,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use bytes::Bytes;
 use vmcp_model::{
-    BackendId, Kind, Method, Principal,
+    BackendId, Claims, Kind, Method, Principal,
     trail::{Details, End, Trail, Via},
 };
 
@@ -36,8 +35,8 @@ pub(crate) struct Event {
     /// The trace that it belongs to, and its span.
     pub(crate) trace: Option<([u8; 16], [u8; 8])>,
     pub(crate) issuer: Option<Arc<str>>,
-    /// What is said of the caller (JSON text).
-    pub(crate) claims: Option<Bytes>,
+    /// What is said of the caller.
+    pub(crate) claims: Option<Claims>,
     pub(crate) kind: Option<Kind>,
     pub(crate) backend: Option<BackendId>,
     pub(crate) request: Option<Beginning>,
@@ -116,7 +115,7 @@ impl Event {
                 Principal::Anonymous => None,
                 Principal::Subject { issuer, .. } => Some(Arc::clone(issuer)),
             }),
-            claims: asked.identity.as_ref().map(|identity| identity.claims().json().clone()),
+            claims: asked.identity.as_ref().map(|identity| identity.claims().clone()),
             kind: target.and_then(|target| Some(target.capability.as_ref()?.0)),
             backend: target.and_then(|target| target.backend.clone()),
             request: request.map(|json| Beginning::new(json, json.len() as u64, size)),
@@ -139,7 +138,7 @@ impl Event {
         let data = |data: &Option<Beginning>| data.as_ref().map_or(0, |data| data.bytes.len());
         size_of::<Self>()
             + self.texts.len()
-            + self.claims.as_ref().map_or(0, Bytes::len)
+            + self.claims.as_ref().map_or(0, |claims| claims.json().len())
             + data(&self.request)
             + data(&self.response)
     }

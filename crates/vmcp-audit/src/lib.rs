@@ -9,6 +9,7 @@ mod event_type;
 mod file;
 mod json;
 mod line;
+mod memo;
 mod outcome;
 mod queue;
 mod reference;

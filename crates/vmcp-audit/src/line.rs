@@ -1,14 +1,19 @@
 //! Records as lines of JSON.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use ring::rand::SecureRandom as _;
-use vmcp_model::{Kind, Method, trail::Via};
+use serde_json::{Map, Value};
+use vmcp_model::{Digest, Kind, Method, trail::Via};
 
 use crate::{
     EventType, Settings,
     event::{Beginning, Event, Text},
     json::{Object, object, string},
+    memo::Memo,
     subjects, text,
 };
 
@@ -24,7 +29,14 @@ pub(crate) struct Lines {
     data_size: usize,
     ids: Ids,
     stamp: Stamp,
+    /// What records show of the claims of callers.
+    callers: Memo<Digest, Arc<Map<String, Value>>>,
+    /// What stands for the ids of sessions.
+    sessions: Memo<String, [u8; SESSION]>,
 }
+
+/// Bytes of the digest of a session's id that records show.
+const SESSION: usize = 8;
 
 /// Makes UUIDs of version 4 (RFC 9562) that nobody can guess.
 #[derive(Debug)]
@@ -53,27 +65,28 @@ impl Lines {
             data_size: settings.data_size(),
             ids: Ids::new()?,
             stamp: Stamp::default(),
+            callers: Memo::new(),
+            sessions: Memo::new(),
         })
     }
 
     /// Appends the line of an event.
     pub(crate) fn push(&mut self, event: &Event, lines: &mut Vec<u8>) {
-        let claims = subjects::claims(event);
+        let claims = event
+            .claims
+            .as_ref()
+            .map(|claims| self.callers.get(&claims.digest(), || Arc::new(subjects::read(claims))));
+        let claims = claims.unwrap_or_default();
+        let session = event.text(Text::Session).map(|id| {
+            self.sessions.get(id, || {
+                let digest = ring::digest::digest(&ring::digest::SHA256, id.as_bytes());
+                digest.as_ref().first_chunk().copied().unwrap_or_default()
+            })
+        });
         let backend = event.backend.as_ref().map(|backend| backend.as_str());
         self.line(event.at, event.event_type.name(), event.outcome.name(), lines, |lines, line| {
             line.text("component", &lines.component);
-            line.object("source", |source| {
-                source.text("type", "network");
-                source.shown("value", event.address.to_canonical());
-                let [agent, request] =
-                    [Text::UserAgent, Text::RequestId].map(|text| event.text(text));
-                if agent.is_some() || request.is_some() {
-                    source.object("extra", |extra| {
-                        extra.any("user_agent", agent);
-                        extra.any("request_id", request);
-                    });
-                }
-            });
+            line.object("source", |source| write_source(source, event));
             line.object("subjects", |subjects| subjects::write(subjects, event, &claims));
             subjects::write_delegation(line, &claims, lines.depth);
             line.object("target", |target| {
@@ -84,7 +97,7 @@ impl Lines {
                 target.any("backend", backend);
             });
             line.object("metadata", |metadata| {
-                metadata.object("extra", |extra| write_extra(extra, event, backend));
+                metadata.object("extra", |extra| write_extra(extra, event, backend, session));
             });
             lines.data(event, line);
         });
@@ -219,7 +232,24 @@ fn write_id(id: [u8; 16], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-fn write_extra(extra: &mut Object<'_>, event: &Event, backend: Option<&str>) {
+fn write_source(source: &mut Object<'_>, event: &Event) {
+    source.text("type", "network");
+    source.shown("value", event.address.to_canonical());
+    let [agent, request] = [Text::UserAgent, Text::RequestId].map(|text| event.text(text));
+    if agent.is_some() || request.is_some() {
+        source.object("extra", |extra| {
+            extra.any("user_agent", agent);
+            extra.any("request_id", request);
+        });
+    }
+}
+
+fn write_extra(
+    extra: &mut Object<'_>,
+    event: &Event,
+    backend: Option<&str>,
+    session: Option<[u8; SESSION]>,
+) {
     // In whole microseconds: more digits tell nothing.
     let duration = (event.took.as_secs_f64() * 1e6).round() / 1e3;
     serde_json::to_writer(extra.member("duration_ms"), &duration).expect("it is a number");
@@ -238,9 +268,8 @@ fn write_extra(extra: &mut Object<'_>, event: &Event, backend: Option<&str>) {
     if let Some((trace, _)) = event.trace {
         extra.hex("trace_id", &trace);
     }
-    if let Some(session) = event.text(Text::Session) {
-        let digest = ring::digest::digest(&ring::digest::SHA256, session.as_bytes());
-        extra.hex("session", &digest.as_ref()[..8]);
+    if let Some(session) = session {
+        extra.hex("session", &session);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Who has asked, and on whose behalf, out of what a token says.
 
 use serde_json::{Map, Value};
+use vmcp_model::Claims;
 
 use crate::{
     event::{Event, Text},
@@ -11,10 +12,15 @@ use crate::{
 /// The longest value that is shown of a claim, in bytes.
 const MAX_CLAIM: usize = 256;
 
-/// The claims of an event's caller; none if there are none, or they are no object.
-pub(crate) fn claims(event: &Event) -> Map<String, Value> {
-    let claims = event.claims.as_deref().filter(|json| *json != b"{}");
-    claims.and_then(|json| serde_json::from_slice(json).ok()).unwrap_or_default()
+/// The claims that records show. `act` is the chain of who acts for the user.
+const SHOWN: [&str; 7] =
+    ["name", "preferred_username", "email", "sub", "client_name", "client_version", "act"];
+
+/// Reads of a caller's claims those that records show; none if they are no object.
+pub(crate) fn read(claims: &Claims) -> Map<String, Value> {
+    let mut all: Map<_, _> = serde_json::from_slice(claims.json()).unwrap_or_default();
+    all.retain(|name, _| SHOWN.contains(&name.as_str()));
+    all
 }
 
 /// Writes who has asked, and by which client. A client is what it calls itself, or what its token calls it.
