@@ -2,6 +2,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
+    pin::pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -217,7 +218,7 @@ impl Edge {
         peer: SocketAddr,
         listens: Listens,
     ) -> Response<Body> {
-        let mut response = self.routed(request, peer.ip(), listens).await;
+        let mut response = pin!(self.routed(request, peer.ip(), listens)).await;
         if self.is_draining() {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
@@ -269,7 +270,7 @@ impl Edge {
             };
             preflight(request.headers(), methods)
         } else if is_endpoint {
-            self.mcp(request, peer, listens).await
+            pin!(self.mcp(request, peer, listens)).await
         } else if let Some(resource) = metadata_of {
             self.metadata(&request, peer, resource, listens)
         } else if let Some(readers) = metrics.filter(|_| is_open) {

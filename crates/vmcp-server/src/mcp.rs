@@ -3,6 +3,7 @@
 
 use std::{
     net::IpAddr,
+    pin::pin,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -185,7 +186,8 @@ impl Edge {
                 // Boxed, so that a call of the legacy era does not carry room for it.
                 Box::pin(self.modern(headers, message, caller, accepts)).await
             }
-            Incoming::Single(message) => self.single(headers, message, caller, accepts).await,
+            // In its place, as it is large.
+            Incoming::Single(message) => pin!(self.single(headers, message, caller, accepts)).await,
             Incoming::Batch(messages) => {
                 let answered = match self.session(headers, caller).await {
                     Ok(session) => {

@@ -1,6 +1,7 @@
 //! What a session does with a message of its client.
 
 use std::{
+    pin::pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -100,14 +101,15 @@ impl Session {
     }
 
     /// Takes one message. An error of a request is to be told with the request's id.
-    pub async fn handle(
+    pub fn handle(
         self: &Arc<Self>,
         identity: &Identity,
         message: Message,
-    ) -> Result<Reply, Fault> {
+    ) -> impl Future<Output = Result<Reply, Fault>> + Send + use<'_> {
+        // The message, which is large, goes nowhere between its caller and the work.
         let (session, identity) = (Arc::clone(self), identity.clone());
         let work = Box::pin(async move { session.handle_into(&identity, &message, None).await });
-        Detaching::new(work, self.shared.background.tasks()).await
+        Detaching::new(work, self.shared.background.tasks())
     }
 
     /// Takes one message. A streamed answer goes to `log`, if there is one.
@@ -206,7 +208,8 @@ impl Session {
         let granted = self.granted(identity).await;
         let caller = self.caller(identity, &granted);
         match self.shared.vmcp.resolve(&caller, message) {
-            Ok(resolved) => self.send(&caller, &resolved, message, log, None).await,
+            // In its place, as it is large: without this it is made elsewhere and copied here.
+            Ok(resolved) => pin!(self.send(&caller, &resolved, message, log, None)).await,
             // It may name what has just been unlocked.
             Err(_unknown) if self.is_reading_lists() => {
                 Box::pin(self.call_when_read(identity, message, log)).await
@@ -265,7 +268,8 @@ impl Session {
             Some(sessions) => &Caller { sessions, ..*caller },
             None => caller,
         };
-        match self.shared.vmcp.call(caller, resolved, &id, ticket).await? {
+        let answering = pin!(self.shared.vmcp.call(caller, resolved, &id, ticket)).await?;
+        match answering {
             Answering::Whole(Whole { text, error }) => {
                 let Some(backend) = backend else { return Ok(Reply::Ready(text)) };
                 let uris =

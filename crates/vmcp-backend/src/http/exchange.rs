@@ -1,6 +1,6 @@
 //! What an HTTP backend's status and media type say about a message that was sent to it.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode, header::CONTENT_TYPE};
@@ -41,8 +41,8 @@ impl Backend {
                 .map(|()| Answer::Accepted);
         }
         let is_call = id.is_some_and(|id| !self.own_ids.gave(id));
-        let response = http.post(Some(session), text, is_call, lines).await?;
-        let answer = self.judge(session, response, id).await;
+        let response = pin!(http.post(Some(session), text, is_call, lines)).await?;
+        let answer = pin!(self.judge(session, response, id)).await;
         match &answer {
             Ok(Answer::Ready(_)) | Err(Error::Refused { .. }) if !session.is_stateless() => {
                 Box::pin(self.doubt_refused(session, id, answer)).await
