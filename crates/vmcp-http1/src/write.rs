@@ -90,10 +90,17 @@ pub fn chunk_size(out: &mut BytesMut, bytes: usize) {
 }
 
 fn line(out: &mut BytesMut, name: &HeaderName, value: &[u8]) {
-    out.put_slice(name.as_str().as_bytes());
-    out.put_slice(b": ");
-    out.put_slice(value);
-    out.put_slice(b"\r\n");
+    let name = name.as_str().as_bytes();
+    // There are a dozen lines in each message: room is made once, where each piece would look for it.
+    let start = out.len();
+    out.resize(start + name.len() + 2 + value.len() + 2, b' ');
+    let (written, rest) = out[start..].split_at_mut(name.len());
+    written.copy_from_slice(name);
+    let [colon, _space, rest @ ..] = rest else { return };
+    *colon = b':';
+    let (written, end) = rest.split_at_mut(value.len());
+    written.copy_from_slice(value);
+    end.copy_from_slice(b"\r\n");
 }
 
 #[cfg(test)]
