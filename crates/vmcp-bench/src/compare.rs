@@ -62,6 +62,11 @@ pub(crate) async fn run(quick: bool, only: &str, vmcp: Option<PathBuf>) -> Resul
     if is_chosen(case::ACROSS) {
         rows.push(bench.across_eras().await?);
     }
+    for (name, told, bar) in case::TOLD {
+        if is_chosen(name) && !quick {
+            rows.push(bench.told(name, told, bar).await?);
+        }
+    }
     if is_chosen(case::CATALOG) && !quick {
         rows.push(bench.with_a_larger_catalog().await?);
     }

@@ -8,8 +8,10 @@ use crate::{
     client::message::Request,
     crowd,
     load::Work,
+    party,
     plan::{Plan, Turns},
     report::Row,
+    setup::{Setup, Told},
 };
 
 /// Sessions that are there and do nothing.
@@ -65,6 +67,33 @@ impl Bench {
         legacy.kill().await?;
         modern.kill().await?;
         Ok(row(case::ACROSS, CONNECTIONS, compared, Some(case::ACROSS_ERAS)))
+    }
+
+    /// What a call costs more if something is told of it.
+    pub(super) async fn told(
+        &mut self,
+        name: &'static str,
+        told: Told,
+        bar: Option<case::Bar>,
+    ) -> Result<Row> {
+        progress(name)?;
+        let sections =
+            Setup { told, ..Setup::PLAIN }.sections(self.backend.address, self.dir.path());
+        let urls = self.urls(Backends::One);
+        let mut silent = self.start(Backends::One).await?;
+        let mut telling = party::vmcp(&self.vmcp, self.dir.path(), &urls, &sections).await?;
+        let work = Work::Ask(Request::Echo(64));
+        let sides = [
+            Side { name: "nothing told", party: &mut silent, work, token: None },
+            Side { name, party: &mut telling, work, token: None },
+        ];
+        let Plan { peak, paced, short, .. } = self.plan;
+        let peak = Turns { rounds: short.rounds, ..peak };
+        let compared = turns::compare(sides, CONNECTIONS, peak, paced).await?;
+        self.backend.alive()?;
+        silent.kill().await?;
+        telling.kill().await?;
+        Ok(row(name, CONNECTIONS, compared, bar))
     }
 
     /// Whether a call costs more where there are more tools.
