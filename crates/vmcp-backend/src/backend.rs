@@ -131,11 +131,15 @@ impl Backend {
                 Arc::clone(&conduct),
             )),
         };
+        let health = Health::new(config.id.clone(), credential.is_personal());
+        if let Some(missing) = credential.missing() {
+            health.lacks(&Error::NoCredential(missing));
+        }
         let shared = Shared {
             lineage: Lineage::begin(),
             own_ids: Arc::new(OwnIds::new(nonce)),
             eras: Arc::default(),
-            health: Arc::new(Health::new(config.id.clone(), credential.is_personal())),
+            health: Arc::new(health),
             conduct,
             credential,
         };

@@ -124,6 +124,14 @@ impl Health {
         }
     }
 
+    /// Notes that nothing can ever be sent to it, and why.
+    pub(crate) fn lacks(&self, error: &Error) {
+        let mut judgement = self.judgement();
+        judgement.last_error = Some((error.to_string(), Instant::now()));
+        judgement.lacks();
+        self.conclude(judgement);
+    }
+
     pub(crate) fn set(&self, settings: HealthSettings) {
         let mut judgement = self.judgement();
         judgement.set(settings, Instant::now());

@@ -1,6 +1,6 @@
 //! By which strategy a backend is shown who calls.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use http::{HeaderName, HeaderValue, header};
 
@@ -39,13 +39,19 @@ pub enum Config {
     Token(Box<Grant>),
     /// A signature of each request, with keys that AWS gives for the caller's token.
     Aws(Box<AssumeRole>),
+    /// There is none, so that the backend is sent nothing. The text says why, without any secret; it completes
+    /// "its credential".
+    Missing(Arc<str>),
 }
 
 impl Config {
     /// Whether callers are shown with credentials of their own, so that a backend can tell them apart.
     pub fn is_personal(&self) -> bool {
         match self {
-            Self::Unauthenticated | Self::Header { .. } | Self::HeaderFile(_) => false,
+            Self::Unauthenticated
+            | Self::Header { .. }
+            | Self::HeaderFile(_)
+            | Self::Missing(_) => false,
             Self::Token(grant) => grant.is_personal(),
             Self::Aws(_) => true,
         }
@@ -65,13 +71,14 @@ impl Config {
             }
             Self::Token(grant) => grant.parts(),
             Self::Aws(role) => role.parts(),
+            Self::Missing(why) => vec![b"missing".to_vec(), why.as_bytes().to_vec()],
         }
     }
 
     /// Whether it sets this header.
     pub fn sets(&self, header: &HeaderName) -> bool {
         match self {
-            Self::Unauthenticated => false,
+            Self::Unauthenticated | Self::Missing(_) => false,
             Self::Header { name, .. } | Self::HeaderFile(HeaderFile { name, .. }) => name == header,
             Self::Token(_) => header == header::AUTHORIZATION,
             // AWS refuses a request that has others of its headers beside those that are signed.
@@ -84,7 +91,7 @@ impl Config {
     /// The secrets that the configuration holds itself.
     pub fn secrets(&self) -> Vec<&[u8]> {
         match self {
-            Self::Unauthenticated => Vec::new(),
+            Self::Unauthenticated | Self::Missing(_) => Vec::new(),
             Self::Header { value, .. } | Self::HeaderFile(HeaderFile { value, .. }) => {
                 vec![value.as_bytes()]
             }
@@ -103,6 +110,7 @@ impl fmt::Debug for Config {
             Self::HeaderFile(file) => write!(f, "HeaderFile({file:?})"),
             Self::Token(grant) => write!(f, "Token({grant:?})"),
             Self::Aws(role) => write!(f, "Aws({role:?})"),
+            Self::Missing(why) => write!(f, "Missing({why})"),
         }
     }
 }

@@ -33,6 +33,8 @@ enum Value {
     Fixed,
     File(Arc<Watched>),
     Obtained(Box<Tokens>),
+    /// Nowhere: why.
+    Missing(Arc<str>),
 }
 
 /// What one source gives.
@@ -89,6 +91,7 @@ impl Credential {
             Config::HeaderFile(file) => Value::File(Watched::new(file)),
             Config::Token(grant) => from(Source::of_grant(grant.as_ref().clone())),
             Config::Aws(role) => from(role.source()),
+            Config::Missing(why) => Value::Missing(Arc::clone(why)),
         };
         Self { config, value, seen }
     }
@@ -104,6 +107,12 @@ impl Credential {
     /// Whether there is nothing but what [`Self::fixed`] says.
     pub fn is_fixed(&self) -> bool {
         matches!(self.value, Value::Fixed)
+    }
+
+    /// Why there is none, and never will be as this is configured.
+    pub fn missing(&self) -> Option<Unavailable> {
+        let Value::Missing(why) = &self.value else { return None };
+        Some(Unavailable::Source(Arc::clone(why)))
     }
 
     /// Whether callers are shown with credentials of their own, so that a backend can tell them apart.
@@ -137,6 +146,10 @@ impl Credential {
             },
             Value::File(file) => Showing::Now(file.shown(Instant::now())),
             Value::Obtained(tokens) => tokens.shown(caller),
+            Value::Missing(why) => {
+                let missing = Unavailable::Source(Arc::clone(why));
+                Showing::Wait(Box::pin(async { Err(missing) }))
+            }
         }
     }
 
@@ -145,7 +158,7 @@ impl Credential {
     /// of a refusal a moment ago, which stays in use then.
     pub fn refused(&self, caller: Option<&Identity>, shown: &Shown) -> bool {
         match &self.value {
-            Value::Fixed => false,
+            Value::Fixed | Value::Missing(_) => false,
             Value::File(file) => file.refused(shown),
             Value::Obtained(tokens) => tokens.refused(caller, shown),
         }
@@ -159,7 +172,7 @@ impl Credential {
     /// The values of these that are known whole.
     pub fn last_shown(&self) -> Vec<Shown> {
         match &self.value {
-            Value::Fixed | Value::Obtained(_) => self.seen.last(),
+            Value::Fixed | Value::Obtained(_) | Value::Missing(_) => self.seen.last(),
             Value::File(file) => vec![file.shown(Instant::now())],
         }
     }

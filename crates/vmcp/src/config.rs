@@ -284,7 +284,9 @@ fn parse_noting(
     environment: &dyn Fn(&str) -> Option<String>,
     note: &dyn Fn(&Path),
 ) -> Result<Configuration, Problems> {
-    parse_with(text, file_name, |duplicates| Report::new(environment, duplicates).noting(note))
+    parse_with(text, file_name, |duplicates| {
+        Report::new(environment, duplicates).letting_backends_lack().noting(note)
+    })
 }
 
 fn parse_with<'a>(

@@ -53,7 +53,8 @@ pub(super) struct Judgement {
     /// The last check was slow, and nothing went well since.
     pub(super) slow: bool,
     consecutive: u32,
-    unauthenticated: bool,
+    /// What it is, whatever else is known, until it answers.
+    certain: Option<State>,
     ever_alive: bool,
     /// How often it could not be read what it offers, of one that never said it; `None` once it has.
     unread: Option<u32>,
@@ -74,7 +75,7 @@ impl Judgement {
             doubt: None,
             slow: false,
             consecutive: 0,
-            unauthenticated: false,
+            certain: None,
             ever_alive: false,
             unread: Some(0),
             state: State::Unknown,
@@ -94,18 +95,23 @@ impl Judgement {
     /// It answered.
     pub(super) fn alive(&mut self) {
         (self.consecutive, self.doubt, self.slow) = (0, None, false);
-        (self.unauthenticated, self.ever_alive) = (false, true);
+        (self.certain, self.ever_alive) = (None, true);
     }
 
     /// It answered a check by refusing the credential.
     pub(super) fn denied(&mut self) {
         self.alive();
-        self.unauthenticated = true;
+        self.certain = Some(State::Unauthenticated);
     }
 
     pub(super) fn check_failed(&mut self, now: Instant) {
         self.consecutive = self.consecutive.saturating_add(1);
         self.doubt = Some(now);
+    }
+
+    /// It can never be sent anything.
+    pub(super) fn lacks(&mut self) {
+        self.certain = Some(State::Unhealthy);
     }
 
     /// It said what it offers.
@@ -123,7 +129,7 @@ impl Judgement {
         self.ever_alive
             && self.consecutive == 0
             && self.doubt.is_none()
-            && !self.unauthenticated
+            && self.certain.is_none()
             && !self.slow
             && self.breaker.is_closed()
     }
@@ -150,8 +156,8 @@ impl Judgement {
             Phase::HalfOpen => return State::Degraded,
             Phase::Closed => {}
         }
-        if self.unauthenticated {
-            State::Unauthenticated
+        if let Some(state) = self.certain {
+            state
         } else if self.consecutive >= self.settings.unhealthy_threshold {
             State::Unhealthy
         } else if self.unread.is_some_and(|times| times >= self.settings.unhealthy_threshold) {

@@ -4,13 +4,14 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use http::HeaderName;
 use vmcp_backend::{Config, Limits, Timeouts, Transport};
+use vmcp_credentials::Config as Outgoing;
 use vmcp_model::BackendId;
 
 use super::{
     BackendSettings,
     forwarded::{self, Claimed},
     operational::CallTimeouts,
-    outgoing::OutgoingAuth,
+    outgoing::{self, OutgoingAuth},
     problem::Problem,
     reader::Reader,
     suggest::did_you_mean,
@@ -24,6 +25,8 @@ pub(super) struct Draft<'a> {
     id: Option<BackendId>,
     transport: transports::Draft<'a>,
     metadata: BTreeMap<String, String>,
+    /// What it is shown if variables are not there that its entry names: nothing, as it is out.
+    missing: Option<Outgoing>,
 }
 
 /// What the rest of the file says about backends.
@@ -120,7 +123,7 @@ impl Draft<'_> {
             let (place, path) = (Some(value.place()), value.path().to_owned());
             Problem { place, path, text: String::new() }.of("")
         });
-        let outgoing = common.outgoing.of(&id);
+        let outgoing = self.missing.unwrap_or_else(|| common.outgoing.of(&id));
         let transport = self.transport.finish(outgoing, &common.passthrough)?;
         let initialize = match &transport {
             Transport::Stdio(_) => common.start,
@@ -179,14 +182,22 @@ impl Names {
 fn draft<'a>(reader: &Reader<'a>, names: &mut Names) -> Draft<'a> {
     let name = reader.value("name");
     let id = name.as_ref().and_then(|value| id(value, names));
-    let forwarded = name.as_ref().zip(id.as_ref());
-    let forwarded = forwarded.map(|(name, id)| forwarded::read(name, id, &mut names.forwarded));
-    let transport = transports::read(reader, forwarded.unwrap_or_default());
+    let (mut transport, lacking) = reader.report.lacking(|| {
+        let forwarded = name.as_ref().zip(id.as_ref());
+        let forwarded = forwarded.map(|(name, id)| forwarded::read(name, id, &mut names.forwarded));
+        transports::read(reader, forwarded.unwrap_or_default())
+    });
+    let missing = outgoing::missing(&lacking);
+    if missing.is_some() {
+        transport.stand_in();
+    }
+    let who = id.as_ref().map_or("the backend", BackendId::as_str);
+    reader.report.warn_of(lacking, &format!("backend {who} is out until then"));
     if transport.kind == Some(Kind::Stdio) {
         names.programs.extend(id.as_ref().map(ToString::to_string));
     }
     let metadata = labels(reader);
-    Draft { id, transport, metadata }
+    Draft { id, transport, metadata, missing }
 }
 
 fn id(value: &Value<'_>, names: &mut Names) -> Option<BackendId> {

@@ -200,7 +200,7 @@ impl<'a> Manifest<'a, '_> {
         }
         let secret = self.backend.report().variable(&variable).and_then(secret::held);
         if secret.is_none() {
-            self.backend.not_here(format!(
+            self.backend.no_variable(format!(
                 "{key} names the variable {variable}, which is not set or empty"
             ));
         }

@@ -14,7 +14,7 @@ use http::{HeaderName, HeaderValue};
 use vmcp_credentials::{Config as Outgoing, Grant, HeaderFile, RESERVED};
 use vmcp_model::BackendId;
 
-use super::{backends::Names, file, reader::Reader, secret, value::Value};
+use super::{backends::Names, file, problem::Problem, reader::Reader, secret, value::Value};
 
 /// The strategies of all backends.
 pub(super) struct OutgoingAuth {
@@ -39,7 +39,7 @@ const SOURCES: [&str; 3] = ["headerValue", "headerValueEnv", "headerValueFile"];
 /// Reads the strategies. `has_issuer` says that callers show tokens.
 pub(super) fn read(reader: &Reader<'_>, names: &Names, has_issuer: bool) -> OutgoingAuth {
     reader.choice("source", &[()]);
-    let default = strategy(&reader.section("default"), has_issuer);
+    let default = strategy(&reader.section("default"), has_issuer, "each backend that it is for");
     let default = default.unwrap_or(Outgoing::Unauthenticated);
     let mut single = BTreeMap::new();
     for (name, value, section) in reader.named("backends") {
@@ -50,7 +50,8 @@ pub(super) fn read(reader: &Reader<'_>, names: &Names, has_issuer: bool) -> Outg
                  credentials in env",
             );
         }
-        if let (Some(id), Some(strategy)) = (id, strategy(&section, has_issuer)) {
+        let strategy = strategy(&section, has_issuer, &format!("backend {name}"));
+        if let (Some(id), Some(strategy)) = (id, strategy) {
             single.insert(id, strategy);
         }
     }
@@ -117,7 +118,21 @@ impl Strategy {
     }
 }
 
-fn strategy(reader: &Reader<'_>, has_issuer: bool) -> Option<Outgoing> {
+/// Reads a strategy. Who is shown by it is out where it names a variable that is not there.
+fn strategy(reader: &Reader<'_>, has_issuer: bool, who: &str) -> Option<Outgoing> {
+    let (strategy, lacking) = reader.report.lacking(|| chosen(reader, has_issuer));
+    let missing = missing(&lacking);
+    reader.report.warn_of(lacking, &format!("{who} is out until then"));
+    missing.or(strategy)
+}
+
+/// What is shown where variables are not there, if some are.
+pub(super) fn missing(lacking: &[Problem]) -> Option<Outgoing> {
+    let first = lacking.first()?;
+    Some(Outgoing::Missing(format!("cannot be had: {}", first.text).into()))
+}
+
+fn chosen(reader: &Reader<'_>, has_issuer: bool) -> Option<Outgoing> {
     let chosen = reader.choice("type", &Strategy::ALL);
     for other in Strategy::ALL.into_iter().filter(|other| Some(*other) != chosen) {
         let (name, Some(key)) = other.names() else { continue };

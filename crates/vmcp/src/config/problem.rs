@@ -53,6 +53,10 @@ pub(super) struct Report<'a> {
     note: &'a dyn Fn(&Path),
     /// Whether variables and files that are not there are no problem.
     without_secrets: bool,
+    /// Whether a backend may lack the variables that it names, and is out then.
+    backends_may_lack: bool,
+    /// The variables that are not there for the backend that is being read.
+    lacking: RefCell<Option<Vec<Problem>>>,
 }
 
 impl Problem {
@@ -158,12 +162,19 @@ impl<'a> Report<'a> {
             notes: RefCell::default(),
             note: &|_path| {},
             without_secrets: false,
+            backends_may_lack: false,
+            lacking: RefCell::default(),
         }
     }
 
     /// Takes it that variables and files that are not there are elsewhere.
     pub(super) fn without_secrets(self) -> Self {
         Self { without_secrets: true, ..self }
+    }
+
+    /// Lets backends lack the variables that they name.
+    pub(super) fn letting_backends_lack(self) -> Self {
+        Self { backends_may_lack: true, ..self }
     }
 
     /// Says that a variable or a file is not there, unless that is no problem.
@@ -173,6 +184,39 @@ impl<'a> Report<'a> {
         }
         let text = format!("left aside: {}", text.into());
         self.notes.borrow_mut().push(Problem { place: Some(place), path: path.to_owned(), text });
+    }
+
+    /// Says that a variable is not there.
+    pub(super) fn no_variable(&self, place: Place, path: &str, text: impl Into<String>) {
+        match &mut *self.lacking.borrow_mut() {
+            Some(lacking) => {
+                lacking.push(Problem {
+                    place: Some(place),
+                    path: path.to_owned(),
+                    text: text.into(),
+                });
+            }
+            _ => self.not_here(place, path, text),
+        }
+    }
+
+    /// Reads something of a backend, and gives the variables that are not there for it, each of which is a problem
+    /// where no backend may lack any.
+    pub(super) fn lacking<T>(&self, read: impl FnOnce() -> T) -> (T, Vec<Problem>) {
+        if !self.backends_may_lack {
+            return (read(), Vec::new());
+        }
+        let before = self.lacking.replace(Some(Vec::new()));
+        let read = read();
+        (read, self.lacking.replace(before).unwrap_or_default())
+    }
+
+    /// Says of what [`Report::lacking`] has given that it does not keep the configuration from being used.
+    pub(super) fn warn_of(&self, lacking: Vec<Problem>, consequence: &str) {
+        let warnings = lacking
+            .into_iter()
+            .map(|problem| Problem { text: format!("{}; {consequence}", problem.text), ..problem });
+        self.warnings.borrow_mut().extend(warnings);
     }
 
     pub(super) fn is_without_secrets(&self) -> bool {

@@ -27,7 +27,7 @@ pub(super) struct Reader<'a> {
     present: bool,
     place: Place,
     path: String,
-    report: &'a Report<'a>,
+    pub(super) report: &'a Report<'a>,
     asked: RefCell<Vec<&'static str>>,
     /// Keys that probably stand there, misspelt.
     meant: RefCell<Vec<&'static str>>,

@@ -17,7 +17,7 @@ pub(super) fn from_variable(value: &Value<'_>) -> Option<(String, String)> {
     }
     let text = value.report().variable(&name).and_then(held);
     if text.is_none() {
-        value.not_here(format!("the environment variable {name} is not set or empty"));
+        value.no_variable(format!("the environment variable {name} is not set or empty"));
     }
     text.map(|text| (name, text))
 }

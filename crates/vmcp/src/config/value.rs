@@ -47,6 +47,11 @@ impl<'a> Value<'a> {
         self.report.not_here(self.place(), &self.path, text);
     }
 
+    /// Says that a variable that the value names is not there.
+    pub(super) fn no_variable(&self, text: impl Into<String>) {
+        self.report.no_variable(self.place(), &self.path, text);
+    }
+
     pub(super) fn warning(&self, text: impl Into<String>) {
         self.report.warning(self.place(), &self.path, text);
     }
@@ -217,7 +222,7 @@ impl<'a> Value<'a> {
         match expand::expand(text, |name| self.report.variable(name)) {
             Ok(text) => Some(text),
             Err(Unexpanded::Unset(name)) => {
-                self.not_here(format!(
+                self.no_variable(format!(
                     "the environment variable {name} is not set; set it, or write $${{ for ${{"
                 ));
                 None

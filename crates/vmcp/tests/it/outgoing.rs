@@ -75,6 +75,31 @@ async fn each_backend_gets_its_own_header_on_every_request() {
     }
 }
 
+/// In a pod a Secret may not be there yet.
+#[tokio::test]
+async fn a_backend_whose_variable_is_not_set_is_out_and_keeps_nobody_else() {
+    let (good, bad) =
+        (peers::stateful().start().await.unwrap(), peers::stateful().start().await.unwrap());
+    let gateway = Gateway::before(&[("good", good.url()), ("bad", bad.url())]).with(
+        "outgoingAuth: {source: inline, backends: {bad: {type: header_injection, \
+         headerInjection: {headerName: X-Key, headerValueEnv: NOT_THERE}}}}",
+    );
+    let process = gateway.start(env!("CARGO_BIN_EXE_vmcp")).await.unwrap();
+    assert_eq!(fetch(&process.url_of("/readyz")).await.unwrap().0, 200);
+    let client = Client::connect(&process.url()).await.unwrap();
+    client.call("1", "good_count", "{}").await.unwrap().result().unwrap();
+    let refused = client.call("2", "bad_count", "{}").await.unwrap();
+    assert!(refused.result().is_err(), "{refused:?}");
+    let (_, status) = fetch(&process.url_of("/status")).await.unwrap();
+    let status: serde_json::Value = serde_json::from_slice(&status).unwrap();
+    let backends = status["backends"].as_array().unwrap();
+    let backend = backends.iter().find(|backend| backend["name"] == "bad").unwrap();
+    assert_eq!(backend["state"], "unhealthy");
+    let error = backend["last_error"].as_str().unwrap();
+    assert!(error.contains("the environment variable NOT_THERE is not set"), "{error}");
+    assert!(bad.seen().is_empty(), "it was asked without its credential");
+}
+
 #[tokio::test]
 async fn a_default_holds_for_backends_without_an_entry() {
     let (one, two) = (peers::slow().start().await.unwrap(), peers::slow().start().await.unwrap());

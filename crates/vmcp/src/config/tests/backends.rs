@@ -299,3 +299,49 @@ fn a_backend_is_left_alone_for_a_second_at_least() {
         "breaker Some(BreakerSettings { failure_threshold: 5, timeout: 60s })",
     );
 }
+
+/// Wherever the variable is named: it is that backend's trouble alone.
+#[test]
+fn a_backend_whose_variable_is_not_there_is_out_and_no_other() {
+    let unset = "the environment variable NOBODY is not set; set it, or write $${ for ${";
+    let entry = |entry: &str| {
+        format!(
+            "backends:\n  - {{name: github, url: 'http://127.0.0.1:8081/mcp'}}\n  - {{name: jira, {entry}}}\n"
+        )
+    };
+    for (entry, path, place) in [
+        ("url: 'http://${NOBODY}/mcp'", "url", "http://unknown.invalid/"),
+        ("url: 'http://b/', headers: {X-Key: '${NOBODY}'}", "headers.X-Key", "http://b/"),
+        ("command: run, args: ['--key', '${NOBODY}']", "args[1]", "http://unknown.invalid/"),
+        ("command: run, env: {KEY: '${NOBODY}'}", "env.KEY", "http://unknown.invalid/"),
+    ]
+    .map(|(text, path, place)| (entry(text), path, place))
+    {
+        let line = entry.lines().nth(2).unwrap();
+        let column = line.find("'${NOBODY}'").or(line.find("'http://${")).unwrap() + 1;
+        check(
+            &entry,
+            &format!(
+                "jira: {place} missing \"cannot be had: {unset}\" ca 0 {{}}
+                 warning vmcp.yaml:3:{column}: backends[1].{path}: {unset}; backend jira is out until then"
+            ),
+        );
+    }
+    // Of a default, all that go by it.
+    check(
+        "outgoingAuth: {default: {type: header_injection, headerInjection: {headerName: X, headerValueEnv: EMPTY}}, \
+         backends: {jira: {type: unauthenticated}}}",
+        "github: http://127.0.0.1:8081/mcp missing \"cannot be had: the environment variable EMPTY is not set or empty\" ca 0 {}
+         warning vmcp.yaml:1:99: outgoingAuth.default.headerInjection.headerValueEnv: the environment variable EMPTY is not \
+         set or empty; each backend that it is for is out until then",
+    );
+    // What is wrong besides is wrong, and a backend without a name is none.
+    check(
+        "backends:\n  - {name: '${NOBODY}', url: 'http://h/'}",
+        &format!("vmcp.yaml:2:12: backends[0].name: {unset}"),
+    );
+    check(
+        &entry("url: 'http://${NOBODY}/', transport: carrier"),
+        "vmcp.yaml:3:55: backends[1].transport: must be streamable-http or sse or stdio, not \"carrier\"",
+    );
+}
