@@ -237,23 +237,26 @@ pub(crate) fn load_noting(
 /// configuration.
 const AUTHORIZATION_SERVER: &str = "authserver-config.yaml";
 
-/// Tells of a file beside the configuration that the reference system would read.
+/// Refuses a configuration with a file beside it that the reference system would read.
 fn beside(path: &Path, read: Result<Configuration, Problems>) -> Result<Configuration, Problems> {
     let other = path.with_file_name(AUTHORIZATION_SERVER);
-    let is_there = other != path && other.try_exists().unwrap_or(false);
-    let warning = is_there.then(|| {
-        let text = "stands beside the configuration and is not read: vmcp has no authorization server \
-                    yet, and nobody can log in through it; without another issuer of tokens, do not \
-                    serve this configuration with vmcp until then";
-        Problem::of_file(text).of(&other.display().to_string())
-    });
-    match read {
-        Ok(mut configuration) => {
-            configuration.warnings.extend(warning);
-            Ok(configuration)
-        }
-        Err(problems) => Err(problems.with_warnings(warning)),
+    if other == path || !other.try_exists().unwrap_or(false) {
+        return read;
     }
+    let text = "is not supported yet: vmcp has no authorization server, and nobody could log in through it; \
+                to serve the configuration beside it with another issuer of tokens, remove this file";
+    let refused = Problems::of_file(&other.display().to_string(), text);
+    Err(match read {
+        Ok(configuration) => refused.with_warnings(configuration.warnings),
+        Err(problems) => Problems::joined(Some(problems), refused),
+    })
+}
+
+/// Whether this is a pod that ToolHive's operator has made for a VirtualMCPServer.
+pub(crate) fn is_in_pod() -> bool {
+    ["VMCP_NAME", "VMCP_NAMESPACE"]
+        .iter()
+        .all(|name| environment(name).is_some_and(|held| !held.is_empty()))
 }
 
 /// Reads a file on a machine that has not all of what it names: variables and files that are not there

@@ -148,23 +148,22 @@ fn warnings_are_told_beside_problems() {
 
 /// The reference system reads a file beside the configuration.
 #[test]
-fn the_file_of_an_authorization_server_beside_it_is_told() {
+fn the_file_of_an_authorization_server_beside_it_is_refused() {
     let folder = tempfile::tempdir().expect("a directory");
     let file = folder.path().join("config.yaml");
     let other = folder.path().join("authserver-config.yaml");
-    let warnings = || {
-        let loaded = super::super::load(&file, &environment);
-        let warnings =
-            loaded.map_or_else(|problems| problems.beside().warnings.clone(), |it| it.warnings);
-        warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
+    let problems = || match super::super::load(&file, &environment) {
+        Ok(_) => Vec::new(),
+        Err(problems) => problems.iter().map(ToString::to_string).collect(),
     };
-    for text in ["", "colour: red"] {
+    for (text, others) in [("", 0), ("colour: red", 1)] {
         std::fs::write(&file, complete(text)).expect("written");
         _ = std::fs::remove_file(&other);
-        assert!(warnings().is_empty(), "{text}");
+        assert_eq!(problems().len(), others, "{text}");
         std::fs::write(&other, "issuer: https://i").expect("written");
-        let told = warnings();
-        let beginning = format!("{}: stands beside the configuration", other.display());
-        assert!(told.len() == 1 && told[0].starts_with(&beginning), "{told:?}");
+        let told = problems();
+        assert_eq!(told.len(), others + 1, "{told:?}");
+        let beginning = format!("{}: is not supported yet", other.display());
+        assert!(told[others].starts_with(&beginning), "{told:?}");
     }
 }
