@@ -52,6 +52,9 @@ pub struct Config {
     pub connections: usize,
     /// How long a stream may be silent.
     pub keep_alive: Duration,
+    /// Whether clients' listeners tell anybody the names and states of backends, as those of a pod do that ToolHive's
+    /// operator has made.
+    pub shows_states: bool,
 }
 
 /// What a listener serves.
@@ -242,7 +245,8 @@ impl Edge {
             _ => {}
         }
         let metrics = self.shows_metrics(path, listens);
-        let is_open = metrics.is_some_and(|readers| readers != Readers::Operators);
+        let shows_states = self.shows_states(path, listens);
+        let is_open = shows_states || metrics.is_some_and(|readers| readers != Readers::Operators);
         // Whoever reads metrics of many servers knows them by their addresses, which no other site's page can.
         let checked = match host {
             Some(host) if is_open && host.is_address() => Ok(()),
@@ -273,6 +277,8 @@ impl Edge {
             pin!(self.mcp(request, peer, listens)).await
         } else if let Some(resource) = metadata_of {
             self.metadata(&request, peer, resource, listens)
+        } else if shows_states {
+            self.states(&request)
         } else if let Some(readers) = metrics.filter(|_| is_open) {
             match respond::reads(request.method()) {
                 true => Box::pin(self.metrics(readers)).await,

@@ -2,13 +2,13 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response, header};
 use vmcp_auth::{Asking, Operators};
 use vmcp_wire::Fault;
 
 use crate::{
     body::Body,
-    edge::Edge,
+    edge::{Edge, Listens},
     log_levels::{self, LOG},
     metrics::{METRICS, Readers},
     near::{is_forwarded, is_from_here},
@@ -31,6 +31,25 @@ pub(crate) fn is_for_operators(path: &str) -> bool {
 }
 
 impl Edge {
+    /// Whether anybody is told names and states of backends at this path.
+    pub(crate) fn shows_states(&self, path: &str, listens: Listens) -> bool {
+        self.config.shows_states && listens == Listens::Clients && matches!(path, STATUS | BACKENDS)
+    }
+
+    /// Tells them.
+    pub(crate) fn states<B>(&self, request: &Request<B>) -> Response<Body> {
+        if !respond::reads(request.method()) {
+            return respond::only_reads();
+        }
+        let mut response = match request.uri().path() {
+            BACKENDS => status::backends(self),
+            _ => status::states(self),
+        };
+        let sniffing = HeaderValue::from_static("nosniff");
+        response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, sniffing);
+        response
+    }
+
     /// Answers a request for one of these paths.
     pub(crate) async fn serve_operator(
         self: &Arc<Self>,

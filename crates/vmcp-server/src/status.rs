@@ -105,6 +105,15 @@ pub(crate) async fn status(edge: &Edge) -> Response<Body> {
     answer(StatusCode::OK, &body)
 }
 
+/// Which backends there are and how they are, as the reference system tells it to anybody.
+pub(crate) fn states(edge: &Edge) -> Response<Body> {
+    let backends = edge.sessions.vmcp().backends();
+    let group = edge.notes().labels["group"].clone();
+    let version = &edge.sessions.server().version;
+    let backends = backends.iter().map(AsRef::as_ref);
+    answer(StatusCode::OK, &monitor::states(backends, version, &group))
+}
+
 /// The health of all backends, for monitors of the reference system.
 pub(crate) fn backends(edge: &Edge) -> Response<Body> {
     let backends = edge.sessions.vmcp().backends();

@@ -109,6 +109,7 @@ fn edge(store: Arc<dyn Store>, background: &Background) -> Arc<Edge> {
         streams: 10,
         connections: 10,
         keep_alive: SECOND,
+        shows_states: false,
     };
     Edge::new(
         config,

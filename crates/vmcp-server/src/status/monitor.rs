@@ -30,6 +30,23 @@ pub(super) fn report<'a>(backends: impl Iterator<Item = &'a Backend>) -> Value {
     })
 }
 
+/// What stands at `/status` there, as far as it is for anybody: `healthy` says that one backend is.
+pub(super) fn states<'a>(
+    backends: impl Iterator<Item = &'a Backend>,
+    version: &str,
+    group: &Value,
+) -> Value {
+    let states: Vec<_> =
+        backends.map(|backend| (backend.id().as_str(), backend.health().state)).collect();
+    let backends = states.iter().map(|(name, state)| json!({"name": name, "health": state.name()}));
+    json!({
+        "backends": backends.collect::<Vec<_>>(),
+        "healthy": states.iter().any(|(_, state)| *state == State::Healthy),
+        "version": version,
+        "group_ref": group,
+    })
+}
+
 fn of_one(health: &HealthSnapshot, now: SystemTime) -> Value {
     let ago = |age: Duration| {
         let at = now.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);

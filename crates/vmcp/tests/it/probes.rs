@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::Method;
 use serde_json::Value;
 use vmcp_testkit::{
     client::{Client, fetch},
@@ -208,4 +210,51 @@ async fn the_endpoint_is_the_same_with_a_slash_behind_it() {
             "{path}"
         );
     }
+}
+
+/// Whoever watches a pod of ToolHive's operator reads them at its port, over the network.
+#[tokio::test]
+async fn in_a_pod_anybody_is_told_names_and_states_and_nothing_more() {
+    let backend = peers::stateful().start().await.unwrap();
+    let gateway = Gateway::before(&[("up", backend.url()), ("down", backend.url())])
+        .with("groupRef: tools")
+        .with(
+            "outgoingAuth: {source: inline, backends: {down: {type: header_injection, \
+             headerInjection: {headerName: X-Key, headerValueEnv: NOT_THERE}}}}",
+        );
+    let arguments = ["serve", "--config", "{config}", "--host", "0.0.0.0", "--port", "{port}"];
+    let program = || Program::new(env!("CARGO_BIN_EXE_vmcp"), &arguments).config(&gateway.yaml());
+    let process = program().start().await.unwrap();
+    for path in ["/status", "/api/backends/health"] {
+        assert_eq!(fetch(&process.url_of(path)).await.unwrap().0, 404, "{path}");
+    }
+    assert!(process.terminate().await.unwrap().success());
+    let program = program().environment("VMCP_NAME", "hub").environment("VMCP_NAMESPACE", "n");
+    let process = program.start().await.unwrap();
+    let json = async |path: &str| {
+        let (status, body) = fetch(&process.url_of(path)).await.unwrap();
+        assert_eq!(status, 200, "{path}");
+        serde_json::from_slice::<Value>(&body).unwrap()
+    };
+    let status = eventually("both are known", async || {
+        let status = json("/status").await;
+        (status["healthy"] == true).then_some(status)
+    })
+    .await;
+    let version = env!("CARGO_PKG_VERSION");
+    let expected = serde_json::json!({
+        "backends": [{"name": "down", "health": "unhealthy"}, {"name": "up", "health": "healthy"}],
+        "healthy": true,
+        "version": version,
+        "group_ref": "tools",
+    });
+    assert_eq!(status, expected);
+    let health = json("/api/backends/health").await;
+    assert_eq!(health["backends"]["down"]["Status"], "unhealthy");
+    assert!(!format!("{status}{health}").contains("127.0.0.1"), "where backends are is told");
+    // A page of another site gets nothing, and nothing is written there.
+    let client = Client::new(&process.url_of("/status"));
+    let page = [("origin", "https://other.example")];
+    assert_eq!(client.send(Method::GET, &page, Bytes::new()).await.unwrap().status(), 403);
+    assert_eq!(client.send(Method::POST, &[], Bytes::new()).await.unwrap().status(), 405);
 }
