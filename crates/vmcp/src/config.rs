@@ -64,6 +64,7 @@ pub(crate) use mcp_json::Broken;
 pub(crate) use problem::{Beside, Complaint, Place, Problem, Problems};
 pub(crate) use proxy::proxy;
 pub(crate) use reference::reference;
+use telemetry::handed;
 pub(crate) use telemetry::{Otlp, Prometheus, Sent, Telemetry};
 pub(crate) use write::starter;
 
@@ -230,7 +231,13 @@ pub(crate) fn load_noting(
     let backends = configuration.backends.iter().map(|backend| &backend.config.id);
     let unclaimed = forwarded::unclaimed(variables(), backends, environment);
     configuration.warnings.extend(unclaimed.into_iter().map(|problem| problem.of(&name)));
-    Ok(configuration)
+    let otlp = configuration.telemetry.as_mut().and_then(|telemetry| telemetry.otlp.as_mut());
+    let authorities = is_in_pod().then_some(Path::new(handed::AUTHORITIES));
+    let wrong = otlp.map(|otlp| handed::take(otlp, variables(), environment, authorities));
+    match wrong.filter(|wrong| !wrong.is_empty()) {
+        Some(wrong) => Err(Problems::new(&name, wrong).with_warnings(configuration.warnings)),
+        None => Ok(configuration),
+    }
 }
 
 /// The file from which the reference system's authorization server is configured, beside the

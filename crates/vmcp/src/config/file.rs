@@ -79,12 +79,17 @@ fn held(value: &Value<'_>, path: &Path) -> Option<Vec<u8>> {
 /// Reads a bundle of certificates that a key names.
 pub(super) fn certificates(value: &Value<'_>) -> Option<Arc<[u8]>> {
     let bytes = referenced(value)?;
-    let certificate = b"-----BEGIN CERTIFICATE-----";
-    if !bytes.windows(certificate.len()).any(|part| part == certificate) {
+    if !holds_certificate(&bytes) {
         value.problem(format!("{} holds no PEM certificate", value.quoted()));
         return None;
     }
     Some(bytes.into())
+}
+
+/// Whether there is a certificate in PEM among what a file holds.
+pub(super) fn holds_certificate(bytes: &[u8]) -> bool {
+    let certificate = b"-----BEGIN CERTIFICATE-----";
+    bytes.windows(certificate.len()).any(|part| part == certificate)
 }
 
 /// Reads a regular file. A pipe would be waited for until somebody writes, perhaps for ever.

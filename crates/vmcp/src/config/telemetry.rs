@@ -1,6 +1,7 @@
 //! Metrics and traces: `telemetry`, and the environment variables of OpenTelemetry where it leaves something out.
 
 mod collector;
+pub(super) mod handed;
 
 use std::{sync::Arc, time::Duration};
 
