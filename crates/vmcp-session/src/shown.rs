@@ -113,7 +113,8 @@ impl Shared {
         let (needed, mark) = (now.after(ttl), self.confidence.mark());
         // The store may have lost it when it was away.
         let stands = |kept: &Kept| kept.until >= needed && kept.mark == mark;
-        if self.kept.lock().get(&digest).is_some_and(stands) {
+        let is_kept = self.kept.lock().get(&digest).is_some_and(stands);
+        if is_kept && self.store.still_holds(digest) {
             return Ok(());
         }
         // Longer than one session needs, so that not every session writes it.

@@ -116,6 +116,12 @@ pub trait Store: Send + Sync {
     /// kept longer already.
     fn put_catalog(&self, digest: Digest, catalog: Bytes, until: Timestamp) -> Answer<'_, ()>;
 
+    /// Whether what was put under a digest is still there, as far as this process can tell without asking anybody; it is
+    /// for a while longer then. Only memory lets go early what no record names.
+    fn still_holds(&self, _digest: Digest) -> bool {
+        true
+    }
+
     /// A catalog or an own offer by its digest. It is what was put there: the caller need not check it.
     fn catalog(&self, digest: Digest, now: Timestamp) -> Answer<'_, Option<Bytes>>;
 

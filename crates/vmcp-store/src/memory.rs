@@ -1,8 +1,9 @@
 //! Records in this process's memory: for one replica, lost with it.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -27,10 +28,26 @@ struct State {
     records: HashMap<SessionKey, Entry>,
     /// Every record by the time at which it needs a look.
     deadlines: BTreeSet<(Timestamp, SessionKey)>,
-    catalogs: HashMap<Digest, (Bytes, Timestamp)>,
+    catalogs: HashMap<Digest, Catalog>,
+    /// When it was last looked which catalogs records name.
+    looked: Timestamp,
     replicas: HashMap<String, Timestamp>,
     questions: BTreeSet<(SessionKey, Digest)>,
 }
+
+#[derive(Debug)]
+struct Catalog {
+    bytes: Bytes,
+    until: Timestamp,
+    /// Since when no record is known to name it.
+    unnamed: Option<Timestamp>,
+}
+
+/// How often it is looked which catalogs records name.
+const LOOKS: Duration = Duration::from_secs(5);
+
+/// How long one is kept that no record names: longer than a record takes to come after its catalog.
+const UNNAMED: Duration = Duration::from_secs(15);
 
 #[derive(Debug)]
 enum Entry {
@@ -53,6 +70,18 @@ impl Entry {
             Self::Live(record) => record.deadline,
             Self::Ended { due, .. } => *due,
         }
+    }
+
+    /// The catalogs and own offers that it names.
+    fn names(&self) -> impl Iterator<Item = Digest> {
+        let record = match self {
+            Self::Live(record) => Some(record),
+            Self::Placeholder { .. } | Self::Ended { .. } => None,
+        };
+        record.into_iter().flat_map(|record| {
+            let own = record.own_offers.iter().map(|(_, digest)| *digest);
+            own.chain([record.catalog])
+        })
     }
 }
 
@@ -93,9 +122,21 @@ impl State {
         self.deadlines.insert((due, key));
     }
 
-    /// Lets go what nobody is to need any more.
+    /// Lets go what nobody is to need any more: what is over, and what no record names. Where lists change often,
+    /// nearly all are of the second kind.
     fn forget_catalogs(&mut self, now: Timestamp) {
-        self.catalogs.retain(|_, (_, until)| *until > now);
+        self.catalogs.retain(|_, catalog| catalog.until > now);
+        if now >= self.looked.after(LOOKS) {
+            self.looked = now;
+            let named: HashSet<Digest> = self.records.values().flat_map(Entry::names).collect();
+            self.catalogs.retain(|digest, catalog| {
+                if named.contains(digest) {
+                    catalog.unnamed = None;
+                    return true;
+                }
+                now < catalog.unnamed.get_or_insert(now).after(UNNAMED)
+            });
+        }
         if self.catalogs.len() * 4 < self.catalogs.capacity() {
             self.catalogs.shrink_to_fit();
         }
@@ -230,16 +271,23 @@ impl Store for Memory {
     fn put_catalog(&self, digest: Digest, catalog: Bytes, until: Timestamp) -> Answer<'_, ()> {
         let mut state = self.state();
         // Copied: what it was written into may be much larger.
-        let exact = || (Bytes::copy_from_slice(&catalog), until);
+        let exact = || Catalog { bytes: Bytes::copy_from_slice(&catalog), until, unnamed: None };
         let kept = state.catalogs.entry(digest).or_insert_with(exact);
-        kept.1 = kept.1.max(until);
+        kept.until = kept.until.max(until);
+        kept.unnamed = None;
         ready(())
     }
 
     fn catalog(&self, digest: Digest, now: Timestamp) -> Answer<'_, Option<Bytes>> {
         let mut state = self.state();
         state.forget_catalogs(now);
-        ready(state.catalogs.get(&digest).map(|(catalog, _)| catalog.clone()))
+        ready(state.catalogs.get(&digest).map(|catalog| catalog.bytes.clone()))
+    }
+
+    fn still_holds(&self, digest: Digest) -> bool {
+        let mut state = self.state();
+        let held = state.catalogs.get_mut(&digest);
+        held.map(|catalog| catalog.unnamed = None).is_some()
     }
 
     fn backend(

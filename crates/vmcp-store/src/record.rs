@@ -10,7 +10,7 @@ use vmcp_model::{BackendId, Digest, Era, LogLevel, ProtocolVersion};
 pub struct SessionKey(Digest);
 
 /// Milliseconds since the Unix epoch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub u64);
 
 /// What a client said about itself. Shared by the sessions of clients that said the same.
