@@ -18,8 +18,8 @@ pub(crate) struct Writer {
     also: Option<Also>,
     overflow: Overflow,
     complaint: Complaint,
-    /// Whether the last thing that was tried has failed.
-    is_failing: bool,
+    /// Whether it was told that records cannot be written, and not yet that they are again.
+    is_told: bool,
     chunk: Chunk,
 }
 
@@ -61,7 +61,7 @@ impl Writer {
         overflow: Overflow,
     ) -> Self {
         let (complaint, chunk) = (Complaint::default(), Chunk::default());
-        Self { queue, file, lines, also, overflow, complaint, is_failing: false, chunk }
+        Self { queue, file, lines, also, overflow, complaint, is_told: false, chunk }
     }
 
     /// Writes until the queue is closed.
@@ -129,7 +129,7 @@ impl Writer {
             let done = self.chunk.take(written);
             self.queue.written(done.events, done.size, done.length, self.file.rotations());
             let Some(error) = error else {
-                if std::mem::take(&mut self.is_failing) {
+                if std::mem::take(&mut self.is_told) {
                     tracing::info!("audit records are written again");
                 }
                 continue;
@@ -149,9 +149,9 @@ impl Writer {
 
     fn complain(&mut self, error: &dyn std::fmt::Display) {
         self.queue.note_error(error);
-        self.is_failing = true;
         if self.complaint.is_due() {
             tracing::error!(%error, "audit records cannot be written");
+            self.is_told = true;
         }
     }
 }
