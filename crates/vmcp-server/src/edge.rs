@@ -70,6 +70,13 @@ pub enum Listens {
     Metrics,
 }
 
+impl Listens {
+    /// Whether MCP is served there.
+    pub(crate) fn serves_clients(self) -> bool {
+        matches!(self, Self::Clients | Self::ClientsAndAdmin)
+    }
+}
+
 /// Everything behind the sockets.
 pub struct Edge {
     pub(crate) config: Config,
@@ -237,7 +244,7 @@ impl Edge {
         let path = request.uri().path();
         let host = match host_of(&request) {
             Ok(host) => host,
-            Err(fault) => return self.turned_away(&request, peer, &fault),
+            Err(fault) => return self.turned_away(&request, peer, listens, &fault),
         };
         match path {
             "/health" | "/ping" => return status::health(),
@@ -255,9 +262,9 @@ impl Edge {
         let checked = checked.and_then(|()| unambiguous(&request));
         let origin = match checked.and_then(|()| self.doors.check_origin(request.headers())) {
             Ok(origin) => origin,
-            Err(fault) => return self.turned_away(&request, peer, &fault),
+            Err(fault) => return self.turned_away(&request, peer, listens, &fault),
         };
-        let serves_clients = matches!(listens, Listens::Clients | Listens::ClientsAndAdmin);
+        let serves_clients = listens.serves_clients();
         let serves_admin = matches!(listens, Listens::ClientsAndAdmin | Listens::Admin);
         let metadata_of = path.strip_prefix(METADATA_PATH).filter(|_| serves_clients);
         let metadata_of = metadata_of.map(|resource| self.canonical(resource));

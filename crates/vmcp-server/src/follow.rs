@@ -12,7 +12,13 @@ use vmcp_model::{
 };
 use vmcp_wire::{Fault, Message, Shape, TRACE_PARENT, TRACE_STATE, headers};
 
-use crate::{body::Body, edge::Edge, request::RequestBody, respond, silent::is_stream};
+use crate::{
+    body::Body,
+    edge::{Edge, Listens},
+    request::RequestBody,
+    respond,
+    silent::is_stream,
+};
 
 /// What a client or a proxy calls a request.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -43,16 +49,24 @@ impl Edge {
     }
 
     /// Answers a request that is refused before anybody has looked into it, and follows it if it is meant for the
-    /// endpoint of MCP.
+    /// endpoint of MCP. A page asks first whether it may; it is not told so, and asks for nothing more.
     pub(crate) fn turned_away(
         &self,
         request: &Request<RequestBody>,
         peer: IpAddr,
+        listens: Listens,
         fault: &Fault,
     ) -> Response<Body> {
         let response = respond::failed(None, fault);
-        let is_endpoint = self.canonical(request.uri().path()) == self.config.endpoint;
-        if let Some(via) = via_of(request.method()).filter(|_| is_endpoint) {
+        let is_endpoint = listens.serves_clients()
+            && self.canonical(request.uri().path()) == self.config.endpoint;
+        let asked = request.headers().get(header::ACCESS_CONTROL_REQUEST_METHOD);
+        let asked = asked.and_then(|method| http::Method::from_bytes(method.as_bytes()).ok());
+        let method = match (request.method(), &asked) {
+            (&http::Method::OPTIONS, Some(asked)) => asked,
+            (method, _) => method,
+        };
+        if let Some(via) = via_of(method).filter(|_| is_endpoint) {
             let headers = request.headers();
             let address = self.proxies.client_address(peer, headers);
             let followed =

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::Method;
 use tokio::task::JoinSet;
-use vmcp_testkit::peers;
+use vmcp_testkit::{peers, process::free_port};
 
 use super::*;
 
@@ -27,7 +27,10 @@ async fn send(client: &Client, rows: &[Row<'_>]) {
 #[tokio::test]
 async fn what_is_refused_at_the_door_has_one_record() {
     let backend = legacy_server("a").start().await.unwrap();
-    let audited = Audited::start(&Gateway::before(&[("a", backend.url())]), "").await;
+    let admin = free_port().unwrap();
+    let gateway = Gateway::before(&[("a", backend.url())])
+        .with(&format!("admin: {{listen: '127.0.0.1:{admin}'}}"));
+    let audited = Audited::start(&gateway, "").await;
     let client = Client::new(&audited.url());
     let rows: &[Row<'_>] = &[
         (
@@ -51,8 +54,19 @@ async fn what_is_refused_at_the_door_has_one_record() {
             &[("origin", "https://other.example")],
             "sse_connection denied GET denied code -32600 403",
         ),
+        (
+            "foreign page that asks first",
+            Method::OPTIONS,
+            "",
+            &[("origin", "https://other.example"), ("access-control-request-method", "POST")],
+            "http_request denied POST denied code -32600 403",
+        ),
     ];
     send(&client, rows).await;
+    // Nobody serves MCP there.
+    let foreign = &[("origin", "https://other.example")];
+    let elsewhere = Client::new(&format!("http://127.0.0.1:{admin}/mcp"));
+    assert_eq!(elsewhere.send(Method::POST, foreign, Bytes::new()).await.unwrap().status(), 403);
     let records = audited.end().await;
     records.assert_each(rows.iter().map(|(name, .., told)| (*name, *told)));
     assert_eq!(records.0.len(), rows.len());
