@@ -2,7 +2,7 @@
 //! authority that vouches for it, in a folder. No key of the file names either.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -54,30 +54,22 @@ fn header(
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<(), String> {
     let name = variable[HEADER.len()..].to_lowercase().replace('_', "-");
-    let name = fixed_headers::name(&name)?;
+    let name =
+        fixed_headers::name(&name).map_err(|_why| "is named after no header that can be set")?;
     let text = environment(variable).and_then(secret::held).ok_or("is empty")?;
     let mut value = HeaderValue::from_str(&text)
         .map_err(|_error| "holds a character that no header may have")?;
     value.set_sensitive(true);
-    if otlp.headers.contains_key(&name) {
-        return Err(format!(
-            "gives the header {name}, which stands in headers, too; keep one of them"
-        ));
-    }
+    // It is more particular than what stands for all collectors.
     otlp.headers.insert(name, value);
     Ok(())
 }
 
 /// The one authority in a folder of folders, if there is one.
 fn authority(folder: &Path) -> Result<Option<Vec<u8>>, String> {
-    // What begins with two dots is how a volume of a ConfigMap is exchanged as a whole.
-    let inside = |folder: &Path| -> Vec<PathBuf> {
-        let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
-        let entries =
-            entries.filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b".."));
-        entries.map(|entry| entry.path()).collect()
-    };
-    let files: Vec<_> = inside(folder).iter().flat_map(|folder| inside(folder)).collect();
+    let folders = inside(folder)?;
+    let files =
+        folders.iter().map(|folder| inside(folder)).collect::<Result<Vec<_>, _>>()?.concat();
     match &files[..] {
         [] => Ok(None),
         [one] => {
@@ -94,6 +86,29 @@ fn authority(folder: &Path) -> Result<Option<Vec<u8>>, String> {
                 "{folder} holds several files; name the one that vouches for the collector"
             ))
         }
+    }
+}
+
+/// What is in a folder; nothing if there is no such folder. What begins with two dots is how a volume of a ConfigMap
+/// is exchanged as a whole.
+fn inside(folder: &Path) -> Result<Vec<PathBuf>, String> {
+    let read = |folder: &Path| -> io::Result<Vec<PathBuf>> {
+        let mut paths = Vec::new();
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            if !entry.file_name().as_encoded_bytes().starts_with(b"..") {
+                paths.push(entry.path());
+            }
+        }
+        Ok(paths)
+    };
+    match read(folder) {
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
+            Ok(Vec::new())
+        }
+        read => read.map_err(|error| format!("{} cannot be read: {error}", folder.display())),
     }
 }
 
@@ -143,15 +158,15 @@ mod tests {
             ("TOOLHIVE_OTEL_HEADER_A", ""),
             ("TOOLHIVE_OTEL_HEADER_B", "s3\ncret"),
             ("TOOLHIVE_OTEL_HEADER_HOST", "s3cret"),
-            ("TOOLHIVE_OTEL_HEADER_X_TEAM", "s3cret"),
+            ("TOOLHIVE_OTEL_HEADER_", "s3cret"),
         ];
         let told = taken(&mut otlp, &held, None);
         assert_eq!(told.len(), 4, "{told:?}");
         for (told, expected) in told.iter().zip([
+            "HEADER_ is named after no header that can be set",
             "HEADER_A is empty",
             "HEADER_B holds a character that no header may have",
-            "HEADER_HOST belongs to the transport",
-            "HEADER_X_TEAM gives the header x-team, which stands in headers, too",
+            "HEADER_HOST is named after no header that can be set",
         ]) {
             assert!(told.contains(expected) && !told.contains("s3cret"), "{told}");
         }
