@@ -397,7 +397,7 @@ def check_outage(collector, vmcp, clients):
     settle(collector, vmcp, made)
     # How many it was sending is a matter of moments.
     most = spans_of(made[before:]) - MOST_WAITING
-    dropped = range(most - MOST_SENT, most)
+    dropped = range(most - MOST_SENT, most + 1)
     check_sums(collector, vmcp, made, dropped)
 
     # What comes now arrives, and what has come meanwhile is in the metrics.
