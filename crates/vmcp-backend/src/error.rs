@@ -2,10 +2,19 @@
 
 use std::time::Duration;
 
+use vmcp_credentials::Unavailable;
 use vmcp_model::BackendId;
 use vmcp_wire::{Fault, RETRY_AFTER_SECONDS};
 
 use crate::http::challenge::Denial;
+
+/// What the reason is about, if it does not say so itself.
+fn of_credential(reason: &Unavailable) -> &'static str {
+    match reason {
+        Unavailable::Source(_) | Unavailable::Caller(_) => "its credential ",
+        Unavailable::Missing(_) => "",
+    }
+}
 
 /// A failure of one exchange with a backend.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -57,8 +66,8 @@ pub enum Error {
     #[error("cannot be used: {0}")]
     Unavailable(String),
     /// Nothing was sent: there is no credential to show it.
-    #[error("was not asked: its credential {0}")]
-    NoCredential(vmcp_credentials::Unavailable),
+    #[error("was not asked: {}{}", of_credential(.0), .0)]
+    NoCredential(Unavailable),
     /// Nothing was sent: the client's session has ended.
     #[error("is not used any more: the session has ended")]
     Ended,
@@ -120,6 +129,12 @@ impl Error {
                 },
             },
             Self::Ended => Fault::SessionUnknown,
+            // What exactly is for operators.
+            Self::NoCredential(Unavailable::Missing(_)) => Fault::Backend {
+                backend: backend.to_string(),
+                reason: "was not asked: something is not there that it is configured to be given"
+                    .into(),
+            },
             Self::Refused { denial: Some(denial), .. } => Fault::BackendDenied {
                 backend: backend.to_string(),
                 reason: self.to_string().into(),

@@ -39,9 +39,13 @@ pub enum Config {
     Token(Box<Grant>),
     /// A signature of each request, with keys that AWS gives for the caller's token.
     Aws(Box<AssumeRole>),
-    /// There is none, so that the backend is sent nothing. The text says why, without any secret; it completes
-    /// "its credential".
-    Missing(Arc<str>),
+    /// There is none, so that the backend is sent nothing.
+    Missing {
+        /// What is missing, without any secret.
+        why: Arc<str>,
+        /// The header that would be set.
+        header: Option<HeaderName>,
+    },
 }
 
 impl Config {
@@ -51,7 +55,7 @@ impl Config {
             Self::Unauthenticated
             | Self::Header { .. }
             | Self::HeaderFile(_)
-            | Self::Missing(_) => false,
+            | Self::Missing { .. } => false,
             Self::Token(grant) => grant.is_personal(),
             Self::Aws(_) => true,
         }
@@ -71,14 +75,15 @@ impl Config {
             }
             Self::Token(grant) => grant.parts(),
             Self::Aws(role) => role.parts(),
-            Self::Missing(why) => vec![b"missing".to_vec(), why.as_bytes().to_vec()],
+            Self::Missing { why, .. } => vec![b"missing".to_vec(), why.as_bytes().to_vec()],
         }
     }
 
     /// Whether it sets this header.
     pub fn sets(&self, header: &HeaderName) -> bool {
         match self {
-            Self::Unauthenticated | Self::Missing(_) => false,
+            Self::Unauthenticated => false,
+            Self::Missing { header: set, .. } => set.as_ref() == Some(header),
             Self::Header { name, .. } | Self::HeaderFile(HeaderFile { name, .. }) => name == header,
             Self::Token(_) => header == header::AUTHORIZATION,
             // AWS refuses a request that has others of its headers beside those that are signed.
@@ -91,7 +96,7 @@ impl Config {
     /// The secrets that the configuration holds itself.
     pub fn secrets(&self) -> Vec<&[u8]> {
         match self {
-            Self::Unauthenticated | Self::Missing(_) => Vec::new(),
+            Self::Unauthenticated | Self::Missing { .. } => Vec::new(),
             Self::Header { value, .. } | Self::HeaderFile(HeaderFile { value, .. }) => {
                 vec![value.as_bytes()]
             }
@@ -110,7 +115,7 @@ impl fmt::Debug for Config {
             Self::HeaderFile(file) => write!(f, "HeaderFile({file:?})"),
             Self::Token(grant) => write!(f, "Token({grant:?})"),
             Self::Aws(role) => write!(f, "Aws({role:?})"),
-            Self::Missing(why) => write!(f, "Missing({why})"),
+            Self::Missing { why, .. } => write!(f, "Missing({why})"),
         }
     }
 }

@@ -69,6 +69,9 @@ pub enum Unavailable {
     /// it can be obtained with. In one line, without any secret; it completes "its credential".
     #[error("{0}")]
     Caller(Arc<str>),
+    /// There is none, and never will be as this is configured. The text says what is missing, for operators.
+    #[error("{0}")]
+    Missing(Arc<str>),
 }
 
 impl Credential {
@@ -91,7 +94,7 @@ impl Credential {
             Config::HeaderFile(file) => Value::File(Watched::new(file)),
             Config::Token(grant) => from(Source::of_grant(grant.as_ref().clone())),
             Config::Aws(role) => from(role.source()),
-            Config::Missing(why) => Value::Missing(Arc::clone(why)),
+            Config::Missing { why, .. } => Value::Missing(Arc::clone(why)),
         };
         Self { config, value, seen }
     }
@@ -112,7 +115,7 @@ impl Credential {
     /// Why there is none, and never will be as this is configured.
     pub fn missing(&self) -> Option<Unavailable> {
         let Value::Missing(why) = &self.value else { return None };
-        Some(Unavailable::Source(Arc::clone(why)))
+        Some(Unavailable::Missing(Arc::clone(why)))
     }
 
     /// Whether callers are shown with credentials of their own, so that a backend can tell them apart.
@@ -147,7 +150,7 @@ impl Credential {
             Value::File(file) => Showing::Now(file.shown(Instant::now())),
             Value::Obtained(tokens) => tokens.shown(caller),
             Value::Missing(why) => {
-                let missing = Unavailable::Source(Arc::clone(why));
+                let missing = Unavailable::Missing(Arc::clone(why));
                 Showing::Wait(Box::pin(async { Err(missing) }))
             }
         }

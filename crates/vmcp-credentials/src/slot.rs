@@ -228,7 +228,7 @@ impl Slot {
         let again = self.failures.note(now, why);
         let of_source = self.of_source.as_deref();
         let is_first = match why {
-            Unavailable::Source(_) => {
+            Unavailable::Source(_) | Unavailable::Missing(_) => {
                 let row = of_source.map(|failures| failures.note(now, why)).unwrap_or(again);
                 row.length == 1
             }

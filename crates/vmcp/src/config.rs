@@ -232,7 +232,7 @@ pub(crate) fn load_noting(
     let unclaimed = forwarded::unclaimed(variables(), backends, environment);
     configuration.warnings.extend(unclaimed.into_iter().map(|problem| problem.of(&name)));
     let otlp = configuration.telemetry.as_mut().and_then(|telemetry| telemetry.otlp.as_mut());
-    let authorities = is_in_pod().then_some(Path::new(handed::AUTHORITIES));
+    let authorities = is_in_pod(environment).then_some(Path::new(handed::AUTHORITIES));
     let wrong = otlp.map(|otlp| handed::take(otlp, variables(), environment, authorities));
     match wrong.filter(|wrong| !wrong.is_empty()) {
         Some(wrong) => Err(Problems::new(&name, wrong).with_warnings(configuration.warnings)),
@@ -260,10 +260,9 @@ fn beside(path: &Path, read: Result<Configuration, Problems>) -> Result<Configur
 }
 
 /// Whether this is a pod that ToolHive's operator has made for a VirtualMCPServer.
-pub(crate) fn is_in_pod() -> bool {
-    ["VMCP_NAME", "VMCP_NAMESPACE"]
-        .iter()
-        .all(|name| environment(name).is_some_and(|held| !held.is_empty()))
+pub(crate) fn is_in_pod(environment: &dyn Fn(&str) -> Option<String>) -> bool {
+    let names = ["VMCP_NAME", "VMCP_NAMESPACE"];
+    names.iter().all(|name| environment(name).is_some_and(|held| !held.is_empty()))
 }
 
 /// Reads a file on a machine that has not all of what it names: variables and files that are not there

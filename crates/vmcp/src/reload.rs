@@ -94,6 +94,7 @@ impl Reloader {
     /// start.
     async fn reload(&mut self, running: &Running) -> anyhow::Result<Vec<&'static str>> {
         let new = self.source.load()?;
+        difference::refuse_missing(&self.current, &new)?;
         // Not what a reload has made of it: whoever may write the file would permit it to himself.
         if !self.started.reload.allow_commands {
             difference::refuse_other_programs(&self.current, &new)?;

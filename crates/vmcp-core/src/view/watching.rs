@@ -19,7 +19,7 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
-use vmcp_backend::{Advertised, Backend, ClientView, Error, Events, Session};
+use vmcp_backend::{Advertised, Backend, ClientView, Error, Events, Session, Unavailable};
 use vmcp_model::{BackendId, Era};
 
 use super::{View, fresh::Fresh};
@@ -334,7 +334,9 @@ impl Watch {
     }
 
     fn report(&self, error: &Error, failures: u32) {
-        if failures == 1 {
+        // What is missing has been told, and trying again does not bring it.
+        let is_missing = matches!(error, Error::NoCredential(Unavailable::Missing(_)));
+        if failures == 1 && !is_missing {
             tracing::warn!(backend = %self.id(), %error, "the backend's offer could not be read; it is tried again");
         }
         if let Some(view) = self.view.upgrade() {

@@ -89,7 +89,7 @@ pub(super) fn config(
         streams: limits.streams,
         connections: limits.connections,
         keep_alive,
-        shows_states: config::is_in_pod(),
+        shows_states: config::is_in_pod(&config::environment),
     })
 }
 

@@ -123,8 +123,13 @@ impl Draft<'_> {
             let (place, path) = (Some(value.place()), value.path().to_owned());
             Problem { place, path, text: String::new() }.of("")
         });
-        let outgoing = self.missing.unwrap_or_else(|| common.outgoing.of(&id));
-        let transport = self.transport.finish(outgoing, &common.passthrough)?;
+        let outgoing = common.outgoing.of(&id);
+        let mut transport = self.transport.finish(outgoing, &common.passthrough)?;
+        if let (Some(missing), Transport::Http(endpoint) | Transport::Sse(endpoint)) =
+            (self.missing, &mut transport)
+        {
+            endpoint.outgoing = missing;
+        }
         let initialize = match &transport {
             Transport::Stdio(_) => common.start,
             Transport::Http(_) | Transport::Sse(_) => common.initialize,
@@ -182,21 +187,20 @@ impl Names {
 fn draft<'a>(reader: &Reader<'a>, names: &mut Names) -> Draft<'a> {
     let name = reader.value("name");
     let id = name.as_ref().and_then(|value| id(value, names));
-    let (mut transport, lacking) = reader.report.lacking(|| {
+    let ((mut transport, metadata), lacking) = reader.report.lacking(|| {
         let forwarded = name.as_ref().zip(id.as_ref());
         let forwarded = forwarded.map(|(name, id)| forwarded::read(name, id, &mut names.forwarded));
-        transports::read(reader, forwarded.unwrap_or_default())
+        (transports::read(reader, forwarded.unwrap_or_default()), labels(reader))
     });
-    let missing = outgoing::missing(&lacking);
+    let missing = outgoing::missing(&lacking, || None);
     if missing.is_some() {
         transport.stand_in();
     }
     let who = id.as_ref().map_or("the backend", BackendId::as_str);
-    reader.report.warn_of(lacking, &format!("backend {who} is out until then"));
+    reader.report.warn_of(lacking, &format!("backend {who} is out until vmcp is started with it"));
     if transport.kind == Some(Kind::Stdio) {
         names.programs.extend(id.as_ref().map(ToString::to_string));
     }
-    let metadata = labels(reader);
     Draft { id, transport, metadata, missing }
 }
 

@@ -14,7 +14,9 @@ use http::{HeaderName, HeaderValue};
 use vmcp_credentials::{Config as Outgoing, Grant, HeaderFile, RESERVED};
 use vmcp_model::BackendId;
 
-use super::{backends::Names, file, problem::Problem, reader::Reader, secret, value::Value};
+use super::{
+    backends::Names, file, problem::Problem, reader::Reader, secret, tree::Content, value::Value,
+};
 
 /// The strategies of all backends.
 pub(super) struct OutgoingAuth {
@@ -121,15 +123,37 @@ impl Strategy {
 /// Reads a strategy. Who is shown by it is out where it names a variable that is not there.
 fn strategy(reader: &Reader<'_>, has_issuer: bool, who: &str) -> Option<Outgoing> {
     let (strategy, lacking) = reader.report.lacking(|| chosen(reader, has_issuer));
-    let missing = missing(&lacking);
-    reader.report.warn_of(lacking, &format!("{who} is out until then"));
+    let missing = missing(&lacking, || reader.report.lacking(|| would_set(reader)).0);
+    reader.report.warn_of(lacking, &format!("{who} is out until vmcp is started with it"));
     missing.or(strategy)
 }
 
+/// The header that a strategy would set if it could be read.
+fn would_set(reader: &Reader<'_>) -> Option<HeaderName> {
+    match reader.choice("type", &Strategy::ALL)? {
+        Strategy::Unauthenticated => None,
+        Strategy::HeaderInjection => {
+            // As it stands there: what is wrong with it has been reported.
+            let section = reader.value("headerInjection")?.entries()?;
+            let name = section.iter().find(|entry| entry.key == "headerName")?;
+            let Content::Text(name) = &name.node.content else { return None };
+            HeaderName::from_bytes(name.as_bytes()).ok()
+        }
+        Strategy::ClientCredentials
+        | Strategy::TokenExchange
+        | Strategy::OnBehalfOf
+        | Strategy::CrossApp
+        | Strategy::AwsSts => Some(http::header::AUTHORIZATION),
+    }
+}
+
 /// What is shown where variables are not there, if some are.
-pub(super) fn missing(lacking: &[Problem]) -> Option<Outgoing> {
-    let first = lacking.first()?;
-    Some(Outgoing::Missing(format!("cannot be had: {}", first.text).into()))
+pub(super) fn missing(
+    lacking: &[Problem],
+    header: impl FnOnce() -> Option<HeaderName>,
+) -> Option<Outgoing> {
+    let why = lacking.first()?.text.as_str().into();
+    Some(Outgoing::Missing { why, header: header() })
 }
 
 fn chosen(reader: &Reader<'_>, has_issuer: bool) -> Option<Outgoing> {

@@ -2,6 +2,7 @@
 
 use vmcp_backend::{Program, Transport};
 use vmcp_core::Bridge;
+use vmcp_credentials::Config as Outgoing;
 
 use crate::config::{
     Admin, BackendSettings, Complaint, Configuration, Limits, Problem, Problems, Sessions,
@@ -123,6 +124,37 @@ fn of_limits(started: &Limits, new: &Limits) -> [(&'static str, bool); 10] {
         ("limits.views", *views != new.views),
         ("limits.callerViews", *caller_views != new.caller_views),
     ]
+}
+
+/// Refuses a configuration for which variables are not set that the present one does not need. A process's
+/// environment does not change, so it is a mistake, or meant for the next start.
+pub(super) fn refuse_missing(current: &Configuration, new: &Configuration) -> Result<(), Problems> {
+    let is_missing = |settings: &&BackendSettings| missing(settings).is_some();
+    let known: Vec<_> =
+        current.backends.iter().filter(is_missing).map(|before| &before.config.id).collect();
+    let refused: Vec<_> = new
+        .backends
+        .iter()
+        .filter(|settings| !known.contains(&&settings.config.id))
+        .filter_map(|settings| {
+            let why = missing(settings)?;
+            let text =
+                format!("backend {} would be out: {why}; restart vmcp with it", settings.config.id);
+            Some(Problem::of_file(text).of("the configuration"))
+        })
+        .collect();
+    if refused.is_empty() { Ok(()) } else { Err(refused.into_iter().collect()) }
+}
+
+/// What a backend lacks of what it is configured to be shown.
+fn missing(settings: &BackendSettings) -> Option<&str> {
+    match &settings.config.transport {
+        Transport::Http(endpoint) | Transport::Sse(endpoint) => match &endpoint.outgoing {
+            Outgoing::Missing { why, .. } => Some(why),
+            _ => None,
+        },
+        Transport::Stdio(_) => None,
+    }
 }
 
 /// Refuses a configuration that would run something which the present one does not: whoever may

@@ -322,8 +322,8 @@ fn a_backend_whose_variable_is_not_there_is_out_and_no_other() {
         check(
             &entry,
             &format!(
-                "jira: {place} missing \"cannot be had: {unset}\" ca 0 {{}}
-                 warning vmcp.yaml:3:{column}: backends[1].{path}: {unset}; backend jira is out until then"
+                "jira: {place} missing \"{unset}\" ca 0 {{}}
+                 warning vmcp.yaml:3:{column}: backends[1].{path}: {unset}; backend jira is out until vmcp is started with it"
             ),
         );
     }
@@ -331,9 +331,15 @@ fn a_backend_whose_variable_is_not_there_is_out_and_no_other() {
     check(
         "outgoingAuth: {default: {type: header_injection, headerInjection: {headerName: X, headerValueEnv: EMPTY}}, \
          backends: {jira: {type: unauthenticated}}}",
-        "github: http://127.0.0.1:8081/mcp missing \"cannot be had: the environment variable EMPTY is not set or empty\" ca 0 {}
+        "github: http://127.0.0.1:8081/mcp missing \"the environment variable EMPTY is not set or empty\" ca 0 {}
          warning vmcp.yaml:1:99: outgoingAuth.default.headerInjection.headerValueEnv: the environment variable EMPTY is not \
-         set or empty; each backend that it is for is out until then",
+         set or empty; each backend that it is for is out until vmcp is started with it",
+    );
+    // A header that two set is wrong before the variable is there, and not only then.
+    check(
+        "outgoingAuth: {default: {type: header_injection, headerInjection: {headerName: X-Key, headerValueEnv: EMPTY}}}
+passthroughHeaders: [X-Key]",
+        "vmcp.yaml:2:22: passthroughHeaders[0]: \"X-Key\" is set by outgoingAuth as well; keep one of the two",
     );
     // What is wrong besides is wrong, and a backend without a name is none.
     check(

@@ -126,11 +126,11 @@ fn what_is_wrong_with_a_variable_is_told_without_what_it_holds() {
         ),
         (
             r#"{"addHeadersFromSecret": {"X": "UNSET"}}"#,
-            "$ (addHeadersFromSecret.X) names the variable TOOLHIVE_SECRET_UNSET, which is not set or empty; backend a is out until then",
+            "$ (addHeadersFromSecret.X) names the variable TOOLHIVE_SECRET_UNSET, which is not set or empty; backend a is out until vmcp is started with it",
         ),
         (
             r#"{"addHeadersFromSecret": {"X": "EMPTY"}}"#,
-            "$ (addHeadersFromSecret.X) names the variable TOOLHIVE_SECRET_EMPTY, which is not set or empty; backend a is out until then",
+            "$ (addHeadersFromSecret.X) names the variable TOOLHIVE_SECRET_EMPTY, which is not set or empty; backend a is out until vmcp is started with it",
         ),
         (
             r#"{"addHeadersFromSecret": {"X": "s3cret!"}}"#,

@@ -311,7 +311,7 @@ fn fixed(headers: &HeaderMap) -> String {
 /// What a backend is shown. Values of headers must be hidden from everything but this.
 fn shown(outgoing: &Outgoing) -> String {
     match outgoing {
-        Outgoing::Missing(why) => format!("missing {why:?}"),
+        Outgoing::Missing { why, .. } => format!("missing {why:?}"),
         Outgoing::Unauthenticated => "unauthenticated".to_owned(),
         Outgoing::Header { name, value } => {
             assert!(value.is_sensitive());

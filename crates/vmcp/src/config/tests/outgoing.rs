@@ -147,9 +147,9 @@ fn a_line_break_at_the_end_of_a_variable_is_no_part_of_a_secret() {
     );
     check(
         &injected("BLANK"),
-        "github: http://127.0.0.1:8081/mcp missing \"cannot be had: the environment variable BLANK is not set or empty\" ca 0 {}
+        "github: http://127.0.0.1:8081/mcp missing \"the environment variable BLANK is not set or empty\" ca 0 {}
          warning vmcp.yaml:1:113: outgoingAuth.backends.github.headerInjection.headerValueEnv: the environment variable BLANK \
-         is not set or empty; backend github is out until then",
+         is not set or empty; backend github is out until vmcp is started with it",
     );
 }
 
