@@ -1,12 +1,16 @@
 """Programs that are started, waited for and ended; and what is left of them."""
 
 import contextlib
+import http.client
 import os
 import secrets
 import signal
 import socket
 import subprocess
+import sys
+import tempfile
 import time
+from pathlib import Path
 
 # Stands in the environment of every program and of what it starts, so that none can hide.
 MARK = f"VMCP_CLIENTS={secrets.token_hex(8)}"
@@ -149,3 +153,29 @@ def end_all():
     for pid in marked():
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+
+
+def get(port, path):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    with contextlib.closing(connection):
+        connection.request("GET", path)
+        return connection.getresponse().read().decode()
+
+
+@contextlib.contextmanager
+def checking(name):
+    """A list for the programs that a check starts, and a folder for what they write. When the check is over all of them
+    are ended; if it has failed, what they have said is shown, and this process ends with status 1."""
+    programs = []
+    with tempfile.TemporaryDirectory(prefix=f"vmcp-{name}-") as folder:
+        try:
+            yield programs, Path(folder)
+        except (Failed, OSError, http.client.HTTPException) as failure:
+            print(f"{type(failure).__name__}: {failure}", file=sys.stderr)
+            for program in programs:
+                print(program.tail(), file=sys.stderr)
+            sys.exit(1)
+        finally:
+            for program in reversed(programs):
+                program.kill()
+            end_all()

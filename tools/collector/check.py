@@ -11,12 +11,9 @@ notice, and all that was sent, dropped and kept adds up. Whatever this starts en
 """
 
 import argparse
-import contextlib
-import http.client
 import json
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from pathlib import Path
@@ -26,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "clients"))
 
 import written  # noqa: E402
 from calls import LEGACY, MODERN, TEXT, Client  # noqa: E402
-from processes import Failed, Program, end_all, free_port, wait_for  # noqa: E402
+from processes import Failed, Program, checking, free_port, get, wait_for  # noqa: E402
 
 EXAMPLE = Path(__file__).parent.parent.parent / "deploy" / "observability" / "otel-collector.yaml"
 NAME = "vmcp"
@@ -47,13 +44,6 @@ def same(what, found, wanted):
     if isinstance(wanted, (Counter, set)):
         raise Failed(f"{what}: {found - wanted} are too many, and {wanted - found} are missing")
     raise Failed(f"{what}: it is {found}, and should be {wanted}")
-
-
-def get(port, path):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    with contextlib.closing(connection):
-        connection.request("GET", path)
-        return connection.getresponse().read().decode()
 
 
 class Collector:
@@ -445,19 +435,9 @@ def main():
     for name, what in [("collector", "the collector"), ("vmcp", "vmcp"), ("testkit", "vmcp-testkit")]:
         parser.add_argument(f"--{name}", required=True, type=Path, help=f"the binary of {what}")
     arguments = parser.parse_args()
-    start, programs = time.monotonic(), []
-    with tempfile.TemporaryDirectory(prefix="vmcp-collector-") as folder:
-        try:
-            seen = run(programs, arguments, Path(folder))
-        except (Failed, OSError, http.client.HTTPException) as failure:
-            print(f"{type(failure).__name__}: {failure}", file=sys.stderr)
-            for program in programs:
-                print(program.tail(), file=sys.stderr)
-            sys.exit(1)
-        finally:
-            for program in reversed(programs):
-                program.kill()
-            end_all()
+    start = time.monotonic()
+    with checking("collector") as (programs, folder):
+        seen = run(programs, arguments, folder)
     print(f"the collector was told all, in {time.monotonic() - start:.0f} s: {seen}")
 
 

@@ -13,7 +13,6 @@ after. `increase` and `rate` extrapolate beyond what Prometheus has seen, which 
 """
 
 import argparse
-import contextlib
 import http.client
 import json
 import math
@@ -21,7 +20,6 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.parse
 from functools import partial
@@ -30,7 +28,7 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).parent.parent / "clients"))
 
-from processes import Failed, Program, end_all, free_port, wait_for  # noqa: E402
+from processes import Failed, Program, checking, free_port, get, wait_for  # noqa: E402
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -148,13 +146,6 @@ class Session:
 def load(session):
     """Makes all calls once, and says how long they took."""
     return sum(session.call(tool) for tool, times in CALLS.items() for _ in range(times))
-
-
-def get(port, path):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    with contextlib.closing(connection):
-        connection.request("GET", path)
-        return connection.getresponse().read().decode()
 
 
 def series(text, name, **labels):
@@ -510,19 +501,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--vmcp", required=True, type=Path, help="the binary")
     vmcp = str(parser.parse_args().vmcp.resolve())
-    start, programs = time.monotonic(), []
-    with tempfile.TemporaryDirectory(prefix="vmcp-prometheus-") as folder:
-        try:
-            run(vmcp, Path(folder), programs)
-        except (Failed, OSError, http.client.HTTPException) as failure:
-            print(f"{type(failure).__name__}: {failure}", file=sys.stderr)
-            for program in programs:
-                print(program.tail(), file=sys.stderr)
-            sys.exit(1)
-        finally:
-            for program in reversed(programs):
-                program.kill()
-            end_all()
+    start = time.monotonic()
+    with checking("prometheus") as (programs, folder):
+        run(vmcp, folder, programs)
     print(f"ten questions were answered rightly, in {time.monotonic() - start:.0f} s")
 
 
