@@ -29,6 +29,7 @@ use crate::{
     pages::{allow_page, preflight},
     request::RequestBody,
     respond, status,
+    status::Awaited,
 };
 
 /// How the edge works.
@@ -55,6 +56,8 @@ pub struct Config {
     /// Whether clients' listeners tell anybody the names and states of backends, as those of a pod do that ToolHive's
     /// operator has made.
     pub shows_states: bool,
+    /// What has to come before new sessions are sent here, beside the store.
+    pub awaited: Option<Awaited>,
 }
 
 /// What a listener serves.

@@ -30,4 +30,5 @@ pub use log_levels::{LogControl, LogLevels};
 pub use metrics::Exposition;
 pub use near::TrustedNetwork;
 pub use origin::{AllowedHost, AllowedOrigin, InvalidPattern};
+pub use status::Awaited;
 pub use worker::{Serving, serve};

@@ -1,6 +1,12 @@
 //! Probes, and what there is to know about this process.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::{Map, Value, json};
@@ -26,17 +32,42 @@ pub(crate) fn health() -> Response<Body> {
     answer(StatusCode::OK, &json!({"status": "ok"}))
 }
 
+/// Something without which no sessions should be sent here, and that comes once.
+#[derive(Debug, Clone)]
+pub struct Awaited {
+    /// What whoever asks is told.
+    reason: &'static str,
+    is_there: Arc<AtomicBool>,
+}
+
+impl Awaited {
+    /// What is not there yet. The reason says so: "the backends have not been found yet".
+    pub fn new(reason: &'static str) -> Self {
+        Self { reason, is_there: Arc::default() }
+    }
+
+    /// Notes that it has come.
+    pub fn has_come(&self) {
+        self.is_there.store(true, Ordering::Release);
+    }
+}
+
 /// Whether new sessions should be sent here.
 pub(crate) fn readiness(edge: &Edge) -> Response<Body> {
+    let not_ready = |reason: &str| {
+        let body = json!({"status": "not_ready", "reason": reason});
+        answer(StatusCode::SERVICE_UNAVAILABLE, &body)
+    };
     if edge.is_draining() {
-        let body = json!({"status": "not_ready", "reason": "shutting down"});
-        return answer(StatusCode::SERVICE_UNAVAILABLE, &body);
+        return not_ready("shutting down");
     }
     let reach = edge.sessions.reach();
     if reach == Reach::Never {
-        let reason = "the session store has not been reached yet";
-        let body = json!({"status": "not_ready", "reason": reason});
-        return answer(StatusCode::SERVICE_UNAVAILABLE, &body);
+        return not_ready("the session store has not been reached yet");
+    }
+    let awaited = edge.config.awaited.as_ref();
+    if let Some(awaited) = awaited.filter(|one| !one.is_there.load(Ordering::Acquire)) {
+        return not_ready(awaited.reason);
     }
     answer(StatusCode::OK, &json!({"status": "ready", "store": store(reach)}))
 }

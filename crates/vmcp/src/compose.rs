@@ -7,7 +7,7 @@ use tokio_util::task::TaskTracker;
 use vmcp_auth::Operators;
 use vmcp_backend::{Backend, ClientView};
 use vmcp_core::{Background, Keys, Replaced, View, Vmcp};
-use vmcp_server::{Edge, Serving};
+use vmcp_server::{Awaited, Edge, Serving};
 use vmcp_session::{ServerInfo, Sessions};
 use vmcp_store::{Memory, Redis, Store};
 
@@ -56,6 +56,8 @@ pub(crate) struct Running {
     /// The token of operators that was made for this start.
     pub(crate) admin_token: Option<String>,
     observers: Observers,
+    /// That the backends are found, where they are looked for.
+    found: Option<Awaited>,
 }
 
 /// Starts everything that a configuration asks for. Must be called on the control runtime. What is
@@ -72,6 +74,7 @@ pub(crate) async fn start(
         group: _,
         metadata: _,
         backends: mut settings,
+        discovers,
         rules,
         incoming,
         authorization: Authorization { policy, denial },
@@ -101,15 +104,9 @@ pub(crate) async fn start(
     let made = backends(settings.iter().map(|backend| &backend.config), &connections)?;
     let event_bytes = settings.first().map_or(0, |backend| backend.config.limits.event_bytes);
     let shares_sessions = storage.is_some();
-    let store: Arc<dyn Store> = match storage {
-        Some(settings) => Arc::new(Redis::start(settings, background.tasks(), background.stop())),
-        None => Arc::new(Memory::new()),
-    };
+    let store = store(storage, &background);
     let server = ServerInfo { name: name.clone(), version: env!("CARGO_PKG_VERSION").to_owned() };
-    let keys = {
-        let store = Arc::clone(&store);
-        Keys::new(move || store.keys().ok())
-    };
+    let keys = keys(Arc::clone(&store));
     let core = core_config(rules, &server, keys, &sessions, bridge, &limits);
     let offered = known.as_ref().map(Known::offered).unwrap_or_default();
     let core = vmcp_core::Config { known: offered, policy, denial, ..core };
@@ -124,6 +121,8 @@ pub(crate) async fn start(
     let operators = Operators::new(&admin.auth).context("admin.auth")?;
     let admin_token = operators.made_token().map(str::to_owned);
     let observers = Observers::start(&name, telemetry.as_ref(), audit, &background)?;
+    let found =
+        discovers.then(|| Awaited::new("the backends have not been looked up in the cluster yet"));
     let edge = Edge::new(
         edge::config(
             &allowed_hosts,
@@ -131,6 +130,7 @@ pub(crate) async fn start(
             (public_url, trusted_proxies),
             &limits,
             sessions.keep_alive,
+            found.clone(),
         )?,
         labels,
         Arc::clone(&sessions_running),
@@ -164,6 +164,7 @@ pub(crate) async fn start(
         undecided,
         admin_token,
         observers,
+        found,
     })
 }
 
@@ -190,6 +191,11 @@ impl Running {
         replaced
     }
 
+    /// Notes that the backends were found that are looked for.
+    pub(crate) fn have_found(&self) {
+        self.found.iter().for_each(Awaited::has_come);
+    }
+
     /// Has the audit log write to the file of its name, where the old one was renamed.
     pub(crate) fn reopen_audit_log(&self) {
         self.observers.reopen();
@@ -199,6 +205,19 @@ impl Running {
     pub(crate) fn note_reload(&self, outcome: Result<Vec<&'static str>, String>) {
         self.edge.note_reload(outcome);
     }
+}
+
+/// Where session records live.
+fn store(storage: Option<vmcp_store::Settings>, background: &Background) -> Arc<dyn Store> {
+    match storage {
+        Some(settings) => Arc::new(Redis::start(settings, background.tasks(), background.stop())),
+        None => Arc::new(Memory::new()),
+    }
+}
+
+/// The secrets that replicas share.
+fn keys(store: Arc<dyn Store>) -> Keys {
+    Keys::new(move || store.keys().ok())
 }
 
 /// The core alone, for whoever wants to know what backends offer and serves nobody.

@@ -14,6 +14,8 @@ mod audit;
 mod authorization;
 mod backends;
 mod command;
+#[cfg(feature = "kubernetes")]
+mod discovered;
 mod expand;
 mod file;
 mod fixed_headers;
@@ -56,6 +58,8 @@ use vmcp_server::TrustedNetwork;
 use crate::{compose::ENDPOINT, suggest};
 
 pub(crate) use audit::Audit;
+#[cfg(feature = "kubernetes")]
+pub(crate) use discovered::load_discovered;
 pub(crate) use forwarded::is_manifest;
 pub(crate) use given::Given;
 pub(crate) use inherited::is_inherited;
@@ -71,7 +75,7 @@ pub(crate) use write::starter;
 use problem::Report;
 use reader::Reader;
 use schema::Shape;
-use tree::Content;
+use tree::{Content, Node};
 
 /// Everything that a file says, with the defaults for what it leaves out.
 #[derive(Debug, Clone)]
@@ -79,8 +83,10 @@ pub(crate) struct Configuration {
     pub(crate) name: String,
     pub(crate) group: Option<String>,
     pub(crate) metadata: BTreeMap<String, String>,
-    /// At least one, with different names, in the order of the file.
+    /// At least one unless they are discovered, with different names, in the order of the file.
     pub(crate) backends: Vec<BackendSettings>,
+    /// The backends are those of `group` that are found in the cluster.
+    pub(crate) discovers: bool,
     pub(crate) rules: Rules,
     /// How callers prove who they are.
     pub(crate) incoming: vmcp_auth::Config,
@@ -227,10 +233,24 @@ pub(crate) fn load_noting(
     let name = path.display().to_string();
     let text = file::read_text(path)
         .map_err(|problem| Problems::new(&name, vec![Problem::of_file(problem)]))?;
-    let mut configuration = beside(path, parse_noting(&text, &name, environment, note))?;
-    let backends = configuration.backends.iter().map(|backend| &backend.config.id);
-    let unclaimed = forwarded::unclaimed(variables(), backends, environment);
-    configuration.warnings.extend(unclaimed.into_iter().map(|problem| problem.of(&name)));
+    let read = parse_noting(&text, &name, environment, note);
+    completed(path, read, environment)
+}
+
+/// Completes what a file says by what stands beside it and in the environment.
+fn completed(
+    path: &Path,
+    read: Result<Configuration, Problems>,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Configuration, Problems> {
+    let name = path.display().to_string();
+    let mut configuration = beside(path, read)?;
+    // Those of discovered backends are read from their objects.
+    if !configuration.discovers {
+        let backends = configuration.backends.iter().map(|backend| &backend.config.id);
+        let unclaimed = forwarded::unclaimed(variables(), backends, environment);
+        configuration.warnings.extend(unclaimed.into_iter().map(|problem| problem.of(&name)));
+    }
     let otlp = configuration.telemetry.as_mut().and_then(|telemetry| telemetry.otlp.as_mut());
     let authorities = is_in_pod(environment).then_some(Path::new(handed::AUTHORITIES));
     let wrong = otlp.map(|otlp| handed::take(otlp, variables(), environment, authorities));
@@ -303,6 +323,12 @@ fn parse_with<'a>(
     file_name: &str,
     report: impl FnOnce(Vec<Problem>) -> Report<'a>,
 ) -> Result<Configuration, Problems> {
+    let (root, duplicates) = tree_of(text, file_name)?;
+    parse_tree(&root, file_name, report(duplicates))
+}
+
+/// What stands in a file, and the keys that stand there twice.
+fn tree_of(text: &str, file_name: &str) -> Result<(Node, Vec<Problem>), Problems> {
     let (root, duplicates) = tree::parse(text).map_err(|problem| {
         let problem = foreign::recognized_text(text).unwrap_or(problem);
         Problems::new(file_name, vec![problem])
@@ -314,9 +340,12 @@ fn parse_with<'a>(
         let text = "is empty; at least name, backends, incomingAuth and aggregation are needed";
         return Err(Problems::new(file_name, vec![Problem::of_file(text)]));
     }
-    let report = report(duplicates);
+    Ok((root, duplicates))
+}
+
+fn parse_tree(root: &Node, file_name: &str, report: Report<'_>) -> Result<Configuration, Problems> {
     let configuration = {
-        let reader = Reader::root(&root, keys::ROOT, &report);
+        let reader = Reader::root(root, keys::ROOT, &report);
         read(&reader)
     };
     let Beside { warnings, notes } = report.finish(file_name)?;
@@ -386,6 +415,7 @@ fn read(root: &Reader<'_>) -> Configuration {
         group: root.text("groupRef"),
         metadata: backends::labels(root),
         backends: drafts.into_iter().filter_map(|draft| draft.finish(&common)).collect(),
+        discovers: backends::are_discovered(root),
         rules: aggregation::read(&root.section("aggregation"), &names),
         incoming,
         authorization,

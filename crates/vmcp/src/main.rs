@@ -10,6 +10,7 @@ mod compose;
 mod config;
 mod connect;
 mod demo;
+mod discovery;
 mod init;
 mod known;
 mod list;

@@ -21,6 +21,7 @@ use vmcp_policy::Policy;
 use crate::{
     compose::Running,
     config::{self, BackendSettings, Configuration},
+    discovery::Found,
     logging::Threshold,
     undecided,
 };
@@ -44,6 +45,8 @@ pub(crate) struct Reloader {
     current: Configuration,
     /// Backends that could not be asked how they are spoken to.
     undecided: Vec<BackendSettings>,
+    /// The backends that are found in a cluster, where they are looked for.
+    found: Option<Found>,
 }
 
 impl Reloader {
@@ -52,10 +55,11 @@ impl Reloader {
         source: Source,
         configuration: &Configuration,
         threshold: Threshold,
+        found: Option<Found>,
     ) -> anyhow::Result<Self> {
         let hangup = signal(SignalKind::hangup()).context("SIGHUP cannot be received")?;
         let (started, current) = (configuration.clone(), configuration.clone());
-        Ok(Self { source, hangup, threshold, started, current, undecided: Vec::new() })
+        Ok(Self { source, hangup, threshold, started, current, undecided: Vec::new(), found })
     }
 
     /// Reloads whenever there is reason to, for ever.
@@ -74,6 +78,7 @@ impl Reloader {
                     }
                     self.source.settle().await;
                 }
+                () = changed(&mut self.found) => {}
                 _ = again.tick(), if !self.undecided.is_empty() => {
                     if let Err(problem) = self.decide(running).await {
                         report(&problem);
@@ -93,6 +98,7 @@ impl Reloader {
     /// Reads the file and puts it to use, as a whole or not at all. Returns the settings that wait for the next
     /// start.
     async fn reload(&mut self, running: &Running) -> anyhow::Result<Vec<&'static str>> {
+        self.source.take(self.found.as_ref());
         let new = self.source.load()?;
         difference::refuse_missing(&self.current, &new)?;
         // Not what a reload has made of it: whoever may write the file would permit it to himself.
@@ -118,6 +124,10 @@ impl Reloader {
         tell(&replaced);
         let policy = |configuration: &Configuration| configuration.authorization.policy.clone();
         tell_of_policies(policy(&self.current).as_deref(), policy(&new).as_deref());
+        difference::tell_of_missing(&self.current, &new);
+        if self.source.has_found() {
+            running.have_found();
+        }
         self.current = new;
         Ok(later)
     }
@@ -177,6 +187,14 @@ impl Reloader {
             made.with_context(|| format!("backend {id}"))
         });
         made.collect()
+    }
+}
+
+/// Waits until other backends are found.
+async fn changed(found: &mut Option<Found>) {
+    match found {
+        Some(found) => found.changed().await,
+        None => std::future::pending().await,
     }
 }
 

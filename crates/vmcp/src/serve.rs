@@ -14,6 +14,7 @@ use crate::{
     cli::{self, Misuse},
     compose::{self, AdminListen, MetricsListen, Running},
     config::{self, Configuration},
+    discovery::Discovery,
     known::Known,
     logging::{Logging, Threshold},
     memory,
@@ -51,6 +52,11 @@ pub(crate) fn run(options: &cli::Serve, logging: Logging) -> anyhow::Result<()> 
         None => Known::open(&configuration, &config::environment),
     };
     let source = Some(source).filter(Source::has_file);
+    if configuration.discovers && source.is_none() {
+        bail!(
+            "outgoingAuth.source: discovered needs a configuration in a file, not in a pipe, as it is read again when backends come"
+        );
+    }
     control_runtime()?.block_on(serve(configuration, listen, source, known, threshold))
 }
 
@@ -75,7 +81,10 @@ async fn serve(
     let hangup = if source.is_some() { Hangup::Reloads } else { Hangup::Stops };
     let mut stop = Stop::listen(hangup)?;
     let mut signals = Signals::listen()?;
-    let reloader = source.map(|source| Reloader::new(source, &configuration, threshold.clone()));
+    let discovery = Discovery::of(&configuration).await?;
+    let found = discovery.as_ref().map(Discovery::found);
+    let reloader =
+        source.map(|source| Reloader::new(source, &configuration, threshold.clone(), found));
     let reloader = reloader.transpose()?;
     let (count, drain) = (configuration.backends.len(), configuration.sessions.drain_timeout);
     let began = Instant::now();
@@ -101,10 +110,17 @@ async fn serve(
             None => std::future::pending().await,
         }
     };
+    let discovered = async {
+        match discovery {
+            Some(discovery) => discovery.run().await,
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
         () = stop.told() => {}
         () = watched => {}
         () = reloaded => {}
+        () = discovered => {}
         () = signals.heed(&running, &threshold) => {}
         never = memory::give_back() => match never {},
     }

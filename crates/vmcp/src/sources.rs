@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::{
     cli::{self, Misuse},
     config::{self, Broken, Configuration, Given, Problems},
+    discovery::Discovered,
 };
 
 /// Standard input, as a file.
@@ -74,6 +75,18 @@ pub(crate) fn load_noting(
     };
     note(file);
     config::load_noting(file, &config::environment, note)
+}
+
+/// Reads a configuration that leaves its backends to a cluster, with those that were found there.
+pub(crate) fn load_discovered(
+    sources: &cli::Sources,
+    discovered: &Discovered,
+    note: &dyn Fn(&Path),
+) -> Result<Configuration, Problems> {
+    // Only a file says that they are looked for.
+    let Some(file) = &sources.config else { return load_noting(sources, note) };
+    note(file);
+    discovered.load(file, &config::environment, note)
 }
 
 /// Whether there is a file to read again.

@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use http::Uri;
 use vmcp_auth::{Authenticator, OperatorAuth};
 use vmcp_core::Background;
-use vmcp_server::{AllowedHost, Listens, TrustedNetwork};
+use vmcp_server::{AllowedHost, Awaited, Listens, TrustedNetwork};
 
 use super::ENDPOINT;
 use crate::{config, user};
@@ -76,6 +76,7 @@ pub(super) fn config(
     near: (Option<String>, Vec<TrustedNetwork>),
     limits: &config::Limits,
     keep_alive: Duration,
+    awaited: Option<Awaited>,
 ) -> anyhow::Result<vmcp_server::Config> {
     let (public_url, trusted_proxies) = near;
     Ok(vmcp_server::Config {
@@ -90,6 +91,7 @@ pub(super) fn config(
         connections: limits.connections,
         keep_alive,
         shows_states: config::is_in_pod(&config::environment),
+        awaited,
     })
 }
 

@@ -56,6 +56,9 @@ pub(super) struct Names {
 /// Reads all backends.
 pub(super) fn read<'a>(root: &Reader<'a>) -> (Vec<Draft<'a>>, Names) {
     let mut names = Names::default();
+    if are_discovered(root) {
+        return (discovered(root, &mut names), names);
+    }
     let advice = no_discovery(root);
     if let Some(advice) = &advice
         && !root.has("backends")
@@ -76,6 +79,38 @@ pub(super) fn read<'a>(root: &Reader<'a>) -> (Vec<Draft<'a>>, Names) {
     }
     let drafts = readers.iter().map(|reader| draft(reader, &mut names)).collect();
     (drafts, names)
+}
+
+/// Whether the file leaves it to the cluster which backends there are, and they are looked for there.
+pub(super) fn are_discovered(root: &Reader<'_>) -> bool {
+    cfg!(feature = "kubernetes") && finds_in_cluster(root)
+}
+
+/// Those that were found. The file may speak of others, which may come.
+fn discovered<'a>(root: &Reader<'a>, names: &mut Names) -> Vec<Draft<'a>> {
+    names.has_unknown = true;
+    if !root.has("groupRef") {
+        root.missing(
+            "groupRef",
+            "is required for outgoingAuth.source: discovered: the MCPGroup whose servers are the backends",
+        );
+    }
+    if !root.has("backends") {
+        root.leave("backends");
+        return Vec::new();
+    }
+    if let Some(value) = root.value("backends")
+        && !root.report.has_discovered()
+    {
+        value.problem(
+            "stands beside outgoingAuth.source: discovered, by which backends are looked for in the cluster; remove \
+             it, or write source: inline",
+        );
+        root.leave("backends");
+        return Vec::new();
+    }
+    let drafts = root.sections("backends");
+    drafts.iter().map(|reader| draft(reader, names)).collect()
 }
 
 /// What to do where the reference system would look for backends itself.
@@ -193,6 +228,8 @@ fn draft<'a>(reader: &Reader<'a>, names: &mut Names) -> Draft<'a> {
         (transports::read(reader, forwarded.unwrap_or_default()), labels(reader))
     });
     let missing = outgoing::missing(&lacking, || None);
+    let out = id.as_ref().and_then(|id| reader.report.why_out(id.as_str()));
+    let missing = out.map(|why| Outgoing::Missing { why, header: None }).or(missing);
     if missing.is_some() {
         transport.stand_in();
     }

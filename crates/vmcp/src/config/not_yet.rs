@@ -8,9 +8,10 @@ use super::tree::Content;
 
 pub(super) const UPSTREAM_CLAIMS: &str = ": callers are judged by the claims of the token that they show, and \
                                           no other is known here; leave it out to judge them by that one";
-pub(super) const DISCOVERED: &str = ": no backend's own authentication is found here, and a backend \
-                                     is shown nothing but what outgoingAuth says; write source: \
-                                     inline, and a strategy for each backend under \
+#[cfg(not(feature = "kubernetes"))]
+pub(super) const DISCOVERED: &str = " by this vmcp, which was built without it; use a released vmcp or its image, build \
+                                     one with cargo build --release --features kubernetes, or write source: inline, \
+                                     the list backends, and a strategy for each backend under \
                                      outgoingAuth.backends";
 pub(super) const UPSTREAM: &str = ": it needs the embedded authorization server, which vmcp does not have yet; \
                                    leave this backend out until then";

@@ -40,6 +40,9 @@ const SOURCES: [&str; 3] = ["headerValue", "headerValueEnv", "headerValueFile"];
 
 /// Reads the strategies. `has_issuer` says that callers show tokens.
 pub(super) fn read(reader: &Reader<'_>, names: &Names, has_issuer: bool) -> OutgoingAuth {
+    #[cfg(feature = "kubernetes")]
+    reader.choice("source", &[(), ()]);
+    #[cfg(not(feature = "kubernetes"))]
     reader.choice("source", &[()]);
     let default = strategy(&reader.section("default"), has_issuer, "each backend that it is for");
     let default = default.unwrap_or(Outgoing::Unauthenticated);

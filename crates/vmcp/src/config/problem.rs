@@ -1,6 +1,6 @@
 //! What is wrong with a configuration, and where.
 
-use std::{cell::RefCell, fmt, path::Path};
+use std::{cell::RefCell, collections::BTreeMap, fmt, path::Path, sync::Arc};
 
 /// Where something stands in the file. Both count from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,6 +57,8 @@ pub(super) struct Report<'a> {
     backends_may_lack: bool,
     /// The variables that are not there for the backend that is being read.
     lacking: RefCell<Option<Vec<Problem>>>,
+    /// The backends are those that were found in a cluster, of which these are out, and why.
+    discovered: Option<&'a BTreeMap<String, String>>,
 }
 
 impl Problem {
@@ -164,7 +166,24 @@ impl<'a> Report<'a> {
             without_secrets: false,
             backends_may_lack: false,
             lacking: RefCell::default(),
+            discovered: None,
         }
+    }
+
+    /// Takes it that the backends were found in a cluster, and that some of them are out for a reason.
+    #[cfg(feature = "kubernetes")]
+    pub(super) fn with_discovered(self, out: &'a BTreeMap<String, String>) -> Self {
+        Self { discovered: Some(out), ..self }
+    }
+
+    /// Whether the backends were found in a cluster.
+    pub(super) fn has_discovered(&self) -> bool {
+        self.discovered.is_some()
+    }
+
+    /// Why a backend that was found is out.
+    pub(super) fn why_out(&self, backend: &str) -> Option<Arc<str>> {
+        self.discovered?.get(backend).map(|why| why.as_str().into())
     }
 
     /// Takes it that variables and files that are not there are elsewhere.

@@ -16,6 +16,7 @@ pub(super) fn later(started: &Configuration, new: &Configuration) -> Vec<&'stati
         group: _,
         metadata: _,
         backends,
+        discovers,
         rules: _,
         incoming,
         authorization: _,
@@ -42,6 +43,7 @@ pub(super) fn later(started: &Configuration, new: &Configuration) -> Vec<&'stati
     let whole = [
         ("name", *name != new.name),
         ("operational.reload.allowCommands", reload.allow_commands != new.reload.allow_commands),
+        ("outgoingAuth.source", *discovers != new.discovers),
         ("incomingAuth", *incoming != new.incoming),
         ("sessionStorage", *storage != new.storage),
         ("limits.eventBytes", event_bytes(backends) != event_bytes(&new.backends)),
@@ -129,6 +131,10 @@ fn of_limits(started: &Limits, new: &Limits) -> [(&'static str, bool); 10] {
 /// Refuses a configuration for which variables are not set that the present one does not need. A process's
 /// environment does not change, so it is a mistake, or meant for the next start.
 pub(super) fn refuse_missing(current: &Configuration, new: &Configuration) -> Result<(), Problems> {
+    // What discovered ones lack is in the cluster, and may come there.
+    if new.discovers {
+        return Ok(());
+    }
     let is_missing = |settings: &&BackendSettings| missing(settings).is_some();
     let known: Vec<_> =
         current.backends.iter().filter(is_missing).map(|before| &before.config.id).collect();
@@ -144,6 +150,19 @@ pub(super) fn refuse_missing(current: &Configuration, new: &Configuration) -> Re
         })
         .collect();
     if refused.is_empty() { Ok(()) } else { Err(refused.into_iter().collect()) }
+}
+
+/// Tells which discovered backends are out now, and why.
+pub(super) fn tell_of_missing(current: &Configuration, new: &Configuration) {
+    for settings in new.backends.iter().filter(|_| new.discovers) {
+        let id = &settings.config.id;
+        let before = current.backends.iter().find(|before| before.config.id == *id);
+        if let Some(why) = missing(settings)
+            && before.and_then(missing) != Some(why)
+        {
+            tracing::warn!(backend = %id, why, "a discovered backend is out");
+        }
+    }
 }
 
 /// What a backend lacks of what it is configured to be shown.

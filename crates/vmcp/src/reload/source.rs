@@ -13,6 +13,7 @@ use std::{
 use crate::{
     cli::Sources,
     config::{Audit, Configuration, Problems},
+    discovery::{Discovered, Found},
     sources,
 };
 
@@ -30,6 +31,8 @@ pub(crate) struct Source {
     session_ttl: Option<Duration>,
     /// The command line says that what callers do is recorded.
     is_audited: bool,
+    /// The backends that were found in a cluster last.
+    discovered: Option<Discovered>,
     /// Every file that was read, as it was before it was read.
     seen: BTreeMap<PathBuf, Option<Trace>>,
 }
@@ -50,6 +53,7 @@ impl Source {
             sources: sources.clone(),
             session_ttl: None,
             is_audited: false,
+            discovered: None,
             seen: BTreeMap::new(),
         }
     }
@@ -62,6 +66,16 @@ impl Source {
     /// Whether there is a file that can change.
     pub(crate) fn has_file(&self) -> bool {
         sources::has_file(&self.sources)
+    }
+
+    /// Takes the backends that are found now for those that a file leaves to the cluster.
+    pub(crate) fn take(&mut self, found: Option<&Found>) {
+        self.discovered = found.and_then(Found::now);
+    }
+
+    /// Whether backends were looked for, and all found that there are.
+    pub(crate) fn has_found(&self) -> bool {
+        self.discovered.is_some()
     }
 
     /// Reads the configuration.
@@ -79,7 +93,10 @@ impl Source {
         let note = |path: &Path| {
             seen.borrow_mut().entry(path.to_owned()).or_insert_with(|| Trace::of(path));
         };
-        let loaded = sources::load_noting(&self.sources, &note);
+        let loaded = match &self.discovered {
+            Some(discovered) => sources::load_discovered(&self.sources, discovered, &note),
+            None => sources::load_noting(&self.sources, &note),
+        };
         self.seen = seen.into_inner();
         let mut configuration = loaded?;
         if let Some(ttl) = self.session_ttl {

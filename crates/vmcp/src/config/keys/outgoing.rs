@@ -6,17 +6,26 @@ use super::super::{
 };
 
 pub(super) const OUTGOING_AUTH: &[Key] = &[
-    Key::choice(
-        "source",
-        &["inline"],
-        &[("discovered", not_yet::DISCOVERED)],
-        "where the strategies come from",
-    )
-    .default("inline"),
+    SOURCE.default("inline"),
     Key::new("default", Shape::Section(STRATEGY), "for backends without an entry of their own"),
     Key::new("backends", Shape::Named(STRATEGY), "for single backends, by name")
         .form(Form::BackendName),
 ];
+
+#[cfg(feature = "kubernetes")]
+const SOURCE: Key = Key::choice(
+    "source",
+    &["inline", "discovered"],
+    &[],
+    "where the strategies come from: this file, or the objects of a Kubernetes cluster, as backends do then",
+);
+#[cfg(not(feature = "kubernetes"))]
+const SOURCE: Key = Key::choice(
+    "source",
+    &["inline"],
+    &[("discovered", not_yet::DISCOVERED)],
+    "where the strategies come from",
+);
 
 const STRATEGY: &[Key] = &[
     Key::choice(

@@ -1,0 +1,101 @@
+//! What the Secrets and ConfigMaps hold that backends name. Each is read by itself: of all the others in the
+//! namespace nothing is read but their names.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::{StreamExt as _, stream};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::Api;
+
+use crate::{cluster::Cluster, kind::Kind, seen::Objects};
+
+/// How many are read at once.
+const AT_ONCE: usize = 8;
+
+/// A Secret or ConfigMap, by kind and name.
+pub(crate) type Source = (Kind, String);
+
+/// What is held of each that is named, and why where it could not be read.
+#[derive(Default)]
+pub(crate) struct Contents(BTreeMap<Source, Result<Content, String>>);
+
+struct Content {
+    version: String,
+    data: BTreeMap<String, Vec<u8>>,
+}
+
+impl Contents {
+    /// Reads what is named and not held as it is now, and lets go of what is named no more. Returns whether all
+    /// could be read.
+    pub(crate) async fn refresh(
+        &mut self,
+        cluster: &Cluster,
+        objects: &Objects,
+        named: &BTreeSet<Source>,
+    ) -> bool {
+        let present = |(kind, name): &Source| Some(objects.get(kind)?.get(name)?.version.as_str());
+        self.0.retain(|source, _| named.contains(source) && present(source).is_some());
+        let is_stale = |source: &&Source| {
+            let held = self.0.get(*source).and_then(|held| held.as_ref().ok());
+            present(source).is_some_and(|version| held.is_none_or(|held| held.version != version))
+        };
+        let stale: Vec<_> = named.iter().filter(is_stale).cloned().collect();
+        let read = stream::iter(stale).map(|source| async {
+            let content = read(cluster, &source).await;
+            (source, content)
+        });
+        let read: Vec<_> = read.buffer_unordered(AT_ONCE).collect().await;
+        let all = read.iter().all(|(_, content)| content.is_ok());
+        self.0.extend(read);
+        all
+    }
+
+    /// What stands under a key.
+    pub(crate) fn get(&self, source: &Source, key: &str) -> Result<&[u8], String> {
+        let (kind, name) = source;
+        let kind = kind.name();
+        match self.0.get(source) {
+            None => Err(format!("the {kind} {name} does not exist")),
+            Some(Err(why)) => Err(why.clone()),
+            Some(Ok(content)) => content
+                .data
+                .get(key)
+                .map(Vec::as_slice)
+                .ok_or_else(|| format!("the {kind} {name} has no key {key:?}")),
+        }
+    }
+}
+
+async fn read(cluster: &Cluster, (kind, name): &Source) -> Result<Content, String> {
+    let read = match kind {
+        Kind::Secret => {
+            let api = Api::<Secret>::namespaced(cluster.client(), cluster.namespace());
+            api.get_opt(name).await.map(|found| {
+                let found = found?;
+                let data = found.data.unwrap_or_default().into_iter();
+                let data = data.map(|(key, bytes)| (key, bytes.0)).collect();
+                Some(Content { version: found.metadata.resource_version.unwrap_or_default(), data })
+            })
+        }
+        _ => {
+            let api = Api::<ConfigMap>::namespaced(cluster.client(), cluster.namespace());
+            api.get_opt(name).await.map(|found| {
+                let found = found?;
+                let texts = found.data.unwrap_or_default().into_iter();
+                let texts = texts.map(|(key, text)| (key, text.into_bytes()));
+                let binary = found.binary_data.unwrap_or_default().into_iter();
+                let data = binary.map(|(key, bytes)| (key, bytes.0)).chain(texts).collect();
+                Some(Content { version: found.metadata.resource_version.unwrap_or_default(), data })
+            })
+        }
+    };
+    let kind = kind.name();
+    match read {
+        Ok(Some(content)) => Ok(content),
+        Ok(None) => Err(format!("the {kind} {name} does not exist")),
+        Err(error) => {
+            tracing::warn!(%error, kind, name, "cannot be read; backends that need it are out until it can");
+            Err(format!("the {kind} {name} cannot be read now"))
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! What the objects come to: the backends of a group. Reads nothing and keeps nothing.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+use serde_json::{Map, Value, json};
+
+use crate::{
+    contents::{Contents, Source},
+    kind::Kind,
+    seen::{Object, Objects},
+    strategy,
+};
+
+/// The backends of a group, as they stand in the cluster now.
+#[derive(Clone, Default, PartialEq)]
+pub struct Discovered {
+    /// By name.
+    pub backends: Vec<Backend>,
+    /// The secrets that they name, by the names of variables. They are no variables of this process.
+    pub variables: BTreeMap<String, String>,
+}
+
+/// A backend that stands in the cluster.
+#[derive(Clone, PartialEq)]
+pub struct Backend {
+    /// The name of its object.
+    pub name: String,
+    /// Its entry under `backends` of a configuration, without headers. All texts are meant as they are.
+    pub entry: Value,
+    /// Headers that each request to it carries, with the variables that hold their values.
+    pub headers: Vec<(String, String)>,
+    /// Its entry under `outgoingAuth.backends` of a configuration, if its object names any.
+    pub strategy: Option<Value>,
+    /// The authorities that vouch for it, in PEM, in place of the system's.
+    pub authorities: Option<Vec<u8>>,
+    /// What its MCPExternalAuthConfig is called, and its type.
+    pub auth: Option<(String, String)>,
+    /// Why it must not be called.
+    pub lacking: Option<String>,
+}
+
+/// The secrets that backends name. Each becomes a variable.
+pub(crate) struct Secrets<'a> {
+    contents: &'a Contents,
+    /// What has been asked for.
+    named: BTreeSet<Source>,
+    variables: BTreeMap<String, String>,
+    names: BTreeMap<(String, String), String>,
+}
+
+/// What can be a backend.
+struct Candidate<'a> {
+    kind: Kind,
+    name: &'a str,
+    object: &'a Object,
+    url: &'a str,
+}
+
+/// The kinds of which backends are, of which the first has it where several have an object of the same name.
+const KINDS: [Kind; 3] = [Kind::Server, Kind::RemoteProxy, Kind::Entry];
+
+impl Discovered {
+    /// The backends of a group in a namespace. Also gives the Secrets and ConfigMaps that they name, whether these
+    /// are held or not.
+    pub(crate) fn of(
+        objects: &Objects,
+        contents: &Contents,
+        group: &str,
+        namespace: &str,
+    ) -> (Self, BTreeSet<Source>) {
+        let mut secrets = Secrets {
+            contents,
+            named: BTreeSet::new(),
+            variables: BTreeMap::new(),
+            names: BTreeMap::new(),
+        };
+        let mut backends: BTreeMap<&str, Backend> = BTreeMap::new();
+        for candidate in KINDS.into_iter().flat_map(|kind| candidates(objects, kind, group)) {
+            let backend = || candidate.backend(objects, &mut secrets, group, namespace);
+            backends.entry(candidate.name).or_insert_with(backend);
+        }
+        let Secrets { named, variables, .. } = secrets;
+        (Self { backends: backends.into_values().collect(), variables }, named)
+    }
+}
+
+/// Those objects of a kind that are backends.
+fn candidates<'a>(
+    objects: &'a Objects,
+    kind: Kind,
+    group: &str,
+) -> impl Iterator<Item = Candidate<'a>> {
+    let of_kind = objects.get(&kind).into_iter().flat_map(|objects| objects.iter());
+    of_kind.filter_map(move |(name, object)| {
+        let url = match kind {
+            // While it has a URL it is one, whatever its phase: that changes with each of its pods.
+            Kind::Server | Kind::RemoteProxy => object.status["url"].as_str(),
+            // The operator has looked at what it refers to.
+            _ if object.status["phase"] == "Valid" => object.spec["remoteUrl"].as_str(),
+            _ => None,
+        };
+        let url = url.filter(|url| !url.is_empty())?;
+        (group_of(object) == Some(group)).then_some(Candidate { kind, name, object, url })
+    })
+}
+
+/// The group to which an object says that it belongs.
+fn group_of(object: &Object) -> Option<&str> {
+    let group = &object.spec["groupRef"];
+    group["name"].as_str().or(group.as_str())
+}
+
+impl Candidate<'_> {
+    fn backend(
+        &self,
+        objects: &Objects,
+        secrets: &mut Secrets<'_>,
+        group: &str,
+        namespace: &str,
+    ) -> Backend {
+        let mut lacking = None;
+        let mut note = |why: String| {
+            lacking.get_or_insert(why);
+        };
+        let auth = self.object.spec["externalAuthConfigRef"]["name"].as_str();
+        let auth = auth.filter(|name| !name.is_empty());
+        let object_of = |name| objects.get(&Kind::AuthConfig).and_then(|all| all.get(name));
+        let config = auth.map(|name| (name, object_of(name)));
+        let strategy = config.and_then(|(name, object)| {
+            let missing = || format!("the {} {name} does not exist", Kind::AuthConfig.name());
+            let written = object
+                .ok_or_else(missing)
+                .and_then(|object| strategy::written(name, object, secrets));
+            written.map_err(&mut note).ok()
+        });
+        let headers = self.headers(secrets).map_err(&mut note).unwrap_or_default();
+        let authorities = self.authorities(secrets).map_err(&mut note).ok().flatten();
+        let auth = config.map(|(name, object)| {
+            let kind = object.and_then(|object| object.spec["type"].as_str());
+            (name.to_owned(), kind.unwrap_or_default().to_owned())
+        });
+        Backend {
+            name: self.name.to_owned(),
+            entry: self.entry(group, namespace),
+            headers,
+            strategy,
+            authorities,
+            auth,
+            lacking,
+        }
+    }
+
+    fn entry(&self, group: &str, namespace: &str) -> Value {
+        let spec = &self.object.spec;
+        let transport = match (self.kind, spec["transport"].as_str()) {
+            // Its proxy speaks to a program on its behalf.
+            (Kind::Server, Some("stdio") | None) => spec["proxyMode"].as_str(),
+            (_, transport) => transport,
+        };
+        let mut metadata = Map::new();
+        let mut label = |key: &str, value: &str| metadata.insert(key.to_owned(), value.into());
+        label("group", group);
+        label("namespace", namespace);
+        label("tool_type", "mcp");
+        label(
+            "workload_type",
+            match self.kind {
+                Kind::Server => "mcp_server",
+                Kind::RemoteProxy => "remote_proxy",
+                _ => "server_entry",
+            },
+        );
+        if let Some(phase) = self.object.status["phase"].as_str() {
+            label("workload_status", phase);
+        }
+        if let Some(remote) = spec["remoteUrl"].as_str() {
+            label("remote_url", remote);
+        }
+        json!({
+            "name": self.name,
+            "url": self.url,
+            "transport": transport.filter(|text| !text.is_empty()).unwrap_or("streamable-http"),
+            "metadata": metadata,
+        })
+    }
+
+    /// The headers that an entry adds to each request.
+    fn headers(&self, secrets: &mut Secrets<'_>) -> Result<Vec<(String, String)>, String> {
+        if self.kind != Kind::Entry {
+            return Ok(Vec::new());
+        }
+        let forward = &self.object.spec["headerForward"];
+        let mut headers = Vec::new();
+        for (name, value) in forward["addPlaintextHeaders"].as_object().into_iter().flatten() {
+            let value = value.as_str().unwrap_or_default();
+            headers.push((name.clone(), secrets.plain(self.name, name, value)));
+        }
+        for header in forward["addHeadersFromSecret"].as_array().into_iter().flatten() {
+            let name = header["headerName"].as_str().unwrap_or_default();
+            headers.push((name.to_owned(), secrets.variable(&header["valueSecretRef"])?));
+        }
+        Ok(headers)
+    }
+
+    /// What an entry's bundle of certificates holds.
+    fn authorities(&self, secrets: &mut Secrets<'_>) -> Result<Option<Vec<u8>>, String> {
+        let reference = &self.object.spec["caBundleRef"]["configMapRef"];
+        let Some(name) = reference["name"].as_str().filter(|_| self.kind == Kind::Entry) else {
+            return Ok(None);
+        };
+        let key = reference["key"].as_str().filter(|key| !key.is_empty()).unwrap_or("ca.crt");
+        secrets.held((Kind::ConfigMap, name.to_owned()), key).map(|bytes| Some(bytes.to_vec()))
+    }
+}
+
+impl Secrets<'_> {
+    /// The variable that holds what a reference leads to: `{name, key}`.
+    pub(crate) fn variable(&mut self, reference: &Value) -> Result<String, String> {
+        let text = |member: &str| {
+            let text = reference[member].as_str().filter(|text| !text.is_empty());
+            text.ok_or_else(|| format!("a reference to a Secret has no {member}"))
+        };
+        let (name, key) = (text("name")?, text("key")?);
+        let held = self.held((Kind::Secret, name.to_owned()), key)?.to_vec();
+        match String::from_utf8(held) {
+            Ok(held) if held.is_empty() => Err(format!("{key} of the Secret {name} is empty")),
+            Ok(held) => Ok(self.note(name, key, held)),
+            Err(_) => Err(format!("{key} of the Secret {name} is no text")),
+        }
+    }
+
+    /// The variable that holds a header which is no secret.
+    fn plain(&mut self, backend: &str, header: &str, value: &str) -> String {
+        self.note(backend, header, value.to_owned())
+    }
+
+    fn note(&mut self, name: &str, key: &str, value: String) -> String {
+        let source = (name.to_owned(), key.to_owned());
+        let known = self.names.get(&source).filter(|known| self.variables[*known] == value);
+        if let Some(known) = known {
+            return known.clone();
+        }
+        let letter = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
+        let plain: String = format!("DISCOVERED_{name}_{key}").chars().map(letter).collect();
+        let mut variable = plain.clone();
+        let mut number = 1;
+        while self.variables.contains_key(&variable) {
+            number += 1;
+            variable = format!("{plain}_{number}");
+        }
+        self.variables.insert(variable.clone(), value);
+        self.names.insert(source, variable.clone());
+        variable
+    }
+
+    fn held(&mut self, source: Source, key: &str) -> Result<&[u8], String> {
+        self.named.insert(source.clone());
+        self.contents.get(&source, key)
+    }
+}
+
+// No secret is shown.
+impl fmt::Debug for Discovered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let variables: Vec<_> = self.variables.keys().collect();
+        let Self { backends, .. } = self;
+        f.debug_struct("Discovered")
+            .field("backends", backends)
+            .field("variables", &variables)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, lacking, .. } = self;
+        f.debug_struct("Backend")
+            .field("name", name)
+            .field("lacking", lacking)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,19 @@
+//! The backends of a virtual server that stand as objects in a Kubernetes cluster: those of the group in the
+//! namespace of its pod, as ToolHive's operator keeps them there.
+//!
+//! [`Cluster`] reaches the API server. [`Discovery`] watches the objects and tells what they come to: [`Backend`]s,
+//! each as the operator would write it into a configuration. What the keys of a configuration mean is none of this
+//! crate's business, and nobody else names Kubernetes.
+
+mod cluster;
+mod contents;
+mod discovery;
+mod found;
+mod kind;
+mod seen;
+mod strategy;
+mod watch;
+
+pub use cluster::{Cluster, ConnectError};
+pub use discovery::Discovery;
+pub use found::{Backend, Discovered};
