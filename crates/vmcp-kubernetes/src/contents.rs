@@ -50,6 +50,15 @@ impl Contents {
         all
     }
 
+    /// Holds something that was read.
+    #[cfg(test)]
+    pub(crate) fn hold(&mut self, source: Source, key: &str, bytes: &[u8]) {
+        let new = || Ok(Content { version: "1".to_owned(), data: BTreeMap::new() });
+        if let Ok(content) = self.0.entry(source).or_insert_with(new) {
+            content.data.insert(key.to_owned(), bytes.to_vec());
+        }
+    }
+
     /// What stands under a key.
     pub(crate) fn get(&self, source: &Source, key: &str) -> Result<&[u8], String> {
         let (kind, name) = source;

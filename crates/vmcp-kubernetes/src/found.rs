@@ -283,3 +283,6 @@ impl fmt::Debug for Backend {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;
