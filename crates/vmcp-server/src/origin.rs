@@ -17,7 +17,8 @@ mod named;
 /// A host that requests may be meant for: a name or address, with a port or with any.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AllowedHost {
-    name: String,
+    /// Any if `None`.
+    name: Option<String>,
     port: Option<u16>,
 }
 
@@ -106,8 +107,14 @@ impl Doors {
 }
 
 impl AllowedHost {
+    /// Any host: for servers whose names nobody can tell them. Pages of other sites are kept out by their origin
+    /// alone then.
+    pub fn any() -> Self {
+        Self { name: None, port: None }
+    }
+
     fn matches(&self, host: &Named<'_>) -> bool {
-        self.name.eq_ignore_ascii_case(host.name)
+        self.name.as_ref().is_none_or(|name| name.eq_ignore_ascii_case(host.name))
             && self.port.is_none_or(|port| host.port == Some(port))
     }
 }
@@ -127,7 +134,7 @@ impl FromStr for AllowedHost {
     fn from_str(text: &str) -> Result<Self, InvalidPattern> {
         let host = Named::parse(text)
             .ok_or(InvalidPattern("a host is a name or address, with or without a port"))?;
-        Ok(Self { name: host.name.to_owned(), port: host.port })
+        Ok(Self { name: Some(host.name.to_owned()), port: host.port })
     }
 }
 

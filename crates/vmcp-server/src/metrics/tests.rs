@@ -110,6 +110,7 @@ fn edge(store: Arc<dyn Store>, background: &Background) -> Arc<Edge> {
         connections: 10,
         keep_alive: SECOND,
         shows_states: false,
+        awaited: None,
     };
     Edge::new(
         config,

@@ -99,6 +99,10 @@ pub(super) fn config(
 /// reach the server.
 fn hosts(allowed: &[String], public_url: Option<&str>) -> anyhow::Result<Vec<AllowedHost>> {
     let mut hosts = parsed(allowed).context("allowedHosts")?;
+    // The operator's files name no hosts, and its Services, Ingresses and pods have many.
+    if hosts.is_empty() && config::is_in_pod(&config::environment) {
+        hosts.push(AllowedHost::any());
+    }
     if let Some(url) = public_url {
         let url: Uri = url.parse().context("publicUrl")?;
         let host = url.host().context("publicUrl has no host")?;

@@ -38,7 +38,7 @@ pub(crate) fn load_discovered(
     completed(path, parse(&text, &name, environment, note, found), environment)
 }
 
-fn parse(
+pub(super) fn parse(
     text: &str,
     name: &str,
     environment: &dyn Fn(&str) -> Option<String>,

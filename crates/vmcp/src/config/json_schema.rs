@@ -45,7 +45,9 @@ fn definitions() -> Value {
 fn map_of(path: &str, keys: &[Key]) -> Map<String, Value> {
     let properties: Map<String, Value> =
         keys.iter().map(|key| (key.name.to_owned(), property(path, key))).collect();
-    let required = keys.iter().filter(|key| key.is_required());
+    // Whether there are to be backends depends on where they are looked for.
+    let is_conditional = |key: &&Key| path.is_empty() && key.name == "backends";
+    let required = keys.iter().filter(|key| key.is_required() && !is_conditional(key));
     let mut schema = Map::new();
     schema.insert("type".into(), json!("object"));
     schema.insert("additionalProperties".into(), json!(false));

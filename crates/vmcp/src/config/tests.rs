@@ -7,6 +7,7 @@
 mod aggregation;
 mod aws;
 mod backends;
+mod discovered;
 mod editors;
 mod environment;
 mod fixed_headers;
@@ -79,6 +80,10 @@ fn complete(text: &str) -> String {
         text.push('\n');
     }
     for (key, lines) in REQUIRED {
+        let is_found = cfg!(feature = "kubernetes") && text.contains("source: discovered");
+        if is_found && key == "backends" {
+            continue;
+        }
         if !text.lines().any(|line| line.starts_with(&format!("{key}:"))) {
             text += lines;
         }

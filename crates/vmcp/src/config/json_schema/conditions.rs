@@ -14,6 +14,11 @@ pub(super) fn of_section(path: &str) -> Vec<Value> {
     match path {
         "" => vec![
             json!({
+                "if": says("outgoingAuth", &says("source", &json!({"const": "discovered"}))),
+                "then": {"required": ["groupRef"], "properties": {"backends": false}},
+                "else": needs("backends"),
+            }),
+            json!({
                 "if": says("bridge", &says("reuse", &json!({"const": "never"}))),
                 "then": {"properties": {"limits": without(&["keptSessionsPerBackend"])}},
             }),

@@ -38,6 +38,7 @@ pub(super) fn rendered(configuration: &Configuration) -> Vec<String> {
         group,
         metadata,
         backends,
+        discovers,
         rules,
         incoming,
         authorization: Authorization { policy, denial },
@@ -80,6 +81,7 @@ pub(super) fn rendered(configuration: &Configuration) -> Vec<String> {
     lines.extend(of_sessions(sessions));
     lines.extend(of_bridge(bridge));
     lines.extend(of_limits(limits));
+    lines.extend(discovers.then(|| "backends are discovered".to_owned()));
     lines.extend(backends.iter().flat_map(of_backend));
     lines.extend(of_rules(rules, backends));
     lines.extend(warnings.iter().map(|warning| format!("warning {warning}")));

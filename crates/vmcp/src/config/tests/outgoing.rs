@@ -158,15 +158,14 @@ fn strategies_and_their_backends_are_known() {
     check(
         "
 outgoingAuth:
-  source: discovered
+  source: inline
   default: {type: header_injektion}
   backends:
     gihub: {type: unauthenticated}
     nobody-knows: {type: upstream_inject, upstreamInject: {}}
     jira: {headerInjection: {headerName: X, headerValue: s3cret}}
     github: {type: unauthenticated, headerInjection: {headerName: X, headerValue: s3cret}}",
-        "vmcp.yaml:2:11: outgoingAuth.source: \"discovered\" is not supported yet: no backend's own authentication is found here, and a backend is shown nothing but what outgoingAuth says; write source: inline, and a strategy for each backend under outgoingAuth.backends
-         vmcp.yaml:3:19: outgoingAuth.default.type: must be unauthenticated or header_injection or client_credentials or token_exchange or obo or xaa or aws_sts, not \"header_injektion\"; did you mean \"header_injection\"?
+        "vmcp.yaml:3:19: outgoingAuth.default.type: must be unauthenticated or header_injection or client_credentials or token_exchange or obo or xaa or aws_sts, not \"header_injektion\"; did you mean \"header_injection\"?
          vmcp.yaml:5:12: outgoingAuth.backends.gihub: no backend is called \"gihub\"; did you mean \"github\"?
          vmcp.yaml:6:19: outgoingAuth.backends.nobody-knows: no backend is called \"nobody-knows\"
          vmcp.yaml:6:26: outgoingAuth.backends.nobody-knows.type: \"upstream_inject\" is not supported yet: it needs the embedded authorization server, which vmcp does not have yet; leave this backend out until then

@@ -247,7 +247,7 @@ fn the_schema_explains_itself() {
     assert_eq!(ttl["default"], "30m");
     assert_eq!(ttl["description"], "how long a session lives that nobody uses; from 1ms to 720h");
     let required = schema["required"].as_array().expect("a list");
-    assert!(required.iter().eq(["name", "backends", "incomingAuth", "aggregation"]));
+    assert!(required.iter().eq(["name", "incomingAuth", "aggregation"]));
     assert_eq!(
         schema["properties"]["aggregation"]["properties"]["excludeAllTools"]["default"],
         false
