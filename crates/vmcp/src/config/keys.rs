@@ -101,7 +101,7 @@ const BACKEND: &[Key] = &[
     Key::new(
         "caBundlePath",
         Shape::Text,
-        "a PEM file of the authorities that vouch for it, in place of the system's; with type: entry",
+        "a PEM file of the authorities that vouch for it, in place of the system's",
     ).form(Form::File)
     .or_zero(),
     Key::new("command", Shape::Text, "the program to run: a path, or a name looked up in PATH"),

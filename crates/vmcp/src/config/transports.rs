@@ -234,14 +234,7 @@ fn directory(value: &Value<'_>) -> Option<PathBuf> {
 }
 
 fn ca_bundle(reader: &Reader<'_>) -> Option<Arc<[u8]>> {
-    let kind = reader.choice("type", &[Reached::Directly]);
-    let value = reader.value("caBundlePath")?;
-    if kind != Some(Reached::Directly) {
-        // An unknown type has been reported.
-        if !reader.has("type") {
-            value.problem("only takes effect with type: entry; add that");
-        }
-        return None;
-    }
-    file::certificates(&value)
+    // It decides nothing here: ToolHive's operator leaves it out where it means it.
+    reader.choice("type", &[Reached::Directly]);
+    file::certificates(&reader.value("caBundlePath")?)
 }

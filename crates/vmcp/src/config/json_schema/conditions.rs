@@ -135,7 +135,6 @@ fn backend() -> Vec<Value> {
     vec![
         json!({"if": stdio, "then": both(needs("command"), without(&OF_HTTP))}),
         json!({"if": http, "then": both(needs("url"), without(&OF_STDIO))}),
-        json!({"if": needs("caBundlePath"), "then": needs("type")}),
     ]
 }
 

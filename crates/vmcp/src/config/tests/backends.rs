@@ -129,7 +129,7 @@ backends:
 }
 
 #[test]
-fn a_ca_bundle_is_read_for_entries_only() {
+fn a_ca_bundle_is_read_whatever_the_type() {
     check(
         "
 backends:
@@ -141,9 +141,7 @@ backends:
   - {name: f, url: 'http://h/', type: entry, caBundlePath: '${FIXTURES}/header-value.txt'}
   - {name: g, url: 'http://h/', type: entry, caBundlePath: '${FIXTURES}/nothing.pem'}
   - {name: h, url: 'http://h/', type: enrty, caBundlePath: '${FIXTURES}/authority.pem'}",
-        "vmcp.yaml:2:47: backends[0].caBundlePath: only takes effect with type: entry; add that
-         vmcp.yaml:3:57: backends[1].caBundlePath: only takes effect with type: entry; add that
-         vmcp.yaml:4:60: backends[2].caBundlePath: \"authority.pem\" is not an absolute path
+        "vmcp.yaml:4:60: backends[2].caBundlePath: \"authority.pem\" is not an absolute path
          vmcp.yaml:5:60: backends[3].caBundlePath: \"${FIXTURES}/../authority.pem\" holds \"..\" or a NUL; write the path itself
          vmcp.yaml:6:60: backends[4].caBundlePath: \"/etc/\\0\" holds \"..\" or a NUL; write the path itself
          vmcp.yaml:7:60: backends[5].caBundlePath: \"${FIXTURES}/header-value.txt\" holds no PEM certificate
