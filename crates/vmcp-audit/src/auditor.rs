@@ -46,6 +46,9 @@ pub struct Stats {
 pub enum StartError {
     #[error("cannot open the audit log {}", path.display())]
     Open { path: PathBuf, source: io::Error },
+    /// A full file could not be renamed.
+    #[error("cannot begin new audit logs in {}", folder.display())]
+    Rotate { folder: PathBuf, source: io::Error },
     #[error("cannot write audit records to standard output")]
     Stdout(#[source] io::Error),
     #[error("the system has no randomness for the ids of audit records")]

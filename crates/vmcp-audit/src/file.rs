@@ -13,7 +13,7 @@ use std::{
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    fs::OFlags,
+    fs::{Access, OFlags},
 };
 use tokio::time::Instant;
 
@@ -62,7 +62,11 @@ impl File {
             }
             Output::File(path) => {
                 let error = |source| StartError::Open { path: path.clone(), source };
-                (Some(path.clone()), Opened::at(path).map_err(error)?)
+                let opened = Opened::at(path).map_err(error)?;
+                if settings.rotate_at.is_some() && opened.size.is_some() {
+                    can_begin_another(path)?;
+                }
+                (Some(path.clone()), opened)
             }
         };
         Ok(Self {
@@ -256,6 +260,15 @@ fn has_no_end(path: &Path, size: u64) -> bool {
     let read = size > 0
         && fs::File::open(path).and_then(|file| file.read_exact_at(&mut last, size - 1)).is_ok();
     read && last != *b"\n"
+}
+
+/// Makes sure that files can be renamed and made where this one stands. Of a file that is mounted by itself, it shows only when
+/// that is tried.
+fn can_begin_another(path: &Path) -> Result<(), StartError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK)
+        .map_err(|error| StartError::Rotate { folder: folder.to_owned(), source: error.into() })
 }
 
 /// Renames a full file and those before it: `.1` is the newest.

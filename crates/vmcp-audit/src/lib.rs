@@ -18,7 +18,7 @@ mod subjects;
 mod text;
 mod writer;
 
-pub use auditor::{Auditor, Stats};
+pub use auditor::{Auditor, StartError, Stats};
 pub use event_type::EventType;
 
 pub use reference::reference;

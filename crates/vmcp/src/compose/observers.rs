@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context as _;
 use tokio::time::Instant;
 use tracing::Level;
-use vmcp_audit::{Also, Auditor};
+use vmcp_audit::{Also, Auditor, StartError};
 use vmcp_core::Background;
 use vmcp_model::{
     Method,
@@ -57,6 +57,15 @@ struct Inner {
     edge: OnceLock<Weak<Edge>>,
 }
 
+/// The key that asks for what has failed.
+fn key_of(error: &StartError) -> &'static str {
+    match error {
+        StartError::Open { .. } => "audit.logFile",
+        StartError::Rotate { .. } => "audit.maxFileBytes",
+        StartError::Stdout(_) | StartError::Randomness | StartError::Thread(_) => "audit",
+    }
+}
+
 impl Observers {
     /// Makes those that a configuration asks for.
     pub(super) fn start(
@@ -87,8 +96,13 @@ impl Observers {
         let also = exporter.clone().filter(|exporter| exporter.sends_logs());
         let also = also
             .map(|exporter| -> Also { Box::new(move |shown| collector::log(&exporter, shown)) });
-        let auditor = audit.map(|audit| Auditor::start_with(audit.settings, also));
-        let auditor = auditor.transpose().context("audit")?;
+        let auditor = audit.map(|audit| {
+            Auditor::start_with(audit.settings, also).map_err(|error| {
+                let key = key_of(&error);
+                anyhow::Error::from(error).context(key)
+            })
+        });
+        let auditor = auditor.transpose()?;
         let tracer = telemetry.and_then(|telemetry| {
             let traces = telemetry.otlp.as_ref()?.traces.as_ref()?;
             let style = Style { server_name: name.into(), legacy: telemetry.legacy };
