@@ -13,6 +13,7 @@
 //! - [`pairing`]: a server and a client on rmcp for the pairing test of `tools/pairings`
 //! - [`gateway`]: configurations of the gateway, piece by piece
 //! - [`redis`]: real Redis servers
+//! - [`heeding`]: a server over TLS that remembers what it was asked
 //! - [`otlp`]: a receiver of telemetry by somebody else
 //! - [`cluster`]: several replicas behind a load balancer, and what can happen to them
 //! - [`process`]: starts, watches and ends the program under test
@@ -28,6 +29,7 @@ pub mod cluster;
 pub mod conformance;
 pub mod framing;
 pub mod gateway;
+pub mod heeding;
 mod host;
 pub mod identity;
 pub mod literal;

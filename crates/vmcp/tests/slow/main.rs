@@ -21,6 +21,7 @@ mod load;
 mod neighbours;
 mod odd;
 mod patience;
+mod pod;
 mod programs;
 mod reload;
 mod rights;
