@@ -57,12 +57,17 @@ fn check_arguments(arguments: &[&str]) {
     let help = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(arguments.first(), Some(&"serve"));
     for flag in arguments.iter().filter(|argument| argument.starts_with('-')) {
+        let flag = flag.split('=').next().unwrap();
         assert!(help.contains(&format!("{flag} <")), "vmcp serve has no {flag}");
     }
 }
 
-/// What follows a flag.
+/// What follows a flag, as an argument of its own or behind `=`.
 fn argument<'a>(arguments: &[&'a str], flag: &str) -> &'a str {
+    let behind = |argument: &&'a str| argument.strip_prefix(flag)?.strip_prefix('=');
+    if let Some(value) = arguments.iter().find_map(behind) {
+        return value;
+    }
     let at = arguments.iter().position(|argument| *argument == flag);
     arguments[at.unwrap_or_else(|| panic!("no {flag}")) + 1]
 }
@@ -76,8 +81,9 @@ fn texts(list: &Value) -> Vec<&str> {
 #[test]
 fn shell_pieces_are_well_formed() {
     let mut pieces = 0;
-    for guide in ["docs/scaling.md", "docs/operating.md", "docs/quickstart.md"] {
-        let text = read(guide);
+    let guides = ["scaling", "operating", "quickstart", "kubernetes"];
+    for guide in guides.map(|name| format!("docs/{name}.md")) {
+        let text = read(&guide);
         for piece in text.split("```sh\n").skip(1) {
             let piece = piece.split("```").next().unwrap_or_default();
             let shell = Command::new("bash").args(["-n", "-c", piece]).output().unwrap();

@@ -5,9 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 use vmcp_testkit::redis::RedisServer;
 
-use super::{
-    ENVIRONMENT, KEYS, PASSWORD, argument, check_arguments, documents, read, texts, validate,
-};
+use super::{ENVIRONMENT, PASSWORD, argument, check_arguments, documents, read, texts, validate};
 
 /// Redis takes the settings that it is given.
 #[tokio::test]
@@ -37,7 +35,7 @@ fn the_image_runs_what_there_is() {
     let command: Vec<_> = command.iter().map(String::as_str).collect();
     check_arguments(&command);
     assert!(text.contains(&format!("\nEXPOSE {}\n", argument(&command, "--port"))));
-    assert!(text.contains("\nUSER 65532:65532\n"), "not root");
+    assert!(text.contains("\nUSER 1000:1000\n"), "not root");
     // What it is built with, and of what.
     let workspace = read("Cargo.toml");
     let version = workspace.lines().find_map(|line| line.strip_prefix("rust-version = "));
@@ -93,6 +91,7 @@ fn the_manifests_fit_together() {
         &deployment["selector"]["matchLabels"],
         &service["selector"],
         &of("PodDisruptionBudget")["spec"]["selector"]["matchLabels"],
+        &of("NetworkPolicy")["spec"]["podSelector"]["matchLabels"],
     ] {
         assert_eq!(selector, labels);
     }
@@ -107,21 +106,30 @@ fn the_manifests_fit_together() {
         assert_eq!(container[probe]["httpGet"], json!({"path": path, "port": port["name"]}));
     }
 
-    let config = of("ConfigMap")["data"]["vmcp.yaml"].as_str().unwrap();
+    let config = of("ConfigMap")["data"]["config.yaml"].as_str().unwrap();
     let mounted = |volume: &str| {
         let mounts = container["volumeMounts"].as_array().unwrap();
         let mount = mounts.iter().find(|mount| mount["name"] == volume).unwrap();
         mount["mountPath"].as_str().unwrap().to_owned()
     };
-    assert_eq!(argument(&arguments, "--config"), format!("{}/vmcp.yaml", mounted("config")));
-    let secrets = tempfile::tempdir().unwrap();
-    // The keys that the command at the top of the file puts into the Secret.
+    assert_eq!(argument(&arguments, "--config"), format!("{}/config.yaml", mounted("config")));
+    // The Secrets that the commands at the top of the file make.
     let creation = read("deploy/kubernetes/vmcp.yaml");
-    for (name, text) in [("keys", KEYS), ("redis-password", PASSWORD)] {
-        assert!(creation.contains(&format!("--from-literal={name}=")), "{name}");
-        fs::write(secrets.path().join(name), text).unwrap();
-    }
-    validate(&config.replace(&mounted("secrets"), &secrets.path().to_string_lossy()), &[]);
+    let made = |secret: &str, key: &str| {
+        assert!(creation.contains(&format!("generic {secret} --from-literal={key}=")), "{secret}");
+    };
+    let keys = &container["env"][0];
+    assert_eq!(keys["name"], ENVIRONMENT[0].0);
+    let reference = &keys["valueFrom"]["secretKeyRef"];
+    made(reference["name"].as_str().unwrap(), reference["key"].as_str().unwrap());
+    let volumes = pod["volumes"].as_array().unwrap();
+    let password = &volumes.iter().find(|one| one["name"] == "redis").unwrap()["secret"];
+    let (name, item) = (&password["secretName"], &password["items"][0]);
+    made(name.as_str().unwrap(), item["key"].as_str().unwrap());
+    let secrets = tempfile::tempdir().unwrap();
+    fs::write(secrets.path().join(item["path"].as_str().unwrap()), PASSWORD).unwrap();
+    let config = config.replace(&mounted("redis"), &secrets.path().to_string_lossy());
+    validate(&config, &ENVIRONMENT[..1]);
 
     // Calls under way have their time before the end comes by force.
     let seconds = |value: &Value| value.as_u64().unwrap();
@@ -140,8 +148,5 @@ fn the_manifests_fit_together() {
     assert!(config.contains(&format!("address: {address}\n")), "{address}");
     assert_eq!(service["spec"]["selector"], set["spec"]["template"]["metadata"]["labels"]);
     let secret = &set["spec"]["template"]["spec"]["containers"][0]["env"][0]["valueFrom"];
-    let of_vmcp =
-        pod["volumes"].as_array().unwrap().iter().find_map(|one| one["secret"].as_object());
-    assert_eq!(secret["secretKeyRef"]["name"], of_vmcp.unwrap()["secretName"]);
-    assert_eq!(secret["secretKeyRef"]["key"], "redis-password");
+    assert_eq!(secret["secretKeyRef"], json!({"name": name, "key": item["key"]}));
 }
