@@ -9,7 +9,7 @@ use kube::{
 };
 use thiserror::Error;
 
-use crate::kind::Kind;
+use crate::kind::{Kind, virtual_server};
 
 /// A connection to the API server of a cluster, and the namespace that is looked at there.
 #[derive(Clone)]
@@ -63,8 +63,21 @@ impl Cluster {
         Api::namespaced_with(self.client.clone(), &self.namespace, &kind.resource())
     }
 
+    /// The objects that describe virtual servers.
+    pub(crate) fn virtual_servers(&self) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), &self.namespace, &virtual_server())
+    }
+
     pub(crate) fn client(&self) -> Client {
         self.client.clone()
+    }
+}
+
+#[cfg(test)]
+impl Cluster {
+    /// One whose API server answers in this process.
+    pub(crate) fn answered_by(client: Client, namespace: &str) -> Self {
+        Self { client, namespace: namespace.to_owned() }
     }
 }
 

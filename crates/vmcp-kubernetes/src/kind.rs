@@ -1,4 +1,4 @@
-//! The kinds of objects that say which backends there are.
+//! The kinds of objects that say which backends there are, and the one that tells of the virtual server itself.
 
 use kube::core::{ApiResource, GroupVersionKind};
 
@@ -64,4 +64,11 @@ impl Kind {
         let (group, version) = if self.is_content() { ("", "v1") } else { (GROUP, VERSION) };
         ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, name), plural)
     }
+}
+
+/// The kind of the object that describes a virtual server, and whose status the server writes. Nobody may list or
+/// watch these.
+pub(crate) fn virtual_server() -> ApiResource {
+    let kind = GroupVersionKind::gvk(GROUP, VERSION, "VirtualMCPServer");
+    ApiResource::from_gvk_with_plural(&kind, "virtualmcpservers")
 }

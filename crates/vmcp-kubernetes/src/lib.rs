@@ -3,13 +3,15 @@
 //!
 //! [`Cluster`] reaches the API server. [`Discovery`] watches the objects and tells what they come to: [`Backend`]s,
 //! each as the operator would write it into a configuration. What the keys of a configuration mean is none of this
-//! crate's business, and nobody else names Kubernetes.
+//! crate's business, and nobody else names Kubernetes. [`Reporter`] writes what a server sees of its backends into
+//! the status of its own object.
 
 mod cluster;
 mod contents;
 mod discovery;
 mod found;
 mod kind;
+mod report;
 mod seen;
 mod strategy;
 mod watch;
@@ -17,3 +19,4 @@ mod watch;
 pub use cluster::{Cluster, ConnectError};
 pub use discovery::Discovery;
 pub use found::{Backend, Discovered};
+pub use report::{BackendHealth, BackendReport, Breaker, Report, Reporter};
