@@ -14,6 +14,7 @@
 //! - [`gateway`]: configurations of the gateway, piece by piece
 //! - [`redis`]: real Redis servers
 //! - [`heeding`]: a server over TLS that remembers what it was asked
+//! - [`kubernetes`]: a real API server of Kubernetes, with the kinds of ToolHive
 //! - [`otlp`]: a receiver of telemetry by somebody else
 //! - [`cluster`]: several replicas behind a load balancer, and what can happen to them
 //! - [`process`]: starts, watches and ends the program under test
@@ -32,6 +33,7 @@ pub mod gateway;
 pub mod heeding;
 mod host;
 pub mod identity;
+pub mod kubernetes;
 pub mod literal;
 pub mod modern;
 pub mod modern_client;

@@ -14,3 +14,4 @@ mod process;
 mod raw;
 mod streams;
 mod tasks;
+mod volume;

@@ -1,5 +1,7 @@
 //! What takes long by design; see `.config/nextest.toml`.
 
+mod kubernetes;
+
 use vmcp_testkit::{client::Client, process::Program};
 
 /// A hundred megabytes leave the server without ever having been in its memory.
