@@ -102,7 +102,6 @@ pub(crate) async fn start(
     // The connections end with the process: nobody waits for them.
     let connections = TaskTracker::new();
     let made = backends(settings.iter().map(|backend| &backend.config), &connections)?;
-    let event_bytes = settings.first().map_or(0, |backend| backend.config.limits.event_bytes);
     let shares_sessions = storage.is_some();
     let store = store(storage, &background);
     let server = ServerInfo { name: name.clone(), version: env!("CARGO_PKG_VERSION").to_owned() };
@@ -113,7 +112,7 @@ pub(crate) async fn start(
     let vmcp = Vmcp::new(made, core, background.clone());
     handle_failures(&vmcp, &failures);
     let reporter = Reporter::start(Arc::clone(&vmcp), failures.reporting_interval, &background);
-    let session_config = session_config(server, &sessions, &limits, event_bytes);
+    let session_config = session_config(server, &sessions, &limits);
     let sessions_running =
         Sessions::start(Arc::clone(&vmcp), store, session_config, background.clone());
     let authenticator = edge::authenticator(&incoming, public_url.as_deref(), &background)
@@ -294,7 +293,6 @@ fn session_config(
     server: ServerInfo,
     sessions: &config::Sessions,
     limits: &config::Limits,
-    event_bytes: usize,
 ) -> vmcp_session::Config {
     vmcp_session::Config {
         ttl: sessions.ttl,
@@ -310,7 +308,7 @@ fn session_config(
             calls_per_session: limits.calls_per_session,
             subscriptions: SUBSCRIPTIONS,
             log_bytes: sessions.event_log_bytes,
-            event_bytes,
+            event_bytes: limits.event_bytes,
         },
     }
 }

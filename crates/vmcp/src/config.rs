@@ -31,6 +31,7 @@ mod not_yet;
 mod operational;
 mod outgoing;
 mod passthrough;
+mod pod;
 mod problem;
 mod proxy;
 mod reader;
@@ -65,6 +66,7 @@ pub(crate) use given::Given;
 pub(crate) use inherited::is_inherited;
 pub(crate) use json_schema::json_schema;
 pub(crate) use mcp_json::Broken;
+pub(crate) use pod::is_in_pod;
 pub(crate) use problem::{Beside, Complaint, Place, Problem, Problems};
 pub(crate) use proxy::proxy;
 pub(crate) use reference::reference;
@@ -72,6 +74,7 @@ use telemetry::handed;
 pub(crate) use telemetry::{Otlp, Prometheus, Sent, Telemetry};
 pub(crate) use write::starter;
 
+use pod::beside;
 use problem::Report;
 use reader::Reader;
 use schema::Shape;
@@ -201,6 +204,8 @@ pub(crate) struct FailureHandling {
 /// How much of everything there may be. What bounds a single backend is in its own settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limits {
+    /// Of one event of a stream.
+    pub(crate) event_bytes: usize,
     pub(crate) request_bytes: usize,
     pub(crate) held_request_bytes: usize,
     pub(crate) held_bytes: usize,
@@ -258,31 +263,6 @@ fn completed(
         Some(wrong) => Err(Problems::new(&name, wrong).with_warnings(configuration.warnings)),
         None => Ok(configuration),
     }
-}
-
-/// The file from which the reference system's authorization server is configured, beside the
-/// configuration.
-const AUTHORIZATION_SERVER: &str = "authserver-config.yaml";
-
-/// Refuses a configuration with a file beside it that the reference system would read.
-fn beside(path: &Path, read: Result<Configuration, Problems>) -> Result<Configuration, Problems> {
-    let other = path.with_file_name(AUTHORIZATION_SERVER);
-    if other == path || !other.try_exists().unwrap_or(false) {
-        return read;
-    }
-    let text = "is not supported yet: vmcp has no authorization server, and nobody could log in through it; \
-                to serve the configuration beside it with another issuer of tokens, remove this file";
-    let refused = Problems::of_file(&other.display().to_string(), text);
-    Err(match read {
-        Ok(configuration) => refused.with_warnings(configuration.warnings),
-        Err(problems) => Problems::joined(Some(problems), refused),
-    })
-}
-
-/// Whether this is a pod that ToolHive's operator has made for a VirtualMCPServer.
-pub(crate) fn is_in_pod(environment: &dyn Fn(&str) -> Option<String>) -> bool {
-    let names = ["VMCP_NAME", "VMCP_NAMESPACE"];
-    names.iter().all(|name| environment(name).is_some_and(|held| !held.is_empty()))
 }
 
 /// Reads a file on a machine that has not all of what it names: variables and files that are not there
@@ -425,7 +405,7 @@ fn read(root: &Reader<'_>) -> Configuration {
         storage: storage::read(&root.section("sessionStorage")),
         sessions: sessions::read(&sessions),
         bridge: sessions::bridge(&root.section("bridge"), &limits),
-        limits: sessions::limits(&limits),
+        limits: sessions::limits(&limits, &common.limits),
         admin: admin::read(&root.section("admin"), has_issuer, is_reached),
         allowed_hosts,
         allowed_origins: addresses::origins(root),

@@ -114,8 +114,8 @@ impl Api {
         self.asked(Method::PATCH, path, Some((MERGE_PATCH, patch))).await
     }
 
-    /// Has an object be as described, whether it is there already or not (server-side apply). What an earlier call
-    /// has set and this one does not name is removed.
+    /// Makes an object, or changes the one that is there to it (server-side apply). What an earlier call has set and this
+    /// one does not name is removed.
     pub async fn apply(&self, path: &str, object: &Value) -> Result<Value> {
         let path = format!("{path}?fieldManager=operator&force=true");
         self.asked(Method::PATCH, &path, Some((APPLY_PATCH, object))).await

@@ -23,8 +23,8 @@ const OWN: [(&str, &str, &str); 7] = [
     ("RoleBinding", "rolebindings", "/apis/rbac.authorization.k8s.io/v1"),
 ];
 
-/// A namespace. What is said of an object names it as `RESOURCE/NAME`, and a part of it that is read and written by
-/// itself as `RESOURCE/NAME/PART`: `mcpservers/alpha/status`.
+/// A namespace. An object of it is named `RESOURCE/NAME`, and its status, which is written by itself,
+/// `RESOURCE/NAME/status`.
 #[derive(Clone, Debug)]
 pub struct Namespace {
     name: String,
@@ -41,7 +41,7 @@ impl Namespace {
         &self.name
     }
 
-    /// Where something is in the API: `mcpservers`, `mcpservers/alpha`, `mcpservers/alpha/status`, with or without a query.
+    /// Where something is in the API: `mcpservers`, `mcpservers/alpha`, `mcpservers/alpha/status`; also with a query.
     ///
     /// # Panics
     ///
@@ -58,8 +58,8 @@ impl Namespace {
         format!("{group}/namespaces/{}/{of}", self.name)
     }
 
-    /// Has an object be there with this specification, and with this status if it has one. Whether it was there already
-    /// makes no difference; what an earlier call has set and this one does not name is removed.
+    /// Makes an object with this specification, and with this status if it has one, or changes the one of that name to it
+    /// (server-side apply). What an earlier call has set and this one does not name is removed.
     pub async fn apply(&self, mut object: Value) -> Result<Value> {
         let status = object.as_object_mut().and_then(|members| members.remove("status"));
         let path = self.path_of(&object)?;

@@ -196,7 +196,10 @@ async fn it_leaves_nothing() {
     until_refused(ports).await;
     assert!(!folder.exists());
     // Nor when whoever started it is killed.
-    let holder = Program::new(env!("CARGO_BIN_EXE_kubernetes"), &[]).spawn().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let holder = Program::new(env!("CARGO_BIN_EXE_kubernetes"), &[])
+        .environment("TMPDIR", folder.path().to_str().unwrap());
+    let holder = holder.spawn().unwrap();
     let log = holder.logged("kubeconfig ").await;
     let ports = ["listening on https", "etcd http"].map(|what| {
         let line = log.lines().find_map(|line| line.strip_prefix(what)).unwrap();

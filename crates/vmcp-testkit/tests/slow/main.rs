@@ -1,5 +1,10 @@
 //! What takes long by design; see `.config/nextest.toml`.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "what the tests share fails them just as they fail themselves"
+)]
+
 mod kubernetes;
 
 use vmcp_testkit::{client::Client, process::Program};

@@ -47,9 +47,10 @@ pub(super) fn bridge(reader: &Reader<'_>, limits: &Reader<'_>) -> Bridge {
     }
 }
 
-/// The limits of the server as a whole.
-pub(super) fn limits(reader: &Reader<'_>) -> Limits {
+/// The limits of the server as a whole. An event of a backend's may be as large as its limits say.
+pub(super) fn limits(reader: &Reader<'_>, backends: &vmcp_backend::Limits) -> Limits {
     Limits {
+        event_bytes: backends.event_bytes,
         request_bytes: reader.size("requestBytes"),
         held_request_bytes: reader.size("heldRequestBytes"),
         held_bytes: reader.size("heldBytes"),

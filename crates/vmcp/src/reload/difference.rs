@@ -15,7 +15,7 @@ pub(super) fn later(started: &Configuration, new: &Configuration) -> Vec<&'stati
         name,
         group: _,
         metadata: _,
-        backends,
+        backends: _,
         discovers,
         rules: _,
         incoming,
@@ -37,16 +37,12 @@ pub(super) fn later(started: &Configuration, new: &Configuration) -> Vec<&'stati
         warnings: _,
         notes: _,
     } = started;
-    let event_bytes = |backends: &[BackendSettings]| {
-        backends.first().map(|settings| settings.config.limits.event_bytes)
-    };
     let whole = [
         ("name", *name != new.name),
         ("operational.reload.allowCommands", reload.allow_commands != new.reload.allow_commands),
         ("outgoingAuth.source", *discovers != new.discovers),
         ("incomingAuth", *incoming != new.incoming),
         ("sessionStorage", *storage != new.storage),
-        ("limits.eventBytes", event_bytes(backends) != event_bytes(&new.backends)),
         ("admin.listen", *admin_listen != new.admin.listen),
         ("admin.auth", *admin_auth != new.admin.auth),
         ("allowedHosts", *allowed_hosts != new.allowed_hosts),
@@ -101,8 +97,9 @@ fn of_bridge(started: &Bridge, new: &Bridge) -> [(&'static str, bool); 5] {
     ]
 }
 
-fn of_limits(started: &Limits, new: &Limits) -> [(&'static str, bool); 10] {
+fn of_limits(started: &Limits, new: &Limits) -> [(&'static str, bool); 11] {
     let Limits {
+        event_bytes,
         request_bytes,
         held_request_bytes,
         held_bytes,
@@ -115,6 +112,7 @@ fn of_limits(started: &Limits, new: &Limits) -> [(&'static str, bool); 10] {
         caller_views,
     } = started;
     [
+        ("limits.eventBytes", *event_bytes != new.event_bytes),
         ("limits.requestBytes", *request_bytes != new.request_bytes),
         ("limits.heldRequestBytes", *held_request_bytes != new.held_request_bytes),
         ("limits.heldBytes", *held_bytes != new.held_bytes),

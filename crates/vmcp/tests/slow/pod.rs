@@ -4,6 +4,8 @@
 //! words. `<name>` in a case stands for what a test starts: the URL of a server, the certificate of an authority.
 
 mod contract;
+#[cfg(feature = "kubernetes")]
+mod discovered;
 mod disk;
 mod fixture;
 mod refused;

@@ -226,6 +226,7 @@ fn of_bridge(bridge: &Bridge) -> Vec<String> {
 
 fn of_limits(limits: &Limits) -> Vec<String> {
     let Limits {
+        event_bytes: _,
         request_bytes,
         held_request_bytes,
         held_bytes,

@@ -115,6 +115,18 @@ impl Pod {
         self
     }
 
+    /// The same pod where it is one of a cluster, with its account there.
+    #[cfg(feature = "kubernetes")]
+    pub(super) fn in_cluster(mut self, pod: &vmcp_testkit::kubernetes::Pod) -> Self {
+        let environment = pod.environment().into_iter();
+        self.environment.extend(environment.map(|(name, held)| (name.to_owned(), held)));
+        for name in ["token", "ca.crt", "namespace"] {
+            let path = format!("/var/run/secrets/kubernetes.io/serviceaccount/{name}");
+            self.files.insert(path, fs::read_to_string(pod.folder().join(name)).unwrap());
+        }
+        self
+    }
+
     /// The same files under other names.
     pub(super) fn elsewhere(mut self) -> Self {
         let files = std::mem::take(&mut self.files).into_iter();
@@ -136,6 +148,14 @@ impl Pod {
     pub(super) async fn start(&self) -> Running {
         let root = self.root();
         let process = self.program(root.path()).start().await.unwrap();
+        Running { process, root, turn: 0 }
+    }
+
+    /// Starts vmcp, which may not become ready.
+    #[cfg(feature = "kubernetes")]
+    pub(super) async fn begin(&self) -> Running {
+        let root = self.root();
+        let process = self.program(root.path()).ready_path("/health").start().await.unwrap();
         Running { process, root, turn: 0 }
     }
 

@@ -1,0 +1,280 @@
+//! Backends that a pod finds in its cluster, by a real API server: they come, go and change while clients are there.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use serde_json::{Value, json};
+use tokio::time::{Instant, timeout};
+use vmcp_testkit::{
+    client::fetch,
+    gateway::eventually,
+    kubernetes::{self, ApiServer, Namespace, Rights, objects},
+    peers,
+    process::Process,
+    raw,
+};
+
+use super::{
+    fixture::{Pod, Running},
+    visit::{Caller, Visit, visit},
+};
+
+/// Within this a change of the cluster is right for new sessions, and told to open ones.
+const SOON: Duration = Duration::from_secs(2);
+
+/// Within this a pod has caught up when the API server is back.
+const CAUGHT_UP: Duration = Duration::from_secs(10);
+
+/// How long to wait for what must come.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A namespace with a group, and the pod of a virtual server in it.
+struct Cluster {
+    server: ApiServer,
+    namespace: Namespace,
+    pod: kubernetes::Pod,
+}
+
+impl Cluster {
+    async fn start() -> Self {
+        let server = ApiServer::start().await.unwrap();
+        let namespace = server.namespace().await.unwrap();
+        namespace.apply(objects::group("office")).await.unwrap();
+        namespace.apply(objects::virtual_server("desk", "office")).await.unwrap();
+        let pod = namespace.pod("desk", Rights::Discovered).await.unwrap();
+        Self { server, namespace, pod }
+    }
+
+    async fn apply(&self, object: Value) {
+        self.namespace.apply(object).await.unwrap();
+    }
+
+    /// Starts vmcp in the pod.
+    async fn run(&self) -> Running {
+        pod().in_cluster(&self.pod).start().await
+    }
+}
+
+/// The smallest pod, which serves while a backend is out.
+fn pod() -> Pod {
+    Pod::read("discovered").edited("partialFailureMode: fail", "partialFailureMode: best_effort")
+}
+
+/// A server of the group.
+fn server(name: &str, backend: &raw::Running) -> Value {
+    objects::server(name, "office", &backend.url())
+}
+
+/// One that is shown a header, which a Secret holds.
+fn shown(name: &str, backend: &raw::Running) -> Value {
+    let mut object = server(name, backend);
+    object["spec"]["externalAuthConfigRef"] = json!({"name": "key"});
+    object
+}
+
+fn key_of(secret: &str) -> Value {
+    let header = json!({"headerName": "X-Key", "valueSecretRef": {"name": secret, "key": "value"}});
+    objects::auth_config("key", "headerInjection", header)
+}
+
+fn secret(value: &str) -> Value {
+    objects::secret("keys", &[("value", value)])
+}
+
+async fn backend() -> raw::Running {
+    peers::stateful().start().await.unwrap()
+}
+
+/// The tools that a new session of each era sees.
+async fn seen(process: &Process) -> BTreeSet<String> {
+    let mut legacy = Caller::default().legacy(process);
+    legacy.initialize().await.unwrap().result().unwrap();
+    let listed = legacy.request("1", "tools/list", "{}").await.unwrap();
+    let listed: BTreeSet<_> = listed.keys("tools", "name").unwrap().into_iter().collect();
+    let shown = Caller::default().modern(process).learn_tools().await.unwrap();
+    let shown = shown.iter().map(|tool| tool["name"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(listed, shown);
+    listed
+}
+
+/// The tools of these backends.
+fn tools(backends: &[&str]) -> BTreeSet<String> {
+    let of = |backend: &&str| ["count", "slow"].map(|tool| format!("{backend}_{tool}"));
+    backends.iter().flat_map(of).collect()
+}
+
+/// Those who are there are told within a time that the tools have changed, and new sessions see these then.
+async fn changed(visit: &mut Visit, process: &Process, backends: &[&str]) {
+    let began = Instant::now();
+    let told = timeout(PATIENCE, visit.told()).await;
+    assert!(told.is_ok(), "nobody is told\n{}", process.log());
+    let told = began.elapsed();
+    assert!(told < SOON, "{told:?}\n{}", process.log());
+    assert_eq!(seen(process).await, tools(backends), "{}", process.log());
+}
+
+/// What becomes of calls.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Calls {
+    Answered,
+    Refused,
+}
+
+/// Calls go this way within a time, for clients of both eras.
+async fn calls_are(visit: &Visit, wanted: Calls) {
+    let began = Instant::now();
+    eventually("calls go as they must", async || {
+        let legacy = visit.legacy.call("4", "maps_count", "{}").await.unwrap().text().is_ok();
+        let modern = visit.modern.call("maps_count", json!({})).await.unwrap().text().is_ok();
+        ([legacy, modern] == [wanted == Calls::Answered; 2]).then_some(())
+    })
+    .await;
+    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
+}
+
+/// The values of a header that a backend was shown with calls.
+fn shown_with_calls(backend: &raw::Running) -> Vec<Option<String>> {
+    let calls = backend.seen().into_iter().filter(|seen| seen.method == "tools/call");
+    calls
+        .map(|seen| seen.headers.get("x-key").map(|held| held.to_str().unwrap().to_owned()))
+        .collect()
+}
+
+#[tokio::test]
+async fn backends_come_move_and_go() {
+    let cluster = Cluster::start().await;
+    let (maps, notes) = (backend().await, backend().await);
+    cluster.apply(server("maps", &maps)).await;
+    let running = cluster.run().await;
+    let process = &running.process;
+    let mut visit =
+        visit(process, Caller::default(), &["maps_count", "maps_slow"], &["maps_count"]).await;
+    // Each kind comes.
+    cluster.apply(objects::entry("notes", "office", &notes.url())).await;
+    changed(&mut visit, process, &["maps", "notes"]).await;
+    cluster.apply(objects::remote_proxy("far", "office", &maps.url())).await;
+    changed(&mut visit, process, &["far", "maps", "notes"]).await;
+    // One that is elsewhere is asked there.
+    let calls = notes.counters().calls("count");
+    cluster.apply(objects::remote_proxy("far", "office", &notes.url())).await;
+    eventually("it is asked in its new place", async || {
+        visit.legacy.call("3", "far_count", "{}").await.unwrap();
+        (notes.counters().calls("count") > calls).then_some(())
+    })
+    .await;
+    // Whatever its phase, it stays while it has a URL.
+    let phase = json!({"status": {"phase": "Pending"}});
+    cluster.namespace.merge_patch("mcpservers/maps/status", phase).await.unwrap();
+    // Each goes: deleted, into another group, or not valid any more.
+    cluster.namespace.delete("mcpremoteproxies/far").await.unwrap();
+    changed(&mut visit, process, &["maps", "notes"]).await;
+    let other = json!({"spec": {"groupRef": {"name": "other"}}});
+    cluster.namespace.merge_patch("mcpservers/maps", other).await.unwrap();
+    changed(&mut visit, process, &["notes"]).await;
+    let invalid = json!({"status": {"phase": "Failed"}});
+    cluster.namespace.merge_patch("mcpserverentries/notes/status", invalid).await.unwrap();
+    changed(&mut visit, process, &[]).await;
+    let (rest, log) = visit.end(running.process).await;
+    assert!(rest.is_empty(), "{rest:?}\n{log}");
+}
+
+#[tokio::test]
+async fn a_secret_counts_at_once_and_nothing_is_called_without_it() {
+    let cluster = Cluster::start().await;
+    let maps = backend().await;
+    cluster.apply(key_of("keys")).await;
+    cluster.apply(secret("first")).await;
+    cluster.apply(shown("maps", &maps)).await;
+    let running = cluster.run().await;
+    let process = &running.process;
+    let mut visit =
+        visit(process, Caller::default(), &["maps_count", "maps_slow"], &["maps_count"]).await;
+    // Another value: the tools stay as they are, so nobody is told.
+    let began = Instant::now();
+    cluster.apply(secret("second")).await;
+    eventually("the new value is shown", async || {
+        visit.legacy.call("3", "maps_count", "{}").await.unwrap().text().unwrap();
+        (shown_with_calls(&maps).last().unwrap().as_deref() == Some("second")).then_some(())
+    })
+    .await;
+    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
+    // None, and there again. The tools stay listed, as those of every backend do that is out.
+    cluster.namespace.delete("secrets/keys").await.unwrap();
+    calls_are(&visit, Calls::Refused).await;
+    assert_eq!(seen(process).await, tools(&["maps"]));
+    process.logged("the Secret keys does not exist").await;
+    cluster.apply(secret("third")).await;
+    calls_are(&visit, Calls::Answered).await;
+    assert_eq!(shown_with_calls(&maps).last().unwrap().as_deref(), Some("third"));
+    // Shown in another way, or in one that is not there.
+    let other = objects::auth_config("key", "unauthenticated", json!({}));
+    cluster.apply(other).await;
+    eventually("it is shown nothing", async || {
+        visit.legacy.call("6", "maps_count", "{}").await.unwrap().text().unwrap();
+        shown_with_calls(&maps).last().unwrap().is_none().then_some(())
+    })
+    .await;
+    cluster.namespace.delete("mcpexternalauthconfigs/key").await.unwrap();
+    calls_are(&visit, Calls::Refused).await;
+    let values: BTreeSet<_> = shown_with_calls(&maps).into_iter().collect();
+    let expected = [None, Some("first"), Some("second"), Some("third")];
+    assert_eq!(values, expected.map(|value| value.map(str::to_owned)).into());
+    let (_, log) = visit.end(running.process).await;
+    for value in ["first", "second", "third"] {
+        assert!(!log.contains(value), "{log}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_found_holds_while_the_api_server_is_away() {
+    let mut cluster = Cluster::start().await;
+    let (maps, notes) = (backend().await, backend().await);
+    cluster.apply(server("maps", &maps)).await;
+    let running = cluster.run().await;
+    let process = &running.process;
+    let mut visit =
+        visit(process, Caller::default(), &["maps_count", "maps_slow"], &["maps_count"]).await;
+    cluster.server.stop().await.unwrap();
+    process.logged("the API server cannot be asked").await;
+    visit.legacy.call("3", "maps_count", "{}").await.unwrap().text().unwrap();
+    assert_eq!(seen(process).await, tools(&["maps"]));
+    let (status, _) = fetch(&process.url_of("/readyz")).await.unwrap();
+    assert_eq!(status, 200);
+    cluster.server.start_again().await.unwrap();
+    cluster.apply(server("notes", &notes)).await;
+    let began = Instant::now();
+    let told = timeout(PATIENCE, visit.told()).await;
+    assert!(told.is_ok(), "nobody is told\n{}", process.log());
+    assert!(began.elapsed() < CAUGHT_UP, "{:?}\n{}", began.elapsed(), process.log());
+    assert_eq!(seen(process).await, tools(&["maps", "notes"]));
+    let (rest, log) = visit.end(running.process).await;
+    assert!(rest.is_empty(), "{rest:?}\n{log}");
+}
+
+#[tokio::test]
+async fn a_pod_is_ready_when_all_was_listed_and_says_what_it_may_not() {
+    let cluster = Cluster::start().await;
+    let maps = backend().await;
+    cluster.apply(server("maps", &maps)).await;
+    let role = "roles/desk-vmcp";
+    let path = format!(
+        "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/{role}",
+        cluster.namespace.name()
+    );
+    let admin = cluster.server.admin();
+    let rules = admin.get(&path).await.unwrap()["rules"].clone();
+    admin.merge_patch(&path, &json!({"rules": []})).await.unwrap();
+    let waiting = pod().in_cluster(&cluster.pod).begin().await;
+    let process = &waiting.process;
+    let told = process.logged("grant it get, list and watch on mcpservers").await;
+    assert!(told.contains(cluster.namespace.name()), "{told}");
+    let (status, body) = fetch(&process.url_of("/readyz")).await.unwrap();
+    assert_eq!(status, 503, "{body:?}");
+    assert!(String::from_utf8_lossy(&body).contains("have not been looked up"), "{body:?}");
+    admin.merge_patch(&path, &json!({"rules": rules})).await.unwrap();
+    eventually("it is ready", async || {
+        let (status, _) = fetch(&process.url_of("/readyz")).await.unwrap();
+        (status == 200).then_some(())
+    })
+    .await;
+    assert_eq!(seen(process).await, tools(&["maps"]));
+}
