@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::HeaderName;
+use http::{HeaderName, Uri};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use vmcp_credentials::Credential;
@@ -58,6 +58,8 @@ pub struct Backend {
     facts: Mutex<Arc<Facts>>,
     pub(crate) own_ids: Arc<OwnIds>,
     identity: Option<Digest>,
+    /// Where it is, unless it is a program.
+    pub(crate) url: Option<Uri>,
     /// What it is shown. Shared with those whose place it has taken.
     pub(crate) credential: Arc<Credential>,
     pub(crate) passthrough: Arc<[HeaderName]>,
@@ -189,6 +191,7 @@ impl Backend {
                 Transport::Http(endpoint) => Some(endpoint.identity()),
                 Transport::Sse(_) | Transport::Stdio(_) => None,
             },
+            url: config.transport.url().cloned(),
             credential,
             passthrough: match &config.transport {
                 Transport::Http(endpoint) | Transport::Sse(endpoint) => {

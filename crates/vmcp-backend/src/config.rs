@@ -28,6 +28,16 @@ pub enum Transport {
     Stdio(Program),
 }
 
+impl Transport {
+    /// Where the backend is, unless it is a program.
+    pub fn url(&self) -> Option<&Uri> {
+        match self {
+            Self::Http(endpoint) | Self::Sse(endpoint) => Some(&endpoint.url),
+            Self::Stdio(_) => None,
+        }
+    }
+}
+
 /// Where an HTTP backend is, and what it is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {

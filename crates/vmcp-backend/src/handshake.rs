@@ -1,6 +1,6 @@
 //! Opens a session on a backend: the legacy era's `initialize`, once the backend is known to need it.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::{Arc, PoisonError, atomic::Ordering};
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -309,6 +309,7 @@ impl Backend {
                     self.secrets().excerpt(hello.protocol_version.as_bytes())
                 ))
             })?;
+        *self.stats.agreed.lock().unwrap_or_else(PoisonError::into_inner) = Some(session.version);
         session.facts = self.share(Facts::new(hello));
         let initialized = reply::notification(Method::Initialized, None);
         let told = match &self.wire {

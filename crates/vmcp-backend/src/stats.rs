@@ -1,8 +1,13 @@
 //! What a backend has been asked, and how that went.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
 
+use http::Uri;
 use vmcp_credentials::Counts as Credentials;
+use vmcp_model::{Era, ProtocolVersion};
 
 use crate::{
     backend::{Backend, Wire},
@@ -18,6 +23,8 @@ pub(crate) struct Stats {
     pub(crate) failures: AtomicU64,
     pub(crate) stray_progress: AtomicU64,
     pub(crate) uses: Uses,
+    /// The revision that the last backend session agreed on.
+    pub(crate) agreed: Mutex<Option<ProtocolVersion>>,
 }
 
 /// Connections of HTTP to one backend that are open, at one moment.
@@ -52,6 +59,19 @@ pub struct StatsSnapshot {
 }
 
 impl Backend {
+    /// The newest revision that is spoken with it, as far as is known.
+    pub fn revision(&self) -> Option<ProtocolVersion> {
+        match self.era()? {
+            Era::Modern => Some(ProtocolVersion::MODERN),
+            Era::Legacy => *self.stats.agreed.lock().unwrap_or_else(PoisonError::into_inner),
+        }
+    }
+
+    /// Where it is, unless it is a program.
+    pub fn url(&self) -> Option<&Uri> {
+        self.url.as_ref()
+    }
+
     /// Counts since the start.
     pub fn stats(&self) -> StatsSnapshot {
         let counts = self.stats.snapshot();
@@ -88,6 +108,7 @@ impl Stats {
             failures: AtomicU64::new(0),
             stray_progress: AtomicU64::new(0),
             uses: Uses::default(),
+            agreed: Mutex::default(),
         }
     }
 

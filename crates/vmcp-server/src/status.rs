@@ -46,6 +46,11 @@ impl Awaited {
         Self { reason, is_there: Arc::default() }
     }
 
+    /// Whether it has come.
+    pub fn is_there(&self) -> bool {
+        self.is_there.load(Ordering::Acquire)
+    }
+
     /// Notes that it has come.
     pub fn has_come(&self) {
         self.is_there.store(true, Ordering::Release);
@@ -66,7 +71,7 @@ pub(crate) fn readiness(edge: &Edge) -> Response<Body> {
         return not_ready("the session store has not been reached yet");
     }
     let awaited = edge.config.awaited.as_ref();
-    if let Some(awaited) = awaited.filter(|one| !one.is_there.load(Ordering::Acquire)) {
+    if let Some(awaited) = awaited.filter(|one| !one.is_there()) {
         return not_ready(awaited.reason);
     }
     answer(StatusCode::OK, &json!({"status": "ready", "store": store(reach)}))

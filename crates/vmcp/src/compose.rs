@@ -195,6 +195,12 @@ impl Running {
         self.found.iter().for_each(Awaited::has_come);
     }
 
+    /// Whether it is known which backends there are.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) fn knows_backends(&self) -> bool {
+        self.found.as_ref().is_none_or(Awaited::is_there)
+    }
+
     /// Has the audit log write to the file of its name, where the old one was renamed.
     pub(crate) fn reopen_audit_log(&self) {
         self.observers.reopen();

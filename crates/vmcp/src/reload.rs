@@ -19,9 +19,9 @@ use vmcp_model::BackendId;
 use vmcp_policy::Policy;
 
 use crate::{
+    cluster::Found,
     compose::Running,
     config::{self, BackendSettings, Configuration},
-    discovery::Found,
     logging::Threshold,
     undecided,
 };

@@ -12,9 +12,9 @@ use tokio::time::{Instant, sleep};
 use crate::{
     board,
     cli::{self, Misuse},
+    cluster::Cluster,
     compose::{self, AdminListen, MetricsListen, Running},
     config::{self, Configuration},
-    discovery::Discovery,
     known::Known,
     logging::{Logging, Threshold},
     memory,
@@ -81,10 +81,9 @@ async fn serve(
     let hangup = if source.is_some() { Hangup::Reloads } else { Hangup::Stops };
     let mut stop = Stop::listen(hangup)?;
     let mut signals = Signals::listen()?;
-    let discovery = Discovery::of(&configuration).await?;
-    let found = discovery.as_ref().map(Discovery::found);
-    let reloader =
-        source.map(|source| Reloader::new(source, &configuration, threshold.clone(), found));
+    let mut cluster = Cluster::of(&configuration).await?;
+    let reloader = source
+        .map(|source| Reloader::new(source, &configuration, threshold.clone(), cluster.found()));
     let reloader = reloader.transpose()?;
     let (count, drain) = (configuration.backends.len(), configuration.sessions.drain_timeout);
     let began = Instant::now();
@@ -110,21 +109,16 @@ async fn serve(
             None => std::future::pending().await,
         }
     };
-    let discovered = async {
-        match discovery {
-            Some(discovery) => discovery.run().await,
-            None => std::future::pending().await,
-        }
-    };
     tokio::select! {
         () = stop.told() => {}
         () = watched => {}
         () = reloaded => {}
-        () = discovered => {}
+        () = cluster.run(&running) => {}
         () = signals.heed(&running, &threshold) => {}
         never = memory::give_back() => match never {},
     }
-    end(running, &mut stop, drain).await
+    let (ended, ()) = tokio::join!(end(running, &mut stop, drain), cluster.leave());
+    ended
 }
 
 /// Shows the token of operators that was made for this start, to people only: logs are kept, and read by others.

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use crate::{
     cli::{self, Misuse},
+    cluster::Discovered,
     config::{self, Broken, Configuration, Given, Problems},
-    discovery::Discovered,
 };
 
 /// Standard input, as a file.

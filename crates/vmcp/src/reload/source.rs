@@ -12,8 +12,8 @@ use std::{
 
 use crate::{
     cli::Sources,
+    cluster::{Discovered, Found},
     config::{Audit, Configuration, Problems},
-    discovery::{Discovered, Found},
     sources,
 };
 

@@ -9,6 +9,8 @@ mod discovered;
 mod disk;
 mod fixture;
 mod refused;
+#[cfg(feature = "kubernetes")]
+mod reported;
 mod served;
 #[cfg(feature = "aws")]
 mod strategies;

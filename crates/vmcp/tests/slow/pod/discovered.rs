@@ -28,14 +28,14 @@ const CAUGHT_UP: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A namespace with a group, and the pod of a virtual server in it.
-struct Cluster {
-    server: ApiServer,
-    namespace: Namespace,
-    pod: kubernetes::Pod,
+pub(super) struct Cluster {
+    pub(super) server: ApiServer,
+    pub(super) namespace: Namespace,
+    pub(super) pod: kubernetes::Pod,
 }
 
 impl Cluster {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let server = ApiServer::start().await.unwrap();
         let namespace = server.namespace().await.unwrap();
         namespace.apply(objects::group("office")).await.unwrap();
@@ -44,7 +44,7 @@ impl Cluster {
         Self { server, namespace, pod }
     }
 
-    async fn apply(&self, object: Value) {
+    pub(super) async fn apply(&self, object: Value) {
         self.namespace.apply(object).await.unwrap();
     }
 
@@ -55,12 +55,12 @@ impl Cluster {
 }
 
 /// The smallest pod, which serves while a backend is out.
-fn pod() -> Pod {
+pub(super) fn pod() -> Pod {
     Pod::read("discovered").edited("partialFailureMode: fail", "partialFailureMode: best_effort")
 }
 
 /// A server of the group.
-fn server(name: &str, backend: &raw::Running) -> Value {
+pub(super) fn server(name: &str, backend: &raw::Running) -> Value {
     objects::server(name, "office", &backend.url())
 }
 
@@ -80,7 +80,7 @@ fn secret(value: &str) -> Value {
     objects::secret("keys", &[("value", value)])
 }
 
-async fn backend() -> raw::Running {
+pub(super) async fn backend() -> raw::Running {
     peers::stateful().start().await.unwrap()
 }
 
@@ -186,7 +186,7 @@ async fn a_secret_counts_at_once_and_nothing_is_called_without_it() {
     cluster.apply(shown("maps", &maps)).await;
     let running = cluster.run().await;
     let process = &running.process;
-    let mut visit =
+    let visit =
         visit(process, Caller::default(), &["maps_count", "maps_slow"], &["maps_count"]).await;
     // Another value: the tools stay as they are, so nobody is told.
     let began = Instant::now();

@@ -127,6 +127,20 @@ impl Pod {
         self
     }
 
+    /// Adds a file.
+    #[cfg(feature = "kubernetes")]
+    pub(super) fn holding(mut self, path: &str, text: &str) -> Self {
+        self.files.insert(path.to_owned(), text.to_owned());
+        self
+    }
+
+    /// Adds a variable.
+    #[cfg(feature = "kubernetes")]
+    pub(super) fn having(mut self, name: &str, held: &str) -> Self {
+        self.environment.insert(name.to_owned(), held.to_owned());
+        self
+    }
+
     /// The same files under other names.
     pub(super) fn elsewhere(mut self) -> Self {
         let files = std::mem::take(&mut self.files).into_iter();

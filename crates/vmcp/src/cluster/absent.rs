@@ -1,11 +1,14 @@
-//! In the place of discovery, where vmcp is built without it: no configuration asks for it then.
+//! In the place of the cluster, where vmcp is built without it: no configuration asks for it then.
 
 use std::path::Path;
 
-use crate::config::{Configuration, Problems};
+use crate::{
+    compose::Running,
+    config::{Configuration, Problems},
+};
 
-/// Looks for backends: there is none that does.
-pub(crate) enum Discovery {}
+/// Nothing of a cluster.
+pub(crate) struct Cluster;
 
 /// What is found.
 #[derive(Debug)]
@@ -15,18 +18,20 @@ pub(crate) enum Found {}
 #[derive(Debug)]
 pub(crate) enum Discovered {}
 
-impl Discovery {
-    pub(crate) async fn of(_configuration: &Configuration) -> anyhow::Result<Option<Self>> {
-        Ok(None)
+impl Cluster {
+    pub(crate) async fn of(_configuration: &Configuration) -> anyhow::Result<Self> {
+        Ok(Self)
     }
 
-    pub(crate) fn found(&self) -> Found {
-        match *self {}
+    pub(crate) fn found(&self) -> Option<Found> {
+        None
     }
 
-    pub(crate) async fn run(self) {
-        match self {}
+    pub(crate) async fn run(&mut self, _running: &Running) {
+        std::future::pending().await
     }
+
+    pub(crate) async fn leave(self) {}
 }
 
 impl Found {

@@ -1,0 +1,153 @@
+//! A Kubernetes cluster, as far as it is for this process.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::Context as _;
+use tokio::sync::watch::Receiver;
+use vmcp_kubernetes::Reporter;
+
+use super::reporting::Reporting;
+use crate::{
+    compose::Running,
+    config::{self, Configuration, Problems},
+};
+
+/// The variable that names the namespace of the virtual server, as ToolHive's operator sets it. Otherwise it is the
+/// pod's own.
+const NAMESPACE: &str = "VMCP_NAMESPACE";
+
+/// The variable that names the VirtualMCPServer, as ToolHive's operator sets it.
+const NAME: &str = "VMCP_NAME";
+
+/// The variable that names the pod, as every container has it.
+const POD: &str = "HOSTNAME";
+
+/// The variable that names a file which says where the cluster is. Otherwise it is the one whose pod this is.
+const KUBECONFIG: &str = "KUBECONFIG";
+
+/// What is done in a cluster.
+pub(crate) struct Cluster {
+    discovery: Option<vmcp_kubernetes::Discovery>,
+    found: Option<Found>,
+    reporting: Option<Reporting>,
+}
+
+/// What is found.
+#[derive(Debug, Clone)]
+pub(crate) struct Found(Receiver<Option<Arc<vmcp_kubernetes::Discovered>>>);
+
+/// The backends that were found last.
+#[derive(Debug)]
+pub(crate) struct Discovered(Arc<vmcp_kubernetes::Discovered>);
+
+impl Cluster {
+    /// Is ready to look for backends if the configuration leaves them to the cluster, and to report how they are in a
+    /// pod of ToolHive's operator.
+    pub(crate) async fn of(configuration: &Configuration) -> anyhow::Result<Self> {
+        let given = |name| config::environment(name).filter(|held| !held.is_empty());
+        let is_in_pod = config::is_in_pod(&config::environment);
+        if !configuration.discovers && !is_in_pod {
+            return Ok(Self { discovery: None, found: None, reporting: None });
+        }
+        let kubeconfig = given(KUBECONFIG).map(PathBuf::from);
+        let cluster =
+            match vmcp_kubernetes::Cluster::new(kubeconfig.as_deref(), given(NAMESPACE)).await {
+                Ok(cluster) => cluster,
+                Err(error) if configuration.discovers => {
+                    return Err(error).context("outgoingAuth.source: discovered");
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the status of the VirtualMCPServer is not written");
+                    return Ok(Self { discovery: None, found: None, reporting: None });
+                }
+            };
+        let discovery = configuration.discovers.then(|| {
+            let group = configuration.group.clone().unwrap_or_default();
+            tracing::info!(namespace = cluster.namespace(), group, "looking for backends");
+            vmcp_kubernetes::Discovery::new(cluster.clone(), group)
+        });
+        let found = discovery.as_ref().map(|discovery| Found(discovery.found()));
+        let reporting = is_in_pod.then(|| {
+            let server = given(NAME).unwrap_or_default();
+            let replica = given(POD).unwrap_or_else(|| server.clone());
+            let interval = configuration.failures.reporting_interval;
+            Reporting::new(Reporter::new(cluster, server, &replica, interval), found.clone())
+        });
+        Ok(Self { discovery, found, reporting })
+    }
+
+    /// What it finds, where it looks for backends.
+    pub(crate) fn found(&self) -> Option<Found> {
+        self.found.clone()
+    }
+
+    /// Looks and reports for ever.
+    pub(crate) async fn run(&mut self, running: &Running) {
+        let discovery = self.discovery.take();
+        let discovered = async {
+            match discovery {
+                Some(discovery) => discovery.run().await,
+                None => std::future::pending().await,
+            }
+        };
+        let reported = async {
+            match &mut self.reporting {
+                Some(reporting) => reporting.run(running).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::join!(discovered, reported);
+    }
+
+    /// Takes back what this replica has reported.
+    pub(crate) async fn leave(self) {
+        if let Some(reporting) = self.reporting {
+            reporting.leave().await;
+        }
+    }
+}
+
+impl Found {
+    /// Waits until other backends are found.
+    pub(crate) async fn changed(&mut self) {
+        if self.0.changed().await.is_err() {
+            // It ends with the server.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// What MCPExternalAuthConfig each backend has, and its type.
+    pub(super) fn auths(&self) -> BTreeMap<String, (String, String)> {
+        let found = self.0.borrow().clone();
+        let backends = found.iter().flat_map(|found| &found.backends);
+        backends
+            .filter_map(|backend| {
+                let (name, kind) = backend.auth.clone()?;
+                // As a configuration would have it, if it can be used.
+                let used = backend.strategy.as_ref().and_then(|strategy| strategy["type"].as_str());
+                Some((backend.name.clone(), (name, used.map_or(kind, str::to_owned))))
+            })
+            .collect()
+    }
+
+    /// Those that are found now; `None` until all were looked up once.
+    pub(crate) fn now(&self) -> Option<Discovered> {
+        self.0.borrow().clone().map(Discovered)
+    }
+}
+
+impl Discovered {
+    /// Reads a file with them.
+    pub(crate) fn load(
+        &self,
+        path: &Path,
+        environment: &dyn Fn(&str) -> Option<String>,
+        note: &dyn Fn(&Path),
+    ) -> Result<Configuration, Problems> {
+        config::load_discovered(path, environment, note, &self.0)
+    }
+}

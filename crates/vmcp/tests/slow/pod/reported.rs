@@ -1,0 +1,151 @@
+//! What pods report in the status of their VirtualMCPServer, to a real API server.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::sleep;
+use vmcp_testkit::{
+    gateway::eventually,
+    kubernetes::{objects, tally},
+};
+
+use super::{
+    discovered::{Cluster, backend, pod, server},
+    fixture::{Pod, Running},
+};
+
+/// The pod of a replica that reports at each second.
+fn replica(cluster: &Cluster, name: &str) -> Pod {
+    pod()
+        .edited("statusReportingInterval: 30s", "statusReportingInterval: 1s")
+        .edited("healthCheckInterval: 30s", "healthCheckInterval: 1s")
+        .edited("unhealthyThreshold: 3", "unhealthyThreshold: 1")
+        .in_cluster(&cluster.pod)
+        .having("HOSTNAME", name)
+}
+
+async fn status(cluster: &Cluster) -> Value {
+    cluster.namespace.get("virtualmcpservers/desk").await.unwrap()["status"].clone()
+}
+
+/// The phase, how many are ready, and each backend with its state and message.
+fn said(status: &Value) -> Value {
+    let backends = status["discoveredBackends"].as_array().cloned().unwrap_or_default();
+    let backends = backends
+        .iter()
+        .map(|backend| json!([backend["name"], backend["status"], backend["message"]]));
+    json!([status["phase"], status["backendCount"], backends.collect::<Vec<_>>()])
+}
+
+/// Waits until the status says so.
+async fn until(cluster: &Cluster, running: &[&Running], expected: Value) -> Value {
+    eventually(&format!("the status says {expected}"), async || {
+        let status = status(cluster).await;
+        if said(&status) == expected {
+            return Some(status);
+        }
+        let logs: Vec<_> = running.iter().map(|running| running.process.log()).collect();
+        assert!(logs.iter().all(|log| !log.contains("panicked")), "{logs:?}");
+        None
+    })
+    .await
+}
+
+fn condition<'a>(status: &'a Value, kind: &str) -> Option<&'a Value> {
+    let mut conditions = status["conditions"].as_array()?.iter();
+    conditions.find(|condition| condition["type"] == kind)
+}
+
+#[tokio::test]
+async fn the_status_says_how_backends_are() {
+    let cluster = Cluster::start().await;
+    let (maps, notes) = (backend().await, backend().await);
+    cluster.apply(server("maps", &maps)).await;
+    cluster.apply(server("notes", &notes)).await;
+    let running = replica(&cluster, "desk-1").start().await;
+    let both = json!(["Ready", 2, [["maps", "ready", "Healthy"], ["notes", "ready", "Healthy"]]]);
+    let status_now = until(&cluster, &[&running], both.clone()).await;
+    let first = &status_now["discoveredBackends"][0];
+    assert_eq!((&first["url"], &first["mcpRevision"]), (&json!(maps.url()), &json!("2025-11-25")));
+    assert_eq!(first["circuitBreakerState"], "closed");
+    assert!(first["lastHealthCheck"].is_string(), "{first}");
+    assert_eq!(condition(&status_now, "Ready").unwrap()["status"], "True");
+    assert_eq!(condition(&status_now, "BackendsDiscovered").unwrap()["status"], "True");
+    // What the operator keeps there is left as it is.
+    assert!(condition(&status_now, "GroupRefValidated").is_some(), "{status_now}");
+    assert!(status_now["url"].is_string());
+    // One that is gone takes its place in the status with it, and one that is out is told.
+    cluster.namespace.delete("mcpservers/notes").await.unwrap();
+    until(&cluster, &[&running], json!(["Ready", 1, [["maps", "ready", "Healthy"]]])).await;
+    drop(maps);
+    let out = eventually("the status says that maps is out", async || {
+        let status = status(&cluster).await;
+        (status["discoveredBackends"][0]["status"] == "unavailable").then_some(status)
+    })
+    .await;
+    assert_eq!(out["backendCount"], 0, "{out}");
+    assert_ne!(out["phase"], "Ready");
+    assert_eq!(condition(&out, "Ready").unwrap()["status"], "False");
+    assert!(out["discoveredBackends"][0]["consecutiveFailures"].as_u64() > Some(0), "{out}");
+    // Who goes in order takes its line along.
+    assert!(
+        condition(&out, "VMCPReplicas").unwrap()["message"].as_str().unwrap().contains("desk-1")
+    );
+    let ended = running.process.terminate().await.unwrap();
+    assert_eq!(ended.code(), Some(0));
+    let left = status(&cluster).await;
+    let line = condition(&left, "VMCPReplicas").map(|line| line["message"].to_string());
+    assert!(!line.unwrap_or_default().contains("desk-1"), "{left}");
+}
+
+#[tokio::test]
+async fn replicas_that_see_different_things_say_one_thing() {
+    let cluster = Cluster::start().await;
+    let (maps, notes) = (backend().await, backend().await);
+    cluster.apply(server("notes", &notes)).await;
+    let elsewhere = maps.url().replace("127.0.0.1", "maps.example");
+    cluster.apply(objects::server("maps", "office", &elsewhere)).await;
+    // The name leads one of them to the backend, and the other to nobody.
+    let knowing = |name, address| {
+        replica(&cluster, name)
+            .holding(
+                "/etc/hosts",
+                &format!(
+                    "{address} maps.example
+"
+                ),
+            )
+            .holding(
+                "/etc/nsswitch.conf",
+                "hosts: files
+",
+            )
+    };
+    let one = knowing("desk-1", "127.0.0.1").start().await;
+    let other = knowing("desk-2", "127.0.0.2").begin().await;
+    let steady = json!([
+        "Degraded",
+        1,
+        [["maps", "degraded", "ready on 1 of 2 replicas"], ["notes", "ready", "Healthy"],]
+    ]);
+    let status_now = until(&cluster, &[&one, &other], steady.clone()).await;
+    let version = async || {
+        let object = cluster.namespace.get("virtualmcpservers/desk").await.unwrap();
+        assert_eq!(said(&object["status"]), steady, "it flaps");
+        object["metadata"]["resourceVersion"].clone()
+    };
+    // Nothing is written while nothing changes.
+    let before = version().await;
+    let requests = cluster.server.requests(&cluster.pod.account()).unwrap().len();
+    for _ in 0..10 {
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(version().await, before);
+    }
+    let all = cluster.server.requests(&cluster.pod.account()).unwrap();
+    let since = tally(&all[requests..]);
+    assert!(since.keys().all(|what| what == "get virtualmcpservers"), "{since:?}");
+    assert!(condition(&status_now, "Degraded").is_some(), "{status_now}");
+    for replica in [one, other] {
+        replica.process.terminate().await.unwrap();
+    }
+}
