@@ -53,8 +53,7 @@ pub struct Config {
     pub connections: usize,
     /// How long a stream may be silent.
     pub keep_alive: Duration,
-    /// Whether clients' listeners tell anybody the names and states of backends, as those of a pod do that ToolHive's
-    /// operator has made.
+    /// Whether clients' listeners tell anybody the names and states of backends, as in pods of ToolHive's operator.
     pub shows_states: bool,
     /// What has to come before new sessions are sent here, beside the store.
     pub awaited: Option<Awaited>,

@@ -70,6 +70,7 @@ pub(crate) use pod::is_in_pod;
 pub(crate) use problem::{Beside, Complaint, Place, Problem, Problems};
 pub(crate) use proxy::proxy;
 pub(crate) use reference::reference;
+pub(crate) use sessions::{parse_session_ttl, parse_start_timeout};
 use telemetry::handed;
 pub(crate) use telemetry::{Otlp, Prometheus, Sent, Telemetry};
 pub(crate) use write::starter;
@@ -77,7 +78,6 @@ pub(crate) use write::starter;
 use pod::beside;
 use problem::Report;
 use reader::Reader;
-use schema::Shape;
 use tree::{Content, Node};
 
 /// Everything that a file says, with the defaults for what it leaves out.
@@ -416,29 +416,6 @@ fn read(root: &Reader<'_>) -> Configuration {
         warnings: Vec::new(),
         notes: Vec::new(),
     }
-}
-
-/// `sessions.ttl` as the command line has it.
-pub(crate) fn parse_session_ttl(text: &str) -> Result<Duration, String> {
-    parse_session_time("ttl", text)
-}
-
-/// The same for programs and `sessions.backendInitTimeout`.
-pub(crate) fn parse_start_timeout(text: &str) -> Result<Duration, String> {
-    parse_session_time("backendInitTimeout", text)
-}
-
-/// A duration of the command line, which may be what that of `sessions` may be in the file.
-fn parse_session_time(name: &str, text: &str) -> Result<Duration, String> {
-    let key = keys::SESSIONS.iter().find(|key| key.name == name);
-    let Some(Shape::Time { most, .. }) = key.map(|key| key.shape) else {
-        unreachable!("sessions.{name} is a duration")
-    };
-    let bounds = schema::LEAST_TIME..=most;
-    units::duration(text).filter(|time| bounds.contains(time)).ok_or_else(|| {
-        let (least, most) = (units::show_duration(schema::LEAST_TIME), units::show_duration(most));
-        format!("write a duration between {least} and {most}, such as 90s or 1h30m")
-    })
 }
 
 /// The process's environment.

@@ -1,8 +1,15 @@
 //! How sessions are kept and how much of everything there may be: `sessions`, `bridge`, `limits`.
 
+use std::time::Duration;
+
 use vmcp_core::{Bridge, Reuse};
 
-use super::{BackendInit, Limits, Sessions, reader::Reader};
+use super::{
+    BackendInit, Limits, Sessions, keys,
+    reader::Reader,
+    schema::{self, Shape},
+    units,
+};
 
 pub(super) fn read(reader: &Reader<'_>) -> Sessions {
     let backend_init = reader.choice("backendInit", &[BackendInit::Lazy, BackendInit::Eager]);
@@ -76,4 +83,27 @@ pub(super) fn backend_limits(reader: &Reader<'_>) -> vmcp_backend::Limits {
         list_items: reader.count("listItems"),
         list_bytes: reader.size("listBytes"),
     }
+}
+
+/// `sessions.ttl` as the command line has it.
+pub(crate) fn parse_session_ttl(text: &str) -> Result<Duration, String> {
+    parse_session_time("ttl", text)
+}
+
+/// The same for programs and `sessions.backendInitTimeout`.
+pub(crate) fn parse_start_timeout(text: &str) -> Result<Duration, String> {
+    parse_session_time("backendInitTimeout", text)
+}
+
+/// A duration of the command line, which may be what that of `sessions` may be in the file.
+fn parse_session_time(name: &str, text: &str) -> Result<Duration, String> {
+    let key = keys::SESSIONS.iter().find(|key| key.name == name);
+    let Some(Shape::Time { most, .. }) = key.map(|key| key.shape) else {
+        unreachable!("sessions.{name} is a duration")
+    };
+    let bounds = schema::LEAST_TIME..=most;
+    units::duration(text).filter(|time| bounds.contains(time)).ok_or_else(|| {
+        let (least, most) = (units::show_duration(schema::LEAST_TIME), units::show_duration(most));
+        format!("write a duration between {least} and {most}, such as 90s or 1h30m")
+    })
 }
