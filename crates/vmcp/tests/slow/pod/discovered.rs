@@ -278,3 +278,70 @@ async fn a_pod_is_ready_when_all_was_listed_and_says_what_it_may_not() {
     .await;
     assert_eq!(seen(process).await, tools(&["maps"]));
 }
+
+/// How many backends a large group has, unless `VMCP_TEST_DISCOVERED` says how many.
+const MANY: usize = 100;
+
+/// For so long a pod at rest is watched.
+const REST: Duration = Duration::from_secs(30);
+
+/// So often it may ask the API server in that time: ten times a minute.
+const AT_REST: usize = 5;
+
+#[tokio::test]
+async fn a_large_group_is_found_and_costs_little_at_rest() {
+    let cluster = Cluster::start().await;
+    let maps = backend().await;
+    let many = many();
+    for number in 0..many {
+        cluster.apply(server(&format!("maps-{number:03}"), &maps)).await;
+    }
+    let began = Instant::now();
+    let running = cluster.run().await;
+    let process = &running.process;
+    let (took, worked) = (began.elapsed(), process.cpu_time().unwrap());
+    eventually("all are asked", async || {
+        (maps.counters().requests("tools/list") >= many as u64).then_some(())
+    })
+    .await;
+    let (all, cpu) = (began.elapsed(), process.cpu_time().unwrap());
+    let memory = process.memory().unwrap() >> 20;
+    println!(
+        "{many} backends: ready after {took:?} ({worked:?} of CPU), all asked after {all:?} ({cpu:?}), {memory} MiB"
+    );
+    assert_eq!(seen(process).await.len(), 2 * many);
+    assert!(memory < 512, "{memory} MiB");
+    let asked = || cluster.server.requests(&cluster.pod.account()).unwrap();
+    let before = asked().len();
+    tokio::time::sleep(REST).await;
+    let requests = kubernetes::tally(&asked().split_off(before));
+    println!("at rest: {requests:?} in {REST:?}");
+    assert!(requests.values().sum::<usize>() <= AT_REST, "{requests:?}");
+}
+
+#[expect(clippy::disallowed_methods, reason = "how many there are is no matter of configuration")]
+fn many() -> usize {
+    let wanted = std::env::var("VMCP_TEST_DISCOVERED").ok();
+    wanted.map_or(MANY, |wanted| wanted.parse().expect("a number of backends"))
+}
+
+/// Every shape of a pod that finds its backends is served, with nothing but its rights.
+#[tokio::test]
+async fn every_shape_finds_its_backends() {
+    let cluster = Cluster::start().await;
+    let (maps, notes) = (backend().await, backend().await);
+    cluster.apply(server("maps", &maps)).await;
+    cluster.apply(server("notes", &notes)).await;
+    for (case, expected) in [
+        ("audit", tools(&["maps", "notes"])),
+        ("operations", tools(&["maps", "notes"])),
+        ("priority", ["count", "slow"].map(str::to_owned).into()),
+    ] {
+        let running = Pod::read(case).in_cluster(&cluster.pod).start().await;
+        eventually(&format!("{case} finds them"), async || {
+            (seen(&running.process).await == expected).then_some(())
+        })
+        .await;
+        assert!(running.process.terminate().await.unwrap().success());
+    }
+}
