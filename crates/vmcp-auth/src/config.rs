@@ -1,6 +1,6 @@
 //! How callers prove who they are.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use http::Uri;
 use vmcp_fetch::InvalidRoots;
@@ -46,6 +46,17 @@ pub struct TrustedIssuer {
     pub allow_http: bool,
     /// Authorities that vouch for the issuer, in PEM, in place of the system's.
     pub ca_bundle: Option<Arc<[u8]>>,
+    /// Who asks it for its keys, where it does not give them to everybody.
+    pub account: Option<Account>,
+}
+
+/// The account of a process in a Kubernetes cluster, whose API server gives its keys to such only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// The file that holds its token, which is read each time, as it is exchanged.
+    pub token: PathBuf,
+    /// The hosts that are shown the token, over TLS; no other is.
+    pub hosts: Vec<String>,
 }
 
 /// How an issuer is asked about tokens (RFC 7662).
@@ -143,6 +154,7 @@ impl fmt::Debug for TrustedIssuer {
             .field("required_scopes", &self.required_scopes)
             .field("allow_private_ip", &self.allow_private_ip)
             .field("allow_http", &self.allow_http)
+            .field("account", &self.account)
             .finish_non_exhaustive()
     }
 }

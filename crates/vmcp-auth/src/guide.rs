@@ -155,6 +155,7 @@ mod tests {
             allow_private_ip: false,
             allow_http: false,
             ca_bundle: None,
+            account: None,
         }
     }
 

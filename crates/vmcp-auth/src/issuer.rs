@@ -1,14 +1,15 @@
 //! Finds the keys of an issuer: at a known URL, or where its metadata says (OpenID Connect Discovery
 //! 1.0, section 4; RFC 8414, section 3).
 
-use std::{sync::Arc, time::Duration};
+use std::{fs, sync::Arc, time::Duration};
 
-use http::{StatusCode, Uri};
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, Uri};
 use serde::Deserialize;
 use vmcp_fetch::{FetchError, Fetcher};
 
 use crate::{
-    config::{InvalidConfig, TrustedIssuer},
+    config::{Account, InvalidConfig, TrustedIssuer},
     keys::Keys,
 };
 
@@ -22,6 +23,7 @@ pub(crate) struct Issuer {
     jwks_url: Option<Uri>,
     /// Whether it need not have keys, as it can be asked about each token.
     can_be_asked: bool,
+    account: Option<Account>,
     fetcher: Arc<Fetcher>,
 }
 
@@ -31,6 +33,19 @@ struct Metadata {
     jwks_uri: Option<String>,
 }
 
+impl Account {
+    /// The header that shows its token.
+    fn authorization(&self) -> Result<HeaderValue, String> {
+        let path = self.token.display();
+        let token = fs::read_to_string(&self.token);
+        let token = token.map_err(|error| format!("{path} cannot be read: {error}"))?;
+        let shown = HeaderValue::try_from(format!("Bearer {}", token.trim()));
+        let mut shown = shown.map_err(|_error| format!("{path} holds no token"))?;
+        shown.set_sensitive(true);
+        Ok(shown)
+    }
+}
+
 impl Issuer {
     pub(crate) fn new(
         config: &TrustedIssuer,
@@ -38,7 +53,8 @@ impl Issuer {
     ) -> Result<Self, InvalidConfig> {
         let url = config.issuer.parse().map_err(|_error| InvalidConfig::Issuer)?;
         let (name, jwks_url) = (config.issuer.clone(), config.jwks_url.clone());
-        Ok(Self { name, url, jwks_url, can_be_asked: config.introspection.is_some(), fetcher })
+        let (can_be_asked, account) = (config.introspection.is_some(), config.account.clone());
+        Ok(Self { name, url, jwks_url, can_be_asked, account, fetcher })
     }
 
     pub(crate) fn can_be_asked(&self) -> bool {
@@ -63,19 +79,31 @@ impl Issuer {
                 None => return Ok(Keys::none()),
             },
         };
-        let text = self.fetcher.get(&url).await?;
+        let text = self.get(&url).await?;
         Keys::parse(&text).map_err(|error| FetchError::Unusable { url, why: error.to_string() })
+    }
+
+    /// Fetches a text, as the account whose token that server may see.
+    async fn get(&self, url: &Uri) -> Result<Bytes, FetchError> {
+        let is_shown = |account: &&Account| {
+            let host = url.host().filter(|_| url.scheme_str() == Some("https"));
+            host.is_some_and(|host| account.hosts.iter().any(|of| of.eq_ignore_ascii_case(host)))
+        };
+        let account = self.account.as_ref().filter(is_shown);
+        let unusable = |why| FetchError::Unusable { url: url.clone(), why };
+        let shown = account.map(Account::authorization).transpose().map_err(unusable)?;
+        self.fetcher.get_as(url, shown.as_ref()).await
     }
 
     /// Asks the issuer where its keys are. `None` if it has none, and need not have any.
     async fn discover(&self) -> Result<Option<Uri>, FetchError> {
         let [first, second] = self.metadata_urls()?;
-        let (url, text) = match self.fetcher.get(&first).await {
+        let (url, text) = match self.get(&first).await {
             // Whoever does not speak OpenID Connect may still be an authorization server.
             Err(FetchError::Status { url, status })
                 if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS =>
             {
-                match self.fetcher.get(&second).await {
+                match self.get(&second).await {
                     Err(FetchError::Status { status: again, .. })
                         if self.can_be_asked && [status, again] == [StatusCode::NOT_FOUND; 2] =>
                     {

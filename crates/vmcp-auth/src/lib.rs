@@ -28,7 +28,9 @@ mod verify;
 
 pub use authenticator::{Asking, Authentication, Authenticator, Spawn};
 pub use claims::Thumbprint;
-pub use config::{Client, ClientSecret, Config, Introspection, InvalidConfig, Oidc, TrustedIssuer};
+pub use config::{
+    Account, Client, ClientSecret, Config, Introspection, InvalidConfig, Oidc, TrustedIssuer,
+};
 pub use guide::METADATA_PATH;
 pub use keys::{InvalidKeys, Keys};
 pub use operators::{OperatorAuth, Operators, Roles, token_in};

@@ -118,6 +118,9 @@ pub struct Post<'a> {
 /// What almost everybody answers with.
 pub const JSON: &str = "application/json";
 
+/// What metadata and keys come as (RFC 7517, section 8.5.2). The API server of Kubernetes gives its keys as nothing else.
+const JSON_OR_KEYS: &str = "application/json, application/jwk-set+json";
+
 /// A request, but for where it goes.
 struct Asked {
     method: Method,
@@ -148,10 +151,19 @@ impl Fetcher {
 
     /// Fetches a text. Redirects are followed on the same server only.
     pub async fn get(&self, url: &Uri) -> Result<Bytes, FetchError> {
+        self.get_as(url, None).await
+    }
+
+    /// The same as somebody, by the header `Authorization`.
+    pub async fn get_as(
+        &self,
+        url: &Uri,
+        authorization: Option<&HeaderValue>,
+    ) -> Result<Bytes, FetchError> {
         let mut url = url.clone();
         let server = self.server(&url)?;
         for _redirect in 0..=MAX_REDIRECTS {
-            let answer = self.exchange(&server, &url, Asked::get()).await?;
+            let answer = self.exchange(&server, &url, Asked::get(authorization)).await?;
             let status = answer.status();
             if status.is_success() {
                 return Ok(answer.into_body());
@@ -239,11 +251,12 @@ impl Fetcher {
 }
 
 impl Asked {
-    fn get() -> Self {
+    fn get(authorization: Option<&HeaderValue>) -> Self {
+        let headers = authorization.map(|value| (header::AUTHORIZATION, value.clone()));
         Self {
             method: Method::GET,
-            accept: JSON,
-            headers: HeaderMap::new(),
+            accept: JSON_OR_KEYS,
+            headers: headers.into_iter().collect(),
             body: Bytes::new(),
             max_answer: MAX_BYTES,
         }

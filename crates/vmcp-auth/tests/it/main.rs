@@ -33,6 +33,7 @@ fn config(provider: &IdentityProvider) -> TrustedIssuer {
         allow_private_ip: true,
         allow_http: true,
         ca_bundle: None,
+        account: None,
     }
 }
 

@@ -7,7 +7,7 @@ use vmcp_auth::{Client, ClientSecret, Config, Introspection, Oidc, TrustedIssuer
 
 use crate::compose::ENDPOINT;
 
-use super::{file, reader::Reader, secret, url, value::Value};
+use super::{file, pod, reader::Reader, secret, url, value::Value};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -115,8 +115,10 @@ fn issuer(reader: &Reader<'_>, secrets: &[&str]) -> Option<TrustedIssuer> {
         reader.leave("scopes");
         vec!["openid".to_owned()]
     };
+    let issuer = issuer?;
     Some(TrustedIssuer {
-        issuer: issuer?,
+        account: pod::account(&issuer, &|name| reader.variable(name)),
+        issuer,
         audience: audience?,
         jwks_url: optional(jwks_url)?,
         introspection: optional(introspection)?,

@@ -132,12 +132,14 @@ fn of_issuer(issuer: &TrustedIssuer, resource: &str) -> String {
         allow_private_ip,
         allow_http,
         ca_bundle,
+        account,
     } = issuer;
     let keys = jwks_url.as_ref().map_or("-".to_owned(), http::Uri::to_string);
     let ca = ca_bundle.as_ref().map_or(0, |bytes| bytes.len());
     let mut text = format!(
         "callers of {issuer} for {audience} keys {keys} resource {resource} scopes {scopes:?} private {allow_private_ip} http {allow_http} ca {ca}"
     );
+    text += &account.as_ref().map(|account| format!(" as {account:?}")).unwrap_or_default();
     if !required_scopes.is_empty() {
         text += &format!(" required {required_scopes:?}");
     }

@@ -345,3 +345,41 @@ async fn every_shape_finds_its_backends() {
         assert!(running.process.terminate().await.unwrap().success());
     }
 }
+
+#[tokio::test]
+async fn tokens_of_the_cluster_itself_are_good() {
+    let cluster = Cluster::start().await;
+    let maps = backend().await;
+    cluster.apply(server("maps", &maps)).await;
+    // As the operator writes it for accounts of the cluster.
+    let issuer = cluster.server.url();
+    let oidc = format!(
+        "type: oidc
+    oidc:
+        issuer: {issuer}
+        audience: desk
+        resource: http://desk.example/mcp
+        caBundlePath: /var/run/secrets/kubernetes.io/serviceaccount/ca.crt
+        jwksAllowPrivateIp: true"
+    );
+    let running = pod().edited("type: anonymous", &oidc).in_cluster(&cluster.pod).start().await;
+    let process = &running.process;
+    // The API server gives its keys to nobody without a token.
+    let anonymous = cluster.server.admin().anonymous();
+    let keys = anonymous.send(http::Method::GET, "/openid/v1/jwks", None).await.unwrap();
+    assert_eq!(keys.status, http::StatusCode::FORBIDDEN);
+    let request = json!({
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "TokenRequest",
+        "spec": {"audiences": ["desk"], "expirationSeconds": 3600},
+    });
+    let path = cluster.namespace.path("serviceaccounts/desk-vmcp/token");
+    let answer = cluster.server.admin().create(&path, &request).await.unwrap();
+    let token = answer["status"]["token"].as_str().unwrap();
+    let caller = Caller { token: Some(token), ..Caller::default() };
+    let visit = visit(process, caller, &["maps_count", "maps_slow"], &["maps_count"]).await;
+    let stranger = Caller { token: Some(cluster.pod.token()), ..Caller::default() };
+    let refused = stranger.legacy(process).open("1", "ping", "{}").await.unwrap();
+    assert_eq!(refused.status(), 401, "a token for somebody else");
+    visit.end(running.process).await;
+}
