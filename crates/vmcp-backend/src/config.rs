@@ -28,6 +28,18 @@ pub enum Transport {
     Stdio(Program),
 }
 
+impl Config {
+    /// A backend of this name that nothing is sent to, as something is wrong with what it was to be.
+    #[must_use]
+    pub fn out(&self, why: String) -> Self {
+        let nowhere = Endpoint {
+            outgoing: Outgoing::Missing { why: why.into(), header: None },
+            ..Endpoint::plain(Uri::from_static("http://unknown.invalid/"))
+        };
+        Self { transport: Transport::Http(nowhere), ..self.clone() }
+    }
+}
+
 impl Transport {
     /// Where the backend is, unless it is a program.
     pub fn url(&self) -> Option<&Uri> {

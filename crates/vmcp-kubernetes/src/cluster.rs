@@ -1,6 +1,6 @@
 //! Where the API server is, and who asks it.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use kube::{
     Api, Client, Config,
@@ -10,6 +10,9 @@ use kube::{
 use thiserror::Error;
 
 use crate::kind::{Kind, virtual_server};
+
+/// How long it may take to connect.
+const CONNECT: Duration = Duration::from_secs(5);
 
 /// A connection to the API server of a cluster, and the namespace that is looked at there.
 #[derive(Clone)]
@@ -42,13 +45,16 @@ impl Cluster {
         kubeconfig: Option<&Path>,
         namespace: Option<String>,
     ) -> Result<Self, ConnectError> {
-        let config = match kubeconfig {
+        let mut config = match kubeconfig {
             None => Config::incluster().map_err(ConnectError::Outside)?,
             Some(path) => from_file(path)
                 .await
                 .map_err(|error| ConnectError::Kubeconfig(path.display().to_string(), error))?,
         };
         let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
+        // Who asks decides how long to wait until the next time, and is told what went wrong.
+        config.default_retry = false;
+        config.connect_timeout = Some(CONNECT);
         let client = Client::try_from(config).map_err(ConnectError::Client)?;
         Ok(Self { client, namespace })
     }

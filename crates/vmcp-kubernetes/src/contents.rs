@@ -1,16 +1,23 @@
 //! What the Secrets and ConfigMaps hold that backends name. Each is read by itself: of all the others in the
 //! namespace nothing is read but their names.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use futures::{StreamExt as _, stream};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::Api;
+use tokio::time::timeout;
 
 use crate::{cluster::Cluster, kind::Kind, seen::Objects};
 
 /// How many are read at once.
 const AT_ONCE: usize = 8;
+
+/// How long it may take to read one.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A Secret or ConfigMap, by kind and name.
 pub(crate) type Source = (Kind, String);
@@ -41,13 +48,32 @@ impl Contents {
         };
         let stale: Vec<_> = named.iter().filter(is_stale).cloned().collect();
         let read = stream::iter(stale).map(|source| async {
-            let content = read(cluster, &source).await;
-            (source, content)
+            let content = timeout(PATIENCE, read(cluster, &source)).await;
+            let too_slow = |_elapsed| Err(Unread::Failed("it does not answer".to_owned()));
+            (source, content.unwrap_or_else(too_slow))
         });
         let read: Vec<_> = read.buffer_unordered(AT_ONCE).collect().await;
-        let all = read.iter().all(|(_, content)| content.is_ok());
-        self.0.extend(read);
-        all
+        let mut are_all = true;
+        for (source, content) in read {
+            let (kind, name) = (source.0.name(), &source.1);
+            let content = content.map_err(|unread| match unread {
+                Unread::Gone => format!("the {kind} {name} does not exist"),
+                Unread::Failed(error) => {
+                    are_all = false;
+                    if !matches!(self.0.get(&source), Some(Err(_))) {
+                        tracing::warn!(
+                            error,
+                            kind,
+                            name,
+                            "cannot be read; backends that need it are out until it can"
+                        );
+                    }
+                    format!("the {kind} {name} cannot be read now")
+                }
+            });
+            self.0.insert(source, content);
+        }
+        are_all
     }
 
     /// Holds something that was read.
@@ -75,7 +101,13 @@ impl Contents {
     }
 }
 
-async fn read(cluster: &Cluster, (kind, name): &Source) -> Result<Content, String> {
+/// Why something could not be read.
+enum Unread {
+    Gone,
+    Failed(String),
+}
+
+async fn read(cluster: &Cluster, (kind, name): &Source) -> Result<Content, Unread> {
     let read = match kind {
         Kind::Secret => {
             let api = Api::<Secret>::namespaced(cluster.client(), cluster.namespace());
@@ -98,13 +130,14 @@ async fn read(cluster: &Cluster, (kind, name): &Source) -> Result<Content, Strin
             })
         }
     };
-    let kind = kind.name();
-    match read {
-        Ok(Some(content)) => Ok(content),
-        Ok(None) => Err(format!("the {kind} {name} does not exist")),
-        Err(error) => {
-            tracing::warn!(%error, kind, name, "cannot be read; backends that need it are out until it can");
-            Err(format!("the {kind} {name} cannot be read now"))
-        }
+    read.map_err(|error| Unread::Failed(told(&error)))?.ok_or(Unread::Gone)
+}
+
+/// What an error says that may not hold what was read.
+fn told(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => format!("{} ({})", status.message, status.code),
+        kube::Error::SerdeError(_) => "its answer cannot be used".to_owned(),
+        other => other.to_string(),
     }
 }

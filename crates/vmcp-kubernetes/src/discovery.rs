@@ -18,8 +18,11 @@ use crate::{
 /// How long changes are gathered that come one after the other.
 const GATHER: Duration = Duration::from_millis(100);
 
-/// When what could not be read is read again.
-const AGAIN: Duration = Duration::from_secs(2);
+/// When what could not be read is read again, at first; twice as long each time.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// The longest that is waited for that.
+const MAX_AGAIN: Duration = Duration::from_secs(60);
 
 /// How long it may take at first until somebody is told what is missing.
 const SLOW: Duration = Duration::from_secs(10);
@@ -28,13 +31,15 @@ const SLOW: Duration = Duration::from_secs(10);
 pub struct Discovery {
     cluster: Cluster,
     group: String,
+    reserved: Option<String>,
     found: Sender<Option<Arc<Discovered>>>,
 }
 
 impl Discovery {
-    /// Those of a group. Nothing is asked until it [runs](Self::run).
-    pub fn new(cluster: Cluster, group: String) -> Self {
-        Self { cluster, group, found: watch::channel(None).0 }
+    /// Those of a group. A Secret that is reserved is no backend's to be shown. Nothing is asked until it
+    /// [runs](Self::run).
+    pub fn new(cluster: Cluster, group: String, reserved: Option<String>) -> Self {
+        Self { cluster, group, reserved, found: watch::channel(None).0 }
     }
 
     /// What has been found: `None` until every kind of objects was listed once.
@@ -52,12 +57,15 @@ impl Discovery {
     /// Tells what is found whenever it is something else.
     async fn tell(&self, seen: &Seen) {
         let mut contents = Contents::default();
-        let mut has_group = true;
+        let (mut has_group, mut again) = (true, AGAIN);
         loop {
             let is_complete = self.look(seen, &mut contents, &mut has_group).await;
+            if is_complete {
+                again = AGAIN;
+            }
             tokio::select! {
                 () = seen.changed.notified() => sleep(GATHER).await,
-                () = sleep(AGAIN), if !is_complete => {}
+                () = sleep(again), if !is_complete => again = (again * 2).min(MAX_AGAIN),
             }
         }
     }
@@ -66,7 +74,10 @@ impl Discovery {
     async fn look(&self, seen: &Seen, contents: &mut Contents, has_group: &mut bool) -> bool {
         let Some(objects) = seen.all() else { return true };
         let namespace = self.cluster.namespace();
-        let of = |contents: &Contents| Discovered::of(&objects, contents, &self.group, namespace);
+        let reserved = self.reserved.as_deref();
+        let of = |contents: &Contents| {
+            Discovered::of(&objects, (contents, reserved), &self.group, namespace)
+        };
         let mut named = of(contents).1;
         let (found, is_complete) = loop {
             let is_complete = contents.refresh(&self.cluster, &objects, &named).await;

@@ -45,6 +45,8 @@ pub struct Backend {
 /// The secrets that backends name. Each becomes a variable.
 pub(crate) struct Secrets<'a> {
     contents: &'a Contents,
+    /// A Secret that no backend may be shown.
+    reserved: Option<&'a str>,
     /// What has been asked for.
     named: BTreeSet<Source>,
     variables: BTreeMap<String, String>,
@@ -63,16 +65,17 @@ struct Candidate<'a> {
 const KINDS: [Kind; 3] = [Kind::Server, Kind::RemoteProxy, Kind::Entry];
 
 impl Discovered {
-    /// The backends of a group in a namespace. Also gives the Secrets and ConfigMaps that they name, whether these
+    /// The backends of a group in a namespace, of which none is shown what is reserved. Also gives the Secrets and ConfigMaps that they name, whether these
     /// are held or not.
     pub(crate) fn of(
         objects: &Objects,
-        contents: &Contents,
+        (contents, reserved): (&Contents, Option<&str>),
         group: &str,
         namespace: &str,
     ) -> (Self, BTreeSet<Source>) {
         let mut secrets = Secrets {
             contents,
+            reserved,
             named: BTreeSet::new(),
             variables: BTreeMap::new(),
             names: BTreeMap::new(),
@@ -125,8 +128,11 @@ impl Candidate<'_> {
         let mut note = |why: String| {
             lacking.get_or_insert(why);
         };
-        let auth = self.object.spec["externalAuthConfigRef"]["name"].as_str();
-        let auth = auth.filter(|name| !name.is_empty());
+        let reference = &self.object.spec["externalAuthConfigRef"];
+        let auth = reference["name"].as_str().filter(|name| !name.is_empty());
+        if auth.is_none() && !reference.is_null() {
+            note("its externalAuthConfigRef has no name".to_owned());
+        }
         let object_of = |name| objects.get(&Kind::AuthConfig).and_then(|all| all.get(name));
         let config = auth.map(|name| (name, object_of(name)));
         let strategy = config.and_then(|(name, object)| {
@@ -224,6 +230,9 @@ impl Secrets<'_> {
             text.ok_or_else(|| format!("a reference to a Secret has no {member}"))
         };
         let (name, key) = (text("name")?, text("key")?);
+        if self.reserved == Some(name) {
+            return Err(format!("the Secret {name} holds the keys of vmcp's own sessions"));
+        }
         let held = self.held((Kind::Secret, name.to_owned()), key)?.to_vec();
         match String::from_utf8(held) {
             Ok(held) if held.is_empty() => Err(format!("{key} of the Secret {name} is empty")),

@@ -40,8 +40,10 @@ struct Listed {
     objects: Arc<BTreeMap<String, Object>>,
     /// What a list holds so far that is not complete yet. Until then the objects are those seen before.
     coming: Option<BTreeMap<String, Object>>,
-    /// They were listed once.
+    /// They were listed once, or it was told that there is no such kind.
     is_listed: bool,
+    /// They were listed once.
+    is_known: bool,
 }
 
 impl Seen {
@@ -56,7 +58,7 @@ impl Seen {
                 return;
             }
             Event::InitDone => {
-                listed.is_listed = true;
+                (listed.is_listed, listed.is_known) = (true, true);
                 let objects = mem::take(&mut listed.coming).unwrap_or_default();
                 if objects != *listed.objects {
                     listed.objects = Arc::new(objects);
@@ -75,8 +77,13 @@ impl Seen {
 
     /// Notes that the cluster does not know this kind.
     pub(crate) fn is_unknown(&self, kind: Kind) {
-        self.take(kind, Event::Init);
-        self.take(kind, Event::InitDone);
+        self.lock().entry(kind).or_default().is_listed = true;
+        self.changed.notify_one();
+    }
+
+    /// Whether a kind was listed once.
+    pub(crate) fn has_listed(&self, kind: Kind) -> bool {
+        self.lock().get(&kind).is_some_and(|listed| listed.is_known)
     }
 
     /// All objects, once every kind was listed.

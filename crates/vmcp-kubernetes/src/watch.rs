@@ -10,7 +10,10 @@ use kube::{
     runtime::watcher::{self, Event, watcher},
 };
 use serde::de::DeserializeOwned;
-use tokio::{sync::Notify, time::sleep};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep},
+};
 
 use crate::{
     cluster::Cluster,
@@ -23,6 +26,12 @@ const FIRST_WAIT: Duration = Duration::from_millis(200);
 
 /// The longest that is waited.
 const MAX_WAIT: Duration = Duration::from_secs(5);
+
+/// How long a watch lasts, in seconds. It is begun again then where it was, so a connection that is dead is noticed.
+const WATCH: u32 = 120;
+
+/// Trouble that comes so long after the last is no part of it: a watch that goes on tells nothing.
+const QUIET: Duration = Duration::from_secs(30);
 
 /// How often a kind is asked for that the cluster does not know.
 const UNKNOWN_WAIT: Duration = Duration::from_secs(60);
@@ -45,6 +54,8 @@ enum Trouble {
     Refused,
     /// The service account may not.
     Forbidden,
+    /// What was seen last is too old to go on from.
+    Over,
     Other,
 }
 
@@ -53,9 +64,10 @@ enum Trouble {
 pub(crate) async fn watch(cluster: &Cluster, kind: Kind, seen: &Seen, answered: &Notify) {
     let mut lists = Lists::Streamed;
     loop {
+        let config = watcher::Config::default().timeout(WATCH);
         let config = match lists {
-            Lists::Streamed => watcher::Config::default().streaming_lists(),
-            Lists::Whole => watcher::Config::default(),
+            Lists::Streamed => config.streaming_lists(),
+            Lists::Whole => config,
         };
         let next = match kind {
             Kind::Secret => {
@@ -115,6 +127,7 @@ async fn follow(
     let mut objects = pin!(objects);
     let mut wait = FIRST_WAIT;
     let mut last = None;
+    let mut failed = Instant::now();
     while let Some(event) = objects.next().await {
         let error = match event {
             Ok(event) => {
@@ -130,7 +143,14 @@ async fn follow(
             }
             Err(error) => error,
         };
-        let trouble = Trouble::of(&error);
+        if failed.elapsed() > QUIET + wait {
+            (wait, last) = (FIRST_WAIT, None);
+        }
+        let trouble = match Trouble::of(&error) {
+            // A server that is starting may not know it yet.
+            Trouble::Unknown if seen.has_listed(kind) => Trouble::Other,
+            trouble => trouble,
+        };
         if trouble == Trouble::Refused && lists == Lists::Streamed {
             tracing::debug!(kind = kind.name(), "the API server lists no objects in streams");
             return Lists::Whole;
@@ -145,6 +165,10 @@ async fn follow(
         tokio::select! {
             () = sleep(wait) => {}
             () = answered.notified() => {}
+        }
+        failed = Instant::now();
+        if trouble == Trouble::Over {
+            return lists;
         }
         wait = (wait * 2).min(MAX_WAIT);
     }
@@ -167,6 +191,7 @@ impl Trouble {
             Some(404) => Self::Unknown,
             Some(400 | 422) => Self::Refused,
             Some(401 | 403) => Self::Forbidden,
+            Some(410) => Self::Over,
             _ => Self::Other,
         }
     }
@@ -184,6 +209,7 @@ impl Trouble {
                 "the service account may not watch what backends there are; grant it get, list and watch on {plural} \
                  in the namespace {namespace}"
             ),
+            Self::Over => tracing::debug!(kind = name, "all are listed again"),
             Self::Refused | Self::Other => tracing::warn!(
                 %error,
                 kind = name,

@@ -60,7 +60,7 @@ use crate::{compose::ENDPOINT, suggest};
 
 pub(crate) use audit::Audit;
 #[cfg(feature = "kubernetes")]
-pub(crate) use discovered::load_discovered;
+pub(crate) use discovered::{load_discovered, reread_discovered};
 pub(crate) use forwarded::is_manifest;
 pub(crate) use given::Given;
 pub(crate) use inherited::is_inherited;

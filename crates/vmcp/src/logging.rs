@@ -8,7 +8,11 @@ use std::io::{IsTerminal as _, stderr};
 use anstream::ColorChoice;
 use tracing::{Level, Metadata};
 use tracing_subscriber::{
-    Layer as _, filter::Targets, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _,
+    Layer as _,
+    filter::{LevelFilter, Targets},
+    layer::SubscriberExt as _,
+    reload,
+    util::SubscriberInitExt as _,
 };
 
 use crate::{cli::LogFormat, printable};
@@ -55,7 +59,7 @@ impl Logging {
     }
 
     fn start_lines(self, lines: Lines, level: Option<Level>) -> Threshold {
-        let (filter, handle) = reload::Layer::new(Targets::new().with_default(self.level(level)));
+        let (filter, handle) = reload::Layer::new(targets(self.level(level)));
         let log = tracing_subscriber::registry().with(filter);
         let layer = tracing_subscriber::fmt::layer();
         let colour = anstream::AutoStream::choice(&stderr()) != ColorChoice::Never;
@@ -86,6 +90,13 @@ impl Logging {
         let default = if on_terminal { Level::WARN } else { Level::INFO };
         if self.debug { Level::DEBUG } else { level.unwrap_or(default) }
     }
+}
+
+/// What is logged from a level on. What libraries say of a cluster is told by those who use them, once and without
+/// what was read.
+fn targets(level: Level) -> Targets {
+    let libraries = ["kube_client", "kube_runtime"].map(|target| (target, LevelFilter::OFF));
+    Targets::new().with_default(level).with_targets(libraries)
 }
 
 /// Whether a terminal is not told in another way already: how each backend fares has lines of its own

@@ -34,6 +34,15 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How often servers are asked how they are spoken to that could not be asked before.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 
+/// Why the configuration is read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Why {
+    /// Somebody asks for it, or has changed a file.
+    Asked,
+    /// Other backends are found.
+    Found,
+}
+
 /// Reloads the configuration on SIGHUP and when its file has changed.
 pub(crate) struct Reloader {
     source: Source,
@@ -70,24 +79,27 @@ impl Reloader {
         again.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.undecided.clone_from(&running.undecided);
         loop {
-            tokio::select! {
-                Some(()) = self.hangup.recv() => {}
+            let why = tokio::select! {
+                Some(()) = self.hangup.recv() => Why::Asked,
                 _ = look.tick() => {
                     if !self.current.reload.watch_file || !self.source.has_changed() {
                         continue;
                     }
                     self.source.settle().await;
+                    Why::Asked
                 }
-                () = changed(&mut self.found) => {}
+                () = changed(&mut self.found) => Why::Found,
                 _ = again.tick(), if !self.undecided.is_empty() => {
                     if let Err(problem) = self.decide(running).await {
                         report(&problem);
                     }
                     continue;
                 }
+            };
+            if why == Why::Asked {
+                running.reopen_audit_log();
             }
-            running.reopen_audit_log();
-            let reloaded = self.reload(running).await;
+            let reloaded = self.reload(running, why).await;
             if let Err(problem) = &reloaded {
                 report(problem);
             }
@@ -97,9 +109,24 @@ impl Reloader {
 
     /// Reads the file and puts it to use, as a whole or not at all. Returns the settings that wait for the next
     /// start.
-    async fn reload(&mut self, running: &Running) -> anyhow::Result<Vec<&'static str>> {
+    async fn reload(&mut self, running: &Running, why: Why) -> anyhow::Result<Vec<&'static str>> {
         self.source.take(self.found.as_ref());
-        let new = self.source.load()?;
+        let new = match self.source.load() {
+            Ok(new) => new,
+            // What is found must count, a credential that was taken away above all.
+            Err(problems) if why == Why::Found => match self.source.load_last() {
+                Some(last) => {
+                    problems.iter().for_each(|problem| tracing::error!("{problem}"));
+                    tracing::error!(
+                        "the file cannot be used; what it said last holds, with the backends of now"
+                    );
+                    last?
+                }
+                None => return Err(problems.into()),
+            },
+            Err(problems) => return Err(problems.into()),
+        };
+        difference::refuse_other_discovery(&self.started, &new)?;
         difference::refuse_missing(&self.current, &new)?;
         // Not what a reload has made of it: whoever may write the file would permit it to himself.
         if !self.started.reload.allow_commands {
@@ -184,7 +211,15 @@ impl Reloader {
                 }
                 Some(_) | None => Backend::new(config, tasks),
             };
-            made.with_context(|| format!("backend {id}"))
+            match made {
+                // One object of a cluster must not hold up what is found of all others.
+                Err(why) if new.discovers => {
+                    let out = settings.config.out(why.to_string());
+                    Backend::new(&out, running.connections.clone())
+                }
+                made => made,
+            }
+            .with_context(|| format!("backend {id}"))
         });
         made.collect()
     }

@@ -77,16 +77,27 @@ pub(crate) fn load_noting(
     config::load_noting(file, &config::environment, note)
 }
 
-/// Reads a configuration that leaves its backends to a cluster, with those that were found there.
+/// Reads a configuration that leaves its backends to a cluster, with those that were found there. Also gives its text.
 pub(crate) fn load_discovered(
     sources: &cli::Sources,
     discovered: &Discovered,
     note: &dyn Fn(&Path),
-) -> Result<Configuration, Problems> {
+) -> Result<(Configuration, String), Problems> {
     // Only a file says that they are looked for.
-    let Some(file) = &sources.config else { return load_noting(sources, note) };
+    let Some(file) = &sources.config else {
+        return load_noting(sources, note).map(|configuration| (configuration, String::new()));
+    };
     note(file);
     discovered.load(file, &config::environment, note)
+}
+
+/// Reads the text of such a configuration again, with those that were found since.
+pub(crate) fn reread_discovered(
+    sources: &cli::Sources,
+    discovered: &Discovered,
+    text: &str,
+) -> Result<Configuration, Problems> {
+    discovered.reread(text, &named(sources), &config::environment)
 }
 
 /// Whether there is a file to read again.

@@ -51,7 +51,7 @@ impl Namespace {
 
     fn found(&self) -> Discovered {
         let objects = self.objects.iter().map(|(kind, all)| (*kind, Arc::new(all.clone())));
-        Discovered::of(&objects.collect(), &self.contents, "tools", "ns").0
+        Discovered::of(&objects.collect(), (&self.contents, Some("own")), "tools", "ns").0
     }
 
     fn one(&self) -> Backend {
@@ -213,6 +213,11 @@ fn what_cannot_be_shown_is_told_and_shown_nobody() {
             "the Secret other does not exist",
         ),
         (
+            Some(json!({"type": "headerInjection", "headerInjection":
+                {"headerName": "X", "valueSecretRef": {"name": "own", "key": "k"}}})),
+            "the Secret own holds the keys of vmcp's own sessions",
+        ),
+        (
             Some(json!({"type": "upstreamInject", "upstreamInject": {}})),
             "the MCPExternalAuthConfig auth has the type \"upstreamInject\", which is not supported",
         ),
@@ -308,4 +313,13 @@ fn what_shows_them_shows_no_secret() {
         )
         .secret("s", "k", "very-secret");
     assert!(!format!("{:?}", namespace.found()).contains("very-secret"));
+}
+
+#[test]
+fn a_reference_without_a_name_is_no_leave_to_go_without() {
+    for reference in [json!({"name": ""}), json!({})] {
+        let spec = json!({"externalAuthConfigRef": reference});
+        let backend = Namespace::default().server("a", spec).one();
+        assert_eq!(backend.lacking.as_deref(), Some("its externalAuthConfigRef has no name"));
+    }
 }

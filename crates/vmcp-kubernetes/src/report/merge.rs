@@ -81,7 +81,8 @@ impl<'a> Told<'a> {
         let kept = |key: &str| kept.and_then(|kept| kept.get(key));
         let generation = kept("observedGeneration").and_then(Value::as_i64);
         self.entries.iter().map(states).eq(agreed)
-            && self.ready == Some(verdict.ready as u64)
+            // The operator writes no 0.
+            && self.ready.unwrap_or_default() == verdict.ready as u64
             && kept("reason").and_then(Value::as_str) == Some(verdict.phase().name())
             && (self.generation.is_none() || self.generation == generation)
     }

@@ -163,6 +163,8 @@ async fn it_goes_away_and_comes_back_with_all_it_had() {
     let list = pod.api().get(&servers).await.unwrap();
     let version = list["metadata"]["resourceVersion"].as_str().unwrap();
     let mut watch = namespace.watch("mcpservers").await.unwrap();
+    namespace.apply(objects::server("gamma", "tools", URL)).await.unwrap();
+    watch.until("ADDED", "gamma").await.unwrap();
     let (url, port) = (server.url(), server.port());
     server.stop().await.unwrap();
     assert!(!matches!(watch.next().await, Ok(Some(_))), "the watch goes on");
@@ -184,7 +186,7 @@ async fn it_goes_away_and_comes_back_with_all_it_had() {
     let asked = tokio::time::timeout(Duration::from_millis(300), namespace.list("mcpservers"));
     assert!(asked.await.is_err());
     server.resume().unwrap();
-    assert_eq!(namespace.list("mcpservers").await.unwrap().len(), 2);
+    assert_eq!(namespace.list("mcpservers").await.unwrap().len(), 3);
 }
 
 #[tokio::test]

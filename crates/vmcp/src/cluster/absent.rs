@@ -45,11 +45,22 @@ impl Found {
 }
 
 impl Discovered {
+    /// Reads a file with them. Also gives its text.
     pub(crate) fn load(
         &self,
         _path: &Path,
         _environment: &dyn Fn(&str) -> Option<String>,
         _note: &dyn Fn(&Path),
+    ) -> Result<(Configuration, String), Problems> {
+        match *self {}
+    }
+
+    /// Reads the text of such a file with them.
+    pub(crate) fn reread(
+        &self,
+        _text: &str,
+        _name: &str,
+        _environment: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Configuration, Problems> {
         match *self {}
     }

@@ -68,7 +68,9 @@ impl Cluster {
         let discovery = configuration.discovers.then(|| {
             let group = configuration.group.clone().unwrap_or_default();
             tracing::info!(namespace = cluster.namespace(), group, "looking for backends");
-            vmcp_kubernetes::Discovery::new(cluster.clone(), group)
+            // As the operator calls it.
+            let reserved = given(NAME).map(|server| format!("{server}-hmac-secret"));
+            vmcp_kubernetes::Discovery::new(cluster.clone(), group, reserved)
         });
         let found = discovery.as_ref().map(|discovery| Found(discovery.found()));
         let reporting = is_in_pod.then(|| {
@@ -120,18 +122,19 @@ impl Found {
         }
     }
 
-    /// What MCPExternalAuthConfig each backend has, and its type.
-    pub(super) fn auths(&self) -> BTreeMap<String, (String, String)> {
+    /// Where each backend is, what its MCPExternalAuthConfig is called, and the type of that.
+    pub(super) fn places(&self) -> BTreeMap<String, (String, Option<(String, String)>)> {
         let found = self.0.borrow().clone();
         let backends = found.iter().flat_map(|found| &found.backends);
-        backends
-            .filter_map(|backend| {
-                let (name, kind) = backend.auth.clone()?;
-                // As a configuration would have it, if it can be used.
-                let used = backend.strategy.as_ref().and_then(|strategy| strategy["type"].as_str());
-                Some((backend.name.clone(), (name, used.map_or(kind, str::to_owned))))
-            })
-            .collect()
+        let place = |backend: &vmcp_kubernetes::Backend| {
+            let url = backend.entry["url"].as_str().unwrap_or_default().to_owned();
+            // As a configuration would have it, if it can be used.
+            let used = backend.strategy.as_ref().and_then(|strategy| strategy["type"].as_str());
+            let auth = backend.auth.clone();
+            let auth = auth.map(|(name, kind)| (name, used.map_or(kind, str::to_owned)));
+            (backend.name.clone(), (url, auth))
+        };
+        backends.map(place).collect()
     }
 
     /// Those that are found now; `None` until all were looked up once.
@@ -141,13 +144,23 @@ impl Found {
 }
 
 impl Discovered {
-    /// Reads a file with them.
+    /// Reads a file with them. Also gives its text.
     pub(crate) fn load(
         &self,
         path: &Path,
         environment: &dyn Fn(&str) -> Option<String>,
         note: &dyn Fn(&Path),
-    ) -> Result<Configuration, Problems> {
+    ) -> Result<(Configuration, String), Problems> {
         config::load_discovered(path, environment, note, &self.0)
+    }
+
+    /// Reads the text of such a file with them.
+    pub(crate) fn reread(
+        &self,
+        text: &str,
+        name: &str,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Configuration, Problems> {
+        config::reread_discovered(text, name, environment, &self.0)
     }
 }

@@ -52,12 +52,15 @@ impl Reporting {
 }
 
 fn report(running: &Running, found: Option<&Found>) -> Report {
-    let auths = found.map(Found::auths).unwrap_or_default();
+    let mut places = found.map(Found::places).unwrap_or_default();
     let now = SystemTime::now();
     let backends = running.vmcp().backends();
-    let of = |backend: &Arc<Backend>| BackendReport {
-        auth: auths.get(backend.id().as_str()).cloned(),
-        ..of_backend(backend, now)
+    let of = |backend: &Arc<Backend>| {
+        let told = of_backend(backend, now);
+        match places.remove(backend.id().as_str()) {
+            Some((url, auth)) => BackendReport { url, auth, ..told },
+            None => told,
+        }
     };
     Report { backends: backends.iter().map(of).collect() }
 }

@@ -25,17 +25,29 @@ const NOWHERE: Place = Place { line: 1, column: 1 };
 /// Where a backend would be that is out.
 const NO_URL: &str = "http://unknown.invalid/";
 
-/// Reads a file that leaves its backends to the cluster, with those that were found there.
+/// Reads a file that leaves its backends to the cluster, with those that were found there. Also gives the text of the
+/// file.
 pub(crate) fn load_discovered(
     path: &Path,
     environment: &dyn Fn(&str) -> Option<String>,
     note: &dyn Fn(&Path),
     found: &Discovered,
-) -> Result<Configuration, Problems> {
+) -> Result<(Configuration, String), Problems> {
     let name = path.display().to_string();
     let text = file::read_text(path)
         .map_err(|problem| Problems::new(&name, vec![Problem::of_file(problem)]))?;
-    completed(path, parse(&text, &name, environment, note, found), environment)
+    let read = parse(&text, &name, environment, note, found);
+    completed(path, read, environment).map(|configuration| (configuration, text))
+}
+
+/// Reads such a text again, with those that were found since.
+pub(crate) fn reread_discovered(
+    text: &str,
+    name: &str,
+    environment: &dyn Fn(&str) -> Option<String>,
+    found: &Discovered,
+) -> Result<Configuration, Problems> {
+    parse(text, name, environment, &|_path| {}, found)
 }
 
 pub(super) fn parse(
@@ -46,6 +58,10 @@ pub(super) fn parse(
     found: &Discovered,
 ) -> Result<Configuration, Problems> {
     let (root, duplicates) = tree_of(text, name)?;
+    if !leaves_it_to_the_cluster(&root) {
+        // The file has changed since they were found.
+        return super::parse_noting(text, name, environment, note);
+    }
     let variable = |name: &str| match found.variables.get(name) {
         Some(secret) => Some(secret.clone()),
         // Their headers stand in their objects, and those in the environment may be older.
@@ -88,6 +104,14 @@ pub(super) fn parse(
     }?;
     vouch(&mut configuration, found, &out);
     Ok(configuration)
+}
+
+/// Whether a file has `outgoingAuth.source: discovered`.
+fn leaves_it_to_the_cluster(root: &Node) -> bool {
+    let source = get(root, "outgoingAuth").and_then(|outgoing| get(outgoing, "source"));
+    source.is_some_and(
+        |source| matches!(&source.content, Content::Text(word) if word == "discovered"),
+    )
 }
 
 /// What keeps a backend from being used, as far as its objects say it.

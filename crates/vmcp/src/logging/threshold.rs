@@ -67,7 +67,7 @@ impl Threshold {
         let mut asked = self.asked();
         change(&mut asked);
         let LogLevels { level, targets } = self.0.levels(&asked);
-        let filter = Targets::new().with_default(level).with_targets(targets);
+        let filter = super::targets(level).with_targets(targets);
         if let Err(error) = self.0.handle.reload(filter) {
             tracing::warn!(%error, "the log level stays as it is");
         }

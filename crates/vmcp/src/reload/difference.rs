@@ -16,7 +16,7 @@ pub(super) fn later(started: &Configuration, new: &Configuration) -> Vec<&'stati
         group: _,
         metadata: _,
         backends: _,
-        discovers,
+        discovers: _,
         rules: _,
         incoming,
         authorization: _,
@@ -40,7 +40,6 @@ pub(super) fn later(started: &Configuration, new: &Configuration) -> Vec<&'stati
     let whole = [
         ("name", *name != new.name),
         ("operational.reload.allowCommands", reload.allow_commands != new.reload.allow_commands),
-        ("outgoingAuth.source", *discovers != new.discovers),
         ("incomingAuth", *incoming != new.incoming),
         ("sessionStorage", *storage != new.storage),
         ("admin.listen", *admin_listen != new.admin.listen),
@@ -124,6 +123,19 @@ fn of_limits(started: &Limits, new: &Limits) -> [(&'static str, bool); 11] {
         ("limits.views", *views != new.views),
         ("limits.callerViews", *caller_views != new.caller_views),
     ]
+}
+
+/// Refuses a configuration that looks for its backends where the one does not with which the server was started: all
+/// backends would be gone until the next start.
+pub(super) fn refuse_other_discovery(
+    started: &Configuration,
+    new: &Configuration,
+) -> Result<(), Problems> {
+    if started.discovers == new.discovers {
+        return Ok(());
+    }
+    let text = "outgoingAuth.source is another than at the start, and counts from a start on; restart vmcp";
+    Err(Problems::of_file("the configuration", text))
 }
 
 /// Refuses a configuration for which variables are not set that the present one does not need. A process's

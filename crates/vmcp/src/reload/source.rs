@@ -33,6 +33,8 @@ pub(crate) struct Source {
     is_audited: bool,
     /// The backends that were found in a cluster last.
     discovered: Option<Discovered>,
+    /// What the file held when it could be used last with such backends.
+    good: Option<String>,
     /// Every file that was read, as it was before it was read.
     seen: BTreeMap<PathBuf, Option<Trace>>,
 }
@@ -54,6 +56,7 @@ impl Source {
             session_ttl: None,
             is_audited: false,
             discovered: None,
+            good: None,
             seen: BTreeMap::new(),
         }
     }
@@ -94,18 +97,34 @@ impl Source {
             seen.borrow_mut().entry(path.to_owned()).or_insert_with(|| Trace::of(path));
         };
         let loaded = match &self.discovered {
-            Some(discovered) => sources::load_discovered(&self.sources, discovered, &note),
+            Some(discovered) => sources::load_discovered(&self.sources, discovered, &note).map(
+                |(configuration, text)| {
+                    self.good = Some(text);
+                    configuration
+                },
+            ),
             None => sources::load_noting(&self.sources, &note),
         };
         self.seen = seen.into_inner();
-        let mut configuration = loaded?;
+        Ok(self.with_command_line(loaded?))
+    }
+
+    /// Reads what the file held when it could be used last, with the backends that are found now. `None` if there is
+    /// nothing of that kind.
+    pub(crate) fn load_last(&self) -> Option<Result<Configuration, Problems>> {
+        let (discovered, text) = (self.discovered.as_ref()?, self.good.as_ref()?);
+        let read = sources::reread_discovered(&self.sources, discovered, text);
+        Some(read.map(|configuration| self.with_command_line(configuration)))
+    }
+
+    fn with_command_line(&self, mut configuration: Configuration) -> Configuration {
         if let Some(ttl) = self.session_ttl {
             configuration.sessions.ttl = ttl;
         }
         if self.is_audited && configuration.audit.is_none() {
             configuration.audit = Some(Audit::default());
         }
-        Ok(configuration)
+        configuration
     }
 
     /// Whether some file is not as it was when it was last looked at.

@@ -84,6 +84,10 @@ impl Server {
             let mut after = state.status.clone();
             let entries = after["discoveredBackends"].as_array().cloned().unwrap_or_default();
             let ready = entries.iter().filter(|entry| entry["status"] == "ready").count();
+            // It leaves out what is 0.
+            if after["backendCount"] == 0 {
+                after.as_object_mut().map(|status| status.remove("backendCount"));
+            }
             after["message"] = format!("{ready} of {} are up", entries.len()).into();
             if ready < entries.len() {
                 after["phase"] = "Degraded".into();
@@ -142,7 +146,9 @@ impl State {
         self.version += 1;
         let entries = self.status["discoveredBackends"].as_array().cloned().unwrap_or_default();
         let states: Vec<_> = entries.iter().map(|entry| &entry["status"]).collect();
-        let seen = json!([self.status["phase"], states, self.status["backendCount"]]);
+        // A count that is left out is 0.
+        let count = self.status["backendCount"].as_u64().unwrap_or_default();
+        let seen = json!([self.status["phase"], states, count]);
         if self.history.last() != Some(&seen) {
             self.history.push(seen);
         }

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 use vmcp_testkit::{
@@ -84,16 +85,22 @@ pub(super) async fn backend() -> raw::Running {
     peers::stateful().start().await.unwrap()
 }
 
-/// The tools that a new session of each era sees.
+/// The tools that new sessions see, which are the same in both eras.
 async fn seen(process: &Process) -> BTreeSet<String> {
+    let [legacy, modern] = each_sees(process).await;
+    assert_eq!(legacy, modern);
+    legacy
+}
+
+/// The tools that a new session of each era sees.
+async fn each_sees(process: &Process) -> [BTreeSet<String>; 2] {
     let mut legacy = Caller::default().legacy(process);
     legacy.initialize().await.unwrap().result().unwrap();
     let listed = legacy.request("1", "tools/list", "{}").await.unwrap();
     let listed: BTreeSet<_> = listed.keys("tools", "name").unwrap().into_iter().collect();
     let shown = Caller::default().modern(process).learn_tools().await.unwrap();
     let shown = shown.iter().map(|tool| tool["name"].as_str().unwrap().to_owned()).collect();
-    assert_eq!(listed, shown);
-    listed
+    [listed, shown]
 }
 
 /// The tools of these backends.
@@ -182,7 +189,7 @@ async fn a_secret_counts_at_once_and_nothing_is_called_without_it() {
     let cluster = Cluster::start().await;
     let maps = backend().await;
     cluster.apply(key_of("keys")).await;
-    cluster.apply(secret("first")).await;
+    cluster.apply(secret("val-one-7f3a")).await;
     cluster.apply(shown("maps", &maps)).await;
     let running = cluster.run().await;
     let process = &running.process;
@@ -190,10 +197,10 @@ async fn a_secret_counts_at_once_and_nothing_is_called_without_it() {
         visit(process, Caller::default(), &["maps_count", "maps_slow"], &["maps_count"]).await;
     // Another value: the tools stay as they are, so nobody is told.
     let began = Instant::now();
-    cluster.apply(secret("second")).await;
+    cluster.apply(secret("val-two-91bc")).await;
     eventually("the new value is shown", async || {
         visit.legacy.call("3", "maps_count", "{}").await.unwrap().text().unwrap();
-        (shown_with_calls(&maps).last().unwrap().as_deref() == Some("second")).then_some(())
+        (shown_with_calls(&maps).last().unwrap().as_deref() == Some("val-two-91bc")).then_some(())
     })
     .await;
     assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
@@ -202,9 +209,9 @@ async fn a_secret_counts_at_once_and_nothing_is_called_without_it() {
     calls_are(&visit, Calls::Refused).await;
     assert_eq!(seen(process).await, tools(&["maps"]));
     process.logged("the Secret keys does not exist").await;
-    cluster.apply(secret("third")).await;
+    cluster.apply(secret("val-three-d04e")).await;
     calls_are(&visit, Calls::Answered).await;
-    assert_eq!(shown_with_calls(&maps).last().unwrap().as_deref(), Some("third"));
+    assert_eq!(shown_with_calls(&maps).last().unwrap().as_deref(), Some("val-three-d04e"));
     // Shown in another way, or in one that is not there.
     let other = objects::auth_config("key", "unauthenticated", json!({}));
     cluster.apply(other).await;
@@ -216,11 +223,11 @@ async fn a_secret_counts_at_once_and_nothing_is_called_without_it() {
     cluster.namespace.delete("mcpexternalauthconfigs/key").await.unwrap();
     calls_are(&visit, Calls::Refused).await;
     let values: BTreeSet<_> = shown_with_calls(&maps).into_iter().collect();
-    let expected = [None, Some("first"), Some("second"), Some("third")];
+    let expected = [None, Some("val-one-7f3a"), Some("val-two-91bc"), Some("val-three-d04e")];
     assert_eq!(values, expected.map(|value| value.map(str::to_owned)).into());
     let (_, log) = visit.end(running.process).await;
-    for value in ["first", "second", "third"] {
-        assert!(!log.contains(value), "{log}");
+    for value in ["val-one-7f3a", "val-two-91bc", "val-three-d04e"] {
+        assert!(!log.contains(value) && !log.contains(&STANDARD.encode(value)), "{log}");
     }
 }
 
@@ -339,7 +346,8 @@ async fn every_shape_finds_its_backends() {
     ] {
         let running = Pod::read(case).in_cluster(&cluster.pod).start().await;
         eventually(&format!("{case} finds them"), async || {
-            (seen(&running.process).await == expected).then_some(())
+            let both = each_sees(&running.process).await;
+            both.iter().all(|seen| *seen == expected).then_some(())
         })
         .await;
         assert!(running.process.terminate().await.unwrap().success());
@@ -382,4 +390,50 @@ async fn tokens_of_the_cluster_itself_are_good() {
     let refused = stranger.legacy(process).open("1", "ping", "{}").await.unwrap();
     assert_eq!(refused.status(), 401, "a token for somebody else");
     visit.end(running.process).await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_connected_to_holds_up_nobody_else() {
+    let cluster = Cluster::start().await;
+    let (maps, notes) = (backend().await, backend().await);
+    cluster.apply(server("maps", &maps)).await;
+    let bundle = "-----BEGIN CERTIFICATE-----\nno base64\n-----END CERTIFICATE-----\n";
+    cluster.apply(objects::config_map("torn", &[("ca.crt", bundle)])).await;
+    let mut torn = objects::entry("torn", "office", "https://torn.example/mcp");
+    torn["spec"]["caBundleRef"] = json!({"configMapRef": {"name": "torn", "key": "ca.crt"}});
+    cluster.apply(torn).await;
+    cluster.apply(objects::entry("odd", "office", "https://a..b/mcp")).await;
+    let running = cluster.run().await;
+    let process = &running.process;
+    assert_eq!(seen(process).await, tools(&["maps"]));
+    cluster.apply(server("notes", &notes)).await;
+    eventually("others are found all the same", async || {
+        let both = each_sees(process).await;
+        both.iter().all(|seen| *seen == tools(&["maps", "notes"])).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_used_keeps_no_credential_alive() {
+    let cluster = Cluster::start().await;
+    let maps = backend().await;
+    cluster.apply(key_of("keys")).await;
+    cluster.apply(secret("val-one-7f3a")).await;
+    cluster.apply(shown("maps", &maps)).await;
+    let mut running = cluster.run().await;
+    let visit =
+        visit(&running.process, Caller::default(), &["maps_count", "maps_slow"], &["maps_count"])
+            .await;
+    running.exchange(&pod().edited("name: desk", "name: [").in_cluster(&cluster.pod));
+    running.process.logged("the configuration was not reloaded").await;
+    cluster.namespace.delete("secrets/keys").await.unwrap();
+    calls_are(&visit, Calls::Refused).await;
+    // Nor does one that would have its backends elsewhere: that is for the next start.
+    let inline = pod().edited("source: discovered", "source: inline").followed_by(
+        "backends: [{name: other, url: 'http://127.0.0.1:9/mcp', transport: streamable-http}]\n",
+    );
+    running.exchange(&inline.in_cluster(&cluster.pod));
+    running.process.logged("counts from a start on").await;
+    assert_eq!(seen(&running.process).await, tools(&["maps"]));
 }
