@@ -30,15 +30,18 @@ done
 
 epoch=${SOURCE_DATE_EPOCH:-0}
 created=$(date -u -d "@$epoch" +%Y-%m-%dT%H:%M:%SZ)
-version=$("$binary" --version)
-version=${version##* }
-name=${name:-vmcp:$version}
 # The machine that the program is for, by its ELF header.
 case $(od -An -t u2 -j 18 -N 2 "$binary" | tr -d ' ') in
   62) architecture=amd64 ;;
   183) architecture=arm64 ;;
   *) echo "$binary: for no machine that this script knows (amd64, arm64)" >&2 && exit 1 ;;
 esac
+version=$("$binary" --version) || {
+  echo "$binary is for $architecture and does not run on this machine ($(uname -m)): run this on one of that kind" >&2
+  exit 1
+}
+version=${version##* }
+name=${name:-vmcp:$version}
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

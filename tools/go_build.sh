@@ -21,7 +21,7 @@ build_go() {
   done
   [ ${#programs[@]} -gt 0 ] || programs=("$name=.")
   mkdir -p "$packages"
-  if ! command -v go >/dev/null; then
+  if ! go_is_new; then
     python3 -m venv "$packages/go"
     "$packages/go/bin/pip" install --quiet --disable-pip-version-check -r "$pin" >&2
     go=$packages/go/bin/go
@@ -37,6 +37,13 @@ build_go() {
   )
   # Written last: a build that was interrupted is made anew.
   go_build_input "$tools/$name" "$pin" "$@" >"$packages/built"
+}
+
+# Whether the machine's own Go is at least 1.26, without fetching another one.
+go_is_new() {
+  local version
+  version=$(GOTOOLCHAIN=local go version 2>/dev/null | sed -n 's/^go version go1\.\([0-9]*\).*/\1/p')
+  [ "${version:-0}" -ge 26 ]
 }
 
 # All that a build depends on.
