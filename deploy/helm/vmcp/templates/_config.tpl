@@ -35,7 +35,7 @@
 {{- if and $address (not (hasKey $storage "address")) }}{{ $_ := set $storage "address" $address }}{{ end }}
 {{- $redis := or $storage.address $storage.sentinel $storage.cluster }}
 {{- if not (hasKey $storage "provider") }}{{ $_ := set $storage "provider" (ternary "redis" "memory" (not (empty $redis))) }}{{ end }}
-{{- if and (include "vmcp.redisSecret" .) (not (hasKey $storage "passwordFile")) }}
+{{- if and (include "vmcp.redisSecret" .) (not (or (hasKey $storage "passwordFile") (hasKey $storage "passwordEnv"))) }}
 {{- $_ := set $storage "passwordFile" "/etc/vmcp-redis/password" }}
 {{- end }}
 {{- $_ := set $config "sessionStorage" $storage }}
@@ -50,7 +50,8 @@
 
 {{- if not (hasKey $config "admin") }}
 {{- $open := not (empty .Values.admin.existingSecret) }}
-{{- $admin := dict "listen" (printf "%s:%d" (ternary "0.0.0.0" "127.0.0.1" $open) (int .Values.admin.port)) }}
+{{- $all := ternary (printf "[%s]" .Values.listen) .Values.listen (contains ":" .Values.listen) }}
+{{- $admin := dict "listen" (printf "%s:%d" (ternary $all "127.0.0.1" $open) (int .Values.admin.port)) }}
 {{- if $open }}{{ $_ := set $admin "auth" (dict "type" "token" "tokenFile" "/etc/vmcp-admin/token") }}{{ end }}
 {{- $_ := set $config "admin" $admin }}
 {{- end }}

@@ -2,11 +2,12 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
-{{/* The name of every object; those with an ending have room for it. */}}
+{{/* The name of every object, as Services take it. With an ending, and what a StatefulSet adds to the labels of
+its pods, it still fits into a label's 63 characters. */}}
 {{- define "vmcp.fullname" -}}
 {{- $name := include "vmcp.name" . }}
 {{- $full := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) }}
-{{- default $full .Values.fullnameOverride | trunc 50 | trimSuffix "-" }}
+{{- default $full .Values.fullnameOverride | replace "." "-" | trunc 46 | trimSuffix "-" }}
 {{- end }}
 
 {{- define "vmcp.selector" -}}
@@ -56,10 +57,31 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- ternary .Values.autoscaling.maxReplicas .Values.replicas .Values.autoscaling.enabled | int }}
 {{- end }}
 
-{{/* A value of a Secret that is made once: the one that is there, or 32 random bytes in Base64. */}}
-{{- define "vmcp.kept" -}}
-{{- $there := lookup "v1" "Secret" .namespace .name }}
-{{- $data := dict }}
-{{- if $there }}{{ $data = default dict $there.data }}{{ end }}
-{{- default (randBytes 32 | b64enc) (get $data .key) }}
+{{/* Whether the cluster has a Secret of this name; empty if not, and where nobody can be asked. */}}
+{{- define "vmcp.there" -}}
+{{- if lookup "v1" "Secret" .root.Release.Namespace .name }}yes{{ end }}
+{{- end }}
+
+{{/* The port of the listener for operators; empty if there is none. */}}
+{{- define "vmcp.adminPort" -}}
+{{- $config := include "vmcp.config" . | fromYaml }}
+{{- regexFind "[0-9]+$" (get (default dict $config.admin) "listen" | default "") }}
+{{- end }}
+
+{{/* The replicas that there are, while they are Helm's; empty if there are none. Once the autoscaler has set them,
+an apply leaves them alone, and would be refused where it names another number. Helm 3 does not apply, but removes
+what it had named. */}}
+{{- define "vmcp.live" -}}
+{{- with lookup "apps/v1" "Deployment" .Release.Namespace (include "vmcp.fullname" .) }}
+{{- $applied := false }}
+{{- $scaled := false }}
+{{- range default list .metadata.managedFields }}
+{{- if eq .operation "Apply" }}
+{{- $applied = true }}
+{{- else if dig "f:spec" "f:replicas" false (default dict .fieldsV1) | kindIs "map" }}
+{{- $scaled = true }}
+{{- end }}
+{{- end }}
+{{- if not (and $applied $scaled) }}{{ .spec.replicas }}{{ end }}
+{{- end }}
 {{- end }}

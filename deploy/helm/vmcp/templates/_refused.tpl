@@ -8,6 +8,9 @@
 {{- if and .Values.autoscaling.enabled (gt (int .Values.autoscaling.minReplicas) (int .Values.autoscaling.maxReplicas)) }}
 {{- fail "autoscaling.minReplicas is more than autoscaling.maxReplicas: lower the one or raise the other" }}
 {{- end }}
+{{- if and .Values.autoscaling.enabled (not (or (dig "requests" "cpu" "" .Values.resources) (dig "limits" "cpu" "" .Values.resources))) }}
+{{- fail "autoscaling goes by the CPU that pods ask for: set resources.requests.cpu" }}
+{{- end }}
 
 {{- if and $redis.bundled.enabled $redis.address }}
 {{- fail "redis.address names your Redis beside the chart's own: set redis.bundled.enabled: false to use yours" }}
@@ -24,6 +27,20 @@
 {{- end }}
 {{- if and $redis.existingSecret (not $any) }}
 {{- fail "redis.existingSecret is the password of a Redis, and there is none: give redis.address, or leave it out" }}
+{{- end }}
+{{- if and $redis.bundled.enabled (hasKey $storage "passwordEnv") }}
+{{- fail "config.sessionStorage.passwordEnv stands beside the chart's own Redis, whose password is a file: leave it out" }}
+{{- end }}
+
+{{- $keys := dict }}
+{{- $_ := set $keys (include "vmcp.hmacSecret" .) .Values.hmac.secretKey }}
+{{- with include "vmcp.redisSecret" . }}{{ $_ := set $keys . $redis.secretKey }}{{ end }}
+{{- range $secret, $key := $keys }}
+{{- with lookup "v1" "Secret" $.Release.Namespace $secret }}
+{{- if not (hasKey (default dict .data) $key) }}
+{{- fail (printf "the Secret %s is there without the key %s: add the key, or name the one that it has (hmac.secretKey, redis.secretKey)" $secret $key) }}
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{- range $backend := default list $given.backends }}
@@ -44,11 +61,20 @@
 {{- fail (printf "config.telemetry.%s is set by metrics.enabled: leave one of them out" $key) }}
 {{- end }}
 {{- end }}
+{{- $telemetry := default dict $given.telemetry }}
+{{- $ports := list "4483" (include "vmcp.adminPort" .) (ternary .Values.metrics.port (default 0 $telemetry.prometheusPort) .Values.metrics.enabled | int | toString) }}
+{{- $ports = without $ports "" "0" }}
+{{- if ne (len $ports) (len (uniq $ports)) }}
+{{- fail (printf "two listeners cannot have one port, and these are wanted: %s (the endpoint, the listener for operators by admin.port or config.admin.listen, metrics.port): change one" (join ", " $ports)) }}
+{{- end }}
 {{- if and .Values.metrics.serviceMonitor.enabled (not .Values.metrics.enabled) }}
 {{- fail "metrics.serviceMonitor.enabled needs metrics: set metrics.enabled: true" }}
 {{- end }}
 {{- if and (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) }}
 {{- fail "serviceAccount.create: false needs serviceAccount.name, one that exists" }}
+{{- end }}
+{{- if and (eq (default "" (default dict $given.outgoingAuth).source) "discovered") (not .Values.serviceAccount.automountToken) }}
+{{- fail "config.outgoingAuth.source: discovered asks the cluster for backends, which takes a token: set serviceAccount.automountToken: true and rbac.create: true" }}
 {{- end }}
 
 {{- $policy := .Values.networkPolicy }}
