@@ -111,7 +111,11 @@ impl Reloader {
     /// start.
     async fn reload(&mut self, running: &Running, why: Why) -> anyhow::Result<Vec<&'static str>> {
         self.source.take(self.found.as_ref());
-        let new = match self.source.load() {
+        let loaded = self.source.load().and_then(|new| {
+            difference::refuse_other_discovery(&self.started, &new)?;
+            Ok(new)
+        });
+        let new = match loaded {
             Ok(new) => new,
             // What is found must count, a credential that was taken away above all.
             Err(problems) if why == Why::Found => match self.source.load_last() {
@@ -126,7 +130,6 @@ impl Reloader {
             },
             Err(problems) => return Err(problems.into()),
         };
-        difference::refuse_other_discovery(&self.started, &new)?;
         difference::refuse_missing(&self.current, &new)?;
         // Not what a reload has made of it: whoever may write the file would permit it to himself.
         if !self.started.reload.allow_commands {

@@ -162,9 +162,8 @@ async fn it_goes_away_and_comes_back_with_all_it_had() {
     let servers = namespace.path("mcpservers");
     let list = pod.api().get(&servers).await.unwrap();
     let version = list["metadata"]["resourceVersion"].as_str().unwrap();
-    let mut watch = namespace.watch("mcpservers").await.unwrap();
     namespace.apply(objects::server("gamma", "tools", URL)).await.unwrap();
-    watch.until("ADDED", "gamma").await.unwrap();
+    let mut watch = namespace.watch("mcpservers").await.unwrap();
     let (url, port) = (server.url(), server.port());
     server.stop().await.unwrap();
     assert!(!matches!(watch.next().await, Ok(Some(_))), "the watch goes on");

@@ -99,7 +99,9 @@ impl Source {
         let loaded = match &self.discovered {
             Some(discovered) => sources::load_discovered(&self.sources, discovered, &note).map(
                 |(configuration, text)| {
-                    self.good = Some(text);
+                    if configuration.discovers {
+                        self.good = Some(text);
+                    }
                     configuration
                 },
             ),

@@ -429,6 +429,8 @@ async fn a_file_that_cannot_be_used_keeps_no_credential_alive() {
     running.process.logged("the configuration was not reloaded").await;
     cluster.namespace.delete("secrets/keys").await.unwrap();
     calls_are(&visit, Calls::Refused).await;
+    cluster.apply(secret("val-two-91bc")).await;
+    calls_are(&visit, Calls::Answered).await;
     // Nor does one that would have its backends elsewhere: that is for the next start.
     let inline = pod().edited("source: discovered", "source: inline").followed_by(
         "backends: [{name: other, url: 'http://127.0.0.1:9/mcp', transport: streamable-http}]\n",
@@ -436,4 +438,6 @@ async fn a_file_that_cannot_be_used_keeps_no_credential_alive() {
     running.exchange(&inline.in_cluster(&cluster.pod));
     running.process.logged("counts from a start on").await;
     assert_eq!(seen(&running.process).await, tools(&["maps"]));
+    cluster.namespace.delete("secrets/keys").await.unwrap();
+    calls_are(&visit, Calls::Refused).await;
 }
