@@ -32,10 +32,8 @@ impl Config {
     /// A backend of this name that nothing is sent to, as something is wrong with what it was to be.
     #[must_use]
     pub fn out(&self, why: String) -> Self {
-        let nowhere = Endpoint {
-            outgoing: Outgoing::Missing { why: why.into(), header: None },
-            ..Endpoint::plain(Uri::from_static("http://unknown.invalid/"))
-        };
+        let outgoing = Outgoing::Missing { why: why.into(), header: None };
+        let nowhere = Endpoint { outgoing, ..Endpoint::nowhere() };
         Self { transport: Transport::Http(nowhere), ..self.clone() }
     }
 }
@@ -174,6 +172,14 @@ impl Config {
 }
 
 impl Endpoint {
+    /// Where a backend would be of which that is not known. Nobody has such a name (RFC 2606, section 2).
+    pub const NOWHERE: &str = "http://unknown.invalid/";
+
+    /// One there.
+    pub fn nowhere() -> Self {
+        Self::plain(Uri::from_static(Self::NOWHERE))
+    }
+
     /// What its sessions are good for, as [`Config::keeps_sessions_of`] says, for comparison between
     /// processes. It is made from secrets too, so it must not be shown to anybody.
     pub fn identity(&self) -> Digest {

@@ -30,6 +30,7 @@ const POD: &str = "HOSTNAME";
 const KUBECONFIG: &str = "KUBECONFIG";
 
 /// What is done in a cluster.
+#[derive(Default)]
 pub(crate) struct Cluster {
     discovery: Option<vmcp_kubernetes::Discovery>,
     found: Option<Found>,
@@ -51,7 +52,7 @@ impl Cluster {
         let given = |name| config::environment(name).filter(|held| !held.is_empty());
         let is_in_pod = config::is_in_pod(&config::environment);
         if !configuration.discovers && !is_in_pod {
-            return Ok(Self { discovery: None, found: None, reporting: None });
+            return Ok(Self::default());
         }
         let kubeconfig = given(KUBECONFIG).map(PathBuf::from);
         let cluster =
@@ -62,7 +63,7 @@ impl Cluster {
                 }
                 Err(error) => {
                     tracing::warn!(%error, "the status of the VirtualMCPServer is not written");
-                    return Ok(Self { discovery: None, found: None, reporting: None });
+                    return Ok(Self::default());
                 }
             };
         let discovery = configuration.discovers.then(|| {

@@ -10,20 +10,16 @@ use std::{
 };
 
 use serde_json::Value as Json;
-use vmcp_backend::Transport;
+use vmcp_backend::{Endpoint, Transport};
 use vmcp_kubernetes::{Backend, Discovered};
 
 use super::{
-    Configuration, Place, Problem, Problems, Report, completed, file, forwarded, parse_tree,
+    Configuration, Problem, Problems, Report, completed, file, forwarded,
+    given::{NOWHERE, text},
+    parse_tree,
     tree::{Content, Entry, Node},
     tree_of,
 };
-
-/// Where what stands in no file stands.
-const NOWHERE: Place = Place { line: 1, column: 1 };
-
-/// Where a backend would be that is out.
-const NO_URL: &str = "http://unknown.invalid/";
 
 /// Reads a file that leaves its backends to the cluster, with those that were found there. Also gives the text of the
 /// file.
@@ -173,13 +169,13 @@ fn with(root: &Node, backends: &[&Backend], out: &BTreeMap<String, String>) -> N
 fn entry_of(backend: &Backend, is_out: bool) -> Node {
     let mut entry = written(&backend.entry);
     if is_out {
-        set(&mut entry, "url", node(Content::Text(NO_URL.to_owned())));
-        set(&mut entry, "transport", node(Content::Text("streamable-http".to_owned())));
+        set(&mut entry, "url", text(Endpoint::NOWHERE));
+        set(&mut entry, "transport", text("streamable-http"));
         return entry;
     }
     let mut headers = node(Content::Map(Vec::new()));
     for (name, variable) in &backend.headers {
-        let value = node(Content::Text(format!("${{{variable}}}")));
+        let value = text(&format!("${{{variable}}}"));
         let Content::Map(entries) = &mut headers.content else { continue };
         entries.push(Entry { key: name.clone(), place: NOWHERE, node: value });
     }

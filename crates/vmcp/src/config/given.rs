@@ -332,7 +332,7 @@ fn is_url(text: &str) -> bool {
 }
 
 /// Where what stands in no file stands.
-const NOWHERE: Place = Place { line: 1, column: 1 };
+pub(super) const NOWHERE: Place = Place { line: 1, column: 1 };
 
 pub(super) fn text(text: &str) -> Node {
     Node { place: NOWHERE, content: Content::Text(text.to_owned()) }

@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use http::{HeaderName, Uri};
+use http::HeaderName;
 use vmcp_backend::{Endpoint, Isolation, Program, Transport};
 use vmcp_credentials::Config as Outgoing;
 
@@ -98,16 +98,12 @@ pub(super) fn read<'a>(reader: &Reader<'a>, forwarded: Vec<Forwarded<'a>>) -> Dr
     Draft { kind, transport, headers, command }
 }
 
-/// Where a backend would be of which that is not known. Nobody has such a name (RFC 2606, section 2).
-const NOWHERE: &str = "http://unknown.invalid/";
-
 impl Draft<'_> {
     /// Puts a place that nothing is sent to where the real one is not known, or is a program that lacks what it is to
     /// be given.
     pub(super) fn stand_in(&mut self) {
         if !matches!(self.transport, Some(Transport::Http(_) | Transport::Sse(_))) {
-            let nowhere = Endpoint::plain(Uri::from_static(NOWHERE));
-            self.transport = Some(Transport::Http(nowhere));
+            self.transport = Some(Transport::Http(Endpoint::nowhere()));
         }
     }
 
