@@ -101,7 +101,7 @@ pub(crate) enum Sign {
     /// What vmcp says or asks on its own account. It neither opens the breaker nor hides how many
     /// requests fail.
     Own,
-    /// An exchange that is made to find out.
+    /// An exchange that is made to find out. Those that fail in a row decide about the breaker, too.
     Check,
 }
 
@@ -287,8 +287,12 @@ impl Health {
         if verdict == Verdict::Failed {
             let settings = judgement.settings.breaker;
             let counted = matches!(sign, Sign::Call | Sign::Opening);
-            let counts = if counted { counts } else { Counts::default() };
-            // Of what is not counted, only that decides which is let through.
+            let counts = match sign {
+                Sign::Call | Sign::Opening => counts,
+                Sign::Check => judgement.checks(),
+                Sign::Own => Counts::default(),
+            };
+            // Of the others, only that decides which is let through.
             judgement.breaker.fail(now, probe || counted, counts, settings);
         } else if judgement.breaker.succeed(now, probe) {
             self.window.clear();

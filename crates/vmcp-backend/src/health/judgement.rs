@@ -109,6 +109,13 @@ impl Judgement {
         self.doubt = Some(now);
     }
 
+    /// The checks that failed in a row, for the breaker. What never answered may still be starting, and is to be
+    /// found as soon as it does: there are none.
+    pub(super) fn checks(&self) -> Counts {
+        let failed = if self.ever_alive { self.consecutive } else { 0 };
+        Counts { all: failed, failed }
+    }
+
     /// It can never be sent anything.
     pub(super) fn lacks(&mut self) {
         self.certain = Some(State::Unhealthy);

@@ -196,8 +196,34 @@ async fn an_exchange_that_comes_to_nothing_wedges_nothing() {
     assert_eq!(health.refused(), Some(60 * SECOND));
 }
 
-/// Checks say nothing about how many calls fail: neither do they open the breaker of a backend that
-/// is not there yet, nor keep that of a failing one closed.
+#[tokio::test(start_paused = true)]
+async fn the_breaker_opens_when_enough_checks_failed_in_a_row() {
+    let health = with_breaker();
+    health.calls(1, None);
+    for _ in 0..4 {
+        health.failed(Sign::Check, &broken());
+    }
+    health.calls(1, None);
+    for _ in 0..4 {
+        health.failed(Sign::Check, &broken());
+    }
+    assert_eq!(health.phase(), Phase::Closed, "a call in between went well");
+    health.failed(Sign::Check, &broken());
+    assert_eq!((health.state(), health.phase()), (State::Unhealthy, Phase::Open));
+    assert_eq!(health.refused(), Some(60 * SECOND));
+    for _ in 0..20 {
+        health.failed(Sign::Check, &broken());
+    }
+    assert_eq!(health.due().await, Due::Check);
+    assert_eq!(health.snapshot().breaker, Some((Phase::Open, 60 * SECOND)), "it opened once");
+    health.admit().unwrap().note(Sign::Check, Some(&broken()));
+    assert_eq!(health.refused(), Some(60 * SECOND), "and again");
+    assert_eq!(health.due().await, Due::Check);
+    health.admit().unwrap().note(Sign::Check, None);
+    assert_eq!((health.state(), health.phase()), (State::Healthy, Phase::Closed));
+}
+
+/// Checks neither open the breaker of a backend that is not there yet, nor keep that of one closed whose calls fail.
 #[tokio::test(start_paused = true)]
 async fn checks_are_no_calls() {
     let health = with_breaker();

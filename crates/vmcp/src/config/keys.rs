@@ -254,7 +254,7 @@ const CIRCUIT_BREAKER: &[Key] = &[
         "failureThreshold",
         5,
         100_000,
-        "how many calls must have failed within 10s, and at least half of all",
+        "how many calls must have failed within 10s, and at least half of all, or checks in a row",
     ),
     Key::time(
         "timeout",
