@@ -19,4 +19,4 @@ mod watch;
 pub use cluster::{Cluster, ConnectError};
 pub use discovery::Discovery;
 pub use found::{Backend, Discovered};
-pub use report::{BackendHealth, BackendReport, Breaker, Report, Reporter};
+pub use report::{Answer, BackendHealth, BackendReport, Breaker, Register, Report, Reporter};

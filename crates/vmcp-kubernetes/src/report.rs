@@ -12,11 +12,13 @@ mod conditions;
 mod entry;
 mod lines;
 mod merge;
+mod register;
 mod reporter;
 #[cfg(test)]
 mod simulation;
 mod verdict;
 
+pub use register::{Answer, Register};
 pub use reporter::Reporter;
 
 /// What one replica sees of its backends.

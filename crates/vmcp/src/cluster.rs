@@ -7,6 +7,8 @@ mod kubernetes;
 #[path = "cluster/absent.rs"]
 mod kubernetes;
 #[cfg(feature = "kubernetes")]
+mod register;
+#[cfg(feature = "kubernetes")]
 mod reporting;
 
 pub(crate) use kubernetes::{Cluster, Discovered, Found};

@@ -42,8 +42,8 @@ pub(crate) struct Running {
     edge: Arc<Edge>,
     sessions: Arc<Sessions>,
     serving: Serving,
-    /// Other replicas may serve its sessions.
-    shares_sessions: bool,
+    /// The store of its sessions, if other replicas may serve these too.
+    shared: Option<Arc<dyn Store>>,
     background: Background,
     /// Counts the tasks of the backends' connections.
     pub(crate) connections: TaskTracker,
@@ -102,8 +102,9 @@ pub(crate) async fn start(
     // The connections end with the process: nobody waits for them.
     let connections = TaskTracker::new();
     let made = backends(settings.iter().map(|backend| &backend.config), &connections)?;
-    let shares_sessions = storage.is_some();
+    let is_shared = storage.is_some();
     let store = store(storage, &background);
+    let shared = is_shared.then(|| Arc::clone(&store));
     let server = ServerInfo { name: name.clone(), version: env!("CARGO_PKG_VERSION").to_owned() };
     let keys = keys(Arc::clone(&store));
     let core = core_config(rules, &server, keys, &sessions, bridge, &limits);
@@ -155,7 +156,7 @@ pub(crate) async fn start(
         edge,
         sessions: sessions_running,
         serving,
-        shares_sessions,
+        shared,
         background,
         connections,
         reporter,
@@ -193,6 +194,12 @@ impl Running {
     /// Notes that the backends were found that are looked for.
     pub(crate) fn have_found(&self) {
         self.found.iter().for_each(Awaited::has_come);
+    }
+
+    /// The store of its sessions, if other replicas use it too.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) fn shared_store(&self) -> Option<Arc<dyn Store>> {
+        self.shared.clone()
     }
 
     /// Whether it is known which backends there are.

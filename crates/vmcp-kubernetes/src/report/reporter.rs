@@ -1,6 +1,7 @@
 //! Reads the object of a virtual server, merges and writes its status, at every interval and when something changes.
 
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -13,9 +14,9 @@ use tokio::{
 };
 
 use super::{
-    Report,
+    Register, Report,
     alive::Alive,
-    lines::{digest, replica_name},
+    lines::{Lines, digest, replica_name},
     merge::{Merged, Own, Told, merge},
 };
 use crate::cluster::Cluster;
@@ -42,6 +43,9 @@ const AGAIN: Duration = Duration::from_millis(100);
 /// How long a request may take.
 const REQUEST: Duration = Duration::from_secs(10);
 
+/// How long the register may take to answer.
+const REGISTER: Duration = Duration::from_secs(2);
+
 /// How long it may take to leave.
 const LEAVE: Duration = Duration::from_secs(3);
 
@@ -50,8 +54,8 @@ const WRITER: &str = "vmcp";
 
 /// Reports what one replica of a virtual server sees, in the status of the server's object.
 ///
-/// A server that runs alone costs the API server a `get` at each interval, and a write (`patch`) on each change and
-/// every 5 minutes. What the pod's Role needs is just that: `get` of `virtualmcpservers`, `patch` of
+/// A replica costs the API server a `get` at each interval, and a write (`patch`) on each change and, unless it
+/// [shares](Self::share) a register with the others, every 5 minutes. What the pod's Role needs is just that: `get` of `virtualmcpservers`, `patch` of
 /// `virtualmcpservers/status`.
 pub struct Reporter {
     cluster: Cluster,
@@ -61,6 +65,8 @@ pub struct Reporter {
     alive: Alive,
     /// Where the next jitter comes from.
     dice: u64,
+    /// Where the replicas say that they live, if it is not by their lines.
+    register: Option<Arc<dyn Register>>,
     /// When it wrote last.
     written: Option<Instant>,
     /// Whether a line of it may stand there.
@@ -93,8 +99,9 @@ impl Reporter {
         Self {
             cluster,
             server,
-            alive: Alive::new(REFRESH.max(interval) * MISSED, interval * 2),
+            alive: Alive::new(REFRESH.max(interval) * MISSED, interval),
             dice: digest([replica.as_str()].into_iter()),
+            register: None,
             replica,
             interval,
             written: None,
@@ -102,6 +109,11 @@ impl Reporter {
             trouble: None,
             was_left_out: false,
         }
+    }
+
+    /// Has the replicas say in a place that they share that they live: at rest nothing is written into the status.
+    pub fn share(&mut self, register: Arc<dyn Register>) {
+        self.register = Some(register);
     }
 
     /// Reports for ever, which is until nobody can send a report any more. The first is `None` until it is known
@@ -153,6 +165,7 @@ impl Reporter {
 
     /// Brings the status to what it should be, if the API server lets it.
     async fn report(&mut self, report: Option<&Report>) {
+        self.enter(report.is_some()).await;
         let mut pause = AGAIN;
         for attempt in 1.. {
             let Err((trouble, error)) = self.attempt(report).await else { break };
@@ -167,12 +180,42 @@ impl Reporter {
         }
     }
 
+    /// Says in the register that this replica lives, or that it ends.
+    async fn enter(&self, lives: bool) {
+        if let Some(register) = &self.register {
+            let holds = if lives { self.interval * 4 } else { Duration::ZERO };
+            let _is_late =
+                timeout(REGISTER, register.enter(&self.entered(&self.replica), holds)).await;
+        }
+    }
+
+    /// What the register says of the replicas of these lines.
+    async fn registered(&self, lines: &Lines) -> BTreeMap<String, bool> {
+        let Some(register) = &self.register else { return BTreeMap::new() };
+        let mut registered = BTreeMap::new();
+        for replica in lines.0.keys().filter(|replica| **replica != self.replica) {
+            let lives = timeout(REGISTER, register.has(&self.entered(replica))).await;
+            // One that does not answer is not asked for all of them in turn.
+            let Ok(Some(lives)) = lives else { break };
+            registered.insert(replica.clone(), lives);
+        }
+        registered
+    }
+
+    /// What a replica is called in a register that other servers may share.
+    fn entered(&self, replica: &str) -> String {
+        format!("{}/{}/{replica}", self.cluster.namespace(), self.server)
+    }
+
     async fn attempt(&mut self, report: Option<&Report>) -> Result<(), (Trouble, String)> {
         let objects = self.cluster.virtual_servers();
         let object = answered(objects.get(&self.server)).await?;
         let told = Told::read(&object.data["status"], object.metadata.generation);
-        let gone = self.alive.look(&told.lines, &self.replica, Instant::now());
-        let is_due = self.written.is_none_or(|written| written.elapsed() >= REFRESH);
+        let registered = self.registered(&told.lines).await;
+        let registered = |replica: &str| registered.get(replica).copied();
+        let gone = self.alive.look(&told.lines, &self.replica, registered, Instant::now());
+        let is_old = self.written.is_none_or(|written| written.elapsed() >= REFRESH);
+        let is_due = is_old && self.register.is_none();
         let own = Own { replica: &self.replica, report, is_due };
         let Merged { status, is_left_out } = merge(&told, &own, &gone, SystemTime::now());
         if is_left_out && !self.was_left_out {

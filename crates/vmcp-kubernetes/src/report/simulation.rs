@@ -3,7 +3,11 @@
 mod server;
 
 use std::{
-    sync::Arc,
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -15,7 +19,7 @@ use tokio::{
 };
 
 use self::server::{Mood, Server};
-use super::{Report, Reporter, merge::tests::report};
+use super::{Answer, Register, Report, Reporter, merge::tests::report};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -24,7 +28,32 @@ const INTERVAL: Duration = Duration::from_secs(30);
 /// Pods of one virtual server, and what they report to.
 struct Pods {
     server: Server,
+    /// Where they say that they live, if they share something.
+    shared: Option<Arc<Shared>>,
     tasks: JoinSet<()>,
+}
+
+/// What replicas share.
+#[derive(Default)]
+struct Shared {
+    until: Mutex<BTreeMap<String, Instant>>,
+    is_away: AtomicBool,
+}
+
+impl Register for Shared {
+    fn enter(&self, replica: &str, holds: Duration) -> Answer<'_, ()> {
+        if !self.is_away.load(Ordering::Relaxed) {
+            self.until.lock().unwrap().insert(replica.to_owned(), Instant::now() + holds);
+        }
+        Box::pin(async {})
+    }
+
+    fn has(&self, replica: &str) -> Answer<'_, Option<bool>> {
+        let until = self.until.lock().unwrap().get(replica).copied();
+        let lives = until.is_some_and(|until| until > Instant::now());
+        let is_away = self.is_away.load(Ordering::Relaxed);
+        Box::pin(async move { (!is_away).then_some(lives) })
+    }
 }
 
 /// One of them.
@@ -35,7 +64,11 @@ struct Pod {
 
 impl Pods {
     fn new() -> Self {
-        Self { server: Server::new(), tasks: JoinSet::new() }
+        Self { server: Server::new(), shared: None, tasks: JoinSet::new() }
+    }
+
+    fn that_share(shared: &Arc<Shared>) -> Self {
+        Self { shared: Some(Arc::clone(shared)), ..Self::with_operator() }
     }
 
     fn with_operator() -> Self {
@@ -50,6 +83,9 @@ impl Pods {
         let (sees, reports) = watch::channel(Some(Arc::new(report(letters))));
         let cluster = self.server.cluster();
         let mut reporter = Reporter::new(cluster, "hub".to_owned(), name, INTERVAL);
+        if let Some(shared) = &self.shared {
+            reporter.share(Arc::clone(shared) as Arc<dyn Register>);
+        }
         let task = self.tasks.spawn(async move {
             reporter.run(reports).await;
             reporter.leave().await;
@@ -144,6 +180,38 @@ async fn replicas_that_see_different_things_come_to_one_steady_status() {
     assert_eq!(state.status["url"], "http://hub.test");
     drop(state);
     drop(started);
+}
+
+#[tokio::test(start_paused = true)]
+async fn replicas_that_share_something_write_nothing_at_rest() {
+    let shared = Arc::new(Shared::default());
+    let mut pods = Pods::that_share(&shared);
+    let _rests = [pods.start("hub-1", "ru"), pods.start("hub-2", "rr")];
+    let dies = pods.start("hub-3", "rr");
+    sleep(2 * MINUTE).await;
+    let writes = pods.writes();
+    assert!(writes <= 6, "{writes}");
+    sleep(60 * MINUTE).await;
+    assert_eq!(pods.writes(), writes);
+    let steady = json!(["Degraded", ["ready", "degraded"], 1]);
+    assert_eq!(pods.seen(), steady);
+    // It is away, and nobody is taken for dead.
+    shared.is_away.store(true, Ordering::Relaxed);
+    sleep(60 * MINUTE).await;
+    assert_eq!((pods.writes(), pods.seen()), (writes, steady));
+    shared.is_away.store(false, Ordering::Relaxed);
+    sleep(2 * MINUTE).await;
+    assert_eq!(pods.writes(), writes);
+    // It has forgotten everything.
+    shared.until.lock().unwrap().clear();
+    sleep(10 * MINUTE).await;
+    assert_eq!(pods.writes(), writes);
+    dies.task.abort();
+    sleep(5 * MINUTE).await;
+    assert_eq!(
+        (pods.names(), pods.writes()),
+        (vec!["hub-1".to_owned(), "hub-2".to_owned()], writes + 1)
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,7 +9,7 @@ use tokio::{sync::watch, time::sleep};
 use vmcp_backend::{Backend, Phase, State};
 use vmcp_kubernetes::{BackendHealth, BackendReport, Breaker, Report, Reporter};
 
-use super::kubernetes::Found;
+use super::{kubernetes::Found, register::Shared};
 use crate::compose::Running;
 
 /// How often the backends are looked at.
@@ -30,6 +30,9 @@ impl Reporting {
     /// Reports for ever.
     pub(crate) async fn run(&mut self, running: &Running) {
         let Self { reporter, found } = self;
+        if let Some(store) = running.shared_store() {
+            reporter.share(Arc::new(Shared(store)));
+        }
         let (told, reports) = watch::channel(None);
         let look = async {
             loop {

@@ -45,8 +45,7 @@ impl Running {
         hurry: impl Future<Output = ()>,
     ) -> anyhow::Result<usize> {
         let vmcp = Arc::clone(self.vmcp());
-        let Self { edge, sessions, serving, background, view, shares_sessions, observers, .. } =
-            self;
+        let Self { edge, sessions, serving, background, view, shared, observers, .. } = self;
         let stopped = async |hurried: CancellationToken| {
             tracing::info!(calls = sessions.usage().calls, "shutting down");
             edge.begin_drain();
@@ -54,7 +53,7 @@ impl Running {
             let _sooner = hurried.run_until_cancelled(sleep(lame_duck)).await;
             // A proxy keeps connections for requests to come, and would send them in vain.
             serving.retire();
-            if shares_sessions {
+            if shared.is_some() {
                 // It tries another replica where it cannot connect, and none where it is refused.
                 serving.stop_accepting();
             }

@@ -7,6 +7,7 @@ use tokio::time::sleep;
 use vmcp_testkit::{
     gateway::eventually,
     kubernetes::{objects, tally},
+    redis::RedisServer,
 };
 
 use super::{
@@ -51,6 +52,24 @@ async fn until(cluster: &Cluster, running: &[&Running], expected: Value) -> Valu
     .await
 }
 
+/// Waits until nobody writes the object: one may still have something to say that changes nothing for others.
+async fn settled(cluster: &Cluster) {
+    let mut before = json!(null);
+    loop {
+        let object = cluster.namespace.get("virtualmcpservers/desk").await.unwrap();
+        let version = &object["metadata"]["resourceVersion"];
+        if std::mem::replace(&mut before, version.clone()) == *version {
+            return;
+        }
+        sleep(Duration::from_secs(8)).await;
+    }
+}
+
+/// The lines that replicas keep in the status.
+fn lines(status: &Value) -> String {
+    condition(status, "VMCPReplicas").map(|kept| kept["message"].to_string()).unwrap_or_default()
+}
+
 fn condition<'a>(status: &'a Value, kind: &str) -> Option<&'a Value> {
     let mut conditions = status["conditions"].as_array()?.iter();
     conditions.find(|condition| condition["type"] == kind)
@@ -88,14 +107,11 @@ async fn the_status_says_how_backends_are() {
     assert_eq!(condition(&out, "Ready").unwrap()["status"], "False");
     assert!(out["discoveredBackends"][0]["consecutiveFailures"].as_u64() > Some(0), "{out}");
     // Who goes in order takes its line along.
-    assert!(
-        condition(&out, "VMCPReplicas").unwrap()["message"].as_str().unwrap().contains("desk-1")
-    );
+    assert!(lines(&out).contains("desk-1"));
     let ended = running.process.terminate().await.unwrap();
     assert_eq!(ended.code(), Some(0));
     let left = status(&cluster).await;
-    let line = condition(&left, "VMCPReplicas").map(|line| line["message"].to_string());
-    assert!(!line.unwrap_or_default().contains("desk-1"), "{left}");
+    assert!(!lines(&left).contains("desk-1"), "{left}");
 }
 
 #[tokio::test]
@@ -129,17 +145,7 @@ async fn replicas_that_see_different_things_say_one_thing() {
         [["maps", "degraded", "ready on 1 of 2 replicas"], ["notes", "ready", "Healthy"],]
     ]);
     let status_now = until(&cluster, &[&one, &other], steady.clone()).await;
-    // One may still have something to say that changes nothing for others.
-    let mut before = json!(null);
-    loop {
-        let object = cluster.namespace.get("virtualmcpservers/desk").await.unwrap();
-        if std::mem::replace(&mut before, object["metadata"]["resourceVersion"].clone())
-            == object["metadata"]["resourceVersion"]
-        {
-            break;
-        }
-        sleep(Duration::from_secs(8)).await;
-    }
+    settled(&cluster).await;
     let version = async || {
         let object = cluster.namespace.get("virtualmcpservers/desk").await.unwrap();
         assert_eq!(said(&object["status"]), steady, "it flaps");
@@ -159,4 +165,36 @@ async fn replicas_that_see_different_things_say_one_thing() {
     for replica in [one, other] {
         replica.process.terminate().await.unwrap();
     }
+}
+
+/// They say in their Redis that they live, so a line of one that does not is taken out soon, not after a quarter of an
+/// hour.
+#[tokio::test]
+async fn replicas_that_share_a_redis_see_at_once_who_is_gone() {
+    let cluster = Cluster::start().await;
+    let maps = backend().await;
+    cluster.apply(server("maps", &maps)).await;
+    let redis = RedisServer::start().await.unwrap();
+    let storage = format!(
+        "sessionStorage: {{provider: redis, address: '{}', keyPrefix: 'desk:'}}\n",
+        redis.address()
+    );
+    let start = async |name| replica(&cluster, name).followed_by(&storage).start().await;
+    let (one, other) = (start("desk-1").await, start("desk-2").await);
+    until(&cluster, &[&one, &other], json!(["Ready", 1, [["maps", "ready", "Healthy"]]])).await;
+    let both = |status: &Value| {
+        let lines = lines(status);
+        ["desk-1", "desk-2"].map(|replica| lines.contains(replica))
+    };
+    eventually("both have a line", async || {
+        (both(&status(&cluster).await) == [true, true]).then_some(())
+    })
+    .await;
+    settled(&cluster).await;
+    other.process.kill().await.unwrap();
+    eventually("the line of the one that was killed is gone", async || {
+        (both(&status(&cluster).await) == [true, false]).then_some(())
+    })
+    .await;
+    one.process.terminate().await.unwrap();
 }
