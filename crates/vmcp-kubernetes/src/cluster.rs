@@ -5,11 +5,19 @@ use std::{path::Path, time::Duration};
 use kube::{
     Api, Client, Config,
     api::DynamicObject,
+    client::ClientBuilder,
     config::{KubeConfigOptions, Kubeconfig},
 };
 use thiserror::Error;
+use tower::layer::layer_fn;
 
-use crate::kind::{Kind, virtual_server};
+use crate::{
+    kind::{Kind, virtual_server},
+    lasting::Lasting,
+};
+
+/// How long a watch is asked to last. Then it is begun again where it was.
+pub(crate) const WATCH: Duration = Duration::from_secs(120);
 
 /// How long it may take to connect.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -55,8 +63,9 @@ impl Cluster {
         // Who asks decides how long to wait until the next time, and is told what went wrong.
         config.default_retry = false;
         config.connect_timeout = Some(CONNECT);
-        let client = Client::try_from(config).map_err(ConnectError::Client)?;
-        Ok(Self { client, namespace })
+        let client = ClientBuilder::try_from(config).map_err(ConnectError::Client)?;
+        let lasting = layer_fn(|service| Lasting::new(service, WATCH));
+        Ok(Self { client: client.with_layer(&lasting).build(), namespace })
     }
 
     /// The namespace that is looked at.

@@ -120,3 +120,8 @@ impl Discovery {
         }
     }
 }
+
+#[cfg(test)]
+mod server;
+#[cfg(test)]
+mod tests;

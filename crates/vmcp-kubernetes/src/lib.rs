@@ -11,6 +11,7 @@ mod contents;
 mod discovery;
 mod found;
 mod kind;
+mod lasting;
 mod report;
 mod seen;
 mod strategy;

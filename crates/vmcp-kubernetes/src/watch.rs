@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use crate::{
-    cluster::Cluster,
+    cluster::{Cluster, WATCH},
     kind::Kind,
     seen::{Object, Seen, metadata, whole},
 };
@@ -26,9 +26,6 @@ const FIRST_WAIT: Duration = Duration::from_millis(200);
 
 /// The longest that is waited.
 const MAX_WAIT: Duration = Duration::from_secs(5);
-
-/// How long a watch lasts, in seconds. It is begun again then where it was, so a connection that is dead is noticed.
-const WATCH: u32 = 120;
 
 /// Trouble that comes so long after the last is no part of it: a watch that goes on tells nothing.
 const QUIET: Duration = Duration::from_secs(30);
@@ -59,12 +56,23 @@ enum Trouble {
     Other,
 }
 
+/// Trouble that is not over.
+struct Troubles {
+    last: Option<Trouble>,
+    /// How long to wait next.
+    wait: Duration,
+    /// Until when it was waited last.
+    waited: Instant,
+}
+
 /// Watches a kind, and notes what there is. `answered` is told when the API server answers again, so that whoever
 /// waits need not wait any longer.
 pub(crate) async fn watch(cluster: &Cluster, kind: Kind, seen: &Seen, answered: &Notify) {
     let mut lists = Lists::Streamed;
+    let mut troubles = Troubles::new();
+    let seconds = u32::try_from(WATCH.as_secs()).unwrap_or(u32::MAX);
     loop {
-        let config = watcher::Config::default().timeout(WATCH);
+        let config = watcher::Config::default().timeout(seconds);
         let config = match lists {
             Lists::Streamed => config.streaming_lists(),
             Lists::Whole => config,
@@ -72,16 +80,16 @@ pub(crate) async fn watch(cluster: &Cluster, kind: Kind, seen: &Seen, answered: 
         let next = match kind {
             Kind::Secret => {
                 let objects = names_of::<Secret>(cluster, config);
-                follow(cluster, kind, lists, objects, seen, answered).await
+                follow(cluster, kind, lists, objects, (seen, answered), &mut troubles).await
             }
             Kind::ConfigMap => {
                 let objects = names_of::<ConfigMap>(cluster, config);
-                follow(cluster, kind, lists, objects, seen, answered).await
+                follow(cluster, kind, lists, objects, (seen, answered), &mut troubles).await
             }
             Kind::Group | Kind::Server | Kind::RemoteProxy | Kind::Entry | Kind::AuthConfig => {
                 let objects = watcher(cluster.objects(kind), config);
                 let objects = objects.map(|event| event.map(|event| converted(event, whole)));
-                follow(cluster, kind, lists, objects, seen, answered).await
+                follow(cluster, kind, lists, objects, (seen, answered), &mut troubles).await
             }
         };
         lists = next;
@@ -121,21 +129,17 @@ async fn follow(
     kind: Kind,
     lists: Lists,
     objects: impl Stream<Item = watcher::Result<Event<(String, Object)>>>,
-    seen: &Seen,
-    answered: &Notify,
+    (seen, answered): (&Seen, &Notify),
+    troubles: &mut Troubles,
 ) -> Lists {
     let mut objects = pin!(objects);
-    let mut wait = FIRST_WAIT;
-    let mut last = None;
-    let mut failed = Instant::now();
     while let Some(event) = objects.next().await {
         let error = match event {
             Ok(event) => {
                 // The beginning of a list is told before anything is asked.
                 let has_answered = !matches!(event, Event::Init);
                 seen.take(kind, event);
-                if has_answered && last.take().is_some() {
-                    wait = FIRST_WAIT;
+                if has_answered && troubles.are_over() {
                     tracing::info!(kind = kind.name(), "the API server answers again");
                     answered.notify_waiters();
                 }
@@ -143,9 +147,6 @@ async fn follow(
             }
             Err(error) => error,
         };
-        if failed.elapsed() > QUIET + wait {
-            (wait, last) = (FIRST_WAIT, None);
-        }
         let trouble = match Trouble::of(&error) {
             // A server that is starting may not know it yet.
             Trouble::Unknown if seen.has_listed(kind) => Trouble::Other,
@@ -155,24 +156,45 @@ async fn follow(
             tracing::debug!(kind = kind.name(), "the API server lists no objects in streams");
             return Lists::Whole;
         }
-        if last.replace(trouble) != Some(trouble) {
+        let (wait, is_new) = troubles.note(trouble);
+        if is_new {
             trouble.tell(cluster, kind, &error);
         }
         if trouble == Trouble::Unknown {
             seen.is_unknown(kind);
-            wait = UNKNOWN_WAIT;
         }
         tokio::select! {
             () = sleep(wait) => {}
             () = answered.notified() => {}
         }
-        failed = Instant::now();
+        troubles.waited = Instant::now();
         if trouble == Trouble::Over {
             return lists;
         }
-        wait = (wait * 2).min(MAX_WAIT);
     }
     lists
+}
+
+impl Troubles {
+    fn new() -> Self {
+        Self { last: None, wait: FIRST_WAIT, waited: Instant::now() }
+    }
+
+    /// Notes that all is well. Returns whether there was trouble.
+    fn are_over(&mut self) -> bool {
+        self.wait = FIRST_WAIT;
+        self.last.take().is_some()
+    }
+
+    /// Notes trouble. Returns how long to wait, and whether this is another trouble than the last.
+    fn note(&mut self, trouble: Trouble) -> (Duration, bool) {
+        if self.waited.elapsed() > QUIET + self.wait {
+            (self.wait, self.last) = (FIRST_WAIT, None);
+        }
+        let wait = if trouble == Trouble::Unknown { UNKNOWN_WAIT } else { self.wait };
+        self.wait = (wait * 2).min(MAX_WAIT);
+        (wait, self.last.replace(trouble) != Some(trouble))
+    }
 }
 
 impl Trouble {
