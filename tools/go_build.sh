@@ -4,15 +4,16 @@
 #   build_go NAME [-FLAG...] PROGRAM=PACKAGE...
 #                                           builds packages that tools/NAME/go.mod pins, with flags of
 #                                           go build, as target/tools/NAME/PROGRAM
+#   build_go NAME:SET …                     the same in target/tools/SET, for more programs of one go.mod
 #
 # What is pinned lives in target/tools/NAME; nothing is fetched when it is there.
 
 build_go() {
-  local name=$1 tools root packages pin go=go flags=() programs=() program
+  local name=${1%:*} set=${1#*:} tools root packages pin go=go flags=() programs=() program
   shift
   tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
   root=$(cd "$tools/.." && pwd)
-  packages=$root/target/tools/$name
+  packages=$root/target/tools/$set
   # One Go for all tools.
   pin=$tools/pairings/go.txt
   go_build_input "$tools/$name" "$pin" "$@" | cmp -s - "$packages/built" && return
@@ -50,7 +51,7 @@ go_is_new() {
 go_build_input() {
   local folder=$1 pin=$2 file files=()
   shift 2
-  for file in "$folder"/*.go "$folder"/go.*; do
+  for file in "$folder"/*.go "$folder"/*/*.go "$folder"/go.*; do
     if [ -f "$file" ]; then files+=("$file"); fi
   done
   cat "${files[@]}" "$pin"
