@@ -65,7 +65,7 @@ fn nonce() -> Nonce {
 }
 
 /// Parts with their lengths, so that no two places are the same.
-fn joined(place: &[&[u8]]) -> Vec<u8> {
+pub(crate) fn joined(place: &[&[u8]]) -> Vec<u8> {
     let mut joined = Vec::new();
     for part in place {
         joined.extend_from_slice(&(part.len() as u64).to_be_bytes());
