@@ -23,6 +23,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("vmcp-policy", &["model"]),
     ("vmcp-http1", &[]),
     ("vmcp-keys", &["model"]),
+    ("vmcp-peer", &["keys"]),
     ("vmcp-store", &["keys", "model"]),
     ("vmcp-fetch", &["model"]),
     ("vmcp-telemetry", &["fetch", "model"]),
