@@ -228,7 +228,25 @@ impl Backend {
         }
     }
 
+    /// Opens a session of the legacy era. One that is lost at once over HTTP is opened once more: what was behind the
+    /// backend's name may have been exchanged between two of its messages.
     pub(crate) async fn handshake(
+        self: &Arc<Self>,
+        view: &ClientView,
+        client_info: &[u8],
+        opening: &mut Opening,
+    ) -> Result<Session, Unopened> {
+        let mut opened = self.shake_hands(view, client_info, opening).await;
+        if matches!(opened, Err(Unopened::Failed(Error::SessionLost))) && self.http().is_some() {
+            opened = self.shake_hands(view, client_info, opening).await;
+        }
+        match opened {
+            Err(Unopened::Failed(error)) => Err(lost_at_once(error, opening).await.into()),
+            opened => opened,
+        }
+    }
+
+    async fn shake_hands(
         self: &Arc<Self>,
         view: &ClientView,
         client_info: &[u8],
@@ -284,10 +302,7 @@ impl Backend {
                     // Asked as soon as it is told that all is set, before a call can be there.
                     links.hold_early(&session);
                 }
-                match links.exchange(&session, text, Some(&id)).await {
-                    Err(error) => return Err(lost_at_once(error, opening).await.into()),
-                    Ok(answer) => answer,
-                }
+                links.exchange(&session, text, Some(&id)).await?
             }
         };
         let message = self.own_answer(&session, answer, &id).await?;
@@ -316,10 +331,8 @@ impl Backend {
             Wire::Http(http) => self.notify_over_http(http, &session, initialized).await,
             Wire::Links(links) => links.tell(&session, initialized).await,
         };
-        match told {
-            Err(error) => Err(lost_at_once(error, opening).await.into()),
-            Ok(()) => Ok(session),
-        }
+        told?;
+        Ok(session)
     }
 }
 

@@ -225,6 +225,11 @@ impl Http {
         Ok(status)
     }
 
+    /// Sends nothing more over the connections that there are, as a session is lost that was opened then.
+    pub(crate) fn leave_connections(&self, opened: Option<Instant>) {
+        self.pool.leave_all(opened);
+    }
+
     /// Closes connections that have been idle for too long.
     pub(crate) fn prune(&self) {
         self.pool.prune();

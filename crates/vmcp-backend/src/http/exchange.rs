@@ -168,6 +168,7 @@ impl Backend {
         let answers = id.is_some_and(|id| refusal::answers(&text, id));
         if session.id.is_some() && refusal::may_be_of_session(status, &text) {
             if status == 404 && !answers {
+                self.leave_connections(session);
                 return Err(Error::SessionLost);
             }
             match Box::pin(self.confirm_lost(session)).await {
@@ -213,7 +214,18 @@ impl Backend {
             401 | 403 | 409 | 500 | 502..=504 => self.gives_sessions(http, session.subject()).await,
             status => refusal::ping_says_lost(status, &text, &id),
         };
-        if is_lost { Err(Error::SessionLost) } else { Ok(()) }
+        if is_lost {
+            self.leave_connections(session);
+            return Err(Error::SessionLost);
+        }
+        Ok(())
+    }
+
+    /// Whoever does not know a session may not be who gave it.
+    fn leave_connections(&self, lost: &Session) {
+        if let Some(http) = self.http() {
+            http.leave_connections(lost.opened);
+        }
     }
 
     /// Whether the backend gives a session to who asks for one now, and knows it. Of one that does not,

@@ -40,6 +40,10 @@ pub(super) const MAX_STREAMS: u32 = 64;
 const UNANSWERED: u32 = 4;
 const LONG: Duration = Duration::from_secs(1);
 
+/// So long after all connections were left they are not left again for a session that was opened before: each one
+/// of a server that is gone is lost by itself.
+const ONCE: Duration = Duration::from_secs(1);
+
 #[derive(Debug)]
 pub(crate) struct Pool {
     connector: Connector,
@@ -50,6 +54,8 @@ pub(crate) struct Pool {
     shards: Box<[Shard]>,
     /// Whether the last connection speaks HTTP/2, so that the next is shared too.
     shares: AtomicBool,
+    /// When all connections were left last.
+    left: Mutex<Option<Instant>>,
 }
 
 #[derive(Debug, Default)]
@@ -65,6 +71,8 @@ struct Connections {
     idle: Vec<Idle>,
     /// The oldest first.
     shared: Vec<Shared>,
+    /// How often all were left.
+    generation: u64,
 }
 
 /// A connection of HTTP/1.1 that nobody uses.
@@ -121,6 +129,7 @@ enum Taken {
 pub(super) struct Lease {
     pool: Arc<Pool>,
     shard: usize,
+    generation: u64,
     /// `None` if it cannot take another request.
     until: Option<Instant>,
 }
@@ -128,7 +137,14 @@ pub(super) struct Lease {
 impl Pool {
     pub(super) fn new(connector: Connector, connect_timeout: Duration, tasks: TaskTracker) -> Self {
         let shards = (0..=worker::MAX).map(|_index| Shard::default()).collect();
-        Self { connector, connect_timeout, tasks, shards, shares: AtomicBool::new(false) }
+        Self {
+            connector,
+            connect_timeout,
+            tasks,
+            shards,
+            shares: AtomicBool::new(false),
+            left: Mutex::default(),
+        }
     }
 
     /// Sends one request over an idle connection or a new one.
@@ -142,13 +158,14 @@ impl Pool {
         let shard = worker::index();
         loop {
             let now = Instant::now();
-            let (taken, new) = match self.take(shard, now) {
+            let (taken, generation) = self.take(shard, now);
+            let (taken, new) = match taken {
                 Some(taken) => (taken, false),
                 None => self.connect_in_time(shard).await?,
             };
             let sent = match taken {
                 Taken::Http1(connection) => {
-                    self.send_over_http1(shard, connection, now, request).await
+                    self.send_over_http1((shard, generation), connection, now, request).await
                 }
                 Taken::Http2(sender, stream) => {
                     self.send_over_http2(shard, sender, stream, request).await
@@ -175,6 +192,26 @@ impl Pool {
         }
     }
 
+    /// Sends nothing more over the connections that there are, as a session is lost that was opened then: another server
+    /// may be behind the same name now, and they lead to the one before.
+    pub(super) fn leave_all(&self, opened: Option<Instant>) {
+        let now = Instant::now();
+        {
+            let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_older = |left: Instant| opened.is_none_or(|opened| opened < left);
+            if left.is_some_and(|left| is_older(left) && left + ONCE > now) {
+                return;
+            }
+            *left = Some(now);
+        }
+        for index in 0..self.shards.len() {
+            let mut connections = self.lock(index);
+            connections.idle.clear();
+            connections.shared.clear();
+            connections.generation += 1;
+        }
+    }
+
     /// How many connections are used, and how many are idle. They go on meanwhile.
     pub(super) fn counts(&self) -> Counts {
         let idle = (0..self.shards.len()).map(|index| self.lock(index).idle()).sum();
@@ -197,7 +234,7 @@ impl Pool {
     async fn connect(&self, shard: usize) -> Result<(Taken, bool), String> {
         let _turn = if self.shares.load(Ordering::Relaxed) {
             let turn = self.shards[shard].connecting.lock().await;
-            if let Some(taken) = self.take(shard, Instant::now()) {
+            if let Some(taken) = self.take(shard, Instant::now()).0 {
                 return Ok((taken, false));
             }
             Some(turn)
@@ -224,7 +261,7 @@ impl Pool {
     /// One attempt on a connection that was taken, or asked for, at this time.
     async fn send_over_http1(
         self: &Arc<Self>,
-        shard: usize,
+        (shard, generation): (usize, u64),
         mut connection: Connection,
         taken_at: Instant,
         request: &Request<'_>,
@@ -233,7 +270,7 @@ impl Pool {
         let head = answered.head;
         // Counted from now, it would be a little longer, and the clock would be read once more.
         let until = answered.can_go_on.then(|| taken_at + keep_alive(head.response.headers()));
-        let lease = Lease { pool: Arc::clone(self), shard, until };
+        let lease = Lease { pool: Arc::clone(self), shard, generation, until };
         let received = Received::new(connection, lease, head.length);
         Ok(head.response.map(|()| Source::Http1(received)))
     }
@@ -262,10 +299,12 @@ impl Pool {
         }
     }
 
-    /// A connection that is still good and has room.
-    fn take(&self, shard: usize, now: Instant) -> Option<Taken> {
+    /// A connection that is still good and has room, if there is one.
+    /// Also says which generation it is of, or one that is opened now.
+    fn take(&self, shard: usize, now: Instant) -> (Option<Taken>, u64) {
         let mut connections = self.lock(shard);
-        connections.take_shared(now).or_else(|| connections.take_idle(now))
+        let taken = connections.take_shared(now).or_else(|| connections.take_idle(now));
+        (taken, connections.generation)
     }
 
     fn lock(&self, shard: usize) -> MutexGuard<'_, Connections> {
@@ -355,7 +394,7 @@ impl Lease {
         let (Some(until), true) = (self.until, connection.arrived.is_empty()) else { return };
         connection.arrived = BytesMut::new();
         let mut connections = self.pool.lock(self.shard);
-        if connections.idle.len() < MAX_IDLE {
+        if connections.generation == self.generation && connections.idle.len() < MAX_IDLE {
             connections.idle.push(Idle { connection, until });
         }
     }

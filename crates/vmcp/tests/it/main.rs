@@ -37,6 +37,7 @@ mod lost;
 mod merging;
 mod metrics;
 mod modern;
+mod moved;
 mod near;
 mod odd;
 mod outgoing;
