@@ -6,7 +6,7 @@ use kube::{
     Api, Client, Config,
     api::DynamicObject,
     client::ClientBuilder,
-    config::{KubeConfigOptions, Kubeconfig},
+    config::{InClusterError, KubeConfigOptions, Kubeconfig},
 };
 use thiserror::Error;
 use tower::layer::layer_fn;
@@ -14,6 +14,7 @@ use tower::layer::layer_fn;
 use crate::{
     kind::{Kind, virtual_server},
     lasting::Lasting,
+    trouble::{cause, innermost},
 };
 
 /// How long a watch is asked to last. Then it is begun again where it was.
@@ -22,28 +23,32 @@ pub(crate) const WATCH: Duration = Duration::from_secs(120);
 /// How long it may take to connect.
 const CONNECT: Duration = Duration::from_secs(5);
 
+/// Where the account of a pod is mounted.
+const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
 /// A connection to the API server of a cluster, and the namespace that is looked at there.
 #[derive(Clone)]
 pub struct Cluster {
     client: Client,
     namespace: String,
+    /// Where the API server is.
+    address: String,
+    /// By what it is asked, in words.
+    credential: String,
 }
 
 /// Why a cluster cannot be reached at all. That its API server does not answer is none of these.
 #[derive(Debug, Error)]
 pub enum ConnectError {
     /// No cluster is known.
-    #[error(
-        "this is no pod of a cluster, or its service account's token is not mounted; to look at a cluster from \
-         outside, name a kubeconfig in KUBECONFIG ({0})"
-    )]
-    Outside(#[source] kube::config::InClusterError),
+    #[error("{0}; to look at a cluster from outside its pods, name a kubeconfig in KUBECONFIG")]
+    Outside(String),
     /// The file that says where it is cannot be used.
     #[error("the kubeconfig {0}: {1}")]
-    Kubeconfig(String, #[source] kube::config::KubeconfigError),
+    Kubeconfig(String, String),
     /// What says where it is cannot be used.
-    #[error("the connection to the API server cannot be set up: {0}")]
-    Client(#[source] kube::Error),
+    #[error("the connection to the API server {0} cannot be set up: {1}")]
+    Client(String, String),
 }
 
 impl Cluster {
@@ -54,23 +59,40 @@ impl Cluster {
         namespace: Option<String>,
     ) -> Result<Self, ConnectError> {
         let mut config = match kubeconfig {
-            None => Config::incluster().map_err(ConnectError::Outside)?,
-            Some(path) => from_file(path)
-                .await
-                .map_err(|error| ConnectError::Kubeconfig(path.display().to_string(), error))?,
+            None => Config::incluster().map_err(|error| ConnectError::Outside(outside(&error)))?,
+            Some(path) => from_file(path).await.map_err(|error| {
+                ConnectError::Kubeconfig(path.display().to_string(), innermost(&error))
+            })?,
         };
         let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
         // Who asks decides how long to wait until the next time, and is told what went wrong.
         config.default_retry = false;
         config.connect_timeout = Some(CONNECT);
-        let client = ClientBuilder::try_from(config).map_err(ConnectError::Client)?;
+        let address = config.cluster_url.to_string();
+        let credential = match kubeconfig {
+            None => format!("the token in {ACCOUNT}/token"),
+            Some(path) => format!("what the kubeconfig {} says about its user", path.display()),
+        };
+        let cannot = |error| ConnectError::Client(address.clone(), cause(&error));
+        let client = ClientBuilder::try_from(config).map_err(cannot)?;
         let lasting = layer_fn(|service| Lasting::new(service, WATCH));
-        Ok(Self { client: client.with_layer(&lasting).build(), namespace })
+        let client = client.with_layer(&lasting).build();
+        Ok(Self { client, namespace, address, credential })
     }
 
     /// The namespace that is looked at.
     pub fn namespace(&self) -> &str {
         &self.namespace
+    }
+
+    /// Where the API server is.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// By what it is asked, in words.
+    pub(crate) fn credential(&self) -> &str {
+        &self.credential
     }
 
     /// The objects of a kind.
@@ -92,7 +114,33 @@ impl Cluster {
 impl Cluster {
     /// One whose API server answers in this process.
     pub(crate) fn answered_by(client: Client, namespace: &str) -> Self {
-        Self { client, namespace: namespace.to_owned() }
+        let (address, credential) = ("http://api.test".to_owned(), "its token".to_owned());
+        Self { client, namespace: namespace.to_owned(), address, credential }
+    }
+}
+
+/// Why this is no pod that may ask its API server.
+fn outside(error: &InClusterError) -> String {
+    let why = innermost(error);
+    match error {
+        InClusterError::ReadEnvironmentVariable(_) => {
+            "this is no pod of a cluster: KUBERNETES_SERVICE_HOST or KUBERNETES_SERVICE_PORT is not set".to_owned()
+        }
+        InClusterError::ParseClusterPort(_) => {
+            format!("KUBERNETES_SERVICE_PORT is no port: {why}")
+        }
+        InClusterError::ParseClusterUrl(_) => {
+            format!("KUBERNETES_SERVICE_HOST is no host: {why}")
+        }
+        InClusterError::ReadDefaultNamespace(_) => {
+            format!("{ACCOUNT}/namespace cannot be read: {why}; is the service account's token mounted?")
+        }
+        InClusterError::ReadCertificateBundle(_) => {
+            format!("{ACCOUNT}/ca.crt cannot be read: {why}; is the service account's token mounted?")
+        }
+        InClusterError::ParseCertificates(_) => {
+            format!("{ACCOUNT}/ca.crt holds no PEM certificate: {why}")
+        }
     }
 }
 

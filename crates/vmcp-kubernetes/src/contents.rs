@@ -11,7 +11,13 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::Api;
 use tokio::time::timeout;
 
-use crate::{cluster::Cluster, kind::Kind, seen::Objects};
+use crate::{
+    cluster::Cluster,
+    kind::Kind,
+    own::{OwnSecrets, Withheld},
+    seen::Objects,
+    trouble::cause,
+};
 
 /// How many are read at once.
 const AT_ONCE: usize = 8;
@@ -24,7 +30,10 @@ pub(crate) type Source = (Kind, String);
 
 /// What is held of each that is named, and why where it could not be read.
 #[derive(Default)]
-pub(crate) struct Contents(BTreeMap<Source, Result<Content, String>>);
+pub(crate) struct Contents {
+    held: BTreeMap<Source, Result<Content, String>>,
+    withheld: Withheld,
+}
 
 struct Content {
     version: String,
@@ -32,6 +41,11 @@ struct Content {
 }
 
 impl Contents {
+    /// Nothing yet, and never what is vmcp's own.
+    pub(crate) fn without(own: OwnSecrets) -> Self {
+        Self { held: BTreeMap::new(), withheld: Withheld::new(own) }
+    }
+
     /// Reads what is named and not held as it is now, and lets go of what is named no more. Returns whether all
     /// could be read.
     pub(crate) async fn refresh(
@@ -41,9 +55,9 @@ impl Contents {
         named: &BTreeSet<Source>,
     ) -> bool {
         let present = |(kind, name): &Source| Some(objects.get(kind)?.get(name)?.version.as_str());
-        self.0.retain(|source, _| named.contains(source) && present(source).is_some());
+        self.held.retain(|source, _| named.contains(source) && present(source).is_some());
         let is_stale = |source: &&Source| {
-            let held = self.0.get(*source).and_then(|held| held.as_ref().ok());
+            let held = self.held.get(*source).and_then(|held| held.as_ref().ok());
             present(source).is_some_and(|version| held.is_none_or(|held| held.version != version))
         };
         let stale: Vec<_> = named.iter().filter(is_stale).cloned().collect();
@@ -60,7 +74,7 @@ impl Contents {
                 Unread::Gone => format!("the {kind} {name} does not exist"),
                 Unread::Failed(error) => {
                     are_all = false;
-                    if !matches!(self.0.get(&source), Some(Err(_))) {
+                    if !matches!(self.held.get(&source), Some(Err(_))) {
                         tracing::warn!(
                             error,
                             kind,
@@ -71,16 +85,34 @@ impl Contents {
                     format!("the {kind} {name} cannot be read now")
                 }
             });
-            self.0.insert(source, content);
+            self.held.insert(source, content);
         }
+        self.withhold();
         are_all
+    }
+
+    /// Looks which of the Secrets are vmcp's own.
+    fn withhold(&mut self) {
+        let secrets = self.held.iter().filter(|((kind, _), _)| *kind == Kind::Secret);
+        let values = secrets.flat_map(|((_, name), held)| {
+            let values = held.iter().flat_map(|content| content.data.values());
+            values.map(|value| (name.as_str(), value.as_slice()))
+        });
+        self.withheld.note(values);
+    }
+
+    /// Holds something that was read, where this is vmcp's own.
+    #[cfg(test)]
+    pub(crate) fn hold_beside(&mut self, own: OwnSecrets) {
+        self.withheld = Withheld::new(own);
+        self.withhold();
     }
 
     /// Holds something that was read.
     #[cfg(test)]
     pub(crate) fn hold(&mut self, source: Source, key: &str, bytes: &[u8]) {
         let new = || Ok(Content { version: "1".to_owned(), data: BTreeMap::new() });
-        if let Ok(content) = self.0.entry(source).or_insert_with(new) {
+        if let Ok(content) = self.held.entry(source).or_insert_with(new) {
             content.data.insert(key.to_owned(), bytes.to_vec());
         }
     }
@@ -88,8 +120,12 @@ impl Contents {
     /// What stands under a key.
     pub(crate) fn get(&self, source: &Source, key: &str) -> Result<&[u8], String> {
         let (kind, name) = source;
+        let withheld = self.withheld.why(name).filter(|_| *kind == Kind::Secret);
+        if let Some(why) = withheld {
+            return Err(why);
+        }
         let kind = kind.name();
-        match self.0.get(source) {
+        match self.held.get(source) {
             None => Err(format!("the {kind} {name} does not exist")),
             Some(Err(why)) => Err(why.clone()),
             Some(Ok(content)) => content
@@ -130,14 +166,5 @@ async fn read(cluster: &Cluster, (kind, name): &Source) -> Result<Content, Unrea
             })
         }
     };
-    read.map_err(|error| Unread::Failed(told(&error)))?.ok_or(Unread::Gone)
-}
-
-/// What an error says that may not hold what was read.
-fn told(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => format!("{} ({})", status.message, status.code),
-        kube::Error::SerdeError(_) => "its answer cannot be used".to_owned(),
-        other => other.to_string(),
-    }
+    read.map_err(|error| Unread::Failed(cause(&error)))?.ok_or(Unread::Gone)
 }

@@ -4,15 +4,18 @@ use std::{sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use tokio::{
-    sync::{
-        Notify,
-        watch::{self, Receiver, Sender},
-    },
+    sync::watch::{self, Receiver, Sender},
     time::sleep,
 };
 
 use crate::{
-    cluster::Cluster, contents::Contents, found::Discovered, kind::Kind, seen::Seen, watch::watch,
+    cluster::Cluster,
+    contents::Contents,
+    found::Discovered,
+    kind::Kind,
+    own::OwnSecrets,
+    seen::Seen,
+    watch::{Watched, watch},
 };
 
 /// How long changes are gathered that come one after the other.
@@ -31,15 +34,15 @@ const SLOW: Duration = Duration::from_secs(10);
 pub struct Discovery {
     cluster: Cluster,
     group: String,
-    reserved: Option<String>,
+    own: OwnSecrets,
+    watched: Watched,
     found: Sender<Option<Arc<Discovered>>>,
 }
 
 impl Discovery {
-    /// Those of a group. A Secret that is reserved is no backend's to be shown. Nothing is asked until it
-    /// [runs](Self::run).
-    pub fn new(cluster: Cluster, group: String, reserved: Option<String>) -> Self {
-        Self { cluster, group, reserved, found: watch::channel(None).0 }
+    /// Those of a group. No backend is shown what is vmcp's own. Nothing is asked until it [runs](Self::run).
+    pub fn new(cluster: Cluster, group: String, own: OwnSecrets) -> Self {
+        Self { cluster, group, own, watched: Watched::default(), found: watch::channel(None).0 }
     }
 
     /// What has been found: `None` until every kind of objects was listed once.
@@ -49,14 +52,15 @@ impl Discovery {
 
     /// Looks for backends for ever. While the API server is away, what was found last holds.
     pub async fn run(self) {
-        let (seen, answered) = (Seen::default(), Notify::new());
-        let watches = Kind::ALL.map(|kind| watch(&self.cluster, kind, &seen, &answered));
-        tokio::join!(join_all(watches), self.tell(&seen), self.wait_for(&seen));
+        let Watched { seen, telling, .. } = &self.watched;
+        let watches = Kind::ALL.map(|kind| watch(&self.cluster, kind, &self.watched));
+        let told = telling.run(&self.cluster, seen);
+        tokio::join!(join_all(watches), told, self.tell(seen), self.wait_for(seen));
     }
 
     /// Tells what is found whenever it is something else.
     async fn tell(&self, seen: &Seen) {
-        let mut contents = Contents::default();
+        let mut contents = Contents::without(self.own.clone());
         let (mut has_group, mut again) = (true, AGAIN);
         loop {
             let is_complete = self.look(seen, &mut contents, &mut has_group).await;
@@ -74,10 +78,7 @@ impl Discovery {
     async fn look(&self, seen: &Seen, contents: &mut Contents, has_group: &mut bool) -> bool {
         let Some(objects) = seen.all() else { return true };
         let namespace = self.cluster.namespace();
-        let reserved = self.reserved.as_deref();
-        let of = |contents: &Contents| {
-            Discovered::of(&objects, (contents, reserved), &self.group, namespace)
-        };
+        let of = |contents: &Contents| Discovered::of(&objects, contents, &self.group, namespace);
         let mut named = of(contents).1;
         let (found, is_complete) = loop {
             let is_complete = contents.refresh(&self.cluster, &objects, &named).await;
@@ -88,11 +89,8 @@ impl Discovery {
             }
             named = now;
         };
-        let groups = objects.get(&Kind::Group);
-        let has_it = groups.is_some_and(|groups| groups.contains_key(&self.group));
-        if std::mem::replace(has_group, has_it) && !has_it {
-            let group = &self.group;
-            tracing::warn!(group, namespace, "there is no such MCPGroup");
+        if std::mem::replace(has_group, found.has_group) != found.has_group {
+            self.tell_of_group(&found);
         }
         self.found.send_if_modified(|before| {
             let is_other = before.as_deref() != Some(&found);
@@ -102,6 +100,26 @@ impl Discovery {
             is_other
         });
         is_complete
+    }
+
+    fn tell_of_group(&self, found: &Discovered) {
+        let (group, namespace) = (&self.group, self.cluster.namespace());
+        if found.has_group {
+            tracing::info!(group, namespace, "the MCPGroup is there now");
+        } else {
+            tracing::warn!(
+                group,
+                namespace,
+                backends = found.backends.len(),
+                "there is no such MCPGroup, which groupRef of the configuration names; the backends are those objects \
+                 whose own groupRef names it"
+            );
+        }
+    }
+
+    /// What keeps the backends from being looked up, as far as the cluster says it.
+    pub fn hindrance(&self) -> Receiver<Option<String>> {
+        self.watched.telling.hindrance()
     }
 
     /// Says what keeps backends from being found at all, until they are.

@@ -21,6 +21,8 @@ pub struct Discovered {
     pub backends: Vec<Backend>,
     /// The secrets that they name, by the names of variables. They are no variables of this process.
     pub variables: BTreeMap<String, String>,
+    /// Whether the MCPGroup itself stands there.
+    pub has_group: bool,
 }
 
 /// A backend that stands in the cluster.
@@ -45,8 +47,6 @@ pub struct Backend {
 /// The secrets that backends name. Each becomes a variable.
 pub(crate) struct Secrets<'a> {
     contents: &'a Contents,
-    /// A Secret that no backend may be shown.
-    reserved: Option<&'a str>,
     /// What has been asked for.
     named: BTreeSet<Source>,
     variables: BTreeMap<String, String>,
@@ -65,17 +65,16 @@ struct Candidate<'a> {
 const KINDS: [Kind; 3] = [Kind::Server, Kind::RemoteProxy, Kind::Entry];
 
 impl Discovered {
-    /// The backends of a group in a namespace, of which none is shown what is reserved. Also gives the Secrets and ConfigMaps that they name, whether these
-    /// are held or not.
+    /// The backends of a group in a namespace. Also gives the Secrets and ConfigMaps that they name, whether these are
+    /// held or not.
     pub(crate) fn of(
         objects: &Objects,
-        (contents, reserved): (&Contents, Option<&str>),
+        contents: &Contents,
         group: &str,
         namespace: &str,
     ) -> (Self, BTreeSet<Source>) {
         let mut secrets = Secrets {
             contents,
-            reserved,
             named: BTreeSet::new(),
             variables: BTreeMap::new(),
             names: BTreeMap::new(),
@@ -86,7 +85,9 @@ impl Discovered {
             backends.entry(candidate.name).or_insert_with(backend);
         }
         let Secrets { named, variables, .. } = secrets;
-        (Self { backends: backends.into_values().collect(), variables }, named)
+        let groups = objects.get(&Kind::Group);
+        let has_group = groups.is_some_and(|groups| groups.contains_key(group));
+        (Self { backends: backends.into_values().collect(), variables, has_group }, named)
     }
 }
 
@@ -230,9 +231,6 @@ impl Secrets<'_> {
             text.ok_or_else(|| format!("a reference to a Secret has no {member}"))
         };
         let (name, key) = (text("name")?, text("key")?);
-        if self.reserved == Some(name) {
-            return Err(format!("the Secret {name} holds the keys of vmcp's own sessions"));
-        }
         let held = self.held((Kind::Secret, name.to_owned()), key)?.to_vec();
         match String::from_utf8(held) {
             Ok(held) if held.is_empty() => Err(format!("{key} of the Secret {name} is empty")),
@@ -275,8 +273,9 @@ impl Secrets<'_> {
 impl fmt::Debug for Discovered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let variables: Vec<_> = self.variables.keys().collect();
-        let Self { backends, .. } = self;
+        let Self { backends, has_group, .. } = self;
         f.debug_struct("Discovered")
+            .field("has_group", has_group)
             .field("backends", backends)
             .field("variables", &variables)
             .finish()

@@ -8,6 +8,9 @@ const GROUP: &str = "toolhive.stacklok.dev";
 /// The version of it whose objects are understood.
 const VERSION: &str = "v1beta1";
 
+/// Both, as manifests write them.
+pub(crate) const SERVED: &str = "toolhive.stacklok.dev/v1beta1";
+
 /// A kind of objects that is watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {

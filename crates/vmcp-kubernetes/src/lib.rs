@@ -12,12 +12,16 @@ mod discovery;
 mod found;
 mod kind;
 mod lasting;
+mod own;
 mod report;
 mod seen;
 mod strategy;
+mod told;
+mod trouble;
 mod watch;
 
 pub use cluster::{Cluster, ConnectError};
 pub use discovery::Discovery;
 pub use found::{Backend, Discovered};
+pub use own::OwnSecrets;
 pub use report::{Answer, BackendHealth, BackendReport, Breaker, Register, Report, Reporter};

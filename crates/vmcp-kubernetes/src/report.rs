@@ -26,6 +26,9 @@ pub use reporter::Reporter;
 pub struct Report {
     /// In any order, each name once.
     pub backends: Vec<BackendReport>,
+    /// Why there may be backends of which it does not know: `the MCPGroup tools does not exist`. Counts while no replica
+    /// knows one.
+    pub waiting: Option<String>,
 }
 
 /// What one replica sees of a backend.
@@ -88,7 +91,8 @@ impl Report {
                 && tripped.0 == tripped.1
                 && (&one.revision, &one.auth) == (&other.revision, &other.auth)
         };
-        self.backends.len() == other.backends.len()
+        self.waiting == other.waiting
+            && self.backends.len() == other.backends.len()
             && self.backends.iter().zip(&other.backends).all(is_same)
     }
 }

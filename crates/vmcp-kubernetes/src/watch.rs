@@ -19,6 +19,8 @@ use crate::{
     cluster::{Cluster, WATCH},
     kind::Kind,
     seen::{Object, Seen, metadata, whole},
+    told::Telling,
+    trouble::Trouble,
 };
 
 /// How long to wait when something has failed, at first; twice as long each time.
@@ -31,7 +33,10 @@ const MAX_WAIT: Duration = Duration::from_secs(5);
 const QUIET: Duration = Duration::from_secs(30);
 
 /// How often a kind is asked for that the cluster does not know.
-const UNKNOWN_WAIT: Duration = Duration::from_secs(60);
+const UNKNOWN_WAIT: Duration = Duration::from_secs(30);
+
+/// How long a kind must be unknown that was there, until it is taken for gone.
+const ABSENT: Duration = Duration::from_secs(120);
 
 /// How a list is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,32 +47,27 @@ enum Lists {
     Whole,
 }
 
-/// What went wrong, as far as it decides what to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Trouble {
-    /// The cluster does not know the kind.
-    Unknown,
-    /// The server refuses what was asked: lists as streams, it may be.
-    Refused,
-    /// The service account may not.
-    Forbidden,
-    /// What was seen last is too old to go on from.
-    Over,
-    Other,
-}
-
 /// Trouble that is not over.
 struct Troubles {
-    last: Option<Trouble>,
+    /// Since when there is some.
+    since: Option<Instant>,
     /// How long to wait next.
     wait: Duration,
     /// Until when it was waited last.
     waited: Instant,
 }
 
-/// Watches a kind, and notes what there is. `answered` is told when the API server answers again, so that whoever
-/// waits need not wait any longer.
-pub(crate) async fn watch(cluster: &Cluster, kind: Kind, seen: &Seen, answered: &Notify) {
+/// What all watches of a cluster share.
+#[derive(Default)]
+pub(crate) struct Watched {
+    pub(crate) seen: Seen,
+    pub(crate) telling: Telling,
+    /// The API server answers again, so that whoever waits need not wait any longer.
+    answered: Notify,
+}
+
+/// Watches a kind, and notes what there is.
+pub(crate) async fn watch(cluster: &Cluster, kind: Kind, watched: &Watched) {
     let mut lists = Lists::Streamed;
     let mut troubles = Troubles::new();
     let seconds = u32::try_from(WATCH.as_secs()).unwrap_or(u32::MAX);
@@ -80,16 +80,16 @@ pub(crate) async fn watch(cluster: &Cluster, kind: Kind, seen: &Seen, answered: 
         let next = match kind {
             Kind::Secret => {
                 let objects = names_of::<Secret>(cluster, config);
-                follow(cluster, kind, lists, objects, (seen, answered), &mut troubles).await
+                follow(kind, lists, objects, watched, &mut troubles).await
             }
             Kind::ConfigMap => {
                 let objects = names_of::<ConfigMap>(cluster, config);
-                follow(cluster, kind, lists, objects, (seen, answered), &mut troubles).await
+                follow(kind, lists, objects, watched, &mut troubles).await
             }
             Kind::Group | Kind::Server | Kind::RemoteProxy | Kind::Entry | Kind::AuthConfig => {
                 let objects = watcher(cluster.objects(kind), config);
                 let objects = objects.map(|event| event.map(|event| converted(event, whole)));
-                follow(cluster, kind, lists, objects, (seen, answered), &mut troubles).await
+                follow(kind, lists, objects, watched, &mut troubles).await
             }
         };
         lists = next;
@@ -125,11 +125,10 @@ fn converted<K, T>(event: Event<K>, convert: fn(K) -> T) -> Event<T> {
 
 /// Notes what a stream tells. Returns how to go on when that cannot go on this way.
 async fn follow(
-    cluster: &Cluster,
     kind: Kind,
     lists: Lists,
     objects: impl Stream<Item = watcher::Result<Event<(String, Object)>>>,
-    (seen, answered): (&Seen, &Notify),
+    Watched { seen, telling, answered }: &Watched,
     troubles: &mut Troubles,
 ) -> Lists {
     let mut objects = pin!(objects);
@@ -139,36 +138,36 @@ async fn follow(
                 // The beginning of a list is told before anything is asked.
                 let has_answered = !matches!(event, Event::Init);
                 seen.take(kind, event);
-                if has_answered && troubles.are_over() {
-                    tracing::info!(kind = kind.name(), "the API server answers again");
-                    answered.notify_waiters();
+                if has_answered {
+                    telling.note(kind, None);
+                    if troubles.are_over() {
+                        answered.notify_waiters();
+                    }
                 }
                 continue;
             }
             Err(error) => error,
         };
-        let trouble = match Trouble::of(&error) {
-            // A server that is starting may not know it yet.
-            Trouble::Unknown if seen.has_listed(kind) => Trouble::Other,
-            trouble => trouble,
-        };
-        if trouble == Trouble::Refused && lists == Lists::Streamed {
+        let trouble = Trouble::of(&error);
+        if matches!(trouble, Trouble::Refused(_)) && lists == Lists::Streamed {
             tracing::debug!(kind = kind.name(), "the API server lists no objects in streams");
             return Lists::Whole;
         }
-        let (wait, is_new) = troubles.note(trouble);
-        if is_new {
-            trouble.tell(cluster, kind, &error);
-        }
-        if trouble == Trouble::Unknown {
+        telling.note(kind, Some(&trouble));
+        // A server that is starting may not know a kind yet that it has.
+        let is_absent =
+            trouble == Trouble::Unknown && (!seen.has_listed(kind) || troubles.last() > ABSENT);
+        if is_absent {
             seen.is_unknown(kind);
         }
+        let wait = troubles.note(is_absent);
         tokio::select! {
             () = sleep(wait) => {}
             () = answered.notified() => {}
         }
         troubles.waited = Instant::now();
         if trouble == Trouble::Over {
+            tracing::debug!(kind = kind.name(), "all are listed again");
             return lists;
         }
     }
@@ -177,66 +176,28 @@ async fn follow(
 
 impl Troubles {
     fn new() -> Self {
-        Self { last: None, wait: FIRST_WAIT, waited: Instant::now() }
+        Self { since: None, wait: FIRST_WAIT, waited: Instant::now() }
     }
 
     /// Notes that all is well. Returns whether there was trouble.
     fn are_over(&mut self) -> bool {
         self.wait = FIRST_WAIT;
-        self.last.take().is_some()
+        self.since.take().is_some()
     }
 
-    /// Notes trouble. Returns how long to wait, and whether this is another trouble than the last.
-    fn note(&mut self, trouble: Trouble) -> (Duration, bool) {
+    /// How long there has been some.
+    fn last(&self) -> Duration {
+        self.since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    /// Notes trouble. Returns how long to wait.
+    fn note(&mut self, is_absent: bool) -> Duration {
         if self.waited.elapsed() > QUIET + self.wait {
-            (self.wait, self.last) = (FIRST_WAIT, None);
+            (self.wait, self.since) = (FIRST_WAIT, None);
         }
-        let wait = if trouble == Trouble::Unknown { UNKNOWN_WAIT } else { self.wait };
+        self.since.get_or_insert_with(Instant::now);
+        let wait = if is_absent { UNKNOWN_WAIT } else { self.wait };
         self.wait = (wait * 2).min(MAX_WAIT);
-        (wait, self.last.replace(trouble) != Some(trouble))
-    }
-}
-
-impl Trouble {
-    fn of(error: &watcher::Error) -> Self {
-        let status = match error {
-            watcher::Error::WatchError(status) => Some(status.as_ref()),
-            watcher::Error::InitialListFailed(error)
-            | watcher::Error::WatchStartFailed(error)
-            | watcher::Error::WatchFailed(error) => match error {
-                kube::Error::Api(status) => Some(status.as_ref()),
-                _ => None,
-            },
-            watcher::Error::NoResourceVersion => None,
-        };
-        match status.map(|status| status.code) {
-            Some(404) => Self::Unknown,
-            Some(400 | 422) => Self::Refused,
-            Some(401 | 403) => Self::Forbidden,
-            Some(410) => Self::Over,
-            _ => Self::Other,
-        }
-    }
-
-    fn tell(self, cluster: &Cluster, kind: Kind, error: &watcher::Error) {
-        let (name, plural, namespace) = (kind.name(), kind.plural(), cluster.namespace());
-        match self {
-            Self::Unknown => tracing::warn!(
-                kind = name,
-                "the cluster has no such kind, and no backends of it; install ToolHive's CRDs if there are to be some"
-            ),
-            Self::Forbidden => tracing::error!(
-                %error,
-                kind = name,
-                "the service account may not watch what backends there are; grant it get, list and watch on {plural} \
-                 in the namespace {namespace}"
-            ),
-            Self::Over => tracing::debug!(kind = name, "all are listed again"),
-            Self::Refused | Self::Other => tracing::warn!(
-                %error,
-                kind = name,
-                "the API server cannot be asked; what was seen last holds, and it is asked again"
-            ),
-        }
+        wait
     }
 }

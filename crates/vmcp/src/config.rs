@@ -71,6 +71,8 @@ pub(crate) use problem::{Beside, Complaint, Place, Problem, Problems};
 pub(crate) use proxy::proxy;
 pub(crate) use reference::reference;
 pub(crate) use sessions::{parse_session_ttl, parse_start_timeout};
+#[cfg(feature = "kubernetes")]
+pub(crate) use storage::own_secrets;
 use telemetry::handed;
 pub(crate) use telemetry::{Otlp, Prometheus, Sent, Telemetry};
 pub(crate) use write::starter;

@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::{
-    Discovered, Discovery,
+    Discovered, Discovery, OwnSecrets,
     server::{Mood, Server},
 };
 
@@ -31,7 +31,8 @@ impl Looking {
     async fn start() -> Self {
         let server = Server::new();
         server.state().put("maps", "http://maps.test/1");
-        let discovery = Discovery::new(server.cluster(), "office".to_owned(), None);
+        let discovery =
+            Discovery::new(server.cluster(), "office".to_owned(), OwnSecrets::default());
         let found = discovery.found();
         let mut tasks = JoinSet::new();
         tasks.spawn(discovery.run());

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::own::{OwnSecrets, Withheld};
 
 /// A namespace in the making.
 #[derive(Default)]
@@ -51,7 +52,7 @@ impl Namespace {
 
     fn found(&self) -> Discovered {
         let objects = self.objects.iter().map(|(kind, all)| (*kind, Arc::new(all.clone())));
-        Discovered::of(&objects.collect(), (&self.contents, Some("own")), "tools", "ns").0
+        Discovered::of(&objects.collect(), &self.contents, "tools", "ns").0
     }
 
     fn one(&self) -> Backend {
@@ -214,8 +215,8 @@ fn what_cannot_be_shown_is_told_and_shown_nobody() {
         ),
         (
             Some(json!({"type": "headerInjection", "headerInjection":
-                {"headerName": "X", "valueSecretRef": {"name": "own", "key": "k"}}})),
-            "the Secret own holds the keys of vmcp's own sessions",
+                {"headerName": "X", "valueSecretRef": {"name": "hub-hmac-secret", "key": "k"}}})),
+            "the Secret hub-hmac-secret is shown no backend: by its name it holds the keys of a server's sessions",
         ),
         (
             Some(json!({"type": "upstreamInject", "upstreamInject": {}})),
@@ -244,6 +245,53 @@ fn what_cannot_be_shown_is_told_and_shown_nobody() {
         let backend = namespace.one();
         assert_eq!((backend.strategy, backend.lacking.as_deref()), (None, Some(expected)));
     }
+}
+
+/// The names of Secrets that hold what vmcp itself lives by, and one that does not.
+#[test]
+fn what_vmcp_lives_by_is_shown_nobody() {
+    let of_vmcp = || vec!["first\nsecond\n".to_owned(), " password ".to_owned()];
+    let own = OwnSecrets::told_by(of_vmcp);
+    for (value, is_own) in [
+        ("first", true),
+        ("second\n", true),
+        ("new\r\nfirst\r\n", true),
+        ("\tpassword", true),
+        ("passwords", false),
+        ("", false),
+    ] {
+        let mut namespace = Namespace::default()
+            .server("a", reference("auth"))
+            .auth(
+                "auth",
+                json!({"type": "headerInjection", "headerInjection":
+                    {"headerName": "X", "valueSecretRef": {"name": "s", "key": "plain"}}}),
+            )
+            .entry(
+                "b",
+                json!({"headerForward": {"addHeadersFromSecret":
+                    [{"headerName": "X-Key", "valueSecretRef": {"name": "s", "key": "plain"}}]}}),
+            )
+            .secret("s", "plain", "harmless")
+            .secret("s", "other", value);
+        namespace.contents.hold_beside(own.clone());
+        let found = namespace.found();
+        for backend in &found.backends {
+            let lacking = backend.lacking.as_deref().unwrap_or_default();
+            assert_eq!(lacking.contains("the Secret s is shown no backend"), is_own, "{value:?}");
+        }
+        assert_eq!(found.variables.is_empty(), is_own, "{value:?}");
+    }
+}
+
+/// It is exchanged in the cluster before vmcp is told by which it goes on.
+#[test]
+fn a_secret_that_held_what_vmcp_lives_by_is_shown_nobody_afterwards() {
+    let mut withheld = Withheld::new(OwnSecrets::told_by(|| vec!["password".to_owned()]));
+    withheld.note([("redis", b"password".as_slice())].into_iter());
+    withheld.note([("redis", b"next".as_slice())].into_iter());
+    assert!(withheld.why("redis").is_some());
+    assert!(withheld.why("other").is_none());
 }
 
 #[test]

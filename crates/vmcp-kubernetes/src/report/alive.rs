@@ -69,6 +69,11 @@ impl Alive {
         let gone = self.seen.iter().filter(|(_, seen)| seen.silent >= limit(seen));
         gone.map(|(replica, _)| replica.clone()).collect()
     }
+
+    /// Whether a replica was seen before, and has shown for so long by nothing that it lives.
+    pub(super) fn is_silent(&self, replica: &str, time: Duration) -> bool {
+        self.seen.get(replica).is_some_and(|seen| seen.silent >= time)
+    }
 }
 
 #[cfg(test)]
@@ -80,7 +85,7 @@ mod tests {
 
     fn lines(counts: &[(&str, u64)]) -> Lines {
         let line = |(replica, count): &(&str, u64)| {
-            ((*replica).to_owned(), Line { count: *count, views: BTreeMap::new() })
+            ((*replica).to_owned(), Line { count: *count, ..Line::default() })
         };
         Lines(counts.iter().map(line).collect())
     }

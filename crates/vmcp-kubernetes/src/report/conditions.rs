@@ -8,6 +8,9 @@ use super::verdict::{Phase, Verdict};
 /// already, also when the operator said something else after it.
 pub(super) const REPLICAS: &str = "VMCPReplicas";
 
+/// What is said when the last replica has ended.
+pub(super) const NOBODY: &str = "no replica is running";
+
 const READY: &str = "Ready";
 const DISCOVERED: &str = "BackendsDiscovered";
 const DEGRADED: &str = "Degraded";
@@ -43,7 +46,14 @@ impl Conditions<'_> {
         }
     }
 
-    pub(super) fn remove(&mut self, kind: &str) {
+    /// Says that nobody is there who could say how the server is.
+    pub(super) fn say_nobody_runs(&mut self) {
+        self.remove(REPLICAS);
+        self.remove(DEGRADED);
+        self.set(READY, false, Phase::Pending.reason(), NOBODY);
+    }
+
+    fn remove(&mut self, kind: &str) {
         self.list.retain(|condition| condition["type"] != *kind);
     }
 

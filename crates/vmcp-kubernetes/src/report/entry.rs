@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Map, Value};
 
-use super::{BackendReport, Breaker, lines::View, verdict::Agreed};
+use super::{BackendHealth, BackendReport, Breaker, lines::View, verdict::Agreed};
 
 /// The longest message of a backend, in bytes.
 const MAX_TEXT: usize = 512;
@@ -59,6 +59,14 @@ pub(super) fn written(
         }
     }
     set_breaker(&mut entry, agreed, own);
+    entry
+}
+
+/// The same of a backend of which nobody can say anything now.
+pub(super) fn unknown(before: &Map<String, Value>) -> Map<String, Value> {
+    let mut entry = before.clone();
+    entry.insert("status".to_owned(), BackendHealth::Unknown.name().into());
+    put(&mut entry, "message", None);
     entry
 }
 

@@ -3,7 +3,8 @@
 //! `backends 1f3a9c2e5b7d0846; hub-6d5-x2x 17 500r; hub-6d5-zz9 4 498r1u1-`: two replicas, of which the second
 //! reaches one backend not and does not know another. The number after a replica's name is counted up by that
 //! replica alone and whenever it writes, so that others see that it lives. The letters stand for the backends in the
-//! order of their names, the number before a letter says for how many. Names are not repeated: they are those under
+//! order of their names, the number before a letter says for how many. A `?` at the end says that there may be
+//! backends of which the replica does not know. Names are not repeated: they are those under
 //! `discoveredBackends` of the same status, and the digest at the front tells if somebody else has changed that list
 //! since. So 500 backends cost a replica 5 to 500 characters.
 
@@ -16,6 +17,9 @@ const MAX_MESSAGE: usize = 32_768;
 
 /// The letter for a backend that the replica does not know.
 const ABSENT: char = '-';
+
+/// The last word of a replica that waits to be told which backends there are.
+const WAITING: &str = "?";
 
 /// What a replica says of a backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +36,8 @@ pub(super) struct Line {
     pub(super) count: u64,
     /// Its backends, by name.
     pub(super) views: BTreeMap<String, View>,
+    /// There may be others, of which it does not know.
+    pub(super) is_waiting: bool,
 }
 
 /// The lines of all replicas, by the replicas' names.
@@ -49,7 +55,8 @@ impl Lines {
             let (replica, count) = (words.next()?, words.next()?.parse().ok()?);
             let views = words.next().filter(|_| is_of_these);
             let views = views.and_then(|letters| views_of(letters, names)).unwrap_or_default();
-            (!replica.is_empty()).then(|| (replica.to_owned(), Line { count, views }))
+            let is_waiting = words.next() == Some(WAITING);
+            (!replica.is_empty()).then(|| (replica.to_owned(), Line { count, views, is_waiting }))
         };
         Self(parts.filter_map(line).collect())
     }
@@ -76,6 +83,9 @@ impl Lines {
         for (replica, line) in &self.0 {
             message.push_str(&format!("; {replica} {} ", line.count));
             message.push_str(&letters_of(&line.views, &names));
+            if line.is_waiting {
+                message.push_str(&format!(" {WAITING}"));
+            }
         }
         message
     }
@@ -86,7 +96,7 @@ impl Line {
     pub(super) fn of(report: &Report, count: u64) -> Self {
         let known = report.backends.iter().filter(|backend| !backend.name.is_empty());
         let views = known.map(|backend| (backend.name.clone(), View::of(backend))).collect();
-        Self { count, views }
+        Self { count, views, is_waiting: report.waiting.is_some() }
     }
 }
 
@@ -180,15 +190,16 @@ mod tests {
 
     fn line(count: u64, letters: &str, names: &[&str]) -> Line {
         let names = names.iter().copied().collect();
-        Line { count, views: views_of(letters, &names).unwrap() }
+        Line { count, views: views_of(letters, &names).unwrap(), is_waiting: false }
     }
 
     fn any_lines() -> impl Strategy<Value = Lines> {
         let letter = prop::sample::select("rduna-RDUNA".chars().collect::<Vec<_>>());
         let views = prop::collection::btree_map("[a-e]{1,2}", letter, 0..9);
-        let line = (any::<u64>(), views).prop_map(|(count, letters)| {
+        let line = (any::<u64>(), views, any::<bool>()).prop_map(|(count, letters, is_waiting)| {
             let view = |(name, letter)| Some((name, View::read(letter)?));
-            Line { count, views: letters.into_iter().filter_map(view).collect() }
+            let views = letters.into_iter().filter_map(view).collect();
+            Line { count, views, is_waiting }
         });
         prop::collection::btree_map("[a-z0-9.-]{1,9}", line, 0..5).prop_map(Lines)
     }
@@ -212,7 +223,7 @@ mod tests {
         let lines = Lines(BTreeMap::from([("hub-1".to_owned(), line(3, "rr", &["a", "b"]))]));
         let message = lines.clone().fit();
         let read = Lines::read(&message, &["a", "c"].into());
-        assert_eq!(read.0["hub-1"], Line { count: 3, views: BTreeMap::new() });
+        assert_eq!(read.0["hub-1"], Line { count: 3, ..Line::default() });
         assert_eq!(Lines::read(&message, &["a", "b"].into()), lines);
     }
 
@@ -225,7 +236,10 @@ mod tests {
                 (name.clone(), View::read(state).unwrap())
             };
             let views = names.iter().enumerate().map(view).collect();
-            (format!("hub-7c9d8f6b5-{replica:05}"), Line { count: 99_999, views })
+            (
+                format!("hub-7c9d8f6b5-{replica:05}"),
+                Line { count: 99_999, views, is_waiting: false },
+            )
         };
         let mut lines = Lines((0..50).map(of).collect());
         let message = lines.fit();
@@ -241,10 +255,8 @@ mod tests {
                 let state = if index.is_multiple_of(2) { 'r' } else { 'u' };
                 (name.clone(), View::read(state).unwrap())
             };
-            (
-                replica.to_string(),
-                Line { count: 1, views: names.iter().enumerate().map(view).collect() },
-            )
+            let views = names.iter().enumerate().map(view).collect();
+            (replica.to_string(), Line { count: 1, views, is_waiting: false })
         };
         let mut lines = Lines((0..5).map(of).collect());
         lines.fit();

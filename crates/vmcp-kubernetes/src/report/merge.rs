@@ -9,10 +9,10 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Report,
-    conditions::{Conditions, REPLICAS, find},
+    conditions::{Conditions, NOBODY, REPLICAS, find},
     entry,
     lines::{Line, Lines},
-    verdict::{Agreed, Verdict},
+    verdict::{Agreed, Phase, Verdict},
 };
 
 /// The status as it was read, as far as it matters here.
@@ -33,6 +33,17 @@ pub(super) struct Own<'a> {
     pub(super) report: Option<&'a Report>,
     /// Whether it must show that it lives.
     pub(super) is_due: bool,
+    /// Whether it waits for something else than when it wrote last.
+    pub(super) is_anew: bool,
+}
+
+/// What counts no more of what stands there.
+#[derive(Default)]
+pub(super) struct Gone {
+    /// The replicas that have ended without a word.
+    pub(super) replicas: BTreeSet<String>,
+    /// Backends that are gone, by the names of replicas that have not said so and may have ended.
+    pub(super) backends: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// What comes of it.
@@ -65,7 +76,7 @@ impl<'a> Told<'a> {
     /// Whether these are the lines, but for how often each replica wrote.
     fn has(&self, lines: &Lines) -> bool {
         fn views<'l>((replica, line): (&'l String, &'l Line)) -> impl PartialEq + use<'l> {
-            (replica, &line.views)
+            (replica, &line.views, line.is_waiting)
         }
         self.lines.0.iter().map(views).eq(lines.0.iter().map(views))
     }
@@ -88,15 +99,15 @@ impl<'a> Told<'a> {
     }
 }
 
-/// Merges what a replica has to say into what stands there, without the lines of replicas that are gone.
-pub(super) fn merge(
-    told: &Told<'_>,
-    own: &Own<'_>,
-    gone: &BTreeSet<String>,
-    now: SystemTime,
-) -> Merged {
+/// Merges what a replica has to say into what stands there, without what is gone.
+pub(super) fn merge(told: &Told<'_>, own: &Own<'_>, gone: &Gone, now: SystemTime) -> Merged {
     let mut lines = told.lines.clone();
-    lines.0.retain(|replica, _| !gone.contains(replica));
+    lines.0.retain(|replica, _| !gone.replicas.contains(replica));
+    for (replica, backends) in &gone.backends {
+        if let Some(line) = lines.0.get_mut(replica) {
+            line.views.retain(|backend, _| !backends.contains(backend));
+        }
+    }
     let before = lines.0.remove(own.replica);
     if let Some(report) = own.report {
         let count = before.as_ref().map_or(1, |line| line.count.wrapping_add(1));
@@ -109,16 +120,14 @@ pub(super) fn merge(
     let mut conditions =
         Conditions { list: told.conditions.to_vec(), generation: told.generation, now: &now };
     if lines.0.is_empty() {
-        // Nobody has a say any more. What was said last stands, until somebody comes.
-        let mut status = Map::new();
-        conditions.remove(REPLICAS);
-        status.insert("conditions".to_owned(), conditions.list.into());
-        return Merged { status: (!told.lines.0.is_empty()).then_some(status), is_left_out };
+        let had_lines = !told.lines.0.is_empty();
+        return Merged { status: had_lines.then(|| nobody(told, conditions)), is_left_out };
     }
-    let verdict = Verdict::of(&lines);
+    let waits_for = own.report.and_then(|report| report.waiting.as_deref());
+    let verdict = Verdict::of(&lines, waits_for);
     let report = own.report.filter(|_| is_in);
     let entries = entries(told, own.replica, report, &verdict);
-    let says_it = told.says(&verdict) && (before.is_some() || !is_in);
+    let says_it = !own.is_anew && told.says(&verdict) && (before.is_some() || !is_in);
     let is_same = |(before, after): (&&Map<String, Value>, &Map<String, Value>)| {
         entry::is_same(before, after)
     };
@@ -141,6 +150,20 @@ pub(super) fn merge(
     status.insert("conditions".to_owned(), conditions.list.into());
     status.insert("discoveredBackends".to_owned(), json!(entries));
     Merged { status: Some(status), is_left_out }
+}
+
+/// What stands there when nobody has a say any more, until somebody comes.
+fn nobody(told: &Told<'_>, mut conditions: Conditions<'_>) -> Map<String, Value> {
+    conditions.say_nobody_runs();
+    let unknown = told.entries.values().map(|entry| entry::unknown(entry)).collect::<Vec<_>>();
+    let members = [
+        ("phase", Phase::Pending.name().into()),
+        ("message", NOBODY.into()),
+        ("backendCount", 0.into()),
+        ("discoveredBackends", json!(unknown)),
+        ("conditions", conditions.list.into()),
+    ];
+    members.map(|(key, value)| (key.to_owned(), value)).into_iter().collect()
 }
 
 /// The backends as they are to stand there, by name.

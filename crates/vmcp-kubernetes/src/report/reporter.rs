@@ -1,7 +1,7 @@
 //! Reads the object of a virtual server, merges and writes its status, at every interval and when something changes.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -17,9 +17,12 @@ use super::{
     Register, Report,
     alive::Alive,
     lines::{Lines, digest, replica_name},
-    merge::{Merged, Own, Told, merge},
+    merge::{Gone, Merged, Own, Told, merge},
 };
-use crate::cluster::Cluster;
+use crate::{
+    cluster::Cluster,
+    trouble::{cause, code},
+};
 
 /// How often a replica shows that it lives.
 const REFRESH: Duration = Duration::from_secs(5 * 60);
@@ -39,6 +42,9 @@ const ATTEMPTS: u32 = 6;
 /// How long to wait after the first such attempt; twice as long each time. The operator answers each write within
 /// 0.4 s.
 const AGAIN: Duration = Duration::from_millis(100);
+
+/// How long another replica may say nothing after this one has lost a backend, until it is taken to have ended before.
+const FORGET: Duration = Duration::from_secs(60);
 
 /// How long a request may take.
 const REQUEST: Duration = Duration::from_secs(10);
@@ -74,6 +80,12 @@ pub struct Reporter {
     /// What has been told of trouble that is not over.
     trouble: Option<Trouble>,
     was_left_out: bool,
+    /// What it waited for when it wrote last.
+    waited_for: Option<String>,
+    /// The backends that it knew last.
+    known: BTreeSet<String>,
+    /// Those that it knew and that are gone, since when.
+    lost: BTreeMap<String, Instant>,
 }
 
 /// Why the status could not be written, as far as it decides what to say.
@@ -108,6 +120,9 @@ impl Reporter {
             has_line: false,
             trouble: None,
             was_left_out: false,
+            waited_for: None,
+            known: BTreeSet::new(),
+            lost: BTreeMap::new(),
         }
     }
 
@@ -166,6 +181,9 @@ impl Reporter {
     /// Brings the status to what it should be, if the API server lets it.
     async fn report(&mut self, report: Option<&Report>) {
         self.enter(report.is_some()).await;
+        if let Some(report) = report {
+            self.note_lost(report);
+        }
         let mut pause = AGAIN;
         for attempt in 1.. {
             let Err((trouble, error)) = self.attempt(report).await else { break };
@@ -213,10 +231,13 @@ impl Reporter {
         let told = Told::read(&object.data["status"], object.metadata.generation);
         let registered = self.registered(&told.lines).await;
         let registered = |replica: &str| registered.get(replica).copied();
-        let gone = self.alive.look(&told.lines, &self.replica, registered, Instant::now());
+        let replicas = self.alive.look(&told.lines, &self.replica, registered, Instant::now());
+        let gone = Gone { replicas, backends: self.forgotten(&told.lines) };
         let is_old = self.written.is_none_or(|written| written.elapsed() >= REFRESH);
         let is_due = is_old && self.register.is_none();
-        let own = Own { replica: &self.replica, report, is_due };
+        let waits_for = report.and_then(|report| report.waiting.clone());
+        let is_anew = report.is_some() && waits_for != self.waited_for;
+        let own = Own { replica: &self.replica, report, is_due, is_anew };
         let Merged { status, is_left_out } = merge(&told, &own, &gone, SystemTime::now());
         if is_left_out && !self.was_left_out {
             tracing::warn!(
@@ -225,7 +246,10 @@ impl Reporter {
             );
         }
         self.was_left_out = is_left_out;
-        let Some(status) = status else { return Ok(()) };
+        let Some(status) = status else {
+            self.waited_for = waits_for;
+            return Ok(());
+        };
         let version = object.metadata.resource_version;
         let patch = json!({"metadata": {"resourceVersion": version}, "status": status});
         let writer = PatchParams { field_manager: Some(WRITER.to_owned()), ..Default::default() };
@@ -233,7 +257,33 @@ impl Reporter {
         self.has_line = true;
         answered(objects.patch_status(&self.server, &writer, &patch)).await?;
         self.written = Some(Instant::now());
+        self.waited_for = waits_for;
         Ok(())
+    }
+
+    /// Notes which backends have gone.
+    fn note_lost(&mut self, report: &Report) {
+        let names = report.backends.iter().map(|backend| backend.name.clone());
+        let known: BTreeSet<String> = names.collect();
+        let now = Instant::now();
+        self.lost.extend(self.known.difference(&known).map(|name| (name.clone(), now)));
+        self.lost.retain(|name, since| !known.contains(name) && since.elapsed() < REFRESH * MISSED);
+        self.known = known;
+    }
+
+    /// The backends that are gone and stand in lines of others still, which nobody has written since: who lives and
+    /// sees the cluster says within seconds that one is gone. Who has written since knows better, whatever it says.
+    fn forgotten(&self, lines: &Lines) -> BTreeMap<String, BTreeSet<String>> {
+        let others = lines.0.keys().filter(|replica| **replica != self.replica);
+        let of = |replica: &String| {
+            let is_forgotten = |since: &Instant| {
+                let time = since.elapsed();
+                time >= FORGET && self.alive.is_silent(replica, time)
+            };
+            let lost = self.lost.iter().filter(|(_, since)| is_forgotten(since));
+            (replica.clone(), lost.map(|(name, _)| name.clone()).collect())
+        };
+        others.map(of).collect()
     }
 
     /// Tells of trouble once.
@@ -284,14 +334,13 @@ async fn answered<T>(
         return Err((Trouble::Away, "the API server does not answer".to_owned()));
     };
     answer.map_err(|error| {
-        let code = if let kube::Error::Api(status) = &error { status.code } else { 0 };
-        let trouble = match code {
+        let trouble = match code(&error) {
             409 => Trouble::Conflict,
             404 => Trouble::Missing,
             401 | 403 => Trouble::Forbidden,
             400 | 413 | 422 => Trouble::Refused,
             _ => Trouble::Away,
         };
-        (trouble, error.to_string())
+        (trouble, cause(&error))
     })
 }

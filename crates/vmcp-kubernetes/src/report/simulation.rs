@@ -230,6 +230,70 @@ async fn a_replica_that_dies_without_a_word_is_dropped_after_a_quarter_of_an_hou
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_server_waits_for_is_told_as_it_is_now() {
+    let mut pods = Pods::new();
+    let waits =
+        |why: &str| Some(Arc::new(Report { waiting: Some(why.to_owned()), ..Report::default() }));
+    let pod = pods.start("hub-1", "");
+    for why in ["it may not look", "there is no group"] {
+        pod.sees.send_replace(waits(why));
+        sleep(Duration::from_secs(10)).await;
+        let status = pods.server.state().status.clone();
+        assert_eq!((&status["phase"], &status["message"]), (&json!("Pending"), &json!(why)));
+    }
+    assert_eq!(pods.writes(), 2);
+    sleep(4 * MINUTE).await;
+    assert_eq!(pods.writes(), 2);
+    pod.sees("r");
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(pods.seen(), json!(["Ready", ["ready"], 1]));
+}
+
+/// A backend that is gone goes though a dead replica has not said so, and no replica that is merely slow, or knows other
+/// backends, is overruled.
+#[tokio::test(start_paused = true)]
+async fn a_backend_goes_that_only_a_dead_replica_still_has() {
+    let mut pods = Pods::with_operator();
+    let lives = [pods.start("hub-1", "rr"), pods.start("hub-2", "rr")];
+    let dies = pods.start("hub-3", "rr");
+    sleep(2 * MINUTE).await;
+    assert_eq!(pods.seen(), json!(["Ready", ["ready", "ready"], 2]));
+    dies.task.abort();
+    sleep(MINUTE).await;
+    lives.iter().for_each(|pod| pod.sees("r"));
+    let mut other = None;
+    for _ in 0..12 {
+        sleep(Duration::from_secs(10)).await;
+        // One that has never known it does not bring it back.
+        other.get_or_insert_with(|| pods.start("hub-4", "r"));
+    }
+    assert_eq!(pods.seen(), json!(["Ready", ["ready"], 1]));
+    assert_eq!(pods.names(), ["hub-1", "hub-2", "hub-3", "hub-4"]);
+    pods.server.state().history.drain(..);
+    sleep(60 * MINUTE).await;
+    assert_eq!(pods.names(), ["hub-1", "hub-2", "hub-4"]);
+    let history = pods.server.state().history.clone();
+    assert!(history.iter().all(|seen| *seen == json!(["Ready", ["ready"], 1])), "{history:?}");
+}
+
+/// As in a rollout: new replicas have let go of a backend that the old ones keep.
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_lives_keeps_a_backend_that_others_have_let_go() {
+    let mut pods = Pods::with_operator();
+    let lets_go = pods.start("hub-1", "rr");
+    let keeps = pods.start("hub-2", "rr");
+    sleep(2 * MINUTE).await;
+    lets_go.sees("r");
+    // It was late to write.
+    sleep(Duration::from_secs(30)).await;
+    keeps.sees("ru");
+    sleep(60 * MINUTE).await;
+    let state = pods.server.state();
+    assert_eq!(state.history.last(), Some(&json!(["Degraded", ["ready", "unavailable"], 1])));
+    assert!(state.history.len() <= 3, "{:?}", state.history);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_replica_that_ends_in_order_is_dropped_at_once() {
     let mut pods = Pods::with_operator();
     let _lives = pods.start("hub-1", "r");

@@ -30,7 +30,12 @@ pub(super) struct Verdict<'a> {
     pub(super) unavailable: usize,
     /// Not asked yet.
     pub(super) unknown: usize,
+    /// Why nobody knows a backend, if there may be some.
+    waiting: Option<&'a str>,
 }
+
+/// The same where this replica cannot say it.
+const WAITING: &str = "the backends are not known yet";
 
 /// How a virtual server is, as the status has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +47,8 @@ pub(super) enum Phase {
 }
 
 impl<'a> Verdict<'a> {
-    pub(super) fn of(lines: &'a Lines) -> Self {
+    /// With what this replica waits for, if it does.
+    pub(super) fn of(lines: &'a Lines, waits_for: Option<&'a str>) -> Self {
         let mut views: BTreeMap<&str, Vec<(&str, View)>> = BTreeMap::new();
         for (replica, line) in &lines.0 {
             for (name, view) in &line.views {
@@ -53,7 +59,11 @@ impl<'a> Verdict<'a> {
             Agreed::of(&views).map(|agreed| (name, agreed))
         };
         let backends: BTreeMap<_, _> = views.into_iter().filter_map(agreed).collect();
-        let mut verdict = Self { backends, ready: 0, degraded: 0, unavailable: 0, unknown: 0 };
+        // One that knows there are none is right.
+        let all_wait = backends.is_empty() && lines.0.values().all(|line| line.is_waiting);
+        let waiting = all_wait.then_some(waits_for.unwrap_or(WAITING));
+        let mut verdict =
+            Self { backends, ready: 0, degraded: 0, unavailable: 0, unknown: 0, waiting };
         for agreed in verdict.backends.values() {
             match agreed.state {
                 BackendHealth::Ready => verdict.ready += 1,
@@ -71,7 +81,7 @@ impl<'a> Verdict<'a> {
     /// needs none is ready without.
     pub(super) fn phase(&self) -> Phase {
         let usable = self.ready + self.degraded;
-        if usable == 0 && self.unknown > 0 {
+        if self.waiting.is_some() || (usable == 0 && self.unknown > 0) {
             Phase::Pending
         } else if usable == 0 && self.unavailable > 0 {
             Phase::Failed
@@ -84,6 +94,9 @@ impl<'a> Verdict<'a> {
 
     /// Says it to people.
     pub(super) fn message(&self) -> String {
+        if let Some(waiting) = self.waiting {
+            return waiting.to_owned();
+        }
         let total = self.backends.len();
         let mut message = match total {
             0 => return "no backends".to_owned(),
@@ -166,7 +179,7 @@ mod tests {
             text.push_str(&format!("; hub-{index} 1 {letters}"));
         }
         let lines = Lines::read(&text, &names.iter().map(String::as_str).collect());
-        let verdict = Verdict::of(&lines);
+        let verdict = Verdict::of(&lines, None);
         assert_eq!((verdict.phase(), verdict.message().as_str()), (phase, message));
         let agreed = verdict.backends.values();
         let agreed = agreed.map(|agreed| (agreed.state.name(), agreed.difference.as_deref()));
@@ -193,6 +206,20 @@ mod tests {
         let message = "1 of 2 backends ready, 1 not checked yet";
         check(&["rn"], Phase::Ready, message, &[ready, unknown]);
         check(&["rr", "rn", "nn"], Phase::Ready, "2 of 2 backends ready", &[ready, ready]);
+    }
+
+    #[test]
+    fn while_nobody_knows_a_backend_the_server_is_not_ready() {
+        let of = |text: &str, waits_for| {
+            let heading = super::super::lines::digest(std::iter::empty());
+            let lines = Lines::read(&format!("backends {heading:016x}; {text}"), &[].into());
+            let verdict = Verdict::of(&lines, waits_for);
+            (verdict.phase(), verdict.message())
+        };
+        let group = "the MCPGroup tools does not exist";
+        assert_eq!(of("a 1  ?; b 1  ?", Some(group)), (Phase::Pending, group.to_owned()));
+        assert_eq!(of("a 1  ?", None), (Phase::Pending, WAITING.to_owned()));
+        assert_eq!(of("a 1  ?; b 1 ", Some(group)), (Phase::Ready, "no backends".to_owned()));
     }
 
     #[test]

@@ -39,7 +39,12 @@ pub(crate) struct Cluster {
 
 /// What is found.
 #[derive(Debug, Clone)]
-pub(crate) struct Found(Receiver<Option<Arc<vmcp_kubernetes::Discovered>>>);
+pub(crate) struct Found {
+    backends: Receiver<Option<Arc<vmcp_kubernetes::Discovered>>>,
+    group: String,
+    /// What keeps them from being found.
+    hindrance: Receiver<Option<String>>,
+}
 
 /// The backends that were found last.
 #[derive(Debug)]
@@ -69,11 +74,17 @@ impl Cluster {
         let discovery = configuration.discovers.then(|| {
             let group = configuration.group.clone().unwrap_or_default();
             tracing::info!(namespace = cluster.namespace(), group, "looking for backends");
-            // As the operator calls it.
-            let reserved = given(NAME).map(|server| format!("{server}-hmac-secret"));
-            vmcp_kubernetes::Discovery::new(cluster.clone(), group, reserved)
+            let storage = configuration.storage.clone();
+            let own = vmcp_kubernetes::OwnSecrets::told_by(move || {
+                config::own_secrets(storage.as_ref(), &config::environment)
+            });
+            vmcp_kubernetes::Discovery::new(cluster.clone(), group, own)
         });
-        let found = discovery.as_ref().map(|discovery| Found(discovery.found()));
+        let found = discovery.as_ref().map(|discovery| Found {
+            backends: discovery.found(),
+            group: configuration.group.clone().unwrap_or_default(),
+            hindrance: discovery.hindrance(),
+        });
         let reporting = is_in_pod.then(|| {
             let server = given(NAME).unwrap_or_default();
             let replica = given(POD).unwrap_or_else(|| server.clone());
@@ -117,7 +128,7 @@ impl Cluster {
 impl Found {
     /// Waits until other backends are found.
     pub(crate) async fn changed(&mut self) {
-        if self.0.changed().await.is_err() {
+        if self.backends.changed().await.is_err() {
             // It ends with the server.
             std::future::pending::<()>().await;
         }
@@ -125,7 +136,7 @@ impl Found {
 
     /// Where each backend is, what its MCPExternalAuthConfig is called, and the type of that.
     pub(super) fn places(&self) -> BTreeMap<String, (String, Option<(String, String)>)> {
-        let found = self.0.borrow().clone();
+        let found = self.backends.borrow().clone();
         let backends = found.iter().flat_map(|found| &found.backends);
         let place = |backend: &vmcp_kubernetes::Backend| {
             let url = backend.entry["url"].as_str().unwrap_or_default().to_owned();
@@ -138,9 +149,23 @@ impl Found {
         backends.map(place).collect()
     }
 
+    /// Why there may be backends that are not known. `are_used` says whether those that were found are.
+    pub(super) fn waiting(&self, are_used: bool) -> Option<String> {
+        match &*self.backends.borrow() {
+            Some(found) if are_used => {
+                (!found.has_group).then(|| format!("the MCPGroup {} does not exist", self.group))
+            }
+            _ => {
+                let hindrance = self.hindrance.borrow().clone();
+                let why = hindrance.map(|why| format!(": {why}")).unwrap_or_default();
+                Some(format!("the backends have not been looked up{why}"))
+            }
+        }
+    }
+
     /// Those that are found now; `None` until all were looked up once.
     pub(crate) fn now(&self) -> Option<Discovered> {
-        self.0.borrow().clone().map(Discovered)
+        self.backends.borrow().clone().map(Discovered)
     }
 }
 

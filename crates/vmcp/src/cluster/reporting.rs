@@ -5,7 +5,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tokio::{sync::watch, time::sleep};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
 use vmcp_backend::{Backend, Phase, State};
 use vmcp_kubernetes::{BackendHealth, BackendReport, Breaker, Report, Reporter};
 
@@ -14,6 +17,9 @@ use crate::compose::Running;
 
 /// How often the backends are looked at.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// How long it may take at the start until backends are known, and nothing is reported.
+const SLOW: Duration = Duration::from_secs(10);
 
 /// Reports for this replica.
 pub(crate) struct Reporting {
@@ -34,9 +40,10 @@ impl Reporting {
             reporter.share(Arc::new(Shared(store)));
         }
         let (told, reports) = watch::channel(None);
+        let began = Instant::now();
         let look = async {
             loop {
-                if running.knows_backends() {
+                if running.knows_backends() || began.elapsed() >= SLOW {
                     told.send_replace(Some(Arc::new(report(running, found.as_ref()))));
                 }
                 sleep(LOOK).await;
@@ -65,7 +72,8 @@ fn report(running: &Running, found: Option<&Found>) -> Report {
             None => told,
         }
     };
-    Report { backends: backends.iter().map(of).collect() }
+    let waiting = found.and_then(|found| found.waiting(running.knows_backends()));
+    Report { backends: backends.iter().map(of).collect(), waiting }
 }
 
 fn of_backend(backend: &Backend, now: SystemTime) -> BackendReport {

@@ -94,6 +94,26 @@ fn validation(reader: &Reader<'_>) -> Validation {
     Validation::Bus { max_staleness }
 }
 
+/// The secrets by which sessions are kept, as they are now: their keys and the passwords of the store, those too that
+/// the environment holds and nothing uses.
+#[cfg(feature = "kubernetes")]
+pub(crate) fn own_secrets(
+    storage: Option<&Settings>,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Vec<String> {
+    let handed = [KEYS, PASSWORD].into_iter().filter_map(environment);
+    let of_sentinel = storage.and_then(|settings| match &settings.servers {
+        Servers::Sentinel { password, .. } => password.as_ref(),
+        Servers::Single(_) | Servers::Cluster(_) => None,
+    });
+    let password = storage.and_then(|settings| settings.password.as_ref());
+    let passwords = password.into_iter().chain(of_sentinel).map(Password::now);
+    let ring = storage.and_then(|settings| settings.keys.as_ref());
+    let keys = ring.into_iter().flat_map(KeyRing::all);
+    let keys = keys.map(|key| BASE64_STANDARD.encode(key.secret));
+    handed.chain(passwords).chain(keys).collect()
+}
+
 /// Exactly one of the three ways to name servers.
 fn servers(reader: &Reader<'_>) -> Option<Servers> {
     let given = ["address", "sentinel", "cluster"].into_iter().filter(|name| reader.has(name));

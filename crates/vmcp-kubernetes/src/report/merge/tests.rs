@@ -34,7 +34,8 @@ pub(in crate::report) fn report(letters: &str) -> Report {
             auth: None,
         })
     };
-    Report { backends: letters.chars().enumerate().filter_map(backend).collect() }
+    let backends = letters.chars().enumerate().filter_map(backend).collect();
+    Report { backends, waiting: None }
 }
 
 /// An object's status, and who writes it.
@@ -62,8 +63,9 @@ impl Object {
         seconds: u64,
     ) -> bool {
         let told = Told::read(&self.status, Some(self.generation));
-        let own = Own { replica, report, is_due };
-        let gone = gone.iter().map(|&replica| replica.to_owned()).collect();
+        let own = Own { replica, report, is_due, is_anew: false };
+        let replicas = gone.iter().map(|&replica| replica.to_owned()).collect();
+        let gone = Gone { replicas, ..Gone::default() };
         let Some(written) = merge(&told, &own, &gone, at(seconds)).status else { return false };
         if !self.status.is_object() {
             self.status = json!({});
@@ -208,9 +210,43 @@ fn a_replica_that_ends_takes_its_line_along() {
     let before = object.status.clone();
     assert!(object.write("hub-2", None));
     assert_eq!(object.condition(REPLICAS), Value::Null);
-    assert_eq!(object.status["discoveredBackends"], before["discoveredBackends"]);
-    assert_eq!(object.status["phase"], "Ready");
+    assert_eq!(object.states(), [("unknown", "")]);
+    let url = |status: &Value| status["discoveredBackends"][0]["url"].clone();
+    assert_eq!(url(&object.status), url(&before));
+    let said = [&object.status["phase"], &object.status["message"], &object.status["backendCount"]];
+    assert_eq!(said, [&json!("Pending"), &json!("no replica is running"), &json!(0)]);
+    let ready = object.condition("Ready");
+    assert_eq!((&ready["status"], &ready["reason"]), (&json!("False"), &json!("BackendsPending")));
     assert!(!object.write("hub-2", None));
+    // Whoever comes says how it is.
+    assert!(object.write("hub-3", Some(&report("r"))));
+    assert_eq!(object.states(), [("ready", "it is ready")]);
+    assert_eq!(object.status["phase"], "Ready");
+}
+
+#[test]
+fn a_server_whose_backends_nobody_knows_is_not_ready() {
+    let waits = |why: &str| Report { waiting: Some(why.to_owned()), ..Report::default() };
+    let mut object = Object::new(json!({}));
+    object.write("hub-1", Some(&waits("the MCPGroup tools does not exist")));
+    assert_eq!(object.lines(), "hub-1 1  ?");
+    let said = |object: &Object| {
+        let ready = object.condition("Ready");
+        json!([object.status["phase"], object.status["message"], ready["status"], ready["reason"]])
+    };
+    let pending =
+        json!(["Pending", "the MCPGroup tools does not exist", "False", "BackendsPending"]);
+    assert_eq!(said(&object), pending);
+    // One that words it otherwise says so once.
+    assert!(object.write("hub-2", Some(&waits("something else"))));
+    assert_eq!(said(&object)[1], "something else");
+    assert!(!object.write("hub-1", Some(&waits("the MCPGroup tools does not exist"))));
+    assert!(!object.write("hub-2", Some(&waits("something else"))));
+    assert!(object.write("hub-2", Some(&report("r"))));
+    assert_eq!(
+        said(&object),
+        json!(["Ready", "1 of 1 backend ready", "True", "AllBackendsRoutable"])
+    );
 }
 
 #[test]
@@ -327,8 +363,9 @@ fn what_is_too_much_is_left_out_and_the_rest_holds() {
         object.write(&format!("hub-{replica}"), Some(&report(&letters)));
     }
     let told = Told::read(&object.status, Some(1));
-    let own = Own { replica: "hub-6", report: Some(&report(&letters)), is_due: true };
-    let merged = merge(&told, &own, &BTreeSet::new(), at(0));
+    let own =
+        Own { replica: "hub-6", report: Some(&report(&letters)), is_due: true, is_anew: false };
+    let merged = merge(&told, &own, &Gone::default(), at(0));
     assert_eq!(merged, Merged { status: None, is_left_out: true });
     // The first by name have it, so that all agree on who is left out.
     assert!(object.write("hub-0", Some(&report(&letters))));

@@ -36,6 +36,29 @@ fn redis(keys: &str) -> String {
     format!("sessionStorage: {{provider: redis, address: 'r:6379'{keys}}}")
 }
 
+/// Whatever it is by which sessions are kept, and wherever it comes from.
+#[cfg(feature = "kubernetes")]
+#[test]
+fn what_sessions_are_kept_by_is_known() {
+    let sentinel = "sessionStorage: {provider: redis, sentinel: {addresses: ['r:6379'], master: m, \
+        passwordFile: '${FIXTURES}/password.txt'}, passwordEnv: TOKEN, keysEnv: KEYS}";
+    let configuration = parse(&complete(sentinel), "vmcp.yaml", &environment).unwrap();
+    let handed = |name: &str| match name {
+        "VMCP_SESSION_HMAC_SECRET" => Some("of the variable".to_owned()),
+        "THV_SESSION_REDIS_PASSWORD" => Some("of another".to_owned()),
+        _ => None,
+    };
+    let own = |environment: &dyn Fn(&str) -> Option<String>| {
+        crate::config::own_secrets(configuration.storage.as_ref(), environment)
+    };
+    let mut expected = vec!["s3cret-token".to_owned(), "s3cret-of-redis".to_owned()];
+    expected.extend(environment("KEYS").unwrap().lines().map(|line| line.trim().to_owned()));
+    assert_eq!(own(&|_name| None), expected);
+    expected.splice(0..0, ["of the variable".to_owned(), "of another".to_owned()]);
+    assert_eq!(own(&handed), expected);
+    assert!(crate::config::own_secrets(None, &|_name| None).is_empty());
+}
+
 #[test]
 fn each_key_takes_effect() {
     check_redis("", "");
