@@ -51,6 +51,8 @@ pub(super) struct Names {
     forwarded: Claimed,
     /// Some name is not known on this machine, and whatever is spoken of may have it.
     has_unknown: bool,
+    /// All were found in a cluster that there are now.
+    are_found: bool,
 }
 
 /// Reads all backends.
@@ -89,6 +91,7 @@ pub(super) fn are_discovered(root: &Reader<'_>) -> bool {
 /// Those that were found. The file may speak of others, which may come.
 fn discovered<'a>(root: &Reader<'a>, names: &mut Names) -> Vec<Draft<'a>> {
     names.has_unknown = true;
+    names.are_found = root.report.has_discovered();
     if !root.has("groupRef") {
         root.missing(
             "groupRef",
@@ -210,10 +213,17 @@ impl Names {
             // A name that cannot be used has been reported where it is given.
             return BackendId::new(name).ok();
         }
+        let hint = || did_you_mean(name, self.all.iter().map(String::as_str));
+        if self.are_found {
+            let hint = hint();
+            value.warning(format!(
+                "no backend is called {quoted} now, so this has no effect until one is{hint}"
+            ));
+            return None;
+        }
         // Without backends, there is one problem, not one for each mention.
         if !self.all.is_empty() && !self.has_unknown {
-            let hint = did_you_mean(name, self.all.iter().map(String::as_str));
-            value.problem(format!("no backend is called {quoted}{hint}"));
+            value.problem(format!("no backend is called {quoted}{}", hint()));
         }
         None
     }

@@ -59,7 +59,7 @@ aggregation: {conflictResolution: prefix, conflictResolutionConfig: {prefixForma
         let variables = [("DISCOVERED_S_K", "from-a-secret"), ("DISCOVERED_BAD", "two\nlines")];
         let variables: BTreeMap<_, _> =
             variables.into_iter().map(|(name, held)| (name.to_owned(), held.to_owned())).collect();
-        let found = Discovered { backends, variables };
+        let found = Discovered { backends, variables, has_group: true };
         let text = format!("{FILE}{outgoing}");
         parse(&text, "vmcp.yaml", &environment, &|_path| {}, &found)
     }
@@ -204,6 +204,46 @@ outgoingAuth:
 operational: {timeouts: {perWorkload: {who-may-come: 5s}}}
 outgoingAuth: {source: discovered}";
         assert!(read(of_others, vec![backend("a")]).is_ok());
+    }
+
+    #[test]
+    fn a_name_that_leads_nowhere_is_told_once_it_is_known_who_is_there() {
+        let of_others = "\
+operational: {timeouts: {perWorkload: {nobody: 5s}}}
+aggregation:
+  conflictResolution: priority
+  conflictResolutionConfig: {priorityOrder: [first, firts]}
+  tools: [{workload: none, filter: [x]}]
+outgoingAuth: {source: discovered, backends: {absent: {type: unauthenticated}}}
+";
+        let (head, _) = FILE.split_once("aggregation").unwrap();
+        let text = format!("{head}{of_others}");
+        let warnings = |found: &[&str]| {
+            let backends = found.iter().map(|name| backend(name)).collect();
+            let found = Discovered { backends, variables: BTreeMap::new(), has_group: true };
+            let read = parse(&text, "vmcp.yaml", &environment, &|_path| {}, &found).unwrap();
+            read.warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let of = |place: &str, name: &str, hint: &str| {
+            format!(
+                "vmcp.yaml:{place}: no backend is called {name:?} now, so this has no effect until one is{hint}"
+            )
+        };
+        let others = [
+            of("4:48: operational.timeouts.perWorkload.nobody", "nobody", ""),
+            of(
+                "7:53: aggregation.conflictResolutionConfig.priorityOrder[1]",
+                "firts",
+                "; did you mean \"first\"?",
+            ),
+            of("8:22: aggregation.tools[0].workload", "none", ""),
+            of("9:55: outgoingAuth.backends.absent", "absent", ""),
+        ];
+        assert_eq!(warnings(&["first"]), others);
+        assert_eq!(warnings(&[]).len(), 5, "{:?}", warnings(&[]));
+        assert!(warnings(&["first", "firts", "nobody", "none", "absent"]).is_empty());
+        let alone = parse_alone(&text, "vmcp.yaml", &environment).unwrap();
+        assert!(alone.warnings.is_empty(), "nobody knows yet who is there");
     }
 
     #[test]
