@@ -21,7 +21,7 @@ use vmcp_policy::Policy;
 use crate::{
     cluster::Found,
     compose::Running,
-    config::{self, BackendSettings, Configuration},
+    config::{self, BackendSettings, Complaint, Configuration},
     logging::Threshold,
     undecided,
 };
@@ -56,6 +56,16 @@ pub(crate) struct Reloader {
     undecided: Vec<BackendSettings>,
     /// The backends that are found in a cluster, where they are looked for.
     found: Option<Found>,
+    /// What has been told of a file that cannot be used.
+    told: Option<String>,
+}
+
+/// What came of reading the configuration again.
+struct Reloaded {
+    /// The settings that wait for the next start.
+    later: Vec<&'static str>,
+    /// Why the file could not be used, where what it said before was, with other backends.
+    unused: Option<String>,
 }
 
 impl Reloader {
@@ -68,7 +78,8 @@ impl Reloader {
     ) -> anyhow::Result<Self> {
         let hangup = signal(SignalKind::hangup()).context("SIGHUP cannot be received")?;
         let (started, current) = (configuration.clone(), configuration.clone());
-        Ok(Self { source, hangup, threshold, started, current, undecided: Vec::new(), found })
+        let undecided = Vec::new();
+        Ok(Self { source, hangup, threshold, started, current, undecided, found, told: None })
     }
 
     /// Reloads whenever there is reason to, for ever.
@@ -99,32 +110,44 @@ impl Reloader {
             if why == Why::Asked {
                 running.reopen_audit_log();
             }
-            let reloaded = self.reload(running, why).await;
-            if let Err(problem) = &reloaded {
-                report(problem);
+            let outcome = match self.reload(running, why).await {
+                // The file cannot be used until it has been read as it is.
+                Ok(Reloaded { unused: Some(problem), .. }) => Err(problem),
+                Ok(Reloaded { later, unused: None }) => Ok(later),
+                Err(problem) => {
+                    report(&problem);
+                    self.told = Some(format!("{problem:#}"));
+                    Err(format!("{problem:#}"))
+                }
+            };
+            if outcome.is_ok() {
+                self.told = None;
             }
-            running.note_reload(reloaded.map_err(|problem| format!("{problem:#}")));
+            running.note_reload(outcome);
         }
     }
 
-    /// Reads the file and puts it to use, as a whole or not at all. Returns the settings that wait for the next
-    /// start.
-    async fn reload(&mut self, running: &Running, why: Why) -> anyhow::Result<Vec<&'static str>> {
+    /// Reads the file and puts it to use, as a whole or not at all.
+    async fn reload(&mut self, running: &Running, why: Why) -> anyhow::Result<Reloaded> {
         self.source.take(self.found.as_ref());
         let loaded = self.source.load().and_then(|new| {
             difference::refuse_other_discovery(&self.started, &new)?;
             Ok(new)
         });
-        let new = match loaded {
-            Ok(new) => new,
+        let (new, unused) = match loaded {
+            Ok(new) => (new, None),
             // What is found must count, a credential that was taken away above all.
             Err(problems) if why == Why::Found => match self.source.load_last() {
                 Some(last) => {
-                    problems.iter().for_each(|problem| tracing::error!("{problem}"));
-                    tracing::error!(
-                        "the file cannot be used; what it said last holds, with the backends of now"
-                    );
-                    last?
+                    let unused = problems.to_string();
+                    if self.told.as_ref() != Some(&unused) {
+                        problems.iter().for_each(|problem| tracing::error!("{problem}"));
+                        tracing::error!(
+                            "the file cannot be used; what it said last holds, with the backends of now"
+                        );
+                        self.told = Some(unused.clone());
+                    }
+                    (last?, Some(unused))
                 }
                 None => return Err(problems.into()),
             },
@@ -136,19 +159,8 @@ impl Reloader {
             difference::refuse_other_programs(&self.current, &new)?;
         }
         let backends = self.backends(&new, running).await?;
-        for warning in &new.warnings {
-            tracing::warn!("{warning}");
-        }
-        let later = difference::later(&self.started, &new);
-        if !later.is_empty() {
-            tracing::warn!(settings = later.join(", "), "these take effect at the next start");
-        }
-        if later.contains(&"incomingAuth") {
-            tracing::warn!(
-                "incomingAuth has changed, and callers are still judged by the one that vmcp was \
-                 started with; restart vmcp"
-            );
-        }
+        self.warn(&new, why);
+        let later = self.later(&new, why);
         let replaced = running.replace(backends, &new);
         self.threshold.set(new.log_level);
         tell(&replaced);
@@ -158,8 +170,39 @@ impl Reloader {
         if self.source.has_found() {
             running.have_found();
         }
+        if unused.is_none() {
+            self.source.is_used();
+        }
         self.current = new;
-        Ok(later)
+        Ok(Reloaded { later, unused })
+    }
+
+    /// Says what is odd: all of a file that was read because somebody wants it, and what is new of one that stands as it
+    /// stood.
+    fn warn(&self, new: &Configuration, why: Why) {
+        let before = &self.current.warnings;
+        let told = |warning: &&Complaint| why == Why::Asked || !before.contains(warning);
+        for warning in new.warnings.iter().filter(told) {
+            tracing::warn!("{warning}");
+        }
+    }
+
+    /// The settings that wait for the next start.
+    fn later(&self, new: &Configuration, why: Why) -> Vec<&'static str> {
+        let later = difference::later(&self.started, new);
+        if why == Why::Found {
+            return later;
+        }
+        if !later.is_empty() {
+            tracing::warn!(settings = later.join(", "), "these take effect at the next start");
+        }
+        if later.contains(&"incomingAuth") {
+            tracing::warn!(
+                "incomingAuth has changed, and callers are still judged by the one that vmcp was \
+                 started with; restart vmcp"
+            );
+        }
+        later
     }
 
     /// Asks servers how they are spoken to that could not be asked before, and exchanges those that are not

@@ -125,17 +125,22 @@ fn of_limits(started: &Limits, new: &Limits) -> [(&'static str, bool); 11] {
     ]
 }
 
-/// Refuses a configuration that looks for its backends where the one does not with which the server was started: all
-/// backends would be gone until the next start.
+/// Refuses a configuration that looks for its backends where the one does not with which the server was started, or
+/// for those of another group: vmcp would have none of them until the next start.
 pub(super) fn refuse_other_discovery(
     started: &Configuration,
     new: &Configuration,
 ) -> Result<(), Problems> {
-    if started.discovers == new.discovers {
+    let key = if started.discovers != new.discovers {
+        "outgoingAuth.source"
+    } else if new.discovers && started.group != new.group {
+        "groupRef"
+    } else {
         return Ok(());
-    }
-    let text = "outgoingAuth.source is another than at the start, and counts from a start on; restart vmcp";
-    Err(Problems::of_file("the configuration", text))
+    };
+    let text =
+        format!("{key} is another than at the start, and counts from a start on; restart vmcp");
+    Err(Problems::of_file("the configuration", &text))
 }
 
 /// Refuses a configuration for which variables are not set that the present one does not need. A process's

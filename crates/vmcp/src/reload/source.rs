@@ -33,7 +33,9 @@ pub(crate) struct Source {
     is_audited: bool,
     /// The backends that were found in a cluster last.
     discovered: Option<Discovered>,
-    /// What the file held when it could be used last with such backends.
+    /// What the file held when it was read last with such backends.
+    read: Option<String>,
+    /// What it held when it was used last.
     good: Option<String>,
     /// Every file that was read, as it was before it was read.
     seen: BTreeMap<PathBuf, Option<Trace>>,
@@ -56,6 +58,7 @@ impl Source {
             session_ttl: None,
             is_audited: false,
             discovered: None,
+            read: None,
             good: None,
             seen: BTreeMap::new(),
         }
@@ -99,9 +102,7 @@ impl Source {
         let loaded = match &self.discovered {
             Some(discovered) => sources::load_discovered(&self.sources, discovered, &note).map(
                 |(configuration, text)| {
-                    if configuration.discovers {
-                        self.good = Some(text);
-                    }
+                    self.read = configuration.discovers.then_some(text);
                     configuration
                 },
             ),
@@ -111,7 +112,12 @@ impl Source {
         Ok(self.with_command_line(loaded?))
     }
 
-    /// Reads what the file held when it could be used last, with the backends that are found now. `None` if there is
+    /// Takes note that what was read last is used.
+    pub(crate) fn is_used(&mut self) {
+        self.good = self.read.take().or(self.good.take());
+    }
+
+    /// Reads what the file held when it was used last, with the backends that are found now. `None` if there is
     /// nothing of that kind.
     pub(crate) fn load_last(&self) -> Option<Result<Configuration, Problems>> {
         let (discovered, text) = (self.discovered.as_ref()?, self.good.as_ref()?);

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use vmcp_backend::{Isolation, Program, Transport};
 
-use super::{later, refuse_other_programs};
+use super::{later, refuse_other_discovery, refuse_other_programs};
 use crate::config::{self, Configuration};
 
 const MINIMUM: &str = "name: example
@@ -60,6 +60,26 @@ fn what_needs_a_start_is_named() {
     let reload = "operational: {reload: {watchFile: false, allowCommands: true}}";
     check(reload, &["operational.reload.allowCommands"]);
     check("limits: {responseBytes: 1KiB, callsPerBackend: 3}", &[]);
+}
+
+#[test]
+fn where_backends_are_looked_for_is_decided_at_the_start() {
+    let refused = |before: &Configuration, after: &Configuration| {
+        refuse_other_discovery(before, after).err().map(|error| error.to_string())
+    };
+    let of = |group: &str, discovers| {
+        let mut configuration = with(&format!("groupRef: {group}"));
+        configuration.discovers = discovers;
+        configuration
+    };
+    assert_eq!(refused(&of("tools", true), &of("tools", true)), None);
+    assert_eq!(refused(&of("tools", false), &of("toolz", false)), None, "a label");
+    let why = refused(&of("tools", true), &of("toolz", true)).unwrap();
+    assert!(why.contains("groupRef is another than at the start"), "{why}");
+    for (before, after) in [(true, false), (false, true)] {
+        let why = refused(&of("tools", before), &of("tools", after)).unwrap();
+        assert!(why.contains("outgoingAuth.source is another than at the start"), "{why}");
+    }
 }
 
 #[test]
