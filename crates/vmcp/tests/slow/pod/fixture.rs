@@ -20,7 +20,7 @@ const SANDBOX: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/slow/pod/sandb
 pub(super) const FILE: &str = "/etc/vmcp-config/config.yaml";
 
 /// What every pod has in its environment.
-const ENVIRONMENT: [(&str, &str); 7] = [
+pub(super) const ENVIRONMENT: [(&str, &str); 7] = [
     ("VMCP_NAME", "desk"),
     ("VMCP_NAMESPACE", "floor"),
     ("VMCP_SESSION_HMAC_SECRET", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="),
