@@ -9,6 +9,7 @@ use tokio::{
 };
 
 use crate::{
+    candidates::LeftOut,
     cluster::Cluster,
     contents::Contents,
     found::Discovered,
@@ -29,6 +30,16 @@ const MAX_AGAIN: Duration = Duration::from_secs(60);
 
 /// How long it may take at first until somebody is told what is missing.
 const SLOW: Duration = Duration::from_secs(10);
+
+/// How many objects are named at once that are left out.
+const MAX_TOLD: usize = 50;
+
+/// What has been told of the group.
+#[derive(Default)]
+struct Shown {
+    lacks_group: bool,
+    left_out: LeftOut,
+}
 
 /// The backends of a group, as they come and go.
 pub struct Discovery {
@@ -61,9 +72,9 @@ impl Discovery {
     /// Tells what is found whenever it is something else.
     async fn tell(&self, seen: &Seen) {
         let mut contents = Contents::without(self.own.clone());
-        let (mut has_group, mut again) = (true, AGAIN);
+        let (mut told, mut again) = (Shown::default(), AGAIN);
         loop {
-            let is_complete = self.look(seen, &mut contents, &mut has_group).await;
+            let is_complete = self.look(seen, &mut contents, &mut told).await;
             if is_complete {
                 again = AGAIN;
             }
@@ -75,23 +86,24 @@ impl Discovery {
     }
 
     /// Looks at what has been seen. Returns whether all could be read that is named.
-    async fn look(&self, seen: &Seen, contents: &mut Contents, has_group: &mut bool) -> bool {
+    async fn look(&self, seen: &Seen, contents: &mut Contents, told: &mut Shown) -> bool {
         let Some(objects) = seen.all() else { return true };
         let namespace = self.cluster.namespace();
         let of = |contents: &Contents| Discovered::of(&objects, contents, &self.group, namespace);
         let mut named = of(contents).1;
-        let (found, is_complete) = loop {
+        let (found, left_out, is_complete) = loop {
             let is_complete = contents.refresh(&self.cluster, &objects, &named).await;
-            let (found, now) = of(contents);
+            let (found, now, left_out) = of(contents);
             // What is named behind something that was missing has not been asked for yet.
             if now.is_subset(&named) {
-                break (found, is_complete);
+                break (found, left_out, is_complete);
             }
             named = now;
         };
-        if std::mem::replace(has_group, found.has_group) != found.has_group {
+        if std::mem::replace(&mut told.lacks_group, !found.has_group) == found.has_group {
             self.tell_of_group(&found);
         }
+        told.tell_of_left_out(left_out);
         self.found.send_if_modified(|before| {
             let is_other = before.as_deref() != Some(&found);
             if is_other {
@@ -136,6 +148,21 @@ impl Discovery {
                 "not ready: the API server has not listed these yet"
             );
         }
+    }
+}
+
+impl Shown {
+    /// Says of each object of the group why it is no backend, once for each reason.
+    fn tell_of_left_out(&mut self, left_out: LeftOut) {
+        let is_new = |(object, why): &(&String, &String)| self.left_out.get(*object) != Some(*why);
+        let new: Vec<_> = left_out.iter().filter(is_new).collect();
+        for (object, why) in new.iter().take(MAX_TOLD) {
+            tracing::info!("{object} is left out: {why}");
+        }
+        if let Some(more) = new.len().checked_sub(MAX_TOLD).filter(|more| *more > 0) {
+            tracing::info!(more, "objects are left out besides");
+        }
+        self.left_out = left_out;
     }
 }
 

@@ -8,9 +8,10 @@ use std::{
 use serde_json::{Map, Value, json};
 
 use crate::{
+    candidates::{Candidate, LeftOut, candidates},
     contents::{Contents, Source},
     kind::Kind,
-    seen::{Object, Objects},
+    seen::Objects,
     strategy,
 };
 
@@ -21,6 +22,8 @@ pub struct Discovered {
     pub backends: Vec<Backend>,
     /// The secrets that they name, by the names of variables. They are no variables of this process.
     pub variables: BTreeMap<String, String>,
+    /// Where each of these stands in the cluster, in words.
+    pub described: BTreeMap<String, String>,
     /// Whether the MCPGroup itself stands there.
     pub has_group: bool,
 }
@@ -30,6 +33,8 @@ pub struct Discovered {
 pub struct Backend {
     /// The name of its object.
     pub name: String,
+    /// The kind of its object.
+    pub kind: &'static str,
     /// Its entry under `backends` of a configuration, without headers. All texts are meant as they are.
     pub entry: Value,
     /// Headers that each request to it carries, with the variables that hold their values.
@@ -38,7 +43,7 @@ pub struct Backend {
     pub strategy: Option<Value>,
     /// The authorities that vouch for it, in PEM, in place of the system's.
     pub authorities: Option<Vec<u8>>,
-    /// What its MCPExternalAuthConfig is called, and its type.
+    /// What its MCPExternalAuthConfig is called, and its type as a configuration has it.
     pub auth: Option<(String, String)>,
     /// Why it must not be called.
     pub lacking: Option<String>,
@@ -50,71 +55,35 @@ pub(crate) struct Secrets<'a> {
     /// What has been asked for.
     named: BTreeSet<Source>,
     variables: BTreeMap<String, String>,
+    described: BTreeMap<String, String>,
     names: BTreeMap<(String, String), String>,
 }
 
-/// What can be a backend.
-struct Candidate<'a> {
-    kind: Kind,
-    name: &'a str,
-    object: &'a Object,
-    url: &'a str,
-}
-
-/// The kinds of which backends are, of which the first has it where several have an object of the same name.
-const KINDS: [Kind; 3] = [Kind::Server, Kind::RemoteProxy, Kind::Entry];
-
 impl Discovered {
     /// The backends of a group in a namespace. Also gives the Secrets and ConfigMaps that they name, whether these are
-    /// held or not.
+    /// held or not, and the objects of the group that are no backends.
     pub(crate) fn of(
         objects: &Objects,
         contents: &Contents,
         group: &str,
         namespace: &str,
-    ) -> (Self, BTreeSet<Source>) {
+    ) -> (Self, BTreeSet<Source>, LeftOut) {
         let mut secrets = Secrets {
             contents,
             named: BTreeSet::new(),
             variables: BTreeMap::new(),
+            described: BTreeMap::new(),
             names: BTreeMap::new(),
         };
-        let mut backends: BTreeMap<&str, Backend> = BTreeMap::new();
-        for candidate in KINDS.into_iter().flat_map(|kind| candidates(objects, kind, group)) {
-            let backend = || candidate.backend(objects, &mut secrets, group, namespace);
-            backends.entry(candidate.name).or_insert_with(backend);
-        }
-        let Secrets { named, variables, .. } = secrets;
+        let (candidates, left_out) = candidates(objects, group);
+        let backend =
+            |candidate: &Candidate<'_>| candidate.backend(objects, &mut secrets, group, namespace);
+        let backends = candidates.values().map(backend).collect();
+        let Secrets { named, variables, described, .. } = secrets;
         let groups = objects.get(&Kind::Group);
         let has_group = groups.is_some_and(|groups| groups.contains_key(group));
-        (Self { backends: backends.into_values().collect(), variables, has_group }, named)
+        (Self { backends, variables, described, has_group }, named, left_out)
     }
-}
-
-/// Those objects of a kind that are backends.
-fn candidates<'a>(
-    objects: &'a Objects,
-    kind: Kind,
-    group: &str,
-) -> impl Iterator<Item = Candidate<'a>> {
-    let of_kind = objects.get(&kind).into_iter().flat_map(|objects| objects.iter());
-    of_kind.filter_map(move |(name, object)| {
-        let url = match kind {
-            // While it has a URL it is one, whatever its phase: that changes with each of its pods.
-            Kind::Server | Kind::RemoteProxy => object.status["url"].as_str(),
-            // The operator has looked at what it refers to.
-            _ if object.status["phase"] == "Valid" => object.spec["remoteUrl"].as_str(),
-            _ => None,
-        };
-        let url = url.filter(|url| !url.is_empty())?;
-        (group_of(object) == Some(group)).then_some(Candidate { kind, name, object, url })
-    })
-}
-
-/// The group to which an object says that it belongs.
-fn group_of(object: &Object) -> Option<&str> {
-    let group = &object.spec["groupRef"];
-    group["name"].as_str().or(group.as_str())
 }
 
 impl Candidate<'_> {
@@ -143,14 +112,21 @@ impl Candidate<'_> {
                 .and_then(|object| strategy::written(name, object, secrets));
             written.map_err(&mut note).ok()
         });
+        if !["streamable-http", "sse"].contains(&self.transport()) {
+            note(format!(
+                "its transport {:?} is neither streamable-http nor sse",
+                self.transport()
+            ));
+        }
         let headers = self.headers(secrets).map_err(&mut note).unwrap_or_default();
         let authorities = self.authorities(secrets).map_err(&mut note).ok().flatten();
         let auth = config.map(|(name, object)| {
             let kind = object.and_then(|object| object.spec["type"].as_str());
-            (name.to_owned(), kind.unwrap_or_default().to_owned())
+            (name.to_owned(), strategy::type_name(kind.unwrap_or_default()).to_owned())
         });
         Backend {
             name: self.name.to_owned(),
+            kind: self.kind.name(),
             entry: self.entry(group, namespace),
             headers,
             strategy,
@@ -162,11 +138,6 @@ impl Candidate<'_> {
 
     fn entry(&self, group: &str, namespace: &str) -> Value {
         let spec = &self.object.spec;
-        let transport = match (self.kind, spec["transport"].as_str()) {
-            // Its proxy speaks to a program on its behalf.
-            (Kind::Server, Some("stdio") | None) => spec["proxyMode"].as_str(),
-            (_, transport) => transport,
-        };
         let mut metadata = Map::new();
         let mut label = |key: &str, value: &str| metadata.insert(key.to_owned(), value.into());
         label("group", group);
@@ -189,9 +160,19 @@ impl Candidate<'_> {
         json!({
             "name": self.name,
             "url": self.url,
-            "transport": transport.filter(|text| !text.is_empty()).unwrap_or("streamable-http"),
+            "transport": self.transport(),
             "metadata": metadata,
         })
+    }
+
+    fn transport(&self) -> &str {
+        let spec = &self.object.spec;
+        let transport = match (self.kind, spec["transport"].as_str()) {
+            // Its proxy speaks to a program on its behalf.
+            (Kind::Server, Some("stdio") | None) => spec["proxyMode"].as_str(),
+            (_, transport) => transport,
+        };
+        transport.filter(|text| !text.is_empty()).unwrap_or("streamable-http")
     }
 
     /// The headers that an entry adds to each request.
@@ -200,13 +181,25 @@ impl Candidate<'_> {
             return Ok(Vec::new());
         }
         let forward = &self.object.spec["headerForward"];
+        let (plain, from_secret) =
+            (&forward["addPlaintextHeaders"], &forward["addHeadersFromSecret"]);
+        // What is not understood is no leave to go without.
+        let is_odd = !(forward.is_object() || forward.is_null())
+            || !(plain.is_object() || plain.is_null())
+            || !(from_secret.is_array() || from_secret.is_null());
+        if is_odd {
+            return Err("its headerForward cannot be read".to_owned());
+        }
         let mut headers = Vec::new();
-        for (name, value) in forward["addPlaintextHeaders"].as_object().into_iter().flatten() {
-            let value = value.as_str().unwrap_or_default();
+        for (name, value) in plain.as_object().into_iter().flatten() {
+            let value = value.as_str();
+            let value = value.ok_or_else(|| format!("its header {name} is no text"))?;
             headers.push((name.clone(), secrets.plain(self.name, name, value)));
         }
-        for header in forward["addHeadersFromSecret"].as_array().into_iter().flatten() {
-            let name = header["headerName"].as_str().unwrap_or_default();
+        for header in from_secret.as_array().into_iter().flatten() {
+            let name = header["headerName"].as_str();
+            let name =
+                name.ok_or_else(|| "a header of its headerForward has no name".to_owned())?;
             headers.push((name.to_owned(), secrets.variable(&header["valueSecretRef"])?));
         }
         Ok(headers)
@@ -214,10 +207,13 @@ impl Candidate<'_> {
 
     /// What an entry's bundle of certificates holds.
     fn authorities(&self, secrets: &mut Secrets<'_>) -> Result<Option<Vec<u8>>, String> {
-        let reference = &self.object.spec["caBundleRef"]["configMapRef"];
-        let Some(name) = reference["name"].as_str().filter(|_| self.kind == Kind::Entry) else {
+        let bundle = &self.object.spec["caBundleRef"];
+        if self.kind != Kind::Entry || bundle.is_null() {
             return Ok(None);
-        };
+        }
+        let reference = &bundle["configMapRef"];
+        let name = reference["name"].as_str().filter(|name| !name.is_empty());
+        let name = name.ok_or_else(|| "its caBundleRef names no ConfigMap".to_owned())?;
         let key = reference["key"].as_str().filter(|key| !key.is_empty()).unwrap_or("ca.crt");
         secrets.held((Kind::ConfigMap, name.to_owned()), key).map(|bytes| Some(bytes.to_vec()))
     }
@@ -234,17 +230,20 @@ impl Secrets<'_> {
         let held = self.held((Kind::Secret, name.to_owned()), key)?.to_vec();
         match String::from_utf8(held) {
             Ok(held) if held.is_empty() => Err(format!("{key} of the Secret {name} is empty")),
-            Ok(held) => Ok(self.note(name, key, held)),
+            Ok(held) => {
+                let described = format!("the key {key} of the Secret {name}");
+                Ok(self.note(name, key, held, described))
+            }
             Err(_) => Err(format!("{key} of the Secret {name} is no text")),
         }
     }
 
     /// The variable that holds a header which is no secret.
     fn plain(&mut self, backend: &str, header: &str, value: &str) -> String {
-        self.note(backend, header, value.to_owned())
+        self.note(backend, header, value.to_owned(), format!("the header {header}"))
     }
 
-    fn note(&mut self, name: &str, key: &str, value: String) -> String {
+    fn note(&mut self, name: &str, key: &str, value: String, described: String) -> String {
         let source = (name.to_owned(), key.to_owned());
         let known = self.names.get(&source).filter(|known| self.variables[*known] == value);
         if let Some(known) = known {
@@ -259,6 +258,7 @@ impl Secrets<'_> {
             variable = format!("{plain}_{number}");
         }
         self.variables.insert(variable.clone(), value);
+        self.described.insert(variable.clone(), described);
         self.names.insert(source, variable.clone());
         variable
     }

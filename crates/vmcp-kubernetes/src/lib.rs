@@ -6,6 +6,7 @@
 //! crate's business, and nobody else names Kubernetes. [`Reporter`] writes what a server sees of its backends into
 //! the status of its own object.
 
+mod candidates;
 mod cluster;
 mod contents;
 mod discovery;
@@ -20,6 +21,7 @@ mod told;
 mod trouble;
 mod watch;
 
+pub use candidates::MAX_NAME;
 pub use cluster::{Cluster, ConnectError};
 pub use discovery::Discovery;
 pub use found::{Backend, Discovered};

@@ -90,6 +90,12 @@ const STRATEGIES: [Strategy; 5] = [
     },
 ];
 
+/// The type of an object, as a configuration has it.
+pub(crate) fn type_name(chosen: &str) -> &str {
+    let strategy = STRATEGIES.iter().find(|strategy| strategy.type_of_object == chosen);
+    strategy.map_or(chosen, |strategy| strategy.names.0)
+}
+
 /// The strategy that an object describes, or what keeps it from being used.
 pub(crate) fn written(
     name: &str,
@@ -103,7 +109,12 @@ pub(crate) fn written(
     }
     let strategy = STRATEGIES.iter().find(|strategy| strategy.type_of_object == chosen);
     let Some(strategy) = strategy else {
-        return Err(format!("{} has the type {chosen:?}, which is not supported", who()));
+        let all: Vec<_> = STRATEGIES.iter().map(|strategy| strategy.type_of_object).collect();
+        return Err(format!(
+            "{} has the type {chosen:?}, which is not supported; there are unauthenticated, {}",
+            who(),
+            all.join(", ")
+        ));
     };
     let block = object.spec[strategy.type_of_object].as_object();
     let block = block.ok_or_else(|| format!("{} has no {}", who(), strategy.type_of_object))?;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::own::{OwnSecrets, Withheld};
+use crate::seen::Object;
 
 /// A namespace in the making.
 #[derive(Default)]
@@ -50,9 +51,12 @@ impl Namespace {
         self.holding(Kind::Secret, name, key, text.as_bytes())
     }
 
+    fn objects(&self) -> Objects {
+        self.objects.iter().map(|(kind, all)| (*kind, Arc::new(all.clone()))).collect()
+    }
+
     fn found(&self) -> Discovered {
-        let objects = self.objects.iter().map(|(kind, all)| (*kind, Arc::new(all.clone())));
-        Discovered::of(&objects.collect(), &self.contents, "tools", "ns").0
+        Discovered::of(&self.objects(), &self.contents, "tools", "ns").0
     }
 
     fn one(&self) -> Backend {
@@ -95,6 +99,62 @@ fn those_of_the_group_that_are_somewhere_are_backends() {
             json!({"url": "http://proxy.test", "phase": "Ready"}),
         );
     assert_eq!(namespace.names(), ["here", "proxy", "valid"]);
+}
+
+#[test]
+fn why_an_object_is_no_backend_is_known() {
+    let of_group = || json!({"groupRef": {"name": "tools"}, "remoteUrl": "https://far.test"});
+    let long = "a".repeat(65);
+    let namespace = Namespace::default()
+        .server("both", json!({}))
+        .entry("both", json!({}))
+        .server(&long, json!({}))
+        .with(Kind::Server, "nowhere", of_group(), json!({"phase": "Pending"}))
+        .with(Kind::RemoteProxy, "new", of_group(), Value::Null)
+        .with(Kind::Entry, "pending", of_group(), json!({"phase": "Pending"}))
+        .with(Kind::Entry, "unseen", of_group(), Value::Null)
+        .entry("empty", json!({"remoteUrl": ""}))
+        .entry("elsewhere", json!({"groupRef": {"name": "other"}}));
+    let (_, left_out) = candidates(&namespace.objects(), "tools");
+    let left_out: Vec<_> =
+        left_out.iter().map(|(object, why)| format!("{object}: {why}")).collect();
+    let expected = [
+        "MCPRemoteProxy new: it has no status.url, and it has no phase yet".to_owned(),
+        format!("MCPServer {long}: its name has more than 64 characters"),
+        "MCPServer nowhere: it has no status.url, and its phase is Pending".to_owned(),
+        "MCPServerEntry both: there is an MCPServer of the same name".to_owned(),
+        "MCPServerEntry empty: it has no spec.remoteUrl".to_owned(),
+        "MCPServerEntry pending: its phase is Pending, not Valid".to_owned(),
+        "MCPServerEntry unseen: it has no phase yet, not Valid".to_owned(),
+    ];
+    assert_eq!(left_out, expected);
+    assert_eq!(namespace.names(), ["both"]);
+}
+
+#[test]
+fn what_cannot_be_read_of_an_entry_is_no_leave_to_go_without() {
+    for (spec, why) in [
+        (json!({"caBundleRef": "ca"}), "its caBundleRef names no ConfigMap"),
+        (json!({"caBundleRef": {"name": "ca"}}), "its caBundleRef names no ConfigMap"),
+        (json!({"headerForward": "X-Key"}), "its headerForward cannot be read"),
+        (json!({"headerForward": {"addPlaintextHeaders": []}}), "its headerForward cannot be read"),
+        (json!({"headerForward": {"addPlaintextHeaders": {"X": 1}}}), "its header X is no text"),
+        (
+            json!({"headerForward": {"addHeadersFromSecret": {}}}),
+            "its headerForward cannot be read",
+        ),
+        (
+            json!({"headerForward": {"addHeadersFromSecret": [{}]}}),
+            "a header of its headerForward has no name",
+        ),
+        (
+            json!({"transport": "stdio"}),
+            "its transport \"stdio\" is neither streamable-http nor sse",
+        ),
+    ] {
+        let backend = Namespace::default().entry("a", spec.clone()).one();
+        assert_eq!(backend.lacking.as_deref(), Some(why), "{spec}");
+    }
 }
 
 #[test]
@@ -189,11 +249,12 @@ fn each_strategy_is_written_with_variables_for_its_secrets() {
             .holding(Kind::Secret, "s", "k", b"one")
             .secret("s", "l", "two");
         let backend = namespace.one();
+        let named = ("auth".to_owned(), expected["type"].as_str().unwrap().to_owned());
+        assert_eq!(backend.auth, Some(named.clone()));
         assert_eq!((backend.strategy, backend.lacking), (Some(expected), None));
-        assert_eq!(
-            backend.auth,
-            Some(("auth".to_owned(), spec["type"].as_str().unwrap().to_owned()))
-        );
+        // It is called the same where it cannot be used.
+        let lacking = Namespace::default().server("a", reference("auth")).auth("auth", spec);
+        assert_eq!(lacking.one().auth, Some(named));
     }
 }
 
@@ -220,7 +281,8 @@ fn what_cannot_be_shown_is_told_and_shown_nobody() {
         ),
         (
             Some(json!({"type": "upstreamInject", "upstreamInject": {}})),
-            "the MCPExternalAuthConfig auth has the type \"upstreamInject\", which is not supported",
+            "the MCPExternalAuthConfig auth has the type \"upstreamInject\", which is not supported; there are \
+             unauthenticated, headerInjection, tokenExchange, obo, xaa, awsSts",
         ),
         (
             Some(json!({"type": "headerInjection"})),

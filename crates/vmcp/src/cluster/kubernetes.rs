@@ -140,11 +140,7 @@ impl Found {
         let backends = found.iter().flat_map(|found| &found.backends);
         let place = |backend: &vmcp_kubernetes::Backend| {
             let url = backend.entry["url"].as_str().unwrap_or_default().to_owned();
-            // As a configuration would have it, if it can be used.
-            let used = backend.strategy.as_ref().and_then(|strategy| strategy["type"].as_str());
-            let auth = backend.auth.clone();
-            let auth = auth.map(|(name, kind)| (name, used.map_or(kind, str::to_owned)));
-            (backend.name.clone(), (url, auth))
+            (backend.name.clone(), (url, backend.auth.clone()))
         };
         backends.map(place).collect()
     }

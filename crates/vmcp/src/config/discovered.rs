@@ -83,7 +83,7 @@ pub(super) fn parse(
                 match read(&[backend], &out) {
                     Ok(_) => usable.push(backend),
                     Err(problems) => {
-                        out.insert(backend.name.clone(), told(backend, &problems));
+                        out.insert(backend.name.clone(), told(backend, found, &problems));
                         match read(&[backend], &out) {
                             Ok(_) => usable.push(backend),
                             Err(problems) => tracing::warn!(
@@ -119,15 +119,41 @@ fn why(backend: &Backend) -> Option<String> {
 }
 
 /// What is wrong with a backend, in words of its objects.
-fn told(backend: &Backend, problems: &Problems) -> String {
-    let entry = format!("outgoingAuth.backends.{}.", backend.name);
-    let told = |problem: &Problem| {
-        let path = problem.path.strip_prefix("backends[0].").unwrap_or(&problem.path);
-        let path = path.strip_prefix(&entry).unwrap_or(path);
-        if path.is_empty() { problem.text.clone() } else { format!("{path}: {}", problem.text) }
-    };
+fn told(backend: &Backend, found: &Discovered, problems: &Problems) -> String {
+    let told = |problem: &Problem| told_of(backend, found, problem);
     let told: BTreeSet<_> = problems.iter().map(|complaint| told(&complaint.problem)).collect();
     told.into_iter().collect::<Vec<_>>().join("; ")
+}
+
+fn told_of(backend: &Backend, found: &Discovered, problem: &Problem) -> String {
+    let mut text = problem.text.clone();
+    for (variable, described) in &found.described {
+        for called in ["the environment variable", "the variable"] {
+            text = text.replace(&format!("{called} {variable} "), &format!("{described} "));
+        }
+    }
+    let of_strategy = format!("outgoingAuth.backends.{}.", backend.name);
+    if let Some(key) = problem.path.strip_prefix(&of_strategy) {
+        let auth = backend.auth.as_ref().map_or("", |(name, _)| name);
+        let key = match key.strip_suffix("headerValueEnv") {
+            Some(section) => format!("{section}valueSecretRef"),
+            None => key.strip_suffix("Env").map_or(key.to_owned(), |key| format!("{key}Ref")),
+        };
+        return format!("{key} of the MCPExternalAuthConfig {auth}: {text}");
+    }
+    let Some(key) = problem.path.strip_prefix("backends[0].") else {
+        return if problem.path.is_empty() { text } else { format!("{}: {text}", problem.path) };
+    };
+    let field = match (key, backend.kind) {
+        ("url", "MCPServerEntry") => "spec.remoteUrl",
+        ("url", _) => "status.url",
+        ("transport", _) => "spec.transport",
+        _ if key.starts_with("headers") => "spec.headerForward",
+        _ => key,
+    };
+    // What stands behind it is advice on how to write the file.
+    let what = text.split_once("; ").map_or(text.as_str(), |(what, _)| what);
+    format!("{field} of the {} {}: {what}", backend.kind, backend.name)
 }
 
 /// Puts the authorities into place that vouch for backends.

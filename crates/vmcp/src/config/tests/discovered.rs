@@ -37,6 +37,7 @@ aggregation: {conflictResolution: prefix, conflictResolutionConfig: {prefixForma
         let url = format!("http://{name}.test/mcp");
         Backend {
             name: name.to_owned(),
+            kind: "MCPServerEntry",
             entry: json!({"name": name, "url": url, "transport": "streamable-http", "metadata": {"group": "tools"}}),
             headers: Vec::new(),
             strategy: None,
@@ -47,7 +48,8 @@ aggregation: {conflictResolution: prefix, conflictResolutionConfig: {prefixForma
     }
 
     fn shown(strategy: Value) -> Backend {
-        Backend { strategy: Some(strategy), ..backend("a") }
+        let auth = Some(("auth".to_owned(), "header_injection".to_owned()));
+        Backend { strategy: Some(strategy), auth, ..backend("a") }
     }
 
     fn header(name: &str, variable: &str) -> Value {
@@ -59,7 +61,9 @@ aggregation: {conflictResolution: prefix, conflictResolutionConfig: {prefixForma
         let variables = [("DISCOVERED_S_K", "from-a-secret"), ("DISCOVERED_BAD", "two\nlines")];
         let variables: BTreeMap<_, _> =
             variables.into_iter().map(|(name, held)| (name.to_owned(), held.to_owned())).collect();
-        let found = Discovered { backends, variables, has_group: true };
+        let described = [("DISCOVERED_BAD".to_owned(), "the key bad of the Secret s".to_owned())];
+        let described = described.into();
+        let found = Discovered { backends, variables, described, has_group: true };
         let text = format!("{FILE}{outgoing}");
         parse(&text, "vmcp.yaml", &environment, &|_path| {}, &found)
     }
@@ -92,6 +96,11 @@ aggregation: {conflictResolution: prefix, conflictResolutionConfig: {prefixForma
              b: sse http://b.test/mcp unauthenticated x-team:\"from-a-secret\" ca 0 {\"group\": \"tools\"}
              c: http://c.test/mcp unauthenticated ca 0 {\"group\": \"tools\"}",
         );
+    }
+
+    #[test]
+    fn a_name_is_as_long_as_one_of_the_file_may_be() {
+        assert_eq!(vmcp_kubernetes::MAX_NAME, vmcp_model::BackendId::MAX_LENGTH);
     }
 
     #[test]
@@ -130,24 +139,24 @@ aggregation: {conflictResolution: prefix, conflictResolutionConfig: {prefixForma
             (
                 SOURCE,
                 off,
-                "url: \"ftp://a.test\" is not an http or https URL; write it like http://127.0.0.1:8080/mcp",
+                "spec.remoteUrl of the MCPServerEntry a: \"ftp://a.test\" is not an http or https URL",
             ),
             (
                 SOURCE,
                 unheard,
-                "transport: must be streamable-http or sse or stdio, not \"carrier-pigeon\"",
+                "spec.transport of the MCPServerEntry a: must be streamable-http or sse or stdio, not \"carrier-pigeon\"",
             ),
             (
                 SOURCE,
                 shown(header("X-Key", "DISCOVERED_BAD")),
-                "headerInjection.headerValueEnv: the variable DISCOVERED_BAD holds a character that no header may have",
+                "headerInjection.valueSecretRef of the MCPExternalAuthConfig auth: the key bad of the Secret s holds a character that no header may have",
             ),
             (
                 SOURCE,
                 shown(
                     json!({"type": "token_exchange", "tokenExchange": {"tokenUrl": "https://idp.test"}}),
                 ),
-                "type: \"token_exchange\" needs the token that each caller shows, and incomingAuth takes none; set \
+                "type of the MCPExternalAuthConfig auth: \"token_exchange\" needs the token that each caller shows, and incomingAuth takes none; set \
                  incomingAuth.type: oidc, or show the backend a token of vmcp's own (type: client_credentials)",
             ),
             (
@@ -220,7 +229,7 @@ outgoingAuth: {source: discovered, backends: {absent: {type: unauthenticated}}}
         let text = format!("{head}{of_others}");
         let warnings = |found: &[&str]| {
             let backends = found.iter().map(|name| backend(name)).collect();
-            let found = Discovered { backends, variables: BTreeMap::new(), has_group: true };
+            let found = Discovered { backends, has_group: true, ..Discovered::default() };
             let read = parse(&text, "vmcp.yaml", &environment, &|_path| {}, &found).unwrap();
             read.warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
         };
@@ -261,7 +270,7 @@ outgoingAuth: {source: discovered, backends: {absent: {type: unauthenticated}}}
         ] {
             let text = format!("{FILE}{outgoing}");
             let problems = parse_alone(&text, "vmcp.yaml", &environment).unwrap_err().to_string();
-            assert!(problems.contains(expected), "{problems}");
+            assert_eq!(problems, expected);
         }
         let ungrouped = FILE.replace("groupRef: tools\n", "");
         let text = format!("{ungrouped}{SOURCE}");
