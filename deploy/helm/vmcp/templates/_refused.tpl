@@ -84,6 +84,9 @@
 {{- if and $policy.egress.enabled (not $policy.enabled) }}
 {{- fail "networkPolicy.egress.enabled needs networkPolicy.enabled: true" }}
 {{- end }}
+{{- if and $policy.egress.enabled (eq (default "" (default dict $given.outgoingAuth).source) "discovered") (not $policy.egress.apiServer) }}
+{{- fail "config.outgoingAuth.source: discovered asks the API server, which networkPolicy.egress keeps vmcp from: name its addresses in networkPolicy.egress.apiServer" }}
+{{- end }}
 {{- if and $policy.egress.enabled (not $policy.egress.rules) }}
 {{- fail "networkPolicy.egress.rules is empty, so no backend could be reached: name your backends there, or set networkPolicy.egress.enabled: false" }}
 {{- end }}

@@ -74,6 +74,35 @@ fn the_compose_file_fits_together() {
     assert!(grace.parse::<u64>().unwrap() >= 20, "the drain takes 10 s, and the end some more");
 }
 
+/// As docs/kubernetes.md and the head of the file say it.
+#[test]
+fn the_manifests_for_discovery_fit_those_of_vmcp() {
+    let all = documents("deploy/kubernetes/vmcp.yaml");
+    let discovery = documents("deploy/kubernetes/discovery.yaml");
+    let of = |kind: &str| discovery.iter().find(|one| one["kind"] == kind).expect(kind);
+    let deployment = all.iter().find(|one| one["kind"] == "Deployment").unwrap();
+    let account = &deployment["spec"]["template"]["spec"]["serviceAccountName"];
+    let (role, binding) = (of("Role"), of("RoleBinding"));
+    assert_eq!(binding["subjects"][0]["name"], *account);
+    assert_eq!(binding["roleRef"]["name"], role["metadata"]["name"]);
+    let rules = role["rules"].as_array().unwrap();
+    let resources: Vec<_> = rules.iter().flat_map(|rule| texts(&rule["resources"])).collect();
+    let needed = [
+        "mcpgroups",
+        "mcpservers",
+        "mcpremoteproxies",
+        "mcpserverentries",
+        "mcpexternalauthconfigs",
+        "secrets",
+        "configmaps",
+    ];
+    assert_eq!(resources, needed);
+    for rule in rules {
+        assert_eq!(texts(&rule["verbs"]), ["get", "list", "watch"]);
+    }
+    assert!(read("deploy/kubernetes/vmcp.yaml").contains("automountServiceAccountToken: false"));
+}
+
 #[test]
 fn the_manifests_fit_together() {
     let all = documents("deploy/kubernetes/vmcp.yaml");
