@@ -82,6 +82,10 @@ use problem::Report;
 use reader::Reader;
 use tree::{Content, Node};
 
+/// What a command says of a configuration that leaves its backends to a cluster.
+pub(crate) const NOT_LOOKED_UP: &str =
+    "the running server finds its backends in the cluster; this command does not look there";
+
 /// Everything that a file says, with the defaults for what it leaves out.
 #[derive(Debug, Clone)]
 pub(crate) struct Configuration {

@@ -64,6 +64,9 @@ pub(crate) fn run<T>(
 ) -> anyhow::Result<T> {
     let is_url = ["http://", "https://"].iter().any(|scheme| target.target.starts_with(scheme));
     let configuration = if is_url { None } else { Some(of_file(target)?) };
+    if configuration.as_ref().is_some_and(|configuration| configuration.discovers) {
+        output::warning(config::NOT_LOOKED_UP);
+    }
     let headers: HeaderMap =
         target.header.iter().map(|text| header(text)).collect::<Result<_, _>>()?;
     // The command itself says what is wrong.

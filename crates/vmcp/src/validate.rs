@@ -10,7 +10,7 @@ use tracing::Level;
 
 use crate::{
     cli, compose,
-    config::{Beside, Configuration, Problems},
+    config::{self, Beside, Configuration, Problem, Problems},
     connect,
     logging::Logging,
     output, printable,
@@ -37,6 +37,10 @@ pub(crate) fn run(options: &cli::Validate, logging: Logging) -> anyhow::Result<(
             }
         },
     };
+    let mut notes = notes;
+    if checked.as_ref().is_ok_and(|configuration| configuration.discovers) {
+        notes.push(Problem::of_file(config::NOT_LOOKED_UP).of(&sources::named(&options.sources)));
+    }
     warnings.iter().for_each(|warning| report.add_warning(warning));
     notes.iter().for_each(|note| report.add_note(note));
     if options.sarif {
@@ -64,6 +68,8 @@ pub(crate) fn run(options: &cli::Validate, logging: Logging) -> anyhow::Result<(
         let file = sources::named(&options.sources);
         let valid = if options.without_secrets {
             format!("{file} is valid, apart from what this machine does not have")
+        } else if configuration.discovers {
+            format!("{file} is valid: {name}, with the backends that are found in the cluster")
         } else {
             format!("{file} is valid: {name} with {count} backend(s)")
         };

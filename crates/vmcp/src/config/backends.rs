@@ -66,7 +66,10 @@ pub(super) fn read<'a>(root: &Reader<'a>) -> (Vec<Draft<'a>>, Names) {
         && !root.has("backends")
     {
         root.leave("backends");
-        root.missing("backends", format!("is required: {advice}"));
+        // What else `source` may be is told there.
+        if !has_odd_source(root) {
+            root.missing("backends", format!("is required: {advice}"));
+        }
         return (Vec::new(), names);
     }
     let readers = root.sections("backends");
@@ -126,7 +129,8 @@ fn no_discovery(root: &Reader<'_>) -> Option<String> {
     let is_plain = !group.is_empty() && group.chars().all(plain);
     let group = if is_plain { &group } else { "GROUP" };
     Some(format!(
-        "groupRef is a label here, by which no backends are found; write them with \
+        "groupRef is a label here, by which no backends are found; in its cluster write \
+         outgoingAuth: {{source: discovered}}, elsewhere write them with \
          thv list --group {group} --format mcpservers > mcp.json, and vmcp init --mcp-json mcp.json, \
          and take only the list backends of what that writes, as the rest of it lets everybody call"
     ))
@@ -139,11 +143,24 @@ const FROM_CLUSTER: &str = "with outgoingAuth.source: discovered they are looked
                             rest of the file";
 
 fn finds_in_cluster(root: &Reader<'_>) -> bool {
-    let outgoing = root.value("outgoingAuth").and_then(|value| value.entries());
-    outgoing.unwrap_or_default().iter().any(|entry| {
-        let word = &entry.node.content;
-        entry.key == "source" && matches!(word, Content::Text(word) if word == "discovered")
-    })
+    source(root).is_some_and(|source| source == "discovered")
+}
+
+/// Whether `outgoingAuth.source` is none that there is.
+fn has_odd_source(root: &Reader<'_>) -> bool {
+    let is_odd = |source: &String| {
+        !["inline", "discovered"].contains(&source.as_str()) && !source.contains("${")
+    };
+    source(root).as_ref().is_some_and(is_odd)
+}
+
+fn source(root: &Reader<'_>) -> Option<String> {
+    let outgoing = root.value("outgoingAuth").and_then(|value| value.entries())?;
+    let source = outgoing.iter().find(|entry| entry.key == "source")?;
+    match &source.node.content {
+        Content::Text(word) => Some(word.clone()),
+        _ => None,
+    }
 }
 
 /// Reads the `metadata` of a map.

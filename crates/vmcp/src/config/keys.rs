@@ -27,9 +27,9 @@ pub(super) use storage::SESSION_STORAGE;
 
 pub(super) const ROOT: &[Key] = &[
     Key::new("name", Shape::Text, "the name under which clients see this server").required(),
-    Key::new("groupRef", Shape::Text, "the group of its backends, a label shown in /status"),
+    Key::new("groupRef", Shape::Text, "the MCPGroup whose servers are the backends, with outgoingAuth.source: discovered; otherwise a label, shown in /status"),
     Key::new("metadata", Shape::TextMap, "labels of your own, shown in /status"),
-    Key::new("backends", Shape::Sections(BACKEND), "the MCP servers behind this one").required(),
+    Key::new("backends", Shape::Sections(BACKEND), "the MCP servers behind this one; absent with outgoingAuth.source: discovered").required(),
     Key::new("incomingAuth", Shape::Section(INCOMING_AUTH), "how clients prove who they are")
         .required(),
     Key::new("outgoingAuth", Shape::Section(OUTGOING_AUTH), "what each backend is shown"),

@@ -39,7 +39,7 @@ fn what_is_required_is_asked_for_at_once() {
     check_as_it_is(
         "metadata: {a: b}\n",
         "vmcp.yaml:1:1: aggregation: is required: how the backends' offers are merged
-         vmcp.yaml:1:1: backends: is required: the MCP servers behind this one
+         vmcp.yaml:1:1: backends: is required: the MCP servers behind this one; absent with outgoingAuth.source: discovered
          vmcp.yaml:1:1: incomingAuth: is required: how clients prove who they are
          vmcp.yaml:1:1: name: is required: the name under which clients see this server",
     );
@@ -237,7 +237,8 @@ fn a_document_has_a_depth() {
 
 #[test]
 fn a_group_alone_finds_no_backends() {
-    let advice = "groupRef is a label here, by which no backends are found; write them with thv list \
+    let advice = "groupRef is a label here, by which no backends are found; in its cluster write \
+                  outgoingAuth: {source: discovered}, elsewhere write them with thv list \
                   --group g.1 --format mcpservers > mcp.json, and vmcp init --mcp-json mcp.json, and take only \
                   the list backends of what that writes, as the rest of it lets everybody call";
     let rest = "groupRef: g.1\nname: a\nincomingAuth: {type: anonymous}\naggregation: {conflictResolution: manual}\n";
