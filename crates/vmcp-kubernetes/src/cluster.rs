@@ -43,6 +43,9 @@ pub enum ConnectError {
     /// No cluster is known.
     #[error("{0}; to look at a cluster from outside its pods, name a kubeconfig in KUBECONFIG")]
     Outside(String),
+    /// There can be no such namespace.
+    #[error("{0:?} is no name of a namespace")]
+    Namespace(String),
     /// The file that says where it is cannot be used.
     #[error("the kubeconfig {0}: {1}")]
     Kubeconfig(String, String),
@@ -65,6 +68,9 @@ impl Cluster {
             })?,
         };
         let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
+        if !is_namespace(&namespace) {
+            return Err(ConnectError::Namespace(namespace));
+        }
         // Who asks decides how long to wait until the next time, and is told what went wrong.
         config.default_retry = false;
         config.connect_timeout = Some(CONNECT);
@@ -119,6 +125,15 @@ impl Cluster {
     }
 }
 
+/// Whether a namespace can be called so: what is called otherwise would be another part of a path.
+fn is_namespace(name: &str) -> bool {
+    let is_alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    name.len() <= 63
+        && name.starts_with(is_alphanumeric)
+        && name.ends_with(is_alphanumeric)
+        && name.chars().all(|c| is_alphanumeric(c) || c == '-')
+}
+
 /// Why this is no pod that may ask its API server.
 fn outside(error: &InClusterError) -> String {
     let why = innermost(error);
@@ -147,4 +162,20 @@ fn outside(error: &InClusterError) -> String {
 async fn from_file(path: &Path) -> Result<Config, kube::config::KubeconfigError> {
     let file = Kubeconfig::read_from(path)?;
     Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_is_one_part_of_a_path() {
+        for name in ["default", "team-1", "0"] {
+            assert!(is_namespace(name), "{name}");
+        }
+        for name in ["", "../c29", "a/b", "Team", "-a", "a-", "a.b", "a b", "a\n", &"a".repeat(64)]
+        {
+            assert!(!is_namespace(name), "{name:?}");
+        }
+    }
 }

@@ -181,7 +181,11 @@ impl Told {
         let unproven = self.due(Class::Unproven, now);
         let unproven = (!unproven.0.is_empty()).then_some((Class::Unproven, unproven.1));
         let Some((class, why)) = unproven.or_else(|| of(Class::Away)) else {
-            let is_over = of(Class::Unproven).is_none();
+            // What a server that starts says for a moment is no answer.
+            let is_passing = |met: &Met| {
+                met.trouble.is_some() && !met.is_first && now.duration_since(met.since) < LASTING
+            };
+            let is_over = !self.met.values().any(is_passing);
             if is_over && self.server.take().is_some() {
                 lines.push(Line::Answers);
             }

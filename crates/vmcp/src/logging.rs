@@ -96,7 +96,13 @@ impl Logging {
 /// what was read.
 fn targets(level: Level) -> Targets {
     let libraries = ["kube_client", "kube_runtime"].map(|target| (target, LevelFilter::OFF));
-    Targets::new().with_default(level).with_targets(libraries)
+    // Each has a line for every step of every request to an API server.
+    let steps = ["tower", "hyper_util"].map(|target| (target, LevelFilter::from(level)));
+    let steps = steps.map(|(target, level)| match level {
+        LevelFilter::DEBUG => (target, LevelFilter::INFO),
+        other => (target, other),
+    });
+    Targets::new().with_default(level).with_targets(libraries).with_targets(steps)
 }
 
 /// Whether a terminal is not told in another way already: how each backend fares has lines of its own

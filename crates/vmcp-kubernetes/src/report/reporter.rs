@@ -77,8 +77,10 @@ pub struct Reporter {
     written: Option<Instant>,
     /// Whether a line of it may stand there.
     has_line: bool,
-    /// What has been told of trouble that is not over.
-    trouble: Option<Trouble>,
+    /// Trouble that is not over, and whether it has been told.
+    trouble: Option<(Trouble, bool)>,
+    /// Whether the object was read once.
+    has_read: bool,
     was_left_out: bool,
     /// What it waited for when it wrote last.
     waited_for: Option<String>,
@@ -95,6 +97,8 @@ enum Trouble {
     Conflict,
     /// There is no such object, or no such kind.
     Missing,
+    /// The API server does not know who asks.
+    Unproven,
     /// The service account may not.
     Forbidden,
     /// The API server takes no such status.
@@ -119,6 +123,7 @@ impl Reporter {
             written: None,
             has_line: false,
             trouble: None,
+            has_read: false,
             was_left_out: false,
             waited_for: None,
             known: BTreeSet::new(),
@@ -193,7 +198,7 @@ impl Reporter {
             sleep(self.varied(pause, pause)).await;
             pause *= 2;
         }
-        if self.trouble.take().is_some() {
+        if self.trouble.take().is_some_and(|(_, is_told)| is_told) {
             tracing::info!("the status of the VirtualMCPServer can be written again");
         }
     }
@@ -228,6 +233,7 @@ impl Reporter {
     async fn attempt(&mut self, report: Option<&Report>) -> Result<(), (Trouble, String)> {
         let objects = self.cluster.virtual_servers();
         let object = answered(objects.get(&self.server)).await?;
+        self.has_read = true;
         let told = Told::read(&object.data["status"], object.metadata.generation);
         let registered = self.registered(&told.lines).await;
         let registered = |replica: &str| registered.get(replica).copied();
@@ -288,7 +294,12 @@ impl Reporter {
 
     /// Tells of trouble once.
     fn tell(&mut self, trouble: Trouble, error: &str) {
-        if self.trouble.replace(trouble) == Some(trouble) {
+        let before = self.trouble.filter(|(before, _)| *before == trouble);
+        // An API server that starts refuses all for a moment.
+        let is_refused = matches!(trouble, Trouble::Unproven | Trouble::Forbidden);
+        let is_passing = is_refused && self.has_read && before.is_none();
+        self.trouble = Some((trouble, !is_passing));
+        if is_passing || before.is_some_and(|(_, is_told)| is_told) {
             return;
         }
         let (server, namespace) = (&self.server, self.cluster.namespace());
@@ -298,6 +309,14 @@ impl Reporter {
                 server,
                 namespace,
                 "there is no VirtualMCPServer of this name; its status is not reported until there is"
+            ),
+            Trouble::Unproven => tracing::warn!(
+                error,
+                server,
+                namespace,
+                "the status of the VirtualMCPServer is not reported, as the API server does not know who asks; see \
+                 whether {} is good",
+                self.cluster.credential()
             ),
             Trouble::Forbidden => tracing::warn!(
                 error,
@@ -337,7 +356,8 @@ async fn answered<T>(
         let trouble = match code(&error) {
             409 => Trouble::Conflict,
             404 => Trouble::Missing,
-            401 | 403 => Trouble::Forbidden,
+            401 => Trouble::Unproven,
+            403 => Trouble::Forbidden,
             400 | 413 | 422 => Trouble::Refused,
             _ => Trouble::Away,
         };

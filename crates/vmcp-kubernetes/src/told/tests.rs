@@ -52,11 +52,14 @@ fn a_server_that_is_away_is_told_once_and_so_is_that_it_is_back() {
     assert_eq!(watches.after(600), []);
     // While it starts, it says this and that.
     watches.all(Some((Class::Forbidden, "not yet")));
-    assert_eq!(watches.after(1), [Line::Answers]);
+    assert_eq!(watches.after(1), []);
     watches.all(Some((Class::Absent, "")));
     assert_eq!(watches.after(3), []);
-    watches.all(None);
+    watches.one(Kind::Server, Some((Class::Away, "refused")));
     assert_eq!(watches.after(1), []);
+    watches.all(None);
+    assert_eq!(watches.after(1), [Line::Answers]);
+    assert_eq!(watches.after(600), []);
 }
 
 #[test]
@@ -73,6 +76,19 @@ fn what_the_account_may_not_is_told_for_all_kinds_at_once() {
     watches.all(None);
     let others = Kind::ALL.into_iter().filter(|kind| *kind != Kind::Secret).collect();
     assert_eq!(watches.after(1), [Line::Answers, Line::Permitted(others)]);
+}
+
+/// Rights that were taken away while the server was gone.
+#[test]
+fn what_lasts_after_it_is_back_is_told() {
+    let mut watches = Watches::well();
+    watches.all(Some((Class::Away, "cut")));
+    assert_eq!(watches.lines(), [Line::Away("cut".to_owned())]);
+    watches.all(None);
+    watches.one(Kind::Secret, Some((Class::Forbidden, "no")));
+    assert_eq!(watches.after(5), []);
+    let forbidden = Line::Forbidden(vec![Kind::Secret], "no".to_owned());
+    assert_eq!(watches.after(5), [Line::Answers, forbidden]);
 }
 
 #[test]

@@ -101,6 +101,14 @@ fn discovered<'a>(root: &Reader<'a>, names: &mut Names) -> Vec<Draft<'a>> {
             "is required for outgoingAuth.source: discovered: the MCPGroup whose servers are the backends",
         );
     }
+    if let Some(value) = root.value("groupRef")
+        && value.text().is_some_and(|group| !is_object_name(&group))
+    {
+        value.problem(format!(
+            "{} is no name of an MCPGroup: use a-z, 0-9, - and ., at most 253 of them",
+            value.quoted()
+        ));
+    }
     if !root.has("backends") {
         root.leave("backends");
         return Vec::new();
@@ -117,6 +125,17 @@ fn discovered<'a>(root: &Reader<'a>, names: &mut Names) -> Vec<Draft<'a>> {
     }
     let drafts = root.sections("backends");
     drafts.iter().map(|reader| draft(reader, names)).collect()
+}
+
+/// Whether an object of a cluster can be called so.
+fn is_object_name(name: &str) -> bool {
+    let is_alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let is_part = |part: &str| {
+        part.starts_with(is_alphanumeric)
+            && part.ends_with(is_alphanumeric)
+            && part.chars().all(|c| is_alphanumeric(c) || c == '-')
+    };
+    name.len() <= 253 && name.split('.').all(is_part)
 }
 
 /// What to do where the reference system would look for backends itself.

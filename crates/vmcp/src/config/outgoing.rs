@@ -46,6 +46,18 @@ pub(super) fn read(reader: &Reader<'_>, names: &Names, has_issuer: bool) -> Outg
     reader.choice("source", &[()]);
     let default = strategy(&reader.section("default"), has_issuer, "each backend that it is for");
     let default = default.unwrap_or(Outgoing::Unauthenticated);
+    let is_discovered = reader
+        .value("source")
+        .is_some_and(|value| matches!(value.text().as_deref(), Some("discovered")));
+    if is_discovered
+        && default != Outgoing::Unauthenticated
+        && let Some(value) = reader.value("default")
+    {
+        value.warning(
+            "is shown to every backend that is found and has no strategy of its own, whoever made its object; leave it at \
+             unauthenticated unless all who may make one may have it",
+        );
+    }
     let mut single = BTreeMap::new();
     for (name, value, section) in reader.named("backends") {
         let id = names.of_key(name, &value);

@@ -5,9 +5,13 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use tracing::Level;
 use tracing_subscriber::{fmt::MakeWriter, layer::SubscriberExt as _};
 
-use super::text::{Fields, Short};
+use super::{
+    targets,
+    text::{Fields, Short},
+};
 
 /// Keeps what is written.
 #[derive(Clone, Default)]
@@ -40,6 +44,16 @@ fn short(colour: bool, work: impl FnOnce()) -> String {
     tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), work);
     let bytes = kept.0.lock().unwrap().clone();
     String::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn the_steps_of_libraries_are_told_to_who_asks_for_everything() {
+    let tells = |level, target| targets(level).would_enable(target, &Level::DEBUG);
+    assert!(tells(Level::DEBUG, "vmcp_core::view"));
+    assert!(!tells(Level::DEBUG, "tower::buffer::worker"));
+    assert!(!tells(Level::DEBUG, "hyper_util::client::legacy::pool"));
+    assert!(tells(Level::TRACE, "hyper_util::client::legacy::pool"));
+    assert!(!targets(Level::ERROR).would_enable("tower", &Level::WARN));
 }
 
 #[test]

@@ -256,6 +256,22 @@ outgoingAuth: {source: discovered, backends: {absent: {type: unauthenticated}}}
     }
 
     #[test]
+    fn what_anybody_would_get_who_makes_a_backend_is_warned_of() {
+        let warnings = |default: &str| {
+            let text = format!("{FILE}outgoingAuth: {{source: discovered, default: {default}}}");
+            let read = parse_alone(&text, "vmcp.yaml", &environment).unwrap();
+            read.warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert!(warnings("{type: unauthenticated}").is_empty());
+        let header = "{headerName: X-Key, headerValueEnv: TOKEN}";
+        let told = warnings(&format!("{{type: header_injection, headerInjection: {header}}}"));
+        assert!(
+            told.len() == 1 && told[0].contains("outgoingAuth.default: is shown to every"),
+            "{told:?}"
+        );
+    }
+
+    #[test]
     fn what_is_wrong_with_the_file_is_told_as_ever() {
         for (outgoing, expected) in [
             (
@@ -271,6 +287,18 @@ outgoingAuth: {source: discovered, backends: {absent: {type: unauthenticated}}}
             let text = format!("{FILE}{outgoing}");
             let problems = parse_alone(&text, "vmcp.yaml", &environment).unwrap_err().to_string();
             assert_eq!(problems, expected);
+        }
+        for group in ["Tools Team", "tools-", ".", "tools..a", "..", "Tools", &"a".repeat(254)] {
+            let text = FILE.replace("tools", &format!("{group:?}")) + SOURCE;
+            let problems = parse_alone(&text, "vmcp.yaml", &environment).unwrap_err().to_string();
+            assert!(problems.contains("is no name of an MCPGroup"), "{problems}");
+            // Elsewhere it is a label.
+            let inline = text.replace(SOURCE, "backends: [{name: a, url: 'http://a'}]");
+            assert!(parse_alone(&inline, "vmcp.yaml", &environment).is_ok(), "{inline}");
+        }
+        for group in ["tools", "tools.team-1", "1"] {
+            let text = FILE.replace("tools", &format!("{group:?}")) + SOURCE;
+            assert!(parse_alone(&text, "vmcp.yaml", &environment).is_ok(), "{group}");
         }
         let ungrouped = FILE.replace("groupRef: tools\n", "");
         let text = format!("{ungrouped}{SOURCE}");
