@@ -8,6 +8,8 @@ mod contract;
 mod discovered;
 mod disk;
 mod fixture;
+#[cfg(feature = "kubernetes")]
+mod kept;
 mod refused;
 #[cfg(feature = "kubernetes")]
 mod reported;

@@ -68,3 +68,24 @@ async fn a_variable_names_the_configuration_where_nothing_else_does() {
     let none = with("VMCP_CONFIG= \"$0\" validate").await;
     assert!(none.starts_with("exit 2\nerror: nothing names a configuration: "), "{none}");
 }
+
+/// Who has no backends before they were looked up is not told that there are none.
+#[cfg(feature = "kubernetes")]
+#[tokio::test]
+async fn a_command_says_that_it_does_not_look_into_a_cluster() {
+    let text = configuration("[]\n").replace("backends:\n[]\n", "groupRef: tools\n");
+    let desk =
+        Desk::new().with("vmcp.yaml", &format!("{text}outgoingAuth: {{source: discovered}}\n"));
+    let note =
+        "the running server finds its backends in the cluster; this command does not look there";
+    let (out, error, code) = desk.run(&["validate", "-c", "vmcp.yaml"]).await;
+    assert!(out.contains(note) && code == 0, "{out}{error}");
+    assert!(!out.contains("0 backend"), "{out}");
+    let (out, _, _) = desk.run(&["validate", "-c", "vmcp.yaml", "--json"]).await;
+    let result: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert!(result["problems"].to_string().contains(note), "{out}");
+    for command in ["tools", "list"] {
+        let (out, error, _) = desk.run(&[command, "vmcp.yaml"]).await;
+        assert!(error.contains(note), "{command}: {out}{error}");
+    }
+}
