@@ -79,8 +79,6 @@ pub struct Reporter {
     has_line: bool,
     /// Trouble that is not over, and whether it has been told.
     trouble: Option<(Trouble, bool)>,
-    /// Whether the object was read once.
-    has_read: bool,
     was_left_out: bool,
     /// What it waited for when it wrote last.
     waited_for: Option<String>,
@@ -123,7 +121,6 @@ impl Reporter {
             written: None,
             has_line: false,
             trouble: None,
-            has_read: false,
             was_left_out: false,
             waited_for: None,
             known: BTreeSet::new(),
@@ -233,7 +230,6 @@ impl Reporter {
     async fn attempt(&mut self, report: Option<&Report>) -> Result<(), (Trouble, String)> {
         let objects = self.cluster.virtual_servers();
         let object = answered(objects.get(&self.server)).await?;
-        self.has_read = true;
         let told = Told::read(&object.data["status"], object.metadata.generation);
         let registered = self.registered(&told.lines).await;
         let registered = |replica: &str| registered.get(replica).copied();
@@ -295,9 +291,9 @@ impl Reporter {
     /// Tells of trouble once.
     fn tell(&mut self, trouble: Trouble, error: &str) {
         let before = self.trouble.filter(|(before, _)| *before == trouble);
-        // An API server that starts refuses all for a moment.
+        // An API server that starts refuses all for a moment. What is missing is refused at the next interval, too.
         let is_refused = matches!(trouble, Trouble::Unproven | Trouble::Forbidden);
-        let is_passing = is_refused && self.has_read && before.is_none();
+        let is_passing = is_refused && before.is_none();
         self.trouble = Some((trouble, !is_passing));
         if is_passing || before.is_some_and(|(_, is_told)| is_told) {
             return;

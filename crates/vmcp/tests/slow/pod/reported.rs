@@ -112,6 +112,42 @@ async fn the_status_says_how_backends_are() {
     assert_eq!(ended.code(), Some(0));
     let left = status(&cluster).await;
     assert!(!lines(&left).contains("desk-1"), "{left}");
+    assert_eq!(said(&left), json!(["Pending", 0, [["maps", "unknown", null]]]));
+    assert_eq!(left["message"], "no replica is running");
+    assert_eq!(condition(&left, "Ready").unwrap()["status"], "False");
+}
+
+/// What is missing is told where users look who may not read logs.
+#[tokio::test]
+async fn the_status_says_what_a_server_waits_for() {
+    let cluster = Cluster::start().await;
+    let maps = backend().await;
+    let role = format!(
+        "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/roles/desk-vmcp",
+        cluster.namespace.name()
+    );
+    let admin = cluster.server.admin();
+    let rules = admin.get(&role).await.unwrap()["rules"].clone();
+    let all = rules.as_array().unwrap();
+    let reports = |rule: &&Value| rule["resources"].to_string().contains("virtualmcpservers");
+    let of_status: Vec<_> = all.iter().filter(reports).collect();
+    admin.merge_patch(&role, &json!({"rules": of_status})).await.unwrap();
+    cluster.namespace.delete("mcpgroups/office").await.unwrap();
+    let waiting = replica(&cluster, "desk-1").begin().await;
+    let pending = async |message: &str| {
+        eventually(&format!("the status says {message}"), async || {
+            let status = status(&cluster).await;
+            let is_said = status["message"].as_str().is_some_and(|said| said.contains(message));
+            (is_said && status["phase"] == "Pending").then_some(())
+        })
+        .await;
+    };
+    pending("have not been looked up: the service account may not watch mcpgroups").await;
+    admin.merge_patch(&role, &json!({"rules": rules})).await.unwrap();
+    pending("the MCPGroup office does not exist").await;
+    cluster.apply(objects::group("office")).await;
+    cluster.apply(server("maps", &maps)).await;
+    until(&cluster, &[&waiting], json!(["Ready", 1, [["maps", "ready", "Healthy"]]])).await;
 }
 
 #[tokio::test]
