@@ -148,10 +148,10 @@ fn outside(error: &InClusterError) -> String {
             format!("KUBERNETES_SERVICE_HOST is no host: {why}")
         }
         InClusterError::ReadDefaultNamespace(_) => {
-            format!("{ACCOUNT}/namespace cannot be read: {why}; is the service account's token mounted?")
+            format!("{ACCOUNT}/namespace cannot be read: {why}, as where the service account's token is not mounted")
         }
         InClusterError::ReadCertificateBundle(_) => {
-            format!("{ACCOUNT}/ca.crt cannot be read: {why}; is the service account's token mounted?")
+            format!("{ACCOUNT}/ca.crt cannot be read: {why}, as where the service account's token is not mounted")
         }
         InClusterError::ParseCertificates(_) => {
             format!("{ACCOUNT}/ca.crt holds no PEM certificate: {why}")

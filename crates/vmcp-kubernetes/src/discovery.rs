@@ -41,6 +41,9 @@ struct Shown {
     left_out: LeftOut,
 }
 
+/// The longest until it is told again; twice as long each time.
+const MAX_SLOW: Duration = Duration::from_secs(600);
+
 /// The backends of a group, as they come and go.
 pub struct Discovery {
     cluster: Cluster,
@@ -136,8 +139,10 @@ impl Discovery {
 
     /// Says what keeps backends from being found at all, until they are.
     async fn wait_for(&self, seen: &Seen) {
+        let mut wait = SLOW;
         loop {
-            sleep(SLOW).await;
+            sleep(wait).await;
+            wait = (wait * 2).min(MAX_SLOW);
             let missing = seen.missing();
             if missing.is_empty() {
                 return;
