@@ -47,6 +47,14 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// What shells say of a program that could not be started.
 const NOT_STARTED: u8 = 127;
 
+/// What it is built with beside what is always there.
+const FEATURES: &str = match (cfg!(feature = "aws"), cfg!(feature = "kubernetes")) {
+    (true, true) => ", with aws and kubernetes",
+    (true, false) => ", with aws",
+    (false, true) => ", with kubernetes",
+    (false, false) => "",
+};
+
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
     if arguments.next().is_some_and(|first| first == launcher::MARK) {
@@ -73,7 +81,9 @@ fn main() -> ExitCode {
         Command::Demo(options) => demo::run(&options, logging),
         Command::Policy(options) => policy::run(options, logging),
         Command::Completions { shell } => completions(shell),
-        Command::Version => output::line(format_args!("vmcp {}", env!("CARGO_PKG_VERSION"))),
+        Command::Version => {
+            output::line(format_args!("vmcp {}{FEATURES}", env!("CARGO_PKG_VERSION")))
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -89,3 +89,11 @@ async fn a_command_says_that_it_does_not_look_into_a_cluster() {
         assert!(error.contains(note), "{command}: {out}{error}");
     }
 }
+
+#[tokio::test]
+async fn it_says_what_it_is_built_with() {
+    let (out, _, code) = Desk::new().run(&["version"]).await;
+    assert!(out.starts_with(&format!("vmcp {}", env!("CARGO_PKG_VERSION"))) && code == 0, "{out}");
+    assert_eq!(out.contains("kubernetes"), cfg!(feature = "kubernetes"), "{out}");
+    assert_eq!(out.contains("aws"), cfg!(feature = "aws"), "{out}");
+}
