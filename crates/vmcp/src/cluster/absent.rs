@@ -23,6 +23,7 @@ impl Cluster {
         Ok(Self)
     }
 
+    #[expect(clippy::unused_self, reason = "as where there is a cluster")]
     pub(crate) fn found(&self) -> Option<Found> {
         None
     }
