@@ -196,14 +196,13 @@ impl Pool {
     /// may be behind the same name now, and they lead to the one before.
     pub(super) fn leave_all(&self, opened: Option<Instant>) {
         let now = Instant::now();
-        {
-            let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-            let is_older = |left: Instant| opened.is_none_or(|opened| opened < left);
-            if left.is_some_and(|left| is_older(left) && left + ONCE > now) {
-                return;
-            }
-            *left = Some(now);
+        // Held until all are left: whoever comes meanwhile goes on when they are.
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_older = |left: Instant| opened.is_none_or(|opened| opened < left);
+        if left.is_some_and(|left| is_older(left) && left + ONCE > now) {
+            return;
         }
+        *left = Some(now);
         for index in 0..self.shards.len() {
             let mut connections = self.lock(index);
             connections.idle.clear();
