@@ -25,7 +25,7 @@ use crate::{
     names::{Peer, Request, is_path},
     peers::Shared,
     received::Received,
-    settings::{HEAD_BYTES, REACH},
+    settings::REACH,
 };
 
 /// Statuses by which the other end says that the handler did not begin.
@@ -39,7 +39,7 @@ pub(crate) async fn ask(
     request: Request,
     shared: &Arc<Shared>,
 ) -> Result<Frames, Error> {
-    check(&request)?;
+    check(&request, shared.settings.head_bytes)?;
     if shared.stop.is_cancelled() {
         return Err(Unreachable::EndingHere.into());
     }
@@ -86,15 +86,15 @@ async fn send_on(
         Sent::Answered(response) => (response, false),
     };
     let response = response.map_err(|error| lost(&error, is_sent, number, open.link()))?;
-    answer(response.status())?;
+    answer(response.status(), request.head.len() as u64)?;
     Ok(response.into_body())
 }
 
 /// Checks what is known before anything is sent.
-fn check(request: &Request) -> Result<(), Error> {
+fn check(request: &Request, limit: usize) -> Result<(), Error> {
     let bytes = request.head.len();
-    if bytes > HEAD_BYTES {
-        let (bytes, limit) = (bytes as u64, HEAD_BYTES as u64);
+    if bytes > limit {
+        let (bytes, limit) = (bytes as u64, limit as u64);
         return Err(Error::TooLarge { what: What::Head, bytes, limit });
     }
     if !is_path(&request.path) {
@@ -190,15 +190,15 @@ fn refused(error: &h2::Error) -> Option<Error> {
 }
 
 /// What a status says that does not begin an answer.
-fn answer(status: StatusCode) -> Result<(), Error> {
+fn answer(status: StatusCode, bytes: u64) -> Result<(), Error> {
     match status {
         StatusCode::OK => Ok(()),
         ENDING => Err(Unreachable::Ending.into()),
-        BUSY => Err(Error::Busy("the replica is asked too much at once")),
-        TOO_LARGE => {
-            let limit = HEAD_BYTES as u64;
-            Err(Error::TooLarge { what: What::Head, bytes: limit + 1, limit })
+        BUSY | StatusCode::REQUEST_TIMEOUT => {
+            Err(Error::Busy("the replica is asked too much at once"))
         }
+        // Its bound is another than that of this one, and not known.
+        TOO_LARGE => Err(Error::TooLarge { what: What::Head, bytes, limit: bytes - 1 }),
         status => Err(Error::Protocol(format!("it answers with status {status}"))),
     }
 }

@@ -40,6 +40,6 @@ pub use frames::{Closed, Frames, Sender};
 pub use hello::PROTOCOL;
 pub use names::{Asker, Peer, Request, Serve, Served};
 pub use peers::Peers;
-pub use settings::{HANDSHAKE, HEAD_BYTES, REACH, SILENCE, Settings};
+pub use settings::{HANDSHAKE, REACH, SILENCE, Settings};
 pub use tls::Keys;
 pub use traffic::{ConnectionStatus, Direction, State, Traffic};

@@ -25,7 +25,7 @@ pub struct Peer {
 pub struct Request {
     /// What kind of request it is: up to 64 letters, digits and `-_./`.
     pub path: String,
-    /// All that it says, up to [`HEAD_BYTES`](crate::HEAD_BYTES).
+    /// All that it says, up to [`Settings::head_bytes`](crate::Settings::head_bytes).
     pub head: Bytes,
 }
 

@@ -19,7 +19,7 @@ use crate::{
     names::{Peer, Request, Serve, is_name},
     quiet::Quiet,
     room::Room,
-    settings::{HANDSHAKES, Settings, WAITING},
+    settings::{HANDSHAKES, HEADS_BYTES, Settings, WAITING},
     taken::AllTaken,
     tls::{Keys, Tls},
     traffic::{Counters, RefusedFor, Traffic},
@@ -47,6 +47,8 @@ pub(crate) struct Shared {
     /// Places for streams, of those that are asked here and of those that are asked of others.
     pub(crate) serving: Arc<Semaphore>,
     pub(crate) asking: Arc<Semaphore>,
+    /// Room for large heads that are not whole yet.
+    pub(crate) heads: Arc<Semaphore>,
     tasks: TaskTracker,
     /// Where its tasks run, whoever asks.
     runtime: Handle,
@@ -86,6 +88,7 @@ impl Peers {
             handshakes: Room::new(HANDSHAKES),
             serving: Arc::new(Semaphore::new(settings.streams_in_all)),
             asking: Arc::new(Semaphore::new(settings.streams_in_all)),
+            heads: Arc::new(Semaphore::new(HEADS_BYTES)),
             tasks: tasks.clone(),
             runtime: Handle::current(),
             stop: stop.clone(),

@@ -18,7 +18,7 @@ use crate::{
     names::{Asker, Request, is_path},
     peers::Shared,
     sending::Sending,
-    settings::{HEAD, HEAD_BYTES},
+    settings::{HEAD, HEADS_BYTES, SMALL},
 };
 
 /// A stream that a peer has opened.
@@ -62,7 +62,7 @@ impl Stream {
             return Err(Unanswered::NotBegun(StatusCode::BAD_REQUEST));
         };
         let path = path.to_owned();
-        let read = tokio::time::timeout(HEAD, read(body));
+        let read = tokio::time::timeout(HEAD, read(body, Arc::clone(&self.shared)));
         let head = match self.unless_reset(read).await? {
             Ok(head) => head?,
             Err(_elapsed) => return Err(Unanswered::NotBegun(StatusCode::REQUEST_TIMEOUT)),
@@ -103,16 +103,22 @@ impl Stream {
     }
 }
 
-/// Reads the head of a request.
-async fn read(mut body: RecvStream) -> Result<Bytes, Unanswered> {
-    let mut head = BytesMut::new();
+/// Reads the head of a request. A large one waits for room until it is whole.
+async fn read(mut body: RecvStream, shared: Arc<Shared>) -> Result<Bytes, Unanswered> {
+    let limit = shared.settings.head_bytes;
+    let (mut head, mut room) = (BytesMut::new(), None);
     loop {
         let Some(piece) = poll_fn(|context| body.poll_data(context)).await else {
             return Ok(head.freeze());
         };
         let piece = piece.map_err(|_lost| Unanswered::Gone)?;
-        if head.len() + piece.len() > HEAD_BYTES {
+        let length = head.len() + piece.len();
+        if length > limit {
             return Err(Unanswered::NotBegun(TOO_LARGE));
+        }
+        if length > SMALL && room.is_none() {
+            let most = u32::try_from(limit.min(HEADS_BYTES)).unwrap_or(u32::MAX);
+            room = Arc::clone(&shared.heads).acquire_many_owned(most).await.ok();
         }
         // What is released cannot be more than what has come.
         let _released = body.flow_control().release_capacity(piece.len());

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// Bytes of a request's head.
-pub const HEAD_BYTES: usize = 256 << 10;
+/// Bytes that all heads of requests together may take that are larger than [`SMALL`] and not whole yet.
+pub(crate) const HEADS_BYTES: usize = 64 << 20;
 
 /// Bytes of the name of what is asked.
 pub(crate) const PATH_BYTES: usize = 64;
@@ -77,6 +77,8 @@ pub struct Settings {
     pub streams: u32,
     /// Streams at once on all connections from peers together, and on those to them.
     pub streams_in_all: usize,
+    /// Bytes of a request's head.
+    pub head_bytes: usize,
     /// Bytes of one frame.
     pub frame_bytes: usize,
     /// How long a connection is kept that nobody uses.
@@ -84,7 +86,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The usual bounds: 64 connections, 1,000 streams on each and 4,000 in all, frames of 32 MiB, 60 seconds.
+    /// The usual bounds: 64 connections, 1,000 streams on each and 4,000 in all, heads of 256 KiB, frames of
+    /// 32 MiB, 60 seconds.
     pub fn new(name: impl Into<String>, epoch: u64, scope: Vec<Vec<u8>>) -> Self {
         Self {
             name: name.into(),
@@ -93,6 +96,7 @@ impl Settings {
             connections: 64,
             streams: 1_000,
             streams_in_all: 4_000,
+            head_bytes: 256 << 10,
             frame_bytes: 32 << 20,
             idle: Duration::from_secs(60),
         }
