@@ -250,6 +250,8 @@ impl Backend {
     /// Tells of a client's session that the backend has lost. `is_heard` says that somebody listened to
     /// it.
     pub fn note_session_lost(&self, session: &Session, is_heard: bool) {
+        // It went with another replica, as far as is known here.
+        let None = &session.far else { return };
         self.conduct.tell_lost(&self.id);
         match session.opened {
             _ if is_heard => self.conduct.note_lost_heard(),

@@ -1,6 +1,6 @@
 //! What can go wrong with a backend, by what the caller can do about it.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use vmcp_credentials::Unavailable;
 use vmcp_model::BackendId;
@@ -37,6 +37,11 @@ pub enum Error {
     /// what a program has said about it, in one line.
     #[error("{why}{}{}", doubt(*.in_call), quoted(.said.as_deref()))]
     LinkEnded { why: String, in_call: bool, said: Option<Box<str>> },
+    /// The program, or the connection, is held by another replica of vmcp, with which something is wrong: `why`
+    /// completes "another replica of vmcp, which ...". `in_call` says that a client's request was sent before, and may
+    /// have run.
+    #[error("is spoken to by another replica of vmcp, which {why}{}", held(*.in_call))]
+    Held { why: Cow<'static, str>, in_call: bool },
     /// The program did not get ready in time. `said` is what it has said meanwhile, in one line.
     #[error("did not get ready within {} s of its start; it said: {said}", .after.as_secs())]
     NotReady { after: Duration, said: Box<str> },
@@ -87,11 +92,13 @@ impl Error {
             | Self::LeftAlone { .. }
             | Self::Unavailable(_)
             | Self::NoCredential(_)
+            | Self::Held { in_call: false, .. }
             | Self::Ended => true,
             Self::SessionLost
             | Self::SessionGone { .. }
             | Self::Broken(_)
             | Self::LinkEnded { .. }
+            | Self::Held { in_call: true, .. }
             | Self::NotReady { .. }
             | Self::Timeout(_)
             | Self::Refused { .. }
@@ -146,6 +153,7 @@ impl Error {
             | Self::Unreachable(_)
             | Self::Broken(_)
             | Self::LinkEnded { .. }
+            | Self::Held { .. }
             | Self::NotReady { .. }
             | Self::Refused { .. }
             | Self::Protocol(_)
@@ -160,6 +168,14 @@ impl Error {
 
 fn doubt(in_call: bool) -> &'static str {
     if in_call { " before the answer, and whether the call ran is unknown" } else { "" }
+}
+
+fn held(in_call: bool) -> &'static str {
+    if in_call {
+        ": whether the call ran is unknown, and what the backend held for this session may be lost"
+    } else {
+        ": nothing was sent, and what the backend held for this session may be lost"
+    }
 }
 
 fn quoted(said: Option<&str>) -> String {

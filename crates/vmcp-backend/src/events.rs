@@ -2,7 +2,7 @@
 
 use vmcp_wire::Message;
 
-use crate::{error::Error, http::stream::Stream, link::Arrivals};
+use crate::{error::Error, far::FarEvents, http::stream::Stream, link::Arrivals};
 
 /// A stream of messages. Dropping it stops listening, which cancels nothing at a legacy backend; to a
 /// modern one it is the cancellation.
@@ -13,6 +13,7 @@ pub struct Events(Source);
 enum Source {
     Stream(Box<Stream>),
     Link(Box<Arrivals>),
+    Far(Box<FarEvents>),
 }
 
 impl Events {
@@ -24,12 +25,16 @@ impl Events {
         Self(Source::Link(Box::new(arrivals)))
     }
 
+    pub(crate) fn of_far(events: FarEvents) -> Self {
+        Self(Source::Far(Box::new(events)))
+    }
+
     /// Leaves out from now on what messages say about the subscription that they belong to: its id is
     /// vmcp's own.
     pub(crate) fn forget_subscription(&mut self) {
         match &mut self.0 {
             Source::Stream(stream) => stream.forget_subscription(),
-            Source::Link(_) => {}
+            Source::Link(_) | Source::Far(_) => {}
         }
     }
 
@@ -39,6 +44,7 @@ impl Events {
         match &self.0 {
             Source::Stream(_) => false,
             Source::Link(arrivals) => arrivals.has_asked(),
+            Source::Far(events) => events.has_asked(),
         }
     }
 
@@ -48,6 +54,7 @@ impl Events {
         match &self.0 {
             Source::Stream(_) => true,
             Source::Link(arrivals) => arrivals.has_begun(),
+            Source::Far(events) => events.has_begun(),
         }
     }
 
@@ -56,7 +63,7 @@ impl Events {
     pub fn is_own(&self) -> bool {
         match &self.0 {
             Source::Stream(_) => true,
-            Source::Link(_) => false,
+            Source::Link(_) | Source::Far(_) => false,
         }
     }
 
@@ -65,6 +72,7 @@ impl Events {
         match &mut self.0 {
             Source::Stream(stream) => stream.next().await,
             Source::Link(arrivals) => arrivals.next().await,
+            Source::Far(events) => events.next().await,
         }
     }
 }

@@ -270,6 +270,7 @@ impl Backend {
             capabilities: Bytes::new(),
             opened: Some(Instant::now()),
             subject: view.subject().cloned(),
+            far: None,
         };
         let answer = match &self.wire {
             Wire::Http(http) => {

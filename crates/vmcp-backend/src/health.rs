@@ -404,6 +404,8 @@ impl Verdict {
             Some(
                 Error::Busy { .. }
                 | Error::LeftAlone { .. }
+                // It is another vmcp that failed.
+                | Error::Held { .. }
                 | Error::Unavailable(_)
                 | Error::NoCredential(_)
                 | Error::Ended,

@@ -12,6 +12,7 @@ mod era;
 mod error;
 mod events;
 mod excess;
+mod far;
 mod freshness;
 mod gauge;
 mod handshake;
@@ -43,6 +44,7 @@ pub use config::{
 };
 pub use error::Error;
 pub use events::Events;
+pub use far::{Carried, Carrier, Frames, Later, is_call};
 pub use freshness::Freshness;
 pub use health::{BreakerSettings, Due, HealthSettings, HealthSnapshot, Phase, State};
 pub use http::{body::Body, challenge::Denial};

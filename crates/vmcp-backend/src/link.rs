@@ -298,6 +298,11 @@ impl Link {
         self.closing.is_cancelled() || self.inbox().ended().is_some()
     }
 
+    /// Whether a call is under way on it.
+    pub(crate) fn has_calls(&self) -> bool {
+        self.inbox().has_calls()
+    }
+
     /// Whether it has answered anything after `initialize`.
     pub(crate) fn has_served(&self) -> bool {
         self.answers.load(Ordering::Relaxed) > 1

@@ -5,6 +5,7 @@
 
 mod crashes;
 mod ending;
+mod messages;
 mod quiet;
 mod room;
 
@@ -24,11 +25,10 @@ use vmcp_model::{BackendId, ProtocolVersion};
 use vmcp_wire::IdKey;
 
 use crate::{
-    backend::{Answer, Backend},
+    backend::Backend,
     conduct::Conduct,
     config::{Config, Isolation, Program},
     error::Error,
-    events::Events,
     gauge::{Gauge, Permit},
     handshake::{Opening, Purpose, Unopened},
     http::Http,
@@ -209,35 +209,6 @@ impl Links {
         Ok(Session { id: HeaderValue::try_from(id).ok(), ..session })
     }
 
-    /// Sends a message of a session, and gives what the backend does with it.
-    pub(crate) async fn exchange(
-        &self,
-        session: &Session,
-        text: Bytes,
-        id: Option<&IdKey>,
-    ) -> Result<Answer, Error> {
-        let (link, member) = self.find(session)?;
-        match id {
-            Some(id) => {
-                let is_own = self.is_own(id);
-                let permit = if is_own { self.errands.enter()? } else { self.calls.enter()? };
-                link.call(member, text, is_own, permit).await
-            }
-            None => link.tell(member, text).await.map(|()| Answer::Accepted),
-        }
-    }
-
-    /// Sends a message that has no answer.
-    pub(crate) async fn tell(&self, session: &Session, text: Bytes) -> Result<(), Error> {
-        let (link, member) = self.find(session)?;
-        link.tell(member, text).await
-    }
-
-    /// Listens to what belongs to no call; see [`Link::listen`].
-    pub(crate) fn listen(&self, session: &Session, overhears: bool) -> Result<Events, Error> {
-        self.find(session)?.0.listen(overhears)
-    }
-
     /// Waits until those who listen have dealt with all that has come in so far.
     pub(crate) async fn until_heard(&self, session: &Session) {
         if let Ok((link, _member)) = self.find(session) {
@@ -267,7 +238,12 @@ impl Links {
         }
     }
 
-    /// Ends a session, and its link unless others share it.
+    /// Whether a call is under way on the link of a session.
+    pub(crate) fn has_calls(&self, session: &Session) -> bool {
+        session.far.is_none() && self.find(session).is_ok_and(|(link, _member)| link.has_calls())
+    }
+
+    /// Ends a session, and its link unless others share it, or another replica holds it.
     pub(crate) fn close(&self, session: &Session) {
         let name = session.id().unwrap_or_default();
         let mut kept = self.kept();

@@ -51,7 +51,7 @@ impl Backend {
                 let stream = self.open_stream(session, None).await?;
                 Ok(stream.map(|stream| Events::of_stream(Box::new(stream))))
             }
-            Wire::Links(links) => links.listen(session, false).map(Some),
+            Wire::Links(links) => links.listen(session, false).await.map(Some),
         }
     }
 
@@ -63,7 +63,7 @@ impl Backend {
     pub async fn overhear(self: &Arc<Self>, session: &Session) -> Result<Option<Events>, Error> {
         match &self.wire {
             Wire::Http(_) => self.listen(session).await,
-            Wire::Links(links) => links.listen(session, true).map(Some),
+            Wire::Links(links) => links.listen(session, true).await.map(Some),
         }
     }
 

@@ -12,7 +12,7 @@ use vmcp_model::{
 };
 use vmcp_wire::{Introduction, ServerHello, task};
 
-use crate::{Error, backend::Backend, freshness::Freshness, subject::Subject};
+use crate::{Error, backend::Backend, far::Carrier, freshness::Freshness, subject::Subject};
 
 /// What a backend can tell its callers apart by: what it is told about the client that a session serves,
 /// and whose credential it is shown.
@@ -50,6 +50,8 @@ pub struct Session {
     pub(crate) opened: Option<Instant>,
     /// On whose behalf it is used, if the backend is shown credentials of the callers' own.
     pub(crate) subject: Option<Subject>,
+    /// What leads to its link, where another replica holds that.
+    pub(crate) far: Option<Arc<dyn Carrier>>,
 }
 
 /// What a backend said about itself when a session was opened. Shared by the sessions to which it
@@ -182,7 +184,7 @@ impl Session {
     pub(crate) fn stateless(view: &ClientView, facts: Arc<Facts>) -> Self {
         let capabilities = view.capabilities_for(Era::Modern).clone();
         let (version, subject) = (ProtocolVersion::MODERN, view.subject.clone());
-        Self { id: None, version, facts, capabilities, opened: None, subject }
+        Self { id: None, version, facts, capabilities, opened: None, subject, far: None }
     }
 
     /// What asks a modern backend about itself where this one was refused: with the same credential, and of
@@ -200,12 +202,23 @@ impl Session {
     pub fn resumed(id: Option<&str>, version: ProtocolVersion, facts: Arc<Facts>) -> Option<Self> {
         let id = id.map(|id| HeaderValue::from_str(id).ok()).map_or(Some(None), |id| id.map(Some));
         let capabilities = Bytes::new();
-        id.map(|id| Self { id, version, facts, capabilities, opened: None, subject: None })
+        let (subject, far) = (None, None);
+        id.map(|id| Self { id, version, facts, capabilities, opened: None, subject, far })
     }
 
     /// The same, used on behalf of a caller of this view.
     pub fn of_view(self, view: &ClientView) -> Self {
         Self { subject: view.subject.clone(), ..self }
+    }
+
+    /// The same, on a link that another replica holds.
+    pub fn held_at(self, carrier: Arc<dyn Carrier>) -> Self {
+        Self { far: Some(carrier), ..self }
+    }
+
+    /// The replica that holds its link, if it is another one.
+    pub fn holder(&self) -> Option<&str> {
+        self.far.as_ref().map(|carrier| carrier.holder())
     }
 
     /// The session for one request of a caller, which is made with the token that it came with.

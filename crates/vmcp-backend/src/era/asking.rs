@@ -118,6 +118,7 @@ impl Backend {
             Error::SessionLost
             | Error::SessionGone { .. }
             | Error::Unreachable(_)
+            | Error::Held { .. }
             | Error::TooLarge { .. }
             | Error::Excessive(_)
             | Error::Busy { .. }

@@ -253,6 +253,11 @@ impl Inbox {
         self.ended.as_ref()
     }
 
+    /// Whether a call is under way.
+    pub(super) fn has_calls(&self) -> bool {
+        !self.calls.is_empty()
+    }
+
     /// Whether somebody waits for something.
     pub(super) fn is_used(&self) -> bool {
         let needs = |listener: &Queue| listener.is_open() && !listener.overhears;
