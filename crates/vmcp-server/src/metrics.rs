@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak, atomic::Ordering};
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use vmcp_backend::{Backend, Connections, Credentials, Phase, State};
-use vmcp_session::{Reach, Traffic};
+use vmcp_session::{PeerConnection, PeerDirection, Reach, Traffic};
 use vmcp_telemetry::{
     catalogue::{backends, server},
     exposition,
@@ -169,6 +169,26 @@ impl Edge {
                 server::BUS_GAPS.number(bus.gaps),
                 server::BUS_GENERATIONS.number(bus.generations),
             ]);
+        }
+        self.add_peers(families);
+    }
+
+    fn add_peers(&self, families: &mut Families) {
+        let Some(traffic) = self.sessions.peer_traffic() else { return };
+        let dialled = |one: &&PeerConnection| one.direction == PeerDirection::Dialled;
+        let all = traffic.connections.len();
+        let dialled = traffic.connections.iter().filter(dialled).count();
+        for (direction, count) in [("dialled", dialled), ("taken", all - dialled)] {
+            families.add(server::PEER_CONNECTIONS.by(&[("vmcp.peer.direction", direction)], count));
+        }
+        for (direction, count) in [("asked", traffic.asked), ("served", traffic.served)] {
+            families.add(server::PEER_REQUESTS.by(&[("vmcp.peer.direction", direction)], count));
+        }
+        for (reason, count) in traffic.failed {
+            families.add(server::PEER_FAILURES.by(&[("vmcp.reason", reason)], count));
+        }
+        for (reason, count) in traffic.refused {
+            families.add(server::PEER_REFUSED.by(&[("vmcp.reason", reason)], count));
         }
     }
 }

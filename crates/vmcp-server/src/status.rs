@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use vmcp_backend::{Backend, LatencySnapshot, UsesSnapshot};
 use vmcp_core::{BackendState, Rights};
 use vmcp_model::{Kind, Method};
-use vmcp_session::Reach;
+use vmcp_session::{PeerConnection, PeerDirection, PeerState, Reach};
 use vmcp_wire::headers;
 
 use crate::{
@@ -86,6 +86,33 @@ fn store(reach: Reach) -> &'static str {
     }
 }
 
+/// The channel between replicas.
+fn peers(edge: &Edge) -> Value {
+    let Some((address, connections)) = edge.sessions.peers() else { return Value::Null };
+    let connection = |one: &PeerConnection| {
+        json!({
+            "replica": one.name,
+            "address": one.address.to_string(),
+            "direction": match one.direction {
+                PeerDirection::Dialled => "dialled",
+                PeerDirection::Taken => "taken",
+            },
+            "state": match one.state {
+                PeerState::Dialling => "dialling",
+                PeerState::Open => "open",
+                PeerState::Closing => "closing",
+            },
+            "streams": one.streams,
+            "since_seconds": one.age.as_secs(),
+        })
+    };
+    json!({
+        "replica": edge.sessions.replica(),
+        "address": address,
+        "connections": connections.iter().map(connection).collect::<Vec<_>>(),
+    })
+}
+
 /// What there is, for people and their tools.
 pub(crate) async fn status(edge: &Edge) -> Response<Body> {
     let usage = edge.sessions.usage();
@@ -132,6 +159,7 @@ pub(crate) async fn status(edge: &Edge) -> Response<Body> {
         "client_profiles": usage.clients,
         "tasks": usage.tasks,
         "records": edge.sessions.records().await.ok(),
+        "peers": peers(edge),
         "backends": backends,
         "own_tools": own_tools(edge),
         "authorization": authorization(vmcp.rights()),

@@ -104,11 +104,13 @@ pub(crate) struct Doubled {
 }
 
 impl Activity {
-    /// Enters a call. It gets a name of its own if there is one with this id already.
+    /// Enters a call. It gets a name of its own if there is one with this id already, or may be on another replica that
+    /// uses the same link.
     pub(crate) fn begin(
         &mut self,
         id: &IdKey,
         (backend, signal): (Option<Arc<Backend>>, Arc<UnderWay>),
+        shares_link: bool,
         limit: usize,
     ) -> Result<Option<Box<Doubled>>, Fault> {
         if self.calls.len() >= limit {
@@ -117,15 +119,15 @@ impl Activity {
         self.begun += 1;
         let mut call = Call { backend, signal, client_id: None, number: self.begun };
         match self.calls.entry(id.clone()) {
-            Entry::Occupied(_) => {
+            Entry::Vacant(free) if !shares_link => {
+                free.insert(call);
+                Ok(None)
+            }
+            Entry::Occupied(_) | Entry::Vacant(_) => {
                 let alias = Alias::new(&format!("vmcp-{}", random_name()));
                 call.client_id = Some(id.clone());
                 self.calls.insert(alias.id().clone(), call);
                 Ok(Some(Box::new(Doubled { alias, client_id: id.clone() })))
-            }
-            Entry::Vacant(free) => {
-                free.insert(call);
-                Ok(None)
             }
         }
     }

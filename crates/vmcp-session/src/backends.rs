@@ -13,12 +13,7 @@ use vmcp_core::{Alias, BackendSessions, Pending, level_params};
 use vmcp_model::{BackendId, Method, raw};
 use vmcp_store::{BackendRecord, News, Swap};
 
-use crate::{
-    activity::Doubled,
-    kept::{record_of, resumed},
-    replicas::close,
-    session::Session,
-};
+use crate::{activity::Doubled, kept::record_of, replicas::close, session::Session};
 
 /// Backend sessions, in the order in which they were begun: there are few.
 #[derive(Debug, Default)]
@@ -150,10 +145,23 @@ impl Slots {
     }
 
     /// Takes up a session that another replica has opened, unless something is known of the backend
-    /// here.
-    pub(crate) fn adopt(&mut self, backend: &Backend, session: BackendSession) {
+    /// here. A link that others have replaced is: it was taken for lost. Gives the session that is of no use any more.
+    pub(crate) fn adopt(
+        &mut self,
+        backend: &Backend,
+        session: BackendSession,
+    ) -> Option<BackendSession> {
         if !self.of_name(backend.id()) {
             self.set(backend, Slot::Open(session));
+            return None;
+        }
+        match self.find(backend) {
+            Some(Slot::Open(open)) if backend.identity().is_none() && open.id() != session.id() => {
+                let replaced = open.clone();
+                self.set(backend, Slot::Open(session));
+                Some(replaced)
+            }
+            _ => None,
         }
     }
 
@@ -366,6 +374,9 @@ impl Session {
         }
         // Before others can find it in the record: they would use it at once.
         self.replay(backend, &opened, lost.is_some()).await;
+        if backend.identity().is_none() {
+            self.shared.be_known().await;
+        }
         let entered = self.shared.store.swap_backend(
             self.key,
             backend.id().clone(),
@@ -379,7 +390,7 @@ impl Session {
                 return Ok((opened, true));
             }
             Ok(Swap::Lost(winner)) => match self.can_use(backend, &winner).await {
-                Ok(true) => resumed(backend, &winner, self.client_view()).ok_or(Error::SessionLost),
+                Ok(true) => self.resumed(backend, &winner).ok_or(Error::SessionLost),
                 Ok(false) => Err(Error::Unavailable("its session was replaced; try again".into())),
                 Err(error) => Err(error),
             },

@@ -80,7 +80,8 @@ impl Session {
         let early = Early { backend: id, lineage, awaited: Some(awaited), questions: Vec::new() };
         self.with_activity(|activity| activity.early.push(early));
         self.hear(backend, open).await;
-        let (listens, has_link) = (self.listens_to(backend), backend.identity().is_none());
+        let has_link = backend.identity().is_none() && open.holder().is_none();
+        let listens = self.listens_to(backend);
         if listens {
             // Whatever it answers, it has had its say.
             let _answer = timeout(ASKING, backend.ask(open, Method::Ping, None)).await;

@@ -7,17 +7,14 @@ use bytes::Bytes;
 use ring::rand::SecureRandom as _;
 use tokio::time::Instant;
 use vmcp_backend::{ClientView, Subject};
-use vmcp_catalog::Catalog;
-use vmcp_core::{
-    BackendSessions as _, ClientKey, CountedSession, Granted, OwnOffers, Settled, View,
-};
+use vmcp_core::{BackendSessions as _, ClientKey, CountedSession, Granted, Settled};
 use vmcp_model::{BackendId, Identity, ProtocolVersion, raw, raw::Members, trail};
 use vmcp_store::{ClientProfile, Handed, Record, SessionKey};
 use vmcp_wire::{ClientHello, Fault, Id, Message, meta::MISSING, reply};
 
 use crate::{
     backends::Slots,
-    kept::{is_ready, resumed},
+    kept::resumed,
     session::{Parts, Session},
     sessions::{Sessions, unavailable},
 };
@@ -151,19 +148,22 @@ impl Sessions {
         let view = self.shared.vmcp.view(&self.client_view(&profile, identity))?;
         let own = self.shared.own_of(&record).await;
         let offers = own.as_ref().map(|own| own.offers());
-        let catalog = self.catalog_of(&record, &view, offers.as_ref()).await?;
+        let catalog = self.shared.catalog_of(&record, &view, offers.as_ref()).await?;
+        let session_id: Arc<str> = id.into();
         let slots = record.backends.iter().filter_map(|(id, kept)| {
             let backend = self.shared.vmcp.backend(id.as_str())?;
-            if !is_ready(&backend, kept, &self.shared.replica) {
+            if !self.shared.is_ready(&backend, kept) {
                 return None;
             }
             let open = resumed(&backend, kept, view.client())?;
+            let whose = (&session_id, identity.principal());
+            let open = self.shared.leading(open, whose, &backend, kept);
             Some((backend, open))
         });
         let slots: Vec<_> = slots.collect();
         let session = Session::new(Parts {
             shared: Arc::clone(&self.shared),
-            id: id.into(),
+            id: Arc::clone(&session_id),
             principal: identity.principal().clone(),
             client: profile,
             view,
@@ -201,30 +201,6 @@ impl Sessions {
             self.shared.update(&entered).await;
         }
         Ok(entered)
-    }
-
-    /// The very catalog that the client was given.
-    pub(crate) async fn catalog_of(
-        &self,
-        record: &Record,
-        view: &View,
-        own: Option<&OwnOffers>,
-    ) -> Result<Arc<Catalog>, Fault> {
-        let current = own.map_or_else(|| view.catalog(), |own| view.catalog_with(own));
-        if current.digest() == record.catalog {
-            return Ok(current);
-        }
-        let kept = self.shared.store.catalog(record.catalog, self.shared.clock.now()).await;
-        let kept = kept.map_err(unavailable)?.ok_or(Fault::SessionUnknown)?;
-        match Catalog::from_bytes(&kept) {
-            Ok(catalog) => Ok(Arc::new(catalog)),
-            Err(unreadable) => {
-                // A replica of a newer version has written it. What is offered now is shown instead.
-                tracing::debug!(%unreadable, "a session's catalog is merged anew");
-                let settled = view.settle(self.shared.config.initialize_wait).await;
-                Ok(own.map_or(settled.catalog, |own| view.catalog_with(own)))
-            }
-        }
     }
 
     /// Counts one more session of a client.

@@ -192,9 +192,20 @@ impl Session {
         }
         let cursor = message.cursor()?;
         self.shared.vmcp.check_whole(&self.view)?;
+        let shown = self.catalog.load().digest();
         let granted = self.granted(identity).await;
         self.view.note_shown();
-        let page = self.shared.vmcp.list(granted.catalog(), kind, cursor.as_deref())?;
+        let listed = self.shared.vmcp.list(granted.catalog(), kind, cursor.as_deref());
+        let page = match listed {
+            // It may be one of lists that another replica has given out a moment ago.
+            Err(_unknown)
+                if cursor.is_some() && Box::pin(self.is_shown_others_than(shown)).await =>
+            {
+                let granted = self.granted(identity).await;
+                self.shared.vmcp.list(granted.catalog(), kind, cursor.as_deref())?
+            }
+            listed => listed?,
+        };
         Ok(Reply::Parts(reply::result_around(id, b"", page)))
     }
 
@@ -305,7 +316,8 @@ impl Session {
         let ticket = self.shared.vmcp.begin_call(message)?;
         let call = (backend.cloned(), Arc::clone(ticket.call()));
         let limit = self.shared.config.limits.calls_per_session;
-        let alias = self.with_activity(|activity| activity.begin(id, call, limit))?;
+        let shares_link = backend.is_some_and(|backend| self.may_share_link(backend));
+        let alias = self.with_activity(|activity| activity.begin(id, call, shares_link, limit))?;
         let id = alias.as_ref().map_or(id, |doubled| doubled.alias.id()).clone();
         Ok((InFlight { session: Arc::clone(self), id, alias }, ticket))
     }

@@ -7,7 +7,12 @@ use vmcp_core::BackendSessions as _;
 use vmcp_model::{BackendId, Era};
 use vmcp_store::{BackendRecord, Error as Unread, Place};
 
-use crate::{replicas::close, session::Session};
+use crate::{
+    far::elsewhere,
+    replicas::{close, close_unused},
+    session::Session,
+    sessions::Shared,
+};
 
 /// The pause before a store that did not answer is asked again what it holds.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -34,7 +39,7 @@ impl Session {
         match kept.ok_or(Error::Ended)? {
             Some(kept) if lost.as_ref() != Some(&kept) => {
                 if self.can_use(backend, &kept).await?
-                    && let Some(open) = resumed(backend, &kept, self.client_view())
+                    && let Some(open) = self.resumed(backend, &kept)
                 {
                     return Ok((open, false));
                 }
@@ -53,17 +58,15 @@ impl Session {
     ) -> Result<bool, Error> {
         match &kept.place {
             Place::Address(identity) => Ok(backend.identity() == Some(*identity)),
-            Place::Replica(replica) if *replica == self.shared.replica => Ok(true),
+            Place::Replica(_) if self.shared.is_ready(backend, kept) => Ok(true),
             Place::Replica(replica) => {
-                let lives =
-                    self.shared.store.has_replica(replica.to_string(), self.shared.clock.now());
-                if lives.await.map_err(|error| Error::Unavailable(error.to_string()))? {
-                    let why = "another replica holds the process or connection of this session; send the session's requests to that one";
+                let lives = self.shared.store.replica(replica.to_string(), self.shared.clock.now());
+                match lives.await.map_err(|error| Error::Unavailable(error.to_string()))? {
                     // An answer like any other: waiting does not help, and some clients take a status for
                     // the end of the session.
-                    return Err(Error::Unreachable(why.to_owned()));
+                    Some(_) => Err(elsewhere()),
+                    None => Ok(false),
                 }
-                Ok(false)
             }
         }
     }
@@ -82,9 +85,9 @@ impl Session {
         if !self.can_use(backend, &kept).await? {
             return Ok(None);
         }
-        let open = resumed(backend, &kept, self.client_view());
+        let open = self.resumed(backend, &kept);
         if let Some(open) = &open {
-            self.slots().adopt(backend, open.clone());
+            self.take(backend, open.clone());
         }
         Ok(open)
     }
@@ -112,14 +115,21 @@ impl Session {
         });
     }
 
+    /// Takes up a session that another replica has opened, and ends the one whose place it has taken, if that is here.
+    fn take(&self, backend: &Arc<Backend>, open: BackendSession) {
+        let Some(replaced) = self.slots().adopt(backend, open) else { return };
+        let (backend, drain) = (Arc::clone(backend), self.shared.config.drain);
+        self.shared.background.spawn(async move { close_unused(&backend, &replaced, drain).await });
+    }
+
     /// Takes up the sessions of a record that this replica does not know yet.
     pub(crate) fn adopt(&self, kept: &[(BackendId, BackendRecord)]) {
         for (id, kept) in kept {
             let Some(backend) = self.shared.vmcp.backend(id.as_str()) else { continue };
-            if is_ready(&backend, kept, &self.shared.replica)
-                && let Some(open) = resumed(&backend, kept, self.client_view())
+            if self.shared.is_ready(&backend, kept)
+                && let Some(open) = self.resumed(&backend, kept)
             {
-                self.slots().adopt(&backend, open);
+                self.take(&backend, open);
             }
         }
     }
@@ -141,16 +151,22 @@ pub(crate) fn record_of(
         era: Era::Legacy,
         place: match backend.identity() {
             Some(identity) => Place::Address(identity),
-            None => Place::Replica(replica.into()),
+            None => Place::Replica(session.holder().unwrap_or(replica).into()),
         },
     }
 }
 
-/// Whether a session that was kept is good on a backend, without asking anybody.
-pub(crate) fn is_ready(backend: &Backend, kept: &BackendRecord, replica: &str) -> bool {
-    match &kept.place {
-        Place::Address(identity) => backend.identity() == Some(*identity),
-        Place::Replica(holder) => backend.identity().is_none() && **holder == *replica,
+impl Shared {
+    /// Whether a session that was kept is good on a backend, without asking anybody. Of one that another replica
+    /// holds, that is only to be seen.
+    pub(crate) fn is_ready(&self, backend: &Backend, kept: &BackendRecord) -> bool {
+        match &kept.place {
+            Place::Address(identity) => backend.identity() == Some(*identity),
+            Place::Replica(holder) => {
+                let has_way = *holder == self.replica || self.channel().is_some();
+                backend.identity().is_none() && has_way
+            }
+        }
     }
 }
 

@@ -13,6 +13,7 @@ mod detach;
 mod early;
 mod ending;
 mod factory;
+mod far;
 mod handed;
 mod handle;
 mod kept;
@@ -34,9 +35,14 @@ mod shown;
 mod stream;
 mod upkeep;
 
+pub use far::Holder;
 pub use handle::{Relaying, Reply};
 pub use session::Session;
 pub use sessions::{Config, Limits, ServerInfo, Sessions, Usage};
 pub use stream::EventStream;
 pub use vmcp_core::ClientKey;
+pub use vmcp_peer::{
+    ConnectionStatus as PeerConnection, Direction as PeerDirection, State as PeerState,
+    Traffic as PeerTraffic,
+};
 pub use vmcp_store::{BusTraffic, Reach, Traffic};

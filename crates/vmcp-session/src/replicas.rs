@@ -17,6 +17,9 @@ use crate::{
 /// How often a replica says that it lives, and how long that holds.
 const ALIVE: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(12));
 
+/// The same for one that others reach by the channel, who are not to wait for long when it is gone.
+const REACHED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(4));
+
 /// Attempts to take the GET stream over while others do.
 const ATTEMPTS: usize = 4;
 
@@ -133,21 +136,18 @@ impl Sessions {
 
     /// Says that this replica lives, for ever.
     pub(crate) async fn keep_announcing(self: Arc<Self>) {
-        let (pause, holds) = ALIVE;
         loop {
-            let until = self.shared.clock.now().after(holds);
-            let name = self.shared.replica.to_string();
-            if let Err(error) = self.shared.store.announce_replica(name, until).await {
-                tracing::debug!(%error, "could not say that this replica lives");
-            }
-            tokio::time::sleep(pause).await;
+            let pause = self.shared.announce().await;
+            let joined = self.shared.joined.notified();
+            let _joined = tokio::time::timeout(pause, joined).await;
         }
     }
 
     /// Says that this replica goes: what it holds of sessions goes with it.
     pub(crate) async fn part(&self) {
+        self.shared.is_parting.store(true, Ordering::Relaxed);
         let name = self.shared.replica.to_string();
-        let gone = self.shared.store.announce_replica(name, self.shared.clock.now());
+        let gone = self.shared.store.announce_replica(name, None, self.shared.clock.now());
         if let Err(error) = gone.await {
             tracing::debug!(%error, "could not say that this replica goes");
         }
@@ -160,7 +160,7 @@ impl Sessions {
             session.set_log_level(level);
         }
         session.adopt(&record.backends);
-        let shown = self.take_up_shown(session, &record).await;
+        let shown = self.shared.take_up_shown(session, &record).await;
         let epoch = session.stream_epoch.fetch_max(record.stream_epoch, Ordering::Relaxed);
         if epoch < record.stream_epoch {
             // The client has opened its stream elsewhere.
@@ -172,32 +172,6 @@ impl Sessions {
         // Another replica may have opened a session anew that is listened to here.
         session.look_after_streams();
         shown
-    }
-
-    /// Takes up what another replica lets the session see. A record that was read before the turn came
-    /// may be older than what has been taken up meanwhile: what differs is read again. `false` if it
-    /// could not be.
-    async fn take_up_shown(&self, session: &Arc<Session>, record: &Record) -> bool {
-        let _turn = self.shared.turns.of(session).await;
-        if record.catalog == session.catalog.load().digest() && session.has_own_of(record) {
-            return true;
-        }
-        // If there is none, the session has ended or the store is out of reach.
-        let loaded = self.shared.store.load(session.key, self.shared.clock.now()).await;
-        let Ok(Some(record)) = &loaded else { return false };
-        let changed = self.shared.adopt_own(session, record).await;
-        let own = session.own_offers();
-        if record.catalog != session.catalog.load().digest()
-            && let Ok(catalog) = self.catalog_of(record, &session.view, own.as_ref()).await
-        {
-            let changes = catalog.changed(&session.catalog.swap(Arc::clone(&catalog)));
-            session.announce_changes(changes);
-        }
-        if changed {
-            // The record may not name the catalog yet that is made of them.
-            self.shared.show(session).await;
-        }
-        true
     }
 }
 
@@ -262,8 +236,9 @@ impl Session {
     async fn close_open(&self, which: impl Fn(bool) -> bool) {
         let mut closing = tokio::task::JoinSet::new();
         for (backend, open) in self.open_backends() {
-            if which(backend.identity().is_none()) {
-                closing.spawn(async move { close(&backend, &open).await });
+            if which(backend.identity().is_none() && open.holder().is_none()) {
+                let drain = self.shared.config.drain;
+                closing.spawn(async move { close_unused(&backend, &open, drain).await });
             }
         }
         while closing.join_next().await.is_some() {}
@@ -277,7 +252,42 @@ pub(crate) async fn close(backend: &vmcp_backend::Backend, open: &BackendSession
     }
 }
 
+/// The same, when the calls that other replicas have on its link have had so much time.
+pub(crate) async fn close_unused(
+    backend: &vmcp_backend::Backend,
+    open: &BackendSession,
+    drain: Duration,
+) {
+    let _cut_off = tokio::time::timeout(drain, backend.until_no_call(open)).await;
+    close(backend, open).await;
+}
+
 impl Shared {
+    /// Says that this replica lives, and where the others reach it. Returns when that is to be said again.
+    async fn announce(&self) -> Duration {
+        if self.is_parting.load(Ordering::Relaxed) {
+            return ALIVE.0;
+        }
+        let address = self.channel().map(|channel| channel.address.clone());
+        let (is_reached, (pause, holds)) =
+            if address.is_some() { (true, REACHED) } else { (false, ALIVE) };
+        let until = self.clock.now().after(holds);
+        let announced = self.store.announce_replica(self.replica.to_string(), address, until);
+        match announced.await {
+            Ok(()) => self.is_announced.store(is_reached, Ordering::Relaxed),
+            Err(error) => tracing::debug!(%error, "could not say that this replica lives"),
+        }
+        pause
+    }
+
+    /// Sees to it that the others know where this replica is, before they can find in a record that it holds
+    /// something.
+    pub(crate) async fn be_known(&self) {
+        if self.channel().is_some() && !self.is_announced.load(Ordering::Relaxed) {
+            self.announce().await;
+        }
+    }
+
     /// Tells the other replicas. They notice if they miss something.
     pub(crate) async fn tell(&self, news: News) {
         if self.store.outlives_process()

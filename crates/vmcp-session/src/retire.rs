@@ -8,7 +8,7 @@ use vmcp_backend::{Backend, Session as BackendSession};
 use vmcp_core::BackendSessions as _;
 
 use crate::{
-    activity::Call, backends::Retired, replicas::close, session::Session, sessions::Sessions,
+    activity::Call, backends::Retired, replicas::close_unused, session::Session, sessions::Sessions,
 };
 
 /// How long after the exchange a call may still be entered that was routed before it.
@@ -113,7 +113,7 @@ impl Session {
             let _opened = self.obtain(&successor).await;
         }
         if let Some(open) = open {
-            close(backend, &open).await;
+            close_unused(backend, &open, self.shared.config.drain).await;
         }
     }
 

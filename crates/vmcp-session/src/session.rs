@@ -11,7 +11,10 @@ use vmcp_core::{Caller, ClientCapabilities, CountedSession, Granted, View};
 use vmcp_model::{Era, Identity, LogLevel, Principal, ProtocolVersion, trail::Client};
 use vmcp_store::{ClientProfile, Handed, SessionKey, Timestamp};
 
-use crate::{activity::Activity, backends::Slots, own_offers::Own, rights::Last, sessions::Shared};
+use crate::{
+    activity::Activity, backends::Slots, own_offers::Own, rights::Last, sessions::Shared,
+    shown::Superseded,
+};
 
 /// A live session. Idle, it costs memory only: no task, no socket, no stream.
 pub struct Session {
@@ -41,6 +44,7 @@ pub struct Session {
     /// The generation at which the record was looked at last.
     pub(crate) checked: AtomicU64,
     activity: Mutex<Option<Box<Activity>>>,
+    pub(crate) superseded: Superseded,
     /// What the client may use, where policies say that.
     pub(crate) last: ArcSwapOption<Last>,
     /// What the client calls itself, once somebody wants to know.
@@ -109,6 +113,7 @@ impl Session {
             stream_epoch: AtomicU64::new(stream_epoch),
             own_stream_epoch: AtomicU64::new(0),
             checked: AtomicU64::new(checked),
+            superseded: Superseded::default(),
             activity: Mutex::new(None),
             last: ArcSwapOption::empty(),
             named_client: OnceLock::new(),

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -12,12 +12,15 @@ use std::{
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use ring::{hmac, rand::SecureRandom};
+use tokio::sync::Notify;
 use vmcp_core::{Background, ClientKey, OwnBounds, Vmcp};
 use vmcp_model::{Digest, Identity, Principal, raw};
+use vmcp_peer::Peers;
 use vmcp_store::{ClientProfile, Clock, Confidence, Key, News, Reach, SessionKey, Store};
 use vmcp_wire::Fault;
 
 use crate::{
+    far::{Channel, Holder},
     logs::Logs,
     session::Session,
     shown::{KeptContents, Turns},
@@ -119,6 +122,14 @@ pub(crate) struct Shared {
     pub(crate) own_offers: Arc<OwnBounds>,
     /// Lets one work at a time on what a session is shown.
     pub(crate) turns: Turns,
+    /// The way to the other replicas, once there is one.
+    pub(crate) channel: OnceLock<Channel>,
+    /// Told when there is.
+    pub(crate) joined: Notify,
+    /// The others have been told where this replica is.
+    pub(crate) is_announced: AtomicBool,
+    /// It has said that it goes.
+    pub(crate) is_parting: AtomicBool,
 }
 
 impl Sessions {
@@ -148,6 +159,10 @@ impl Sessions {
             logs,
             kept: KeptContents::default(),
             turns: Turns::default(),
+            channel: OnceLock::new(),
+            joined: Notify::new(),
+            is_announced: AtomicBool::new(false),
+            is_parting: AtomicBool::new(false),
         };
         let sessions = Arc::new(Self {
             shared: Arc::new(shared),
@@ -169,6 +184,19 @@ impl Sessions {
             background.spawn_until_stop(Arc::clone(&sessions).keep_announcing());
         }
         sessions
+    }
+
+    /// The name of this replica. One that starts again has another.
+    pub fn replica(&self) -> &str {
+        &self.shared.replica
+    }
+
+    /// Reaches links that other replicas hold, and does for them, by what they ask of the holder, what they want of
+    /// those that are held here. They reach this one at an address (`host:port`).
+    pub fn join(self: &Arc<Self>, peers: Arc<Peers>, holder: &Holder, address: Box<str>) {
+        holder.answer_for(self);
+        self.shared.channel.get_or_init(|| Channel { peers, address });
+        self.shared.joined.notify_one();
     }
 
     /// The session of this id, if it belongs to the caller: the live one, or one made from its

@@ -4,16 +4,25 @@
 use std::{
     collections::HashMap,
     hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use bytes::Bytes;
 use vmcp_catalog::Catalog;
-use vmcp_core::OwnOffer;
+use vmcp_core::{OwnOffer, OwnOffers, View};
 use vmcp_model::Digest;
-use vmcp_store::{Change, Error, News, Timestamp};
+use vmcp_store::{Change, Error, News, Record, Timestamp};
+use vmcp_wire::Fault;
 
-use crate::{session::Session, sessions::Shared, upkeep::complain};
+use crate::{
+    session::Session,
+    sessions::{Shared, unavailable},
+    upkeep::complain,
+};
 
 /// Work on what sessions are shown is done in so many rows.
 const ROWS: usize = 64;
@@ -33,7 +42,125 @@ struct Kept {
 #[derive(Debug)]
 pub(crate) struct Turns(Box<[tokio::sync::Mutex<()>]>);
 
+/// What a session would be shown here, and is not, as another replica showed it something else after that. Replicas
+/// take up a change one after the other: whoever has not yet must not take it back.
+#[derive(Debug, Default)]
+pub(crate) struct Superseded {
+    /// The beginning of the digest of its catalog; 0 for none.
+    catalog: AtomicU64,
+    /// When it was, by the clock of the store.
+    since: AtomicU64,
+}
+
+/// How long behind that it is looked.
+const AFTER: Duration = Duration::from_secs(1);
+
+/// How long it may take until every replica has taken up a change of its file: a kubelet looks once a minute. What
+/// still differs then is shown as it is here.
+const DIFFERENT: Duration = Duration::from_secs(90);
+
+impl Superseded {
+    fn note(&self, catalog: Digest, now: Timestamp) {
+        self.since.store(now.0, Ordering::Relaxed);
+        self.catalog.store(beginning(catalog), Ordering::Relaxed);
+    }
+
+    /// It has been caught up with: whatever is due from now on is news.
+    fn clear(&self) {
+        self.catalog.store(0, Ordering::Relaxed);
+    }
+
+    fn is(&self, catalog: Digest, now: Timestamp) -> bool {
+        let since = Timestamp(self.since.load(Ordering::Relaxed));
+        self.catalog.load(Ordering::Relaxed) == beginning(catalog) && now < since.after(DIFFERENT)
+    }
+}
+
+fn beginning(digest: Digest) -> u64 {
+    let bytes = digest.as_bytes().iter().take(8);
+    bytes.fold(0, |sum, byte| sum << 8 | u64::from(*byte)).max(1)
+}
+
+impl Session {
+    /// Whether other replicas show the session something else than this. From now on this one shows it, too.
+    pub(crate) async fn is_shown_others_than(&self, shown: Digest) -> bool {
+        let Some(me) = self.me.upgrade().filter(|_| self.shared.store.outlives_process()) else {
+            return false;
+        };
+        let loaded = self.shared.store.load(self.key, self.shared.clock.now()).await;
+        let Ok(Some(record)) = &loaded else { return false };
+        self.shared.take_up_shown(&me, record).await && self.catalog.load().digest() != shown
+    }
+}
+
 impl Shared {
+    /// Takes up what another replica lets the session see. A record that was read before the turn came
+    /// may be older than what has been taken up meanwhile: what differs is read again. `false` if it
+    /// could not be.
+    pub(crate) async fn take_up_shown(&self, session: &Arc<Session>, record: &Record) -> bool {
+        let _turn = self.turns.of(session).await;
+        if record.catalog == session.catalog.load().digest() && session.has_own_of(record) {
+            return true;
+        }
+        // If there is none, the session has ended or the store is out of reach.
+        let loaded = self.store.load(session.key, self.clock.now()).await;
+        let Ok(Some(record)) = &loaded else { return false };
+        let changed = self.adopt_own(session, record).await;
+        let own = session.own_offers();
+        if record.catalog != session.catalog.load().digest()
+            && let Ok(catalog) = self.catalog_of(record, &session.view, own.as_ref()).await
+        {
+            let changes = catalog.changed(&session.catalog.swap(Arc::clone(&catalog)));
+            session.announce_changes(changes);
+            self.set_aside(session, catalog.digest()).await;
+        }
+        if changed {
+            // The record may not name the catalog yet that is made of them.
+            self.show(session).await;
+        }
+        true
+    }
+
+    /// Notes that a session is shown this, and not what it would be shown here. After some time it is.
+    async fn set_aside(&self, session: &Arc<Session>, shown: Digest) {
+        let due = self.due(session).await.digest();
+        if due == shown {
+            return;
+        }
+        session.superseded.note(due, self.clock.now());
+        let session = Arc::downgrade(session);
+        self.background.spawn_until_stop(async move {
+            tokio::time::sleep(DIFFERENT + AFTER).await;
+            if let Some(session) = session.upgrade() {
+                session.shared.update(&session).await;
+            }
+        });
+    }
+
+    /// The very catalog that the client was given.
+    pub(crate) async fn catalog_of(
+        &self,
+        record: &Record,
+        view: &View,
+        own: Option<&OwnOffers>,
+    ) -> Result<Arc<Catalog>, Fault> {
+        let current = own.map_or_else(|| view.catalog(), |own| view.catalog_with(own));
+        if current.digest() == record.catalog {
+            return Ok(current);
+        }
+        let kept = self.store.catalog(record.catalog, self.clock.now()).await;
+        let kept = kept.map_err(unavailable)?.ok_or(Fault::SessionUnknown)?;
+        match Catalog::from_bytes(&kept) {
+            Ok(catalog) => Ok(Arc::new(catalog)),
+            Err(unreadable) => {
+                // A replica of a newer version has written it. What is offered now is shown instead.
+                tracing::debug!(%unreadable, "a session's catalog is merged anew");
+                let settled = view.settle(self.config.initialize_wait).await;
+                Ok(own.map_or(settled.catalog, |own| view.catalog_with(own)))
+            }
+        }
+    }
+
     /// Gives a session the catalog that it is to have now, and tells the client.
     pub(crate) async fn update(&self, session: &Arc<Session>) {
         let _turn = self.turns.of(session).await;
@@ -46,14 +173,18 @@ impl Shared {
         let old = session.catalog.load_full();
         // A view that has just been brought up does not know yet what every backend offers, or offers
         // to its kind of client: what it lacks is not taken from a session that has it.
-        if old.digest() == self.due(session).await.digest()
-            || session.is_to_be_compared(old.backends())
-        {
+        if old.digest() == self.due(session).await.digest() {
+            return session.superseded.clear();
+        }
+        if session.is_to_be_compared(old.backends()) {
             return;
         }
         // Looked up again: what was missing may have come in meanwhile.
         let new = self.due(session).await;
-        if old.digest() == new.digest() || session.view.lacks_any(&new, old.backends()) {
+        if old.digest() == new.digest()
+            || session.view.lacks_any(&new, old.backends())
+            || session.superseded.is(new.digest(), self.clock.now())
+        {
             return;
         }
         let change = Change::Catalog { from: old.digest(), to: new.digest() };
@@ -93,7 +224,7 @@ impl Shared {
     pub(crate) async fn put_shown(&self, session: &Session) -> Result<(), Error> {
         let catalog = session.catalog.load_full();
         self.put_catalog(&catalog).await?;
-        for (_, offer) in session.own_offers().iter().flat_map(vmcp_core::OwnOffers::iter) {
+        for (_, offer) in session.own_offers().iter().flat_map(OwnOffers::iter) {
             self.put_own(offer).await?;
         }
         Ok(())

@@ -8,12 +8,12 @@ use std::{
 use tokio::time::Instant;
 use vmcp_backend::ClientView;
 use vmcp_core::View;
-use vmcp_store::{Error, News, SessionKey, Timestamp, Tombstone};
+use vmcp_store::{Error, News, Place, SessionKey, Timestamp, Tombstone};
 use vmcp_wire::Fault;
 
 use crate::{
-    kept::{is_ready, resumed},
-    replicas::close,
+    kept::resumed,
+    replicas::close_unused,
     session::Session,
     sessions::{Sessions, unavailable},
 };
@@ -263,7 +263,7 @@ impl crate::sessions::Shared {
     ///
     /// Calls that are in flight here on the live session have their time first.
     pub(crate) async fn close(
-        &self,
+        self: &Arc<Self>,
         key: SessionKey,
         live: Option<Arc<Session>>,
     ) -> Result<(), Error> {
@@ -277,7 +277,7 @@ impl crate::sessions::Shared {
     }
 
     async fn clear(
-        &self,
+        self: &Arc<Self>,
         key: SessionKey,
         tombstone: Tombstone,
         live: Option<Arc<Session>>,
@@ -287,21 +287,31 @@ impl crate::sessions::Shared {
         }
         // Where nobody knows the caller any more, a backend is shown nothing but what everybody is.
         let view = live.map_or_else(ClientView::nobody, |live| live.client_view().clone());
-        self.close_backends(tombstone, &view).await;
+        self.close_backends(key, tombstone, &view).await;
         self.store.remove(key).await
     }
 
     /// Closes backend sessions: all of them, even when some fail.
-    async fn close_backends(&self, tombstone: Tombstone, view: &ClientView) {
+    async fn close_backends(
+        self: &Arc<Self>,
+        key: SessionKey,
+        tombstone: Tombstone,
+        view: &ClientView,
+    ) {
         let mut closing = tokio::task::JoinSet::new();
         for (id, kept) in tombstone.backends {
             let Some(backend) = self.vmcp.backend(id.as_str()) else { continue };
-            // What another replica holds is ended by that one.
-            if !is_ready(&backend, &kept, &self.replica) {
+            if !self.is_ready(&backend, &kept) {
+                continue;
+            }
+            if matches!(&kept.place, Place::Replica(holder) if *holder != self.replica) {
+                let shared = Arc::clone(self);
+                closing.spawn(async move { shared.end_elsewhere(key, id, &kept).await });
                 continue;
             }
             let Some(session) = resumed(&backend, &kept, view) else { continue };
-            closing.spawn(async move { close(&backend, &session).await });
+            let drain = self.config.drain;
+            closing.spawn(async move { close_unused(&backend, &session, drain).await });
         }
         while closing.join_next().await.is_some() {}
     }

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use vmcp_model::{BackendId, Digest, Era, LogLevel, ProtocolVersion};
 
 use crate::{
-    BackendRecord, Change, ClientProfile, Handed, News, Place, Record, SessionKey, Store, Swap,
-    Timestamp,
+    Announced, BackendRecord, Change, ClientProfile, Handed, News, Place, Record, SessionKey,
+    Store, Swap, Timestamp,
 };
 
 /// In the future of every clock, which lets nothing expire that is to be there.
@@ -234,10 +234,14 @@ async fn catalogs_are_kept_while_somebody_needs_them(store: &dyn Store) {
 async fn keys_and_names_are_shared(store: &dyn Store) {
     assert_eq!(store.keys(), store.keys());
     let name = || "replica".to_owned();
-    assert_eq!(store.has_replica(name(), T0).await, Ok(false));
-    store.announce_replica(name(), T0.after(TTL)).await.unwrap();
-    assert_eq!(store.has_replica(name(), T0).await, Ok(true));
-    assert_eq!(store.has_replica(name(), T0.after(TTL)).await, Ok(false));
+    assert_eq!(store.replica(name(), T0).await, Ok(None));
+    for address in [None, Some("10.1.2.3:4484"), Some("[2001:db8::1]:4484")] {
+        let announced = Announced { address: address.map(Box::from) };
+        store.announce_replica(name(), announced.address.clone(), T0.after(TTL)).await.unwrap();
+        assert_eq!(store.replica(name(), T0).await, Ok(Some(announced)));
+        assert_eq!(store.replica(name(), T0.after(TTL)).await, Ok(None));
+    }
+    assert_eq!(store.replica("other".to_owned(), T0).await, Ok(None));
 }
 
 /// News of this very process need not come back.

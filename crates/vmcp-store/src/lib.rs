@@ -28,7 +28,8 @@ pub use clock::Clock;
 pub use hearing::{Hearing, Sender, beats};
 pub use memory::Memory;
 pub use record::{
-    BackendRecord, Change, ClientProfile, Handed, Place, Record, SessionKey, Timestamp, Tombstone,
+    Announced, BackendRecord, Change, ClientProfile, Handed, Place, Record, SessionKey, Timestamp,
+    Tombstone,
 };
 pub use redis::{Address, Password, Redis, Servers, Settings, Tls, Validation};
 pub use traffic::{BusTraffic, Traffic};
@@ -144,11 +145,16 @@ pub trait Store: Send + Sync {
     /// first time.
     fn keys(&self) -> Result<Arc<KeyRing>, Error>;
 
-    /// Says that a replica lives, until a time.
-    fn announce_replica(&self, replica: String, until: Timestamp) -> Answer<'_, ()>;
+    /// Says that a replica lives, until a time, and where (`host:port`) it listens to the others, if it does.
+    fn announce_replica(
+        &self,
+        replica: String,
+        address: Option<Box<str>>,
+        until: Timestamp,
+    ) -> Answer<'_, ()>;
 
-    /// Whether a replica lives.
-    fn has_replica(&self, replica: String, now: Timestamp) -> Answer<'_, bool>;
+    /// What a replica has said of itself. `None` if it does not live.
+    fn replica(&self, replica: String, now: Timestamp) -> Answer<'_, Option<Announced>>;
 
     /// How many records there are, in any state.
     fn records(&self) -> Answer<'_, usize>;

@@ -12,7 +12,7 @@ use vmcp_model::{BackendId, Digest};
 use crate::{
     Answer, Error, KeyRing, Reach, Store, Swap,
     bus::{Confidence, Local, News, Subscription},
-    record::{BackendRecord, Change, Record, SessionKey, Timestamp, Tombstone},
+    record::{Announced, BackendRecord, Change, Record, SessionKey, Timestamp, Tombstone},
 };
 
 /// A store in memory.
@@ -31,7 +31,7 @@ struct State {
     catalogs: HashMap<Digest, Catalog>,
     /// When it was last looked which catalogs records name.
     looked: Timestamp,
-    replicas: HashMap<String, Timestamp>,
+    replicas: HashMap<String, (Announced, Timestamp)>,
     questions: BTreeSet<(SessionKey, Digest)>,
 }
 
@@ -315,15 +315,20 @@ impl Store for Memory {
         Ok(Arc::clone(&self.keys))
     }
 
-    fn announce_replica(&self, replica: String, until: Timestamp) -> Answer<'_, ()> {
-        self.state().replicas.insert(replica, until);
+    fn announce_replica(
+        &self,
+        replica: String,
+        address: Option<Box<str>>,
+        until: Timestamp,
+    ) -> Answer<'_, ()> {
+        self.state().replicas.insert(replica, (Announced { address }, until));
         ready(())
     }
 
-    fn has_replica(&self, replica: String, now: Timestamp) -> Answer<'_, bool> {
+    fn replica(&self, replica: String, now: Timestamp) -> Answer<'_, Option<Announced>> {
         let mut state = self.state();
-        state.replicas.retain(|_, until| *until > now);
-        ready(state.replicas.contains_key(&replica))
+        state.replicas.retain(|_, (_, until)| *until > now);
+        ready(state.replicas.get(&replica).map(|(announced, _)| announced.clone()))
     }
 
     fn records(&self) -> Answer<'_, usize> {

@@ -60,6 +60,13 @@ pub struct BackendRecord {
     pub place: Place,
 }
 
+/// What a replica says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Announced {
+    /// Where it listens to the others (`host:port`), if it does.
+    pub address: Option<Box<str>>,
+}
+
 /// Where a backend session can be used from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
@@ -107,11 +114,13 @@ impl SessionKey {
         Self(Digest::of_parts([b"vmcp session".as_slice(), session_id.as_bytes()]))
     }
 
-    pub(crate) fn from_bytes(bytes: [u8; 32]) -> Self {
+    /// The key that has these bytes.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(Digest::from_bytes(bytes))
     }
 
-    pub(crate) fn as_bytes(&self) -> &[u8; 32] {
+    /// What it is compared by.
+    pub fn as_bytes(&self) -> &[u8; 32] {
         self.0.as_bytes()
     }
 }

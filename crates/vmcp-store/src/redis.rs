@@ -14,6 +14,7 @@ mod dial;
 mod link;
 mod message;
 mod records;
+mod replicas;
 mod rests;
 mod ring;
 mod scripts;
@@ -32,7 +33,7 @@ pub use settings::{Address, Password, Servers, Settings, Tls, Validation};
 use crate::{
     Answer, Clock, Error, KeyRing, Reach, Store, Swap,
     bus::{Confidence, News, Subscription},
-    record::{BackendRecord, Change, Record, SessionKey, Timestamp, Tombstone},
+    record::{Announced, BackendRecord, Change, Record, SessionKey, Timestamp, Tombstone},
     traffic::Traffic,
 };
 use bus::Bus;
@@ -278,21 +279,19 @@ impl Store for Redis {
         self.inner.ring.get()
     }
 
-    fn announce_replica(&self, replica: String, until: Timestamp) -> Answer<'_, ()> {
-        Box::pin(async move {
-            let key = self.inner.key(b"r:", replica.as_bytes());
-            let until = decimal(self.inner.time.in_redis(until));
-            self.inner.send("SET", &key, &[b"", b"PXAT", &until]).await
-        })
+    fn announce_replica(
+        &self,
+        replica: String,
+        address: Option<Box<str>>,
+        until: Timestamp,
+    ) -> Answer<'_, ()> {
+        Box::pin(
+            async move { self.inner.announce_replica(&replica, address.as_deref(), until).await },
+        )
     }
 
-    fn has_replica(&self, replica: String, now: Timestamp) -> Answer<'_, bool> {
-        Box::pin(async move {
-            let key = self.inner.key(b"r:", replica.as_bytes());
-            let until: i64 = self.inner.send("PEXPIRETIME", &key, &[]).await?;
-            let now = self.inner.time.in_redis(now);
-            Ok(u64::try_from(until).is_ok_and(|until| until > now.0))
-        })
+    fn replica(&self, replica: String, now: Timestamp) -> Answer<'_, Option<Announced>> {
+        Box::pin(async move { self.inner.replica(&replica, now).await })
     }
 
     fn records(&self) -> Answer<'_, usize> {

@@ -22,11 +22,13 @@ use crate::{
 mod edge;
 mod ending;
 mod observers;
+mod peers;
 mod process;
 
 pub(crate) use edge::{AdminListen, MetricsListen};
 pub(crate) use ending::end;
 use observers::Observers;
+pub(crate) use peers::PeerListen;
 
 /// The path of the MCP endpoint.
 pub(crate) const ENDPOINT: &str = "/mcp";
@@ -82,6 +84,7 @@ pub(crate) async fn start(
         reload: _,
         failures,
         storage,
+        peer,
         sessions,
         bridge,
         limits,
@@ -102,9 +105,8 @@ pub(crate) async fn start(
     // The connections end with the process: nobody waits for them.
     let connections = TaskTracker::new();
     let made = backends(settings.iter().map(|backend| &backend.config), &connections)?;
-    let is_shared = storage.is_some();
-    let store = store(storage, &background);
-    let shared = is_shared.then(|| Arc::clone(&store));
+    let channel = peers::open(peer.as_ref(), storage.as_ref(), &limits)?;
+    let (store, shared) = store(storage, &background);
     let server = ServerInfo { name: name.clone(), version: env!("CARGO_PKG_VERSION").to_owned() };
     let keys = keys(Arc::clone(&store));
     let core = core_config(rules, &server, keys, &sessions, bridge, &limits);
@@ -115,7 +117,8 @@ pub(crate) async fn start(
     let reporter = Reporter::start(Arc::clone(&vmcp), failures.reporting_interval, &background);
     let session_config = session_config(server, &sessions, &limits);
     let sessions_running =
-        Sessions::start(Arc::clone(&vmcp), store, session_config, background.clone());
+        Sessions::start(Arc::clone(&vmcp), Arc::clone(&store), session_config, background.clone());
+    peers::start(channel, &sessions_running, store, &background)?;
     let authenticator = edge::authenticator(&incoming, public_url.as_deref(), &background)
         .context("incomingAuth")?;
     let operators = Operators::new(&admin.auth).context("admin.auth")?;
@@ -219,12 +222,15 @@ impl Running {
     }
 }
 
-/// Where session records live.
-fn store(storage: Option<vmcp_store::Settings>, background: &Background) -> Arc<dyn Store> {
-    match storage {
-        Some(settings) => Arc::new(Redis::start(settings, background.tasks(), background.stop())),
-        None => Arc::new(Memory::new()),
-    }
+/// Where session records live, and the same if other replicas use it too.
+fn store(
+    storage: Option<vmcp_store::Settings>,
+    background: &Background,
+) -> (Arc<dyn Store>, Option<Arc<dyn Store>>) {
+    let Some(settings) = storage else { return (Arc::new(Memory::new()), None) };
+    let redis = Redis::start(settings, background.tasks(), background.stop());
+    let redis: Arc<dyn Store> = Arc::new(redis);
+    (Arc::clone(&redis), Some(redis))
 }
 
 /// The secrets that replicas share.

@@ -31,6 +31,7 @@ mod not_yet;
 mod operational;
 mod outgoing;
 mod passthrough;
+mod peer;
 mod pod;
 mod problem;
 mod proxy;
@@ -66,6 +67,7 @@ pub(crate) use given::Given;
 pub(crate) use inherited::is_inherited;
 pub(crate) use json_schema::json_schema;
 pub(crate) use mcp_json::Broken;
+pub(crate) use peer::Peer;
 pub(crate) use pod::is_in_pod;
 pub(crate) use problem::{Beside, Complaint, Place, Problem, Problems};
 pub(crate) use proxy::proxy;
@@ -107,6 +109,8 @@ pub(crate) struct Configuration {
     pub(crate) failures: FailureHandling,
     /// Where session records live: in this process if `None`.
     pub(crate) storage: Option<vmcp_store::Settings>,
+    /// The channel to the other replicas, if there is to be one.
+    pub(crate) peer: Option<Peer>,
     pub(crate) sessions: Sessions,
     /// How clients without sessions use backend sessions.
     pub(crate) bridge: vmcp_core::Bridge,
@@ -395,6 +399,8 @@ fn read(root: &Reader<'_>) -> Configuration {
     let audit = audit::read(&root.section("audit"), ENDPOINT);
     let sends_audit = audit.as_ref().is_some_and(|audit| audit.sends);
     let telemetry = telemetry::read(&root.section("telemetry"), &name, sends_audit);
+    let storage = storage::read(&root.section("sessionStorage"));
+    let peer = peer::read(&root.section("peer"), storage.is_some(), root.variable(peer::IN_POD));
     let authorization = authorization::read(&incoming_auth.section("authz"), &name, &backends);
     Configuration {
         name,
@@ -408,7 +414,8 @@ fn read(root: &Reader<'_>) -> Configuration {
         log_level: operational.log_level,
         reload: operational.reload,
         failures: operational.failures,
-        storage: storage::read(&root.section("sessionStorage")),
+        storage,
+        peer,
         sessions: sessions::read(&sessions),
         bridge: sessions::bridge(&root.section("bridge"), &limits),
         limits: sessions::limits(&limits, &common.limits),

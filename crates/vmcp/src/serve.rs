@@ -13,7 +13,7 @@ use crate::{
     board,
     cli::{self, Misuse},
     cluster::Cluster,
-    compose::{self, AdminListen, MetricsListen, Running},
+    compose::{self, AdminListen, MetricsListen, PeerListen, Running},
     config::{self, Configuration},
     known::Known,
     logging::{Logging, Threshold},
@@ -177,6 +177,9 @@ fn advised(error: anyhow::Error) -> anyhow::Error {
         .is_some_and(|error| error.kind() == io::ErrorKind::AddrInUse);
     match taken {
         true if error.is::<AdminListen>() => error.context("choose another port in admin.listen"),
+        true if error.is::<PeerListen>() => {
+            error.context("choose another port in peer.listen, or write peer.enabled: false")
+        }
         true if error.is::<MetricsListen>() => {
             error.context("choose another port in telemetry.prometheusPort")
         }

@@ -15,7 +15,7 @@ use vmcp_backend::{
 use vmcp_core::{Background, Bridge, Denial, Keys, Known, Vmcp};
 use vmcp_credentials::{Client, Config as Outgoing, Grant, TokenEndpoint, Wanted};
 use vmcp_model::{BackendId, Identity, Method, Principal};
-use vmcp_session::{Config as SessionConfig, Limits, ServerInfo, Sessions};
+use vmcp_session::{Config as SessionConfig, Holder, Limits, ServerInfo, Sessions};
 use vmcp_store::{Address, Memory, Redis, Servers, Settings, Store, Validation};
 use vmcp_telemetry::family::{Metric, Value};
 
@@ -140,6 +140,16 @@ fn redis(background: &Background) -> Redis {
     Redis::start(settings, background.tasks(), background.stop())
 }
 
+/// Lets it have a channel to other replicas, of which there is none.
+fn join(edge: &Edge, background: &Background) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (holder, settings) = (Holder::default(), vmcp_peer::Settings::new("one", 0, Vec::new()));
+    let (tasks, stop) = (background.tasks(), background.stop());
+    let serve = Arc::new(holder.clone());
+    let peers = vmcp_peer::Peers::start(settings, listener, Arc::new(|| None), serve, tasks, stop);
+    edge.sessions.join(peers.unwrap(), &holder, "127.0.0.1:4484".into());
+}
+
 #[tokio::test]
 async fn every_metric_is_told_with_its_attributes() {
     let background = Background::new(tokio::runtime::Handle::current());
@@ -147,6 +157,7 @@ async fn every_metric_is_told_with_its_attributes() {
     let mut told = BTreeMap::<_, BTreeSet<_>>::new();
     for store in stores {
         let edge = edge(store, &background);
+        join(&edge, &background);
         let nobody = Identity::unproved(Principal::Anonymous);
         edge.sessions.vmcp().rights().note_denied(&nobody, Method::ToolsCall);
         for family in edge.families() {

@@ -8,8 +8,8 @@ use std::sync::{
 use bytes::Bytes;
 use vmcp_model::{BackendId, Digest, Identity, Principal};
 use vmcp_store::{
-    Answer, BackendRecord, Change, Confidence, Error, KeyRing, Memory, News, Reach, Record,
-    SessionKey, Store, Subscription, Swap, Timestamp, Tombstone,
+    Announced, Answer, BackendRecord, Change, Confidence, Error, KeyRing, Memory, News, Reach,
+    Record, SessionKey, Store, Subscription, Swap, Timestamp, Tombstone,
 };
 use vmcp_testkit::{peers, raw::Form};
 use vmcp_wire::Fault;
@@ -101,11 +101,16 @@ impl Store for Line {
     fn keys(&self) -> Result<Arc<KeyRing>, Error> {
         self.store.keys()
     }
-    fn announce_replica(&self, replica: String, until: Timestamp) -> Answer<'_, ()> {
-        self.over(|store| store.announce_replica(replica, until))
+    fn announce_replica(
+        &self,
+        replica: String,
+        address: Option<Box<str>>,
+        until: Timestamp,
+    ) -> Answer<'_, ()> {
+        self.over(|store| store.announce_replica(replica, address, until))
     }
-    fn has_replica(&self, replica: String, now: Timestamp) -> Answer<'_, bool> {
-        self.over(|store| store.has_replica(replica, now))
+    fn replica(&self, replica: String, now: Timestamp) -> Answer<'_, Option<Announced>> {
+        self.over(|store| store.replica(replica, now))
     }
     fn records(&self) -> Answer<'_, usize> {
         self.over(Store::records)

@@ -14,8 +14,8 @@ use bytes::Bytes;
 use tokio::{sync::oneshot, time::Instant};
 use vmcp_model::{BackendId, Digest};
 use vmcp_store::{
-    Answer, BackendRecord, Change, Confidence, Error, KeyRing, News, Reach, Record, SessionKey,
-    Store, Subscription, Swap, Timestamp, Tombstone,
+    Announced, Answer, BackendRecord, Change, Confidence, Error, KeyRing, News, Reach, Record,
+    SessionKey, Store, Subscription, Swap, Timestamp, Tombstone,
 };
 
 use super::bus::Member;
@@ -418,13 +418,18 @@ impl Store for Line {
     fn keys(&self) -> Result<Arc<KeyRing>, Error> {
         self.store.keys()
     }
-    fn announce_replica(&self, replica: String, until: Timestamp) -> Answer<'_, ()> {
+    fn announce_replica(
+        &self,
+        replica: String,
+        address: Option<Box<str>>,
+        until: Timestamp,
+    ) -> Answer<'_, ()> {
         let until = self.common(until);
-        self.over(move |store, _ledger| async move { store.announce_replica(replica, until).await })
+        self.over(|store, _| async move { store.announce_replica(replica, address, until).await })
     }
-    fn has_replica(&self, replica: String, now: Timestamp) -> Answer<'_, bool> {
+    fn replica(&self, replica: String, now: Timestamp) -> Answer<'_, Option<Announced>> {
         let now = self.common(now);
-        self.over(move |store, _ledger| async move { store.has_replica(replica, now).await })
+        self.over(move |store, _ledger| async move { store.replica(replica, now).await })
     }
     fn records(&self) -> Answer<'_, usize> {
         self.over(|store, _ledger| async move { store.records().await })

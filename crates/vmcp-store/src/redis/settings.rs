@@ -39,6 +39,17 @@ pub enum Servers {
     Cluster(Vec<Address>),
 }
 
+impl Servers {
+    /// Those that are known beforehand.
+    pub fn addresses(&self) -> Vec<(String, u16)> {
+        let known = match self {
+            Self::Single(address) => std::slice::from_ref(address),
+            Self::Sentinel { sentinels: known, .. } | Self::Cluster(known) => known,
+        };
+        known.iter().map(|address| (address.host.clone(), address.port)).collect()
+    }
+}
+
 /// A password. It is asked for anew for each connection, so that whoever keeps it can exchange it.
 #[derive(Clone)]
 pub struct Password {

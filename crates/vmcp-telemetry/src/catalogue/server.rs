@@ -42,6 +42,14 @@ super::metrics! {
     BUS_GENERATIONS: Counter "vmcp.bus.generations" ["{generation}"] {}
         "Times that something may have been missed of what replicas tell each other, so that each session is \
          compared with its record before its next use";
+    PEER_CONNECTIONS: Gauge "vmcp.peer.connections" ["{connection}"] {"vmcp.peer.direction"}
+        "Connections of the channel between replicas: `dialled` by this one, or `taken`";
+    PEER_REQUESTS: Counter "vmcp.peer.requests" ["{request}"] {"vmcp.peer.direction"}
+        "Requests on the channel between replicas: `asked` by this one, or `served`";
+    PEER_FAILURES: Counter "vmcp.peer.failures" ["{request}"] {"vmcp.reason"}
+        "Requests of this replica to others that failed, by reason";
+    PEER_REFUSED: Counter "vmcp.peer.refused" ["{connection}"] {"vmcp.reason"}
+        "Connections to the channel that were not taken, by reason";
     RELOADS: Counter "vmcp.configuration.reloads" ["{reload}"] {} "Attempts to load the configuration anew";
     RELOAD_FAILURES: Counter "vmcp.configuration.reload.failures" ["{reload}"] {}
         "Attempts to load the configuration anew that failed, so that the last good one is in use";

@@ -20,7 +20,7 @@ const ROLES: &str = "roles";
 /// tokens of an issuer, and `is_reached` that others may address requests to this machine.
 pub(super) fn read(reader: &Reader<'_>, has_issuer: bool, is_reached: bool) -> Admin {
     let auth = auth(&reader.section("auth"), has_issuer);
-    let admin = Admin { listen: listen(reader), auth };
+    let admin = Admin { listen: address(reader, "listen"), auth };
     if admin.listen.is_some_and(|address| !address.ip().is_loopback())
         && let Some(value) = reader.value("listen")
     {
@@ -39,8 +39,9 @@ pub(super) fn read(reader: &Reader<'_>, has_issuer: bool, is_reached: bool) -> A
     admin
 }
 
-fn listen(reader: &Reader<'_>) -> Option<SocketAddr> {
-    let value = reader.value("listen")?;
+/// The IP address and port that a key holds.
+pub(super) fn address(reader: &Reader<'_>, name: &str) -> Option<SocketAddr> {
+    let value = reader.value(name)?;
     let address = value.text()?.parse().ok();
     if address.is_none() {
         let quoted = value.quoted();

@@ -8,6 +8,7 @@ mod admin;
 mod incoming;
 mod limits;
 mod outgoing;
+mod peer;
 mod records;
 mod storage;
 
@@ -20,6 +21,7 @@ use admin::ADMIN;
 use incoming::INCOMING_AUTH;
 use limits::{BRIDGE, LIMITS};
 use outgoing::OUTGOING_AUTH;
+use peer::PEER;
 use records::{AUDIT, TELEMETRY};
 
 pub(super) use limits::SESSIONS;
@@ -41,6 +43,7 @@ pub(super) const ROOT: &[Key] = &[
         "logging, timeouts, reloading and failures",
     ),
     Key::new("sessionStorage", Shape::Section(SESSION_STORAGE), "where session records live"),
+    Key::new("peer", Shape::Section(PEER), "the channel between replicas that share a Redis"),
     Key::new("sessions", Shape::Section(SESSIONS), "how client sessions are kept"),
     Key::new(
         "bridge",

@@ -4,6 +4,7 @@
 mod clocks;
 mod cold;
 mod ending;
+mod far;
 mod handed;
 mod kinds;
 mod lifetimes;
@@ -15,6 +16,7 @@ mod rights;
 mod rolling;
 mod secrets;
 mod shared;
+mod strangers;
 
 use std::time::Duration;
 

@@ -22,17 +22,28 @@ async fn start(gateway: &Gateway) -> Process {
     gateway.start(env!("CARGO_BIN_EXE_vmcp")).await.unwrap()
 }
 
+/// A process that another one has started.
+pub(super) struct Child {
+    pub(super) pid: i32,
+    is_zombie: bool,
+}
+
+/// The children of a process.
+pub(super) fn children_of(parent: i32) -> Vec<Child> {
+    let children = fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let stat = fs::read_to_string(entry.ok()?.path().join("stat")).ok()?;
+        let (pid, fields) = (stat.split_once(' ')?.0.parse().ok()?, stat.rsplit_once(')')?.1);
+        let mut fields = fields.split_whitespace();
+        let is_zombie = fields.next()? == "Z";
+        (fields.next()?.parse() == Ok(parent)).then_some(Child { pid, is_zombie })
+    });
+    children.collect()
+}
+
 /// The children of a process, and how many of them are zombies.
 fn children(parent: i32) -> (usize, usize) {
-    let states = fs::read_dir("/proc").unwrap().filter_map(|entry| {
-        let stat = fs::read_to_string(entry.ok()?.path().join("stat")).ok()?;
-        let (_, fields) = stat.rsplit_once(')')?;
-        let mut fields = fields.split_whitespace();
-        let state = fields.next()?.to_owned();
-        (fields.next()?.parse() == Ok(parent)).then_some(state)
-    });
-    let states: Vec<String> = states.collect();
-    (states.len(), states.iter().filter(|state| *state == "Z").count())
+    let children = children_of(parent);
+    (children.len(), children.iter().filter(|child| child.is_zombie).count())
 }
 
 async fn connect_and_count(process: &Process) -> Client {

@@ -68,6 +68,15 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- regexFind "[0-9]+$" (get (default dict $config.admin) "listen" | default "") }}
 {{- end }}
 
+{{/* The port of the channel between replicas; empty without one. */}}
+{{- define "vmcp.peerPort" -}}
+{{- $config := include "vmcp.config" . | fromYaml }}
+{{- $peer := default dict $config.peer }}
+{{- if and (eq (dig "sessionStorage" "provider" "" $config) "redis") (ne (toString $peer.enabled) "false") }}
+{{- default "4484" (regexFind "[0-9]+$" ($peer.listen | default "")) }}
+{{- end }}
+{{- end }}
+
 {{/* The replicas that there are, while they are Helm's; empty if there are none. Once the autoscaler has set them,
 an apply leaves them alone, and would be refused where it names another number. Helm 3 does not apply, but removes
 what it had named. */}}

@@ -45,8 +45,8 @@
 
 {{- range $backend := default list $given.backends }}
 {{- $transport := default (ternary "stdio" "" (hasKey $backend "command")) $backend.transport }}
-{{- if and $several (has $transport (list "stdio" "sse")) }}
-{{- fail (printf "backend %s (%s) is held by the replica that opened it, and calls on other replicas fail: set replicas: 1, or put a bridge to Streamable HTTP before it" $backend.name $transport) }}
+{{- if and $several (has $transport (list "stdio" "sse")) (not (include "vmcp.peerPort" $)) }}
+{{- fail (printf "backend %s (%s) is held by the replica that opened it, and calls on other replicas fail without the channel between them: leave config.peer.enabled out, set replicas: 1, or put a bridge to Streamable HTTP before it" $backend.name $transport) }}
 {{- end }}
 {{- end }}
 {{- if hasKey (default dict $given.sessions) "drainTimeout" }}
@@ -62,10 +62,10 @@
 {{- end }}
 {{- end }}
 {{- $telemetry := default dict $given.telemetry }}
-{{- $ports := list "4483" (include "vmcp.adminPort" .) (ternary .Values.metrics.port (default 0 $telemetry.prometheusPort) .Values.metrics.enabled | int | toString) }}
+{{- $ports := list "4483" (include "vmcp.adminPort" .) (ternary .Values.metrics.port (default 0 $telemetry.prometheusPort) .Values.metrics.enabled | int | toString) (include "vmcp.peerPort" .) }}
 {{- $ports = without $ports "" "0" }}
 {{- if ne (len $ports) (len (uniq $ports)) }}
-{{- fail (printf "two listeners cannot have one port, and these are wanted: %s (the endpoint, the listener for operators by admin.port or config.admin.listen, metrics.port): change one" (join ", " $ports)) }}
+{{- fail (printf "two listeners cannot have one port, and these are wanted: %s (the endpoint, the listener for operators by admin.port or config.admin.listen, metrics.port, the channel between replicas by config.peer.listen): change one" (join ", " $ports)) }}
 {{- end }}
 {{- if and .Values.metrics.serviceMonitor.enabled (not .Values.metrics.enabled) }}
 {{- fail "metrics.serviceMonitor.enabled needs metrics: set metrics.enabled: true" }}

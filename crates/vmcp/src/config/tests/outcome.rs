@@ -46,6 +46,7 @@ pub(super) fn rendered(configuration: &Configuration) -> Vec<String> {
         reload: Reload { watch_file, allow_commands },
         failures,
         storage,
+        peer,
         sessions,
         bridge,
         limits,
@@ -77,6 +78,7 @@ pub(super) fn rendered(configuration: &Configuration) -> Vec<String> {
     lines.extend(policy.iter().flat_map(|policy| of_policy(policy)));
     lines.extend((*denial != Denial::default()).then(|| format!("denials {denial:?}")));
     lines.extend(storage.iter().flat_map(of_storage));
+    lines.extend(peer.iter().map(|peer| format!("{peer:?}")));
     lines.extend(of_failures(failures));
     lines.extend(of_sessions(sessions));
     lines.extend(of_bridge(bridge));

@@ -138,7 +138,7 @@ sessions: {ttl: '${LIMIT}m'}",
         "'${LIMIT}': 1",
         "vmcp.yaml:1:1: unknown key \"${LIMIT}\"; the keys here are name, \
         groupRef, metadata, backends, incomingAuth, outgoingAuth, aggregation, operational, \
-        sessionStorage, sessions, bridge, limits, admin, allowedHosts, allowedOrigins, publicUrl, trustedProxies, passthroughHeaders, telemetry, audit",
+        sessionStorage, peer, sessions, bridge, limits, admin, allowedHosts, allowedOrigins, publicUrl, trustedProxies, passthroughHeaders, telemetry, audit",
     );
 }
 

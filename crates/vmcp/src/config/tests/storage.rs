@@ -299,3 +299,62 @@ fn keys_of_redis_go_with_redis_only() {
         "vmcp.yaml:1:17: sessionStorage.provider: is required: the kind of store",
     );
 }
+
+/// Keys of `peer` begin in column 8 of line 2.
+fn with_peer(keys: &str) -> String {
+    format!("{}\npeer: {{{keys}}}", redis(""))
+}
+
+#[test]
+fn replicas_have_a_channel_where_it_is_wanted() {
+    let at = |listen: &str, advertise: &str| {
+        format!("Peer {{ listen: {listen}, advertise: {advertise} }}")
+    };
+    check_redis("", "");
+    check_in(&environment, &with_peer("enabled: true"), &at("None", "None"));
+    check_in(&environment, &with_peer("listen: '[::]:4484'"), &at("Some([::]:4484)", "None"));
+    check_in(
+        &environment,
+        &with_peer("advertise: '10.0.0.1:4484'"),
+        &at("None", "Some(10.0.0.1:4484)"),
+    );
+    check_in(&environment, &with_peer("enabled: false"), "");
+    // In a pod there is one by itself.
+    let pod = |name: &str| match name {
+        "KUBERNETES_SERVICE_HOST" => Some("10.96.0.1".to_owned()),
+        other => environment(other),
+    };
+    check_in(&pod, &redis(""), &at("None", "None"));
+    check_in(&pod, &with_peer("enabled: false"), "");
+    check_in(&pod, "", "");
+}
+
+#[test]
+fn a_channel_that_nobody_could_use_is_refused() {
+    check(
+        "peer: {enabled: true}",
+        "vmcp.yaml:1:17: peer.enabled: only takes effect with sessionStorage.provider: redis",
+    );
+    check(
+        "peer: {listen: '0.0.0.0:1'}",
+        "vmcp.yaml:1:16: peer.listen: only takes effect with sessionStorage.provider: redis",
+    );
+    check("peer: {enabled: false}", "");
+    check_in(
+        &environment,
+        &with_peer("enabled: false, listen: '0.0.0.0:4484'"),
+        "vmcp.yaml:2:32: peer.listen: only takes effect with enabled: true",
+    );
+    for address in ["0.0.0.0:4484", "[::]:4484", "10.0.0.1:0"] {
+        let problem = format!(
+            "vmcp.yaml:2:19: peer.advertise: \"{address}\" is no address that others can reach; write the one that \
+             this replica has for them"
+        );
+        check_in(&environment, &with_peer(&format!("advertise: '{address}'")), &problem);
+    }
+    check_in(
+        &environment,
+        &with_peer("listen: 'peers.internal:4484'"),
+        "vmcp.yaml:2:16: peer.listen: \"peers.internal:4484\" is not an IP address and port; write 127.0.0.1:9090",
+    );
+}

@@ -267,7 +267,7 @@ fn an_editors_file_is_no_configuration() {
     check_as_it_is(
         &super::complete("servers: {}"),
         "vmcp.yaml:1:1: unknown key \"servers\"; the keys here are name, groupRef, metadata, backends, \
-         incomingAuth, outgoingAuth, aggregation, operational, sessionStorage, sessions, bridge, limits, \
+         incomingAuth, outgoingAuth, aggregation, operational, sessionStorage, peer, sessions, bridge, limits, \
          admin, allowedHosts, allowedOrigins, publicUrl, trustedProxies, passthroughHeaders, telemetry, audit",
     );
 }

@@ -1,6 +1,8 @@
 //! What a client does on one replica holds on the others: answers, cancellations, levels,
 //! subscriptions, streams.
 
+use std::iter::repeat;
+
 use serde_json::Value;
 use tokio::time::{Duration, sleep, timeout};
 use vmcp_testkit::{
@@ -23,9 +25,13 @@ struct Three {
 
 impl Three {
     async fn before(backend: RawServer) -> Self {
+        Self::with(backend, |gateway| gateway).await
+    }
+
+    async fn with(backend: RawServer, adapted: impl Fn(Gateway) -> Gateway) -> Self {
         let (backend, redis) =
             (backend.start().await.unwrap(), RedisServer::start().await.unwrap());
-        let gateway = Gateway::before(&[("a", backend.url())]);
+        let gateway = adapted(Gateway::before(&[("a", backend.url())]));
         let cluster = replicated(3, &over(gateway, &redis.address(), "")).await;
         Self { backend, cluster, _redis: redis }
     }
@@ -264,4 +270,48 @@ async fn a_changed_list_is_the_same_everywhere_and_told_once() {
     }
     let again = timeout(Duration::from_secs(1), stream.message()).await;
     assert!(again.is_err(), "told again: {again:?}");
+}
+
+/// All tools, each page listed by the next of these. `None` if the list has changed meanwhile.
+async fn listed(by: impl IntoIterator<Item = &Client>) -> Option<Vec<String>> {
+    let (mut names, mut params) = (Vec::new(), "{}".to_owned());
+    for client in by {
+        let page = client.request("2", "tools/list", &params).await.unwrap();
+        names.extend(page.keys("tools", "name").ok()?);
+        match page.json()["result"]["nextCursor"].as_str() {
+            Some(next) => params = format!(r#"{{"cursor":"{next}"}}"#),
+            None => return Some(names),
+        }
+    }
+    unreachable!("there is always another one")
+}
+
+/// The replica that is asked for the next page may not have heard yet of what the first page is of.
+#[tokio::test]
+async fn a_cursor_is_good_on_every_replica_as_soon_as_it_was_given() {
+    let mut backend = peers::stateful();
+    for number in 0..10 {
+        let tool = format!(r#"{{"name":"more{number}","inputSchema":{{"type":"object"}}}}"#);
+        backend = backend.offer(Kind::Tools, &tool, fixed(Answer::text("one")));
+    }
+    let three = Three::with(backend, |gateway| {
+        gateway.aggregation("conflictResolution: prefix\nconflictResolutionConfig: {prefixFormat: '{workload}_'}\npageSize: 3")
+    })
+    .await;
+    let clients = three.connect().await;
+    for client in &clients {
+        client.request("1", "tools/list", "{}").await.unwrap();
+    }
+    for round in 0..12_usize {
+        let (added, knows) = (format!("added{round}"), &clients[round % 3]);
+        let tool = format!(r#"{{"name":"{added}","inputSchema":{{"type":"object"}}}}"#);
+        three.backend.add(Kind::Tools, &tool, fixed(Answer::text("new"))).await;
+        let all = eventually("one of them lists it", async || {
+            let all = listed(repeat(knows)).await?;
+            all.contains(&format!("a_{added}")).then_some(all)
+        });
+        let all = all.await;
+        let others = repeat(&clients).flatten().skip(round % 3);
+        assert_eq!(listed(others).await.as_ref(), Some(&all), "round {round}");
+    }
 }
