@@ -225,9 +225,9 @@ impl Http {
         Ok(status)
     }
 
-    /// Sends nothing more over the connections that there are, as a session is lost that was opened then.
-    pub(crate) fn leave_connections(&self, opened: Option<Instant>) {
-        self.pool.leave_all(opened);
+    /// Sends nothing more over the connections that there are, as a session is lost.
+    pub(crate) fn leave_connections(&self) {
+        self.pool.leave_all();
     }
 
     /// Closes connections that have been idle for too long.

@@ -168,7 +168,7 @@ impl Backend {
         let answers = id.is_some_and(|id| refusal::answers(&text, id));
         if session.id.is_some() && refusal::may_be_of_session(status, &text) {
             if status == 404 && !answers {
-                self.leave_connections(session);
+                self.leave_connections();
                 return Err(Error::SessionLost);
             }
             match Box::pin(self.confirm_lost(session)).await {
@@ -215,16 +215,16 @@ impl Backend {
             status => refusal::ping_says_lost(status, &text, &id),
         };
         if is_lost {
-            self.leave_connections(session);
+            self.leave_connections();
             return Err(Error::SessionLost);
         }
         Ok(())
     }
 
     /// Whoever does not know a session may not be who gave it.
-    fn leave_connections(&self, lost: &Session) {
+    fn leave_connections(&self) {
         if let Some(http) = self.http() {
-            http.leave_connections(lost.opened);
+            http.leave_connections();
         }
     }
 

@@ -40,8 +40,8 @@ pub(super) const MAX_STREAMS: u32 = 64;
 const UNANSWERED: u32 = 4;
 const LONG: Duration = Duration::from_secs(1);
 
-/// So long after all connections were left they are not left again for a session that was opened before: each one
-/// of a server that is gone is lost by itself.
+/// How often all connections may be left: of a server that is gone, each session is found lost by itself, and some
+/// servers end sessions all the time.
 const ONCE: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
@@ -192,14 +192,13 @@ impl Pool {
         }
     }
 
-    /// Sends nothing more over the connections that there are, as a session is lost that was opened then: another server
-    /// may be behind the same name now, and they lead to the one before.
-    pub(super) fn leave_all(&self, opened: Option<Instant>) {
+    /// Sends nothing more over the connections that there are, as a session is lost: another server may be behind the
+    /// same name now, and they lead to the one before.
+    pub(super) fn leave_all(&self) {
         let now = Instant::now();
         // Held until all are left: whoever comes meanwhile goes on when they are.
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_older = |left: Instant| opened.is_none_or(|opened| opened < left);
-        if left.is_some_and(|left| is_older(left) && left + ONCE > now) {
+        if left.is_some_and(|left| left + ONCE > now) {
             return;
         }
         *left = Some(now);
@@ -240,6 +239,7 @@ impl Pool {
         } else {
             None
         };
+        let generation = self.lock(shard).generation;
         let sender = self.connector.connect(&self.tasks).await?;
         self.shares.store(matches!(sender, Sender::Http2(..)), Ordering::Relaxed);
         let (sender, counted) = match sender {
@@ -253,7 +253,10 @@ impl Pool {
         }
         let shared = Shared { sender, streams: Arc::new(Mutex::new(Streams::new(counted))) };
         let taken = shared.open();
-        connections.shared.push(shared);
+        // Nobody else is to use one that leads to the server before.
+        if connections.generation == generation {
+            connections.shared.push(shared);
+        }
         Ok((taken, true))
     }
 
@@ -298,8 +301,8 @@ impl Pool {
         }
     }
 
-    /// A connection that is still good and has room, if there is one.
-    /// Also says which generation it is of, or one that is opened now.
+    /// A connection that is still good and has room, if there is one, and its generation. One that is opened now is of
+    /// the same.
     fn take(&self, shard: usize, now: Instant) -> (Option<Taken>, u64) {
         let mut connections = self.lock(shard);
         let taken = connections.take_shared(now).or_else(|| connections.take_idle(now));

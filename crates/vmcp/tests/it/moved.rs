@@ -22,9 +22,9 @@ use crate::{connect, serve};
 
 const CLIENTS: usize = 8;
 
-const MOVES: usize = 5;
+const MOVES: usize = 3;
 
-const PAUSE: Duration = Duration::from_millis(1100);
+const PAUSE: Duration = Duration::from_millis(2500);
 
 /// Calls of each client between two moves, at least.
 const BETWEEN: usize = 20;
