@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tower::{BoxError, Service};
 
 /// How long an answer may be awaited.
-const ANSWER: Duration = Duration::from_secs(30);
+pub(crate) const ANSWER: Duration = Duration::from_secs(30);
 
 /// How long a watch lasts at least. What ends sooner is begun again at once by whoever watches.
 const SHORTEST: Duration = Duration::from_secs(1);

@@ -18,6 +18,7 @@ use tokio::{
 use crate::{
     cluster::{Cluster, WATCH},
     kind::Kind,
+    lasting::ANSWER,
     seen::{Object, Seen, metadata, whole},
     told::Telling,
     trouble::Trouble,
@@ -28,6 +29,9 @@ const FIRST_WAIT: Duration = Duration::from_millis(200);
 
 /// The longest that is waited.
 const MAX_WAIT: Duration = Duration::from_secs(5);
+
+/// When nothing is told for so long after trouble, the server has answered: what it does not answer fails before.
+const ANSWERED: Duration = ANSWER.saturating_add(Duration::from_secs(1));
 
 /// Trouble that comes so long after the last is no part of it: a watch that goes on tells nothing.
 const QUIET: Duration = Duration::from_secs(30);
@@ -132,7 +136,19 @@ async fn follow(
     troubles: &mut Troubles,
 ) -> Lists {
     let mut objects = pin!(objects);
-    while let Some(event) = objects.next().await {
+    loop {
+        // A watch that goes on where it was tells nothing while nothing changes.
+        let has_trouble = troubles.since.is_some();
+        let event = tokio::select! {
+            event = objects.next() => event,
+            () = sleep(ANSWERED), if has_trouble => {
+                telling.note(kind, None);
+                troubles.are_over();
+                answered.notify_waiters();
+                continue;
+            }
+        };
+        let Some(event) = event else { return lists };
         let error = match event {
             Ok(event) => {
                 // The beginning of a list is told before anything is asked.
@@ -171,7 +187,6 @@ async fn follow(
             return lists;
         }
     }
-    lists
 }
 
 impl Troubles {

@@ -23,6 +23,7 @@ const CAUGHT_UP: Duration = Duration::from_secs(10);
 struct Looking {
     server: Server,
     found: Receiver<Option<Arc<Discovered>>>,
+    hindrance: Receiver<Option<String>>,
     _tasks: JoinSet<()>,
 }
 
@@ -33,10 +34,10 @@ impl Looking {
         server.state().put("maps", "http://maps.test/1");
         let discovery =
             Discovery::new(server.cluster(), "office".to_owned(), OwnSecrets::default());
-        let found = discovery.found();
+        let (found, hindrance) = (discovery.found(), discovery.hindrance());
         let mut tasks = JoinSet::new();
         tasks.spawn(discovery.run());
-        let mut looking = Self { server, found, _tasks: tasks };
+        let mut looking = Self { server, found, hindrance, _tasks: tasks };
         looking.finds("maps", "http://maps.test/1", SOON).await;
         looking
     }
@@ -160,4 +161,20 @@ async fn connections_that_are_dead_are_noticed() {
     sleep(Duration::from_secs(60)).await;
     assert!(looking.found_nothing_else());
     looking.finds("maps", "http://maps.test/2", Duration::from_secs(75)).await;
+}
+
+/// Watches go on where they were, and tell nothing while nothing changes.
+#[tokio::test(start_paused = true)]
+async fn a_right_that_is_back_is_noticed_though_nothing_changes() {
+    let looking = Looking::start().await;
+    {
+        let mut state = looking.server.state();
+        state.mood = Mood::Refuses(403);
+        state.cut();
+    }
+    sleep(Duration::from_secs(60)).await;
+    assert!(looking.hindrance.borrow().is_some());
+    looking.server.state().mood = Mood::Answers;
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(*looking.hindrance.borrow(), None);
 }

@@ -44,7 +44,8 @@ const ATTEMPTS: u32 = 6;
 const AGAIN: Duration = Duration::from_millis(100);
 
 /// How long another replica may say nothing after this one has lost a backend, until it is taken to have ended before.
-const FORGET: Duration = Duration::from_secs(60);
+/// Longer than it takes to notice that a watch is dead, or until a kubelet has brought a file to every pod.
+const FORGET: Duration = Duration::from_secs(150);
 
 /// How long a request may take.
 const REQUEST: Duration = Duration::from_secs(10);
@@ -290,12 +291,16 @@ impl Reporter {
 
     /// Tells of trouble once.
     fn tell(&mut self, trouble: Trouble, error: &str) {
-        let before = self.trouble.filter(|(before, _)| *before == trouble);
+        let is_refusal = |one| matches!(one, Trouble::Unproven | Trouble::Forbidden);
+        let before = self.trouble;
         // An API server that starts refuses all for a moment. What is missing is refused at the next interval, too.
-        let is_refused = matches!(trouble, Trouble::Unproven | Trouble::Forbidden);
-        let is_passing = is_refused && before.is_none();
-        self.trouble = Some((trouble, !is_passing));
-        if is_passing || before.is_some_and(|(_, is_told)| is_told) {
+        let is_passing =
+            is_refusal(trouble) && !before.is_some_and(|(before, _)| is_refusal(before));
+        let was_told = before.is_some_and(|(before, is_told)| is_told && before == trouble);
+        // What was told is over only when all is well.
+        let is_told = !is_passing || before.is_some_and(|(_, is_told)| is_told);
+        self.trouble = Some((trouble, is_told));
+        if is_passing || was_told {
             return;
         }
         let (server, namespace) = (&self.server, self.cluster.namespace());
