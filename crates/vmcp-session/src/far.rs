@@ -365,6 +365,10 @@ impl vmcp_backend::Frames for FarFrames {
                     }
                     Err(held(GONE_AWAY, true))
                 }
+                // It has begun, and was cut off.
+                Err(PeerError::Refused(refusal)) if refusal.code == ENDING => {
+                    Err(held("ended before the answer", true))
+                }
                 Err(error) => Err(failed(error)),
             }
         })

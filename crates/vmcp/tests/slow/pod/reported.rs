@@ -211,8 +211,9 @@ async fn replicas_that_share_a_redis_see_at_once_who_is_gone() {
     let maps = backend().await;
     cluster.apply(server("maps", &maps)).await;
     let redis = RedisServer::start().await.unwrap();
+    // Each pod has an address of its own; these two share one.
     let storage = format!(
-        "sessionStorage: {{provider: redis, address: '{}', keyPrefix: 'desk:'}}\n",
+        "sessionStorage: {{provider: redis, address: '{}', keyPrefix: 'desk:'}}\npeer: {{listen: '127.0.0.1:0'}}\n",
         redis.address()
     );
     let start = async |name| replica(&cluster, name).followed_by(&storage).start().await;
