@@ -24,11 +24,11 @@ pub(super) const GONE: u16 = 2;
 /// It cannot be carried out now; nothing was.
 pub(super) const NOT_NOW: u16 = 3;
 
-/// The holder is about to end, and what it holds with it: nothing was carried out.
-pub(super) const ENDING: u16 = 5;
-
 /// What was asked makes no sense here.
 pub(super) const NONSENSE: u16 = 4;
+
+/// The holder is about to end, and what it holds with it: nothing was carried out.
+pub(super) const ENDING: u16 = 5;
 
 /// Something to do on a link, on behalf of a caller. Whether it is his is looked at by who holds the link.
 #[derive(Debug, Clone, PartialEq)]
