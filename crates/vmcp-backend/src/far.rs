@@ -89,7 +89,20 @@ pub(crate) async fn exchange(
         Some(is_own) => Asked::Call { text, is_own },
         None => Asked::Tell(text),
     };
-    let mut frames = carrier.carry(asked.written(), is_own == Some(false)).await?;
+    carry(carrier, &asked, is_own == Some(false)).await
+}
+
+/// Listens to what belongs to no call.
+pub(crate) async fn listen(carrier: &Arc<dyn Carrier>, overhears: bool) -> Result<Events, Error> {
+    match carry(carrier, &Asked::Listen { overhears }, false).await? {
+        Answer::Events(events) => Ok(events),
+        _ => Err(nonsense("another frame than the beginning of a stream")),
+    }
+}
+
+/// Brings a request there, and reads the first frame of what comes of it.
+async fn carry(carrier: &Arc<dyn Carrier>, asked: &Asked, is_call: bool) -> Result<Answer, Error> {
+    let mut frames = carrier.carry(asked.written(), is_call).await?;
     let first = frames.next().await?.ok_or_else(|| nonsense("nothing"))?;
     match Frame::read(first)? {
         Frame::Accepted => Ok(Answer::Accepted),
@@ -106,19 +119,6 @@ pub(crate) async fn exchange(
 /// Sends a message that has no answer.
 pub(crate) async fn tell(carrier: &Arc<dyn Carrier>, text: Bytes) -> Result<(), Error> {
     exchange(carrier, text, None).await.map(|_accepted| ())
-}
-
-/// Listens to what belongs to no call.
-pub(crate) async fn listen(carrier: &Arc<dyn Carrier>, overhears: bool) -> Result<Events, Error> {
-    let mut frames = carrier.carry(Asked::Listen { overhears }.written(), false).await?;
-    let first = frames.next().await?.ok_or_else(|| nonsense("nothing"))?;
-    match Frame::read(first)? {
-        Frame::Stream { has_begun } => {
-            Ok(Events::of_far(FarEvents { frames, has_begun, has_asked: false }))
-        }
-        Frame::Failed(error) => Err(error),
-        _ => Err(nonsense("another frame than the beginning of a stream")),
-    }
 }
 
 /// Whether what was carried is a request of a client's.

@@ -49,9 +49,7 @@ impl Backend {
         };
         Carried { first: Some(first), events, has_asked: false, waiting: None }
     }
-}
 
-impl Backend {
     /// Waits until no call is under way on a link that is held here, whoever has it: other replicas may.
     pub async fn until_no_call(&self, session: &Session) {
         let Wire::Links(links) = &self.wire else { return };
