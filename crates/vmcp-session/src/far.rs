@@ -143,7 +143,10 @@ impl Shared {
         let Ok(Whereabouts::At(address)) = self.whereabouts(holder).await else { return };
         let ending = Ending { key, backend, link: link.clone() };
         let peer = Peer { name: holder.to_string(), address, epoch: 0 };
-        for _attempt in 0..ATTEMPTS {
+        for attempt in 0..ATTEMPTS {
+            if attempt > 0 {
+                sleep(AGAIN).await;
+            }
             let request = Request { path: asked::END.to_owned(), head: ending.written() };
             let ended = match channel.peers.ask(&peer, request).await {
                 Ok(frames) => frames.only().await.map(|_empty| ()),
@@ -155,7 +158,6 @@ impl Shared {
                     tracing::debug!(%error, holder, "a link that another replica holds could not be ended");
                 }
             }
-            sleep(AGAIN).await;
         }
     }
 
